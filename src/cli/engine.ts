@@ -1,0 +1,112 @@
+/**
+ * What the commands need of the laboratory, and no more. Options are plain data: they cross to a worker thread, so
+ * that a long computation never delays Ctrl-C or the progress line.
+ */
+import type { RunDetail } from "../lab/report/run.ts";
+
+/** One line of `spevisor policies`, one page of `spevisor explain`. */
+export interface PolicyInfo {
+  readonly name: string;
+  /** What it does, in one sentence. */
+  readonly summary: string;
+  /** Where the idea comes from: a series, a message, a kernel subsystem. */
+  readonly origin: string;
+  /** What it buys and what it costs. */
+  readonly tradeOff: string;
+  /** Whether it traps the buffer registers (PMBLIMITR_EL1, PMBPTR_EL1, PMBSR_EL1). */
+  readonly trapsBuffer: boolean;
+}
+
+export interface ScenarioInfo {
+  readonly name: string;
+  readonly summary: string;
+}
+
+export interface CostInfo {
+  readonly name: string;
+  readonly valueNs: number;
+  readonly lowNs: number;
+  readonly highNs: number;
+  /** Where the figure comes from, or "assumed". */
+  readonly source: string;
+}
+
+export interface ProfileInfo {
+  readonly name: string;
+  readonly summary: string;
+  readonly costs: readonly CostInfo[];
+}
+
+/** A policy as chosen on the command line: by name, or an object loaded from a file. */
+export type PolicyChoice =
+  | { readonly kind: "named"; readonly name: string }
+  | { readonly kind: "loaded"; readonly file: string; readonly policy: unknown };
+
+/** Called now and then; `done` and `total` count runs, `what` says what is running. */
+export type OnProgress = (progress: {
+  readonly done: number;
+  readonly total: number;
+  readonly what: string;
+}) => void;
+
+/** What any command that runs something is told. */
+export interface CommonOptions {
+  readonly policies: readonly PolicyChoice[];
+  readonly profiles: readonly string[];
+  readonly bufferBytes: number;
+  readonly seed: number;
+}
+
+export type ThreadOptions = CommonOptions;
+
+/** Whom a prediction profiles. `recorded`: the recorded command and its children. */
+export type Target =
+  | { readonly kind: "recorded" }
+  | { readonly kind: "comm"; readonly comm: string }
+  | { readonly kind: "pid"; readonly pid: number }
+  | { readonly kind: "per-cpu" };
+
+/** The recording to read: opened anew for each pass, never held in memory. */
+export interface Recording {
+  /** What to call it in messages. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+export interface PredictOptions extends CommonOptions {
+  readonly target: Target;
+  readonly backing: string;
+  /** Null: as many as the recording's CPUs or its overlapping tasks. */
+  readonly vcpus: number | null;
+  /** PMSIRR_EL1.INTERVAL: instructions between samples. */
+  readonly periodInstructions: number;
+  readonly frequencyGHz: number;
+  readonly instructionsPerCycle: number;
+  readonly memoryBytes: number;
+  /** Null: unlimited. */
+  readonly memlockBytes: number | null;
+  /** From PMBIRQ asserted to KVM's handler; null: the profile's own. */
+  readonly irqLatencyNs: number | null;
+}
+
+/** Where `--trace` lines go: each event, call and charge. */
+export type TraceSink = (line: string) => void;
+
+/** The laboratory, as the command line sees it. Errors: UserError where an option or a recording is at fault. */
+export interface Engine {
+  listPolicies(): readonly PolicyInfo[];
+  listScenarios(): readonly ScenarioInfo[];
+  listProfiles(): readonly ProfileInfo[];
+  /** What `backing` may say. */
+  listBackings(): readonly string[];
+  /** A policy's info if `candidate` has the shape of one, otherwise why it has not. */
+  describePolicy(candidate: unknown): PolicyInfo | string;
+  runThread(options: ThreadOptions, onProgress: OnProgress): AsyncIterable<RunDetail>;
+  runPredict(
+    recording: Recording,
+    options: PredictOptions,
+    onProgress: OnProgress,
+    trace: TraceSink | null,
+  ): AsyncIterable<RunDetail>;
+}

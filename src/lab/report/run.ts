@@ -1,0 +1,311 @@
+/**
+ * The report: what every run says about itself. One run is one record, checked against this schema when it is
+ * written and again when it is read, and checked for the sums that must hold. Names carry units.
+ *
+ * Every key is always there; what does not apply is `null`, never absent.
+ */
+import { z } from "zod";
+import { BrokenInvariant, UserError } from "../../common/errors.ts";
+
+export const RUN_SCHEMA = "spevisor.run/1";
+export const REPORT_SCHEMA = "spevisor.report/1";
+
+/** A duration or a charge in nanoseconds. */
+const ns = z.number().nonnegative();
+const bytes = z.int().nonnegative();
+const count = z.int().nonnegative();
+
+/**
+ * Where a vCPU's time may go. These are exclusive: together they are its elapsed time.
+ * `guestRun`: the guest executes; `idle`: it waits in WFI; `walk`: the hypervisor walks guest stage 1; `pin` and
+ * `unpin`: host pages are taken and given back; `stage2`: stage-2 tables are changed; `exit`: the world switch and
+ * the handling around it; `irq`: PMBIRQ handling and injection; `lockWait`: waiting for the mmap or MMU lock.
+ */
+export const TIME_PARTS = [
+  "guestRunNs",
+  "idleNs",
+  "walkNs",
+  "pinNs",
+  "unpinNs",
+  "stage2Ns",
+  "exitNs",
+  "irqNs",
+  "lockWaitNs",
+] as const;
+export type TimePart = (typeof TIME_PARTS)[number];
+
+/** The parts that are the hypervisor's doing, in the order in which charts stack them. */
+export const HYPERVISOR_PARTS = [
+  "walkNs",
+  "pinNs",
+  "unpinNs",
+  "stage2Ns",
+  "exitNs",
+  "irqNs",
+  "lockWaitNs",
+] as const satisfies readonly TimePart[];
+
+const timeParts = {
+  guestRunNs: ns,
+  idleNs: ns,
+  walkNs: ns,
+  pinNs: ns,
+  unpinNs: ns,
+  stage2Ns: ns,
+  exitNs: ns,
+  irqNs: ns,
+  lockWaitNs: ns,
+} satisfies Record<TimePart, typeof ns>;
+
+const VcpuTime = z.strictObject({ vcpu: count, elapsedNs: ns, ...timeParts });
+
+/** Samples by fate: `selected` is the sum of all the others (architecture invariant 4). */
+const Samples = z.strictObject({
+  selected: count,
+  written: count,
+  filtered: count,
+  collided: count,
+  lostInBlackout: count,
+  lostWhileFull: count,
+  truncated: count,
+});
+
+const Blackouts = z.strictObject({ count, totalNs: ns, longestNs: ns, instructions: count });
+
+const AtCosts = z.strictObject({ slowdown: z.number().nonnegative() });
+
+/** The schema of one run. */
+export const Run = z.strictObject({
+  schema: z.literal(RUN_SCHEMA),
+
+  // What ran.
+  scenario: z.string().min(1),
+  guest: z.enum(["linux", "model"]),
+  policy: z.string().min(1),
+  /** The cost profile's name. */
+  profile: z.string().min(1),
+  seed: z.int(),
+  /** Every option and guess that a recording or a message cannot tell, one sentence each. */
+  assumptions: z.array(z.string()),
+  /** What went wrong without ending the run: a truncated recording, lost records. */
+  warnings: z.array(z.string()),
+  bufferBytes: bytes,
+  /** The guest's granule. */
+  pageBytes: bytes,
+  /** What backs guest memory in the host: `base`, `thp`, `hugetlb-2M`, ... */
+  backing: z.string().min(1),
+
+  // How long it took.
+  /** Prefault and pinning before the first guest run: outside slowdown, always shown. */
+  setupNs: ns,
+  /** The command's wall time in the guest; of a replay's two readings, the worse. */
+  guestWallNs: ns,
+  /** The same on bare metal. */
+  bareMetalWallNs: ns,
+  /** guestWallNs / bareMetalWallNs; the worse end where a replay gives a range. */
+  slowdown: z.number().nonnegative(),
+  /**
+   * An open-loop replay's two readings of a wait for something unseen: `kept` waits as long as recorded,
+   * `absorbing` lets hypervisor time eat into the wait. Null where nothing was replayed.
+   */
+  slowdownRange: z
+    .strictObject({ kept: z.number().nonnegative(), absorbing: z.number().nonnegative() })
+    .nullable(),
+  /** The same run with every cost at the low end of its range. Null where it was not evaluated. */
+  atLowCosts: AtCosts.nullable(),
+  atHighCosts: AtCosts.nullable(),
+  /** Names of the costs whose range alone changes the slowdown verdict. */
+  flips: z.array(z.string()),
+  /** Somebody's own figure for this run. `wallNs` is what they saw; `bareMetalBelowNs` what they saw on bare metal. */
+  reference: z
+    .strictObject({ wallNs: ns, bareMetalBelowNs: ns.nullable(), source: z.string().min(1) })
+    .nullable(),
+
+  // Where the time went.
+  /** Each vCPU's own split; the parts add up to its elapsed time. */
+  vcpus: z.array(VcpuTime).min(1),
+  /** Totals over the vCPUs. */
+  ...timeParts,
+  /** Host work on other timelines than the vCPUs'. */
+  backgroundNs: ns,
+  /** Of the hypervisor's time: the first pin, walks and pins after it, and traps. Null where not split. */
+  excess: z.strictObject({ firstPinNs: ns, rewalkNs: ns, trapNs: ns }).nullable(),
+  /** Longest stretch of host work that stopped a vCPU: the first enable after `over`, and any later one. */
+  longestStopNs: z.strictObject({ cold: ns, warm: ns }),
+
+  // How often.
+  /** PMBLIMITR_EL1.E from 0 to 1, and from 1 to 0. */
+  bufferEnables: count,
+  bufferDisables: count,
+  /** The enables and disables by cause (`switch-in`, `overflow`, ...); empty, or they add up. */
+  enableReasons: z.record(z.string(), count),
+  disableReasons: z.record(z.string(), count),
+  /** Enables if every switch-in of a target task counted, direct switches between cloned contexts too. */
+  bufferEnablesWithoutDirectSwitchRule: count.nullable(),
+  contextSwitches: count,
+  pins: count,
+  unpins: count,
+  pagesPinned: count,
+  pagesUnpinned: count,
+  tablePagesPinned: count,
+
+  // What it cost the host.
+  pinnedPeakBytes: bytes,
+  pinnedByteSeconds: z.number().nonnegative(),
+  /** Summed over the stretches in which memory was pinned while E was 0. */
+  heldAfterOffNs: ns,
+  memlockPeakBytes: bytes,
+  /** Null: unlimited. */
+  memlockLimitBytes: bytes.nullable(),
+
+  // What the profile lost.
+  stage2Faults: count,
+  blackouts: Blackouts,
+  samples: Samples,
+  /** Distance of the sampled profile from the exact one; null without ground truth. */
+  fidelity: z.strictObject({ totalVariation: z.number(), topSymbolError: z.number() }).nullable(),
+
+  // What the guest saw.
+  /** Cycles over task time, as `perf stat` in the guest would print it; null where no task was measured. */
+  guestClockGHz: z.number().nonnegative().nullable(),
+  /** Warnings of the guest's kernel with their text; null for `model`. */
+  guestComplaints: z.array(z.string()).nullable(),
+  /** KVM exits by reason, KVM_EXIT_RLIMIT among them. */
+  exitReasons: z.record(z.string(), count),
+});
+/** One run's record. */
+export type Run = z.infer<typeof Run>;
+
+const Host = z.strictObject({
+  platform: z.string(),
+  arch: z.string(),
+  node: z.string(),
+  cpus: count,
+  /** How long the whole command took here. */
+  wallNs: ns,
+});
+/** The machine that computed a report: the only part that may differ between two reports of the same runs. */
+export type Host = z.infer<typeof Host>;
+
+/** The schema of a report file. */
+export const Report = z.strictObject({
+  schema: z.literal(REPORT_SCHEMA),
+  version: z.string().min(1),
+  host: Host,
+  runs: z.array(Run),
+});
+export type Report = z.infer<typeof Report>;
+
+/** What a stretch of a vCPU's timeline was. `buffer-on` and `blackout` lie over the others. */
+export type SpanKind =
+  | "buffer-on"
+  | "walk"
+  | "pin"
+  | "unpin"
+  | "stage2"
+  | "exit"
+  | "irq"
+  | "blackout"
+  | "idle";
+
+export interface Span {
+  readonly vcpu: number;
+  readonly kind: SpanKind;
+  readonly startNs: number;
+  readonly endNs: number;
+}
+
+/** A run with what only its charts need; not part of the JSON. */
+export interface RunDetail {
+  readonly run: Run;
+  /** At most a few ten thousand; instants are ns since the run's first guest instruction. */
+  readonly spans: readonly Span[];
+  /** Steps of [instant in ns, bytes pinned from then on]. */
+  readonly pinnedOverTime: readonly (readonly [number, number])[];
+}
+
+/** Everything the hypervisor took from the vCPUs. */
+export const hypervisorNs = (run: Pick<Run, TimePart>): number =>
+  HYPERVISOR_PARTS.reduce((sum, part) => sum + run[part], 0);
+
+/** Sums of many ns may round; a difference beyond this is a lost charge. */
+const sameNs = (a: number, b: number): boolean => Math.abs(a - b) <= Math.max(1, 1e-9 * Math.max(a, b));
+
+/** What must add up in a run and does not, one sentence each; empty for a sound run. */
+export function brokenSums(run: Run): string[] {
+  const broken: string[] = [];
+  for (const vcpu of run.vcpus) {
+    const sum = TIME_PARTS.reduce((total, part) => total + vcpu[part], 0);
+    if (!sameNs(sum, vcpu.elapsedNs))
+      broken.push(`vCPU ${vcpu.vcpu}: its parts add up to ${sum} ns, but ${vcpu.elapsedNs} ns elapsed`);
+  }
+  for (const part of TIME_PARTS) {
+    const sum = run.vcpus.reduce((total, vcpu) => total + vcpu[part], 0);
+    if (!sameNs(sum, run[part])) broken.push(`${part} is ${run[part]}, but its vCPUs add up to ${sum}`);
+  }
+  const { selected, ...fates } = run.samples;
+  const accounted = Object.values(fates).reduce((total, n) => total + n, 0);
+  if (accounted !== selected) broken.push(`${selected} samples selected, but ${accounted} accounted for`);
+  for (const [name, reasons, total] of [
+    ["bufferEnables", run.enableReasons, run.bufferEnables],
+    ["bufferDisables", run.disableReasons, run.bufferDisables],
+  ] as const) {
+    const parts = Object.values(reasons);
+    const sum = parts.reduce((a, b) => a + b, 0);
+    if (parts.length > 0 && sum !== total)
+      broken.push(`${name} is ${total}, but its reasons add up to ${sum}`);
+  }
+  return broken;
+}
+
+/** The first few places where data does not fit a schema, as "runs[0].pinNs: expected number". */
+const complaints = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 5)
+    .map((issue) => `${z.core.toDotPath(issue.path) || "top level"}: ${issue.message}`)
+    .join("; ");
+
+/**
+ * Checks a run that we made.
+ * @throws BrokenInvariant if a field is missing, unknown or out of range, or if a sum does not hold
+ */
+export function checkRun(run: unknown): Run {
+  const parsed = Run.safeParse(run);
+  if (!parsed.success)
+    throw new BrokenInvariant(`a run does not fit ${RUN_SCHEMA}: ${complaints(parsed.error)}`);
+  const broken = brokenSums(parsed.data);
+  if (broken.length > 0)
+    throw new BrokenInvariant(
+      `the run of ${parsed.data.policy} on ${parsed.data.scenario} does not add up: ${broken.join("; ")}`,
+    );
+  return parsed.data;
+}
+
+/**
+ * A report as the text of a JSON file.
+ * @throws BrokenInvariant if one of its runs is not sound
+ */
+export function writeReport(report: Report): string {
+  const runs = report.runs.map(checkRun);
+  return `${JSON.stringify({ ...report, runs }, null, 2)}\n`;
+}
+
+/**
+ * A report from the text of a JSON file.
+ * @param name what to call the file in an error
+ * @throws UserError if it is not JSON, not a report, of another version, or does not add up
+ */
+export function readReport(text: string, name: string): Report {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch {
+    throw new UserError(`${name}: not a JSON file`);
+  }
+  const parsed = Report.safeParse(data);
+  if (!parsed.success)
+    throw new UserError(`${name}: not a ${REPORT_SCHEMA} report: ${complaints(parsed.error)}`);
+  const broken = parsed.data.runs.flatMap(brokenSums);
+  if (broken.length > 0) throw new UserError(`${name}: damaged: ${broken.slice(0, 5).join("; ")}`);
+  return parsed.data;
+}
