@@ -162,6 +162,8 @@ export const Run = z.strictObject({
   stage2Faults: count,
   blackouts: Blackouts,
   samples: Samples,
+  /** `samples.lostWhileFull` of the same thing on bare metal: what no hypervisor is to blame for. */
+  bareMetalLostWhileFull: count.nullable(),
   /** Distance of the sampled profile from the exact one; null without ground truth. */
   fidelity: z.strictObject({ totalVariation: z.number(), topSymbolError: z.number() }).nullable(),
 

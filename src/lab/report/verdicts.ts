@@ -1,0 +1,282 @@
+/**
+ * Verdicts: what a run's numbers mean, in plain language. Pure functions of a run and of the runs next to it.
+ * Every threshold that turns a number into a word is in THRESHOLDS, with its reason.
+ */
+import { formatBytes, formatNs } from "../../common/sizes.ts";
+import type { Run } from "./run.ts";
+import { hypervisorNs } from "./run.ts";
+import { counted, formatFactor, formatShare, listed } from "./words.ts";
+
+export const THRESHOLDS = {
+  /** Within the noise of timing a command twice. */
+  unnoticeableSlowdown: 1.02,
+  /** A fifth: what people put up with from a profiler. Above it the profile is of a different-looking run. */
+  usableSlowdown: 1.2,
+  /** Twice as long: one notices without a clock. */
+  slowSlowdown: 2,
+  /** The thread calls 4 s instead of "less than half a second" basically unusable; that is 8 times or more. */
+  unusableSlowdown: 8,
+  /** Below one sample in a hundred lost, a profile's percentages still hold to the digits that perf prints. */
+  nearlyCompleteLoss: 0.01,
+  /** One timer tick at HZ=250: a longer stop of a vCPU delays the guest's timers. */
+  tickNs: 4e6,
+  /** RCU_CPU_STALL_TIMEOUT's default, kernel/rcu/Kconfig.debug: a longer stop makes the guest's kernel complain. */
+  rcuStallNs: 21e9,
+  /** Setting up for longer than this is felt when the VM starts. */
+  setupNs: 1e9,
+  /** Pins beyond the buffer, its tables (0.2 % of it) and rounding are not for the buffer any more. */
+  pinnedPerBuffer: 1.05,
+} as const;
+
+/** How a slowdown feels. */
+export type Speed = "unnoticeable" | "usable" | "slow" | "painful" | "unusable";
+
+/** Puts a slowdown in words; costs that change this word are the ones a run's `flips` names. */
+export function speedOf(slowdown: number): Speed {
+  if (slowdown < THRESHOLDS.unnoticeableSlowdown) return "unnoticeable";
+  if (slowdown < THRESHOLDS.usableSlowdown) return "usable";
+  if (slowdown < THRESHOLDS.slowSlowdown) return "slow";
+  if (slowdown < THRESHOLDS.unusableSlowdown) return "painful";
+  return "unusable";
+}
+
+export type Tone = "good" | "fair" | "bad" | "plain";
+
+const TONE_OF_SPEED: Readonly<Record<Speed, Tone>> = {
+  unnoticeable: "good",
+  usable: "good",
+  slow: "fair",
+  painful: "bad",
+  unusable: "bad",
+};
+
+export interface Verdict {
+  readonly about:
+    | "speed"
+    | "costs"
+    | "excess"
+    | "profile"
+    | "memory"
+    | "memlock"
+    | "stop"
+    | "setup"
+    | "guest";
+  readonly tone: Tone;
+  readonly text: string;
+}
+
+/** "20.6 s, 52 times bare metal: unusable". */
+export function speedVerdict(run: Run): Verdict {
+  const speed = speedOf(run.slowdown);
+  const { slowdownRange: range } = run;
+  const spread =
+    range === null || formatFactor(range.kept) === formatFactor(range.absorbing)
+      ? ""
+      : ` (${formatFactor(Math.min(range.kept, range.absorbing))} to ${formatFactor(Math.max(range.kept, range.absorbing))})`;
+  return {
+    about: "speed",
+    tone: TONE_OF_SPEED[speed],
+    text: `${formatNs(run.guestWallNs)}, ${formatFactor(run.slowdown)} times bare metal${spread}: ${speed}`,
+  };
+}
+
+/** Whether the speed verdict survives both ends of the cost ranges, and which cost decides if it does not. */
+export function costsVerdict(run: Run): Verdict | undefined {
+  const { atLowCosts: low, atHighCosts: high } = run;
+  if (low === null || high === null) return undefined;
+  const words = [...new Set([speedOf(low.slowdown), speedOf(run.slowdown), speedOf(high.slowdown)])];
+  if (words.length === 1) return undefined;
+  const which = run.flips.length > 0 ? listed(run.flips) : "no single cost, but all together";
+  return {
+    about: "costs",
+    tone: "fair",
+    text: `${listed(words)} over the cost ranges (${formatFactor(low.slowdown)} to ${formatFactor(high.slowdown)} times): depends on ${which}`,
+  };
+}
+
+/** Where the excess goes when a run is over the usable slowdown. */
+export function excessVerdict(run: Run): Verdict | undefined {
+  if (run.slowdown < THRESHOLDS.usableSlowdown || run.excess === null) return undefined;
+  const { firstPinNs, rewalkNs, trapNs } = run.excess;
+  return {
+    about: "excess",
+    tone: "plain",
+    text: `of ${formatNs(hypervisorNs(run))} in the hypervisor: first pin ${formatNs(firstPinNs)}, later walks and pins ${formatNs(rewalkNs)}, traps ${formatNs(trapNs)}`,
+  };
+}
+
+/** What the profile lost: "complete profile", "loses 4.1 % of samples in 1,204 blackouts". */
+export function profileVerdict(run: Run): Verdict {
+  const { samples, blackouts } = run;
+  if (samples.selected === 0) return { about: "profile", tone: "plain", text: "nothing was sampled" };
+  const lost: string[] = [];
+  if (samples.lostInBlackout > 0)
+    lost.push(
+      `${formatShare(samples.lostInBlackout, samples.selected)} of samples in ${counted(blackouts.count, "blackout")}`,
+    );
+  if (samples.truncated > 0)
+    lost.push(`${formatShare(samples.truncated, samples.selected)} truncated after selection`);
+  const full = Math.max(0, samples.lostWhileFull - (run.bareMetalLostWhileFull ?? 0));
+  if (full > 0)
+    lost.push(
+      `${formatShare(full, samples.selected)} while the buffer was full${run.bareMetalLostWhileFull === null ? "" : ", beyond bare metal's"}`,
+    );
+  if (lost.length > 0) {
+    const share = (samples.lostInBlackout + samples.truncated + full) / samples.selected;
+    return {
+      about: "profile",
+      tone: share < THRESHOLDS.nearlyCompleteLoss ? "fair" : "bad",
+      text: `loses ${listed(lost)}`,
+    };
+  }
+  if (samples.written === 0 && samples.filtered > 0)
+    return { about: "profile", tone: "plain", text: "the filter lets no sample through" };
+  return {
+    about: "profile",
+    tone: "good",
+    text:
+      blackouts.count === 0
+        ? "complete profile"
+        : `complete profile, in spite of ${counted(blackouts.count, "blackout")}`,
+  };
+}
+
+/** What the host gives up for it: "holds 128 MiB pinned". */
+export function memoryVerdict(run: Run): Verdict {
+  if (run.pinnedPeakBytes === 0) return { about: "memory", tone: "good", text: "pins nothing" };
+  const beyond = run.pinnedPeakBytes > run.bufferBytes * THRESHOLDS.pinnedPerBuffer;
+  const after = run.heldAfterOffNs > 0 ? `, for ${formatNs(run.heldAfterOffNs)} with profiling off` : "";
+  return {
+    about: "memory",
+    tone: beyond ? "fair" : "plain",
+    text: `holds ${formatBytes(run.pinnedPeakBytes)} pinned${beyond ? ", more than the buffer" : ""}${after}`,
+  };
+}
+
+const memlockVerdict = (run: Run): Verdict | undefined => {
+  const hits = run.exitReasons["KVM_EXIT_RLIMIT"] ?? 0;
+  if (hits === 0) return undefined;
+  const limit = run.memlockLimitBytes === null ? "" : ` of ${formatBytes(run.memlockLimitBytes)}`;
+  return {
+    about: "memlock",
+    tone: "bad",
+    text: `memlock limit${limit} hit${hits === 1 ? "" : ` ${counted(hits, "time")}`}`,
+  };
+};
+
+const stopVerdict = (run: Run): Verdict | undefined => {
+  const longest = Math.max(run.longestStopNs.cold, run.longestStopNs.warm);
+  if (longest < THRESHOLDS.tickNs) return undefined;
+  const stalls = longest >= THRESHOLDS.rcuStallNs;
+  const when = run.longestStopNs.warm < THRESHOLDS.tickNs ? " (the first enable only)" : "";
+  return {
+    about: "stop",
+    tone: stalls ? "bad" : "fair",
+    text: `stops a vCPU for ${formatNs(longest)} at a time${when}${stalls ? ": RCU stalls" : ""}`,
+  };
+};
+
+const setupVerdict = (run: Run): Verdict | undefined =>
+  run.setupNs === 0
+    ? undefined
+    : {
+        about: "setup",
+        tone: run.setupNs >= THRESHOLDS.setupNs ? "fair" : "plain",
+        text: `${formatNs(run.setupNs)} of setting up before the guest starts`,
+      };
+
+const guestVerdict = (run: Run): Verdict | undefined =>
+  run.guestComplaints === null || run.guestComplaints.length === 0
+    ? undefined
+    : {
+        about: "guest",
+        tone: "bad",
+        text: `${counted(run.guestComplaints.length, "warning")} from the guest's kernel`,
+      };
+
+/** All that is to be said about one run, the most important first. */
+export function verdictsOf(run: Run): Verdict[] {
+  const all = [
+    speedVerdict(run),
+    costsVerdict(run),
+    profileVerdict(run),
+    memlockVerdict(run),
+    guestVerdict(run),
+    memoryVerdict(run),
+    setupVerdict(run),
+    stopVerdict(run),
+    excessVerdict(run),
+  ];
+  return all.filter((verdict) => verdict !== undefined);
+}
+
+/** The scenario whose rows tell what another one's filters hide: `thread-a` has `thread-a-sampling`. */
+export const SAMPLING_SUFFIX = "-sampling";
+
+/** The run to ask about lost samples: the run itself, or its unfiltered twin where the filters let nothing through. */
+export function samplingTwin(run: Run, runs: readonly Run[]): Run {
+  if (run.samples.written > 0) return run;
+  const twin = runs.find(
+    (other) =>
+      other.scenario === `${run.scenario}${SAMPLING_SUFFIX}` &&
+      other.policy === run.policy &&
+      other.profile === run.profile &&
+      other.bufferBytes === run.bufferBytes,
+  );
+  return twin ?? run;
+}
+
+/** Runs that differ in their policy only, in the order in which they were given. */
+export interface Case {
+  readonly scenario: string;
+  readonly profile: string;
+  readonly runs: readonly Run[];
+}
+
+/** Groups runs by scenario and profile, in order of first appearance. */
+export function casesOf(runs: readonly Run[]): Case[] {
+  const cases = new Map<string, { scenario: string; profile: string; runs: Run[] }>();
+  for (const run of runs) {
+    const key = JSON.stringify([run.scenario, run.profile]);
+    const found = cases.get(key);
+    if (found === undefined) cases.set(key, { scenario: run.scenario, profile: run.profile, runs: [run] });
+    else found.runs.push(run);
+  }
+  return [...cases.values()];
+}
+
+/**
+ * The sentence a case ends in: which of its policies keeps profiling complete without making the guest unusable.
+ * Among those that do both, the one that pins least; a policy counts as complete by its sampling twin.
+ * @param all the runs of the whole report, for the twins
+ */
+export function conclusionOf(of: Case, all: readonly Run[]): Verdict {
+  const lossy = (run: Run) => {
+    const { tone } = profileVerdict(samplingTwin(run, all));
+    return tone === "bad" || tone === "fair";
+  };
+  const name = (run: Run) =>
+    `${run.policy} (${formatFactor(run.slowdown)} times, ${formatBytes(run.pinnedPeakBytes)})`;
+  const complete = of.runs.filter((run) => !lossy(run));
+  const usable = complete.filter((run) => run.slowdown < THRESHOLDS.usableSlowdown);
+  const least = [...usable].sort(
+    (a, b) => a.pinnedPeakBytes - b.pinnedPeakBytes || a.slowdown - b.slowdown,
+  )[0];
+  if (least !== undefined) {
+    const others = usable.filter((run) => run !== least).map(name);
+    return {
+      about: "speed",
+      tone: "good",
+      text: `complete and usable, pinning least: ${name(least)}${others.length > 0 ? `; also ${listed(others)}` : ""}`,
+    };
+  }
+  const fastest = [...complete].sort((a, b) => a.slowdown - b.slowdown)[0];
+  return {
+    about: "speed",
+    tone: "bad",
+    text:
+      fastest === undefined
+        ? "every policy here loses samples"
+        : `no policy here is complete and usable; the fastest complete one is ${name(fastest)}`,
+  };
+}
