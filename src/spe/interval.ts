@@ -8,7 +8,7 @@
  * Jitter is drawn one byte at a time, and a byte may have to be drawn before the op that uses it, because the distance
  * to the next sample depends on it. Such bytes wait in `drawn` and are used in order, so asking changes nothing.
  */
-import { invariant } from "../common/errors.ts";
+import { BrokenInvariant, invariant } from "../common/errors.ts";
 
 /** After so many unlucky bytes in a row (each loses a sample or reloads zero) we say "never" and ask no more. */
 const DRAWS_AHEAD = 4096;
@@ -45,7 +45,8 @@ export class IntervalCounter {
 
   /** Ops that may pass before the op that is selected; Infinity if there is none to come. */
   opsToNextSample(): number {
-    if (this.count !== 0 && this.ecount === 0 && !(this.jitter && this.afterwards)) return this.count - 1;
+    if (this.ecount === 0 && !this.jitter && this.reloadOps !== 0)
+      return this.count === 0 ? this.reloadOps : this.count - 1;
     return this.lookAhead();
   }
 
@@ -82,10 +83,14 @@ export class IntervalCounter {
       this.count -= ops;
       return;
     }
-    invariant(
-      ops <= this.opsToNextSample(),
-      `advancing by ${ops} ops would pass the sample ${this.opsToNextSample()} ops away`,
-    );
+    if (ops > this.opsToNextSample())
+      throw new BrokenInvariant(
+        `advancing by ${ops} ops would pass the sample ${this.opsToNextSample()} ops away`,
+      );
+    if (this.count === 0 && this.isRegular && ops > 0) {
+      this.count = this.reloadOps - (ops - 1); // the first of them reloads
+      return;
+    }
     let left = ops;
     while (left > 0) {
       if (this.count === 0 && this.reloadOps === 0 && !(this.jitter && !this.afterwards)) {

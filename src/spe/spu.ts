@@ -13,20 +13,10 @@
  * The pointer and the limit are kept as page number and offset: 64-bit values appear at register accesses only.
  */
 
-import {
-  PMBIDR_EL1,
-  PMBLIMITR_EL1,
-  PMBSR_EL1,
-  PMSCR_EL1,
-  PMSCR_EL2,
-  PMSFCR_EL1,
-  PMSICR_EL1,
-  PMSIRR_EL1,
-  type SpeRegisterName,
-} from "../arm/registers.ts";
+import type { SpeRegisterName } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
-import { type Vpn, vpn, vpnOf } from "../common/address.ts";
-import { BrokenInvariant, invariant } from "../common/errors.ts";
+import { type Vpn, vpn } from "../common/address.ts";
+import { invariant } from "../common/errors.ts";
 import {
   bareMetalPe,
   CollectContextIDR1,
@@ -35,7 +25,6 @@ import {
   CollectTimeStamp,
   type ExceptionLevel,
   type PeContext,
-  profilingBufferProhibited,
   StatisticalProfilingEnabled,
   type TimestampKind,
 } from "./enables.ts";
@@ -48,39 +37,28 @@ import {
 } from "./implementation.ts";
 import { IntervalCounter, type IntervalState } from "./interval.ts";
 import type { SampledOp } from "./op.ts";
+import {
+  noCounts,
+  type RecordFault,
+  type RecordMemory,
+  type SampleOutcome,
+  type SpuCounters,
+} from "./outcomes.ts";
 import { RecordWriter, type Selection } from "./record.ts";
+import {
+  type Buffer,
+  type Controls,
+  FILL_MODE_DISCARD,
+  initialBuffer,
+  initialControls,
+  initialStatus,
+  recomputeRemaining,
+  type SpuState,
+  type Status,
+} from "./state.ts";
+import { implementsRegister, readRegister, writeRegister } from "./sysregs.ts";
 
-/** Why a record could not be written. */
-export interface RecordFault {
-  /** "mmu": stage 1 or stage 2 does not translate or does not permit the write; "external": an external abort;
-   *  "granule-protection" and "implementation-defined" as PMBSR_EL1.EC has them. */
-  readonly kind: "mmu" | "external" | "granule-protection" | "implementation-defined";
-  /** The stage that failed; for kinds without one, 1. */
-  readonly stage: 1 | 2;
-  /** The fault status code (arm/fault-status.ts); 0 for kinds without one. */
-  readonly dfsc: number;
-  /** Bytes of the record written before the fault; PMBSR_EL1.DL is set and PMBPTR_EL1 moves if not 0. Default 0. */
-  readonly incompleteBytes?: number;
-}
-
-/** The memory that records go to, seen through the owning exception level's translation regime. */
-export interface RecordMemory {
-  /**
-   * Writes one record, all or nothing, with the owning EL's privilege.
-   * @param page the VA's page number, VA[63:12]
-   * @param offsetBytes the VA's offset in it; offsetBytes + sizeBytes may exceed 4096 if Align is below MaxSize
-   * @param bytes the record, valid during the call only; undefined: it is sized and counted, not stored
-   * @returns undefined if it was written
-   */
-  write(
-    page: Vpn,
-    offsetBytes: number,
-    sizeBytes: number,
-    bytes: Uint8Array | undefined,
-  ): RecordFault | undefined;
-  /** Completes what `write` batched; called for PSB CSYNC. */
-  drain?(): void;
-}
+export type { RecordFault, RecordMemory, SampleOutcome, SpuCounters } from "./outcomes.ts";
 
 export interface SpuOptions {
   readonly implementation?: SpeImplementation;
@@ -93,23 +71,6 @@ export interface SpuOptions {
   readonly storeRecords?: boolean;
 }
 
-/** What became of the op that was selected. */
-export type SampleOutcome =
-  | { readonly kind: "written" }
-  /** Written, and the buffer is full: PMBSR_EL1.S is now 1. */
-  | { readonly kind: "full-after-write" }
-  | { readonly kind: "filtered" }
-  /** Another sample was in flight: PMBSR_EL1.COLL is now 1. */
-  | { readonly kind: "collided" }
-  /** PMBLIMITR_EL1.FM says discard. */
-  | { readonly kind: "discarded" }
-  /** PMBPTR_EL1 had already passed its limit: nothing was written and PMBSR_EL1.S is now 1. */
-  | { readonly kind: "refused-full" }
-  /** The write faulted: PMBSR_EL1.S is now 1. */
-  | { readonly kind: "fault"; readonly fault: RecordFault }
-  /** The buffer was disabled while the op was in flight. */
-  | { readonly kind: "buffer-off" };
-
 const WRITTEN: SampleOutcome = { kind: "written" };
 const FULL_AFTER_WRITE: SampleOutcome = { kind: "full-after-write" };
 const FILTERED: SampleOutcome = { kind: "filtered" };
@@ -117,35 +78,6 @@ const COLLIDED: SampleOutcome = { kind: "collided" };
 const DISCARDED: SampleOutcome = { kind: "discarded" };
 const REFUSED_FULL: SampleOutcome = { kind: "refused-full" };
 const BUFFER_OFF: SampleOutcome = { kind: "buffer-off" };
-
-/** selected = collided + filtered + written + discarded + truncated (+ 1 while a sample is in flight). */
-export interface SpuCounters {
-  /** Ops that passed while profiling was enabled (PMU event SAMPLE_POP). */
-  population: number;
-  selected: number;
-  collided: number;
-  filtered: number;
-  written: number;
-  /** Let through by the filters and thrown away by discard mode. */
-  discarded: number;
-  /** Let through by the filters and lost: the write faulted, the buffer was full or went off. */
-  truncated: number;
-  /** How often the buffer filled (SAMPLE_WRAP). */
-  filledBuffers: number;
-  writtenBytes: number;
-}
-
-const noCounts = (): SpuCounters => ({
-  population: 0,
-  selected: 0,
-  collided: 0,
-  filtered: 0,
-  written: 0,
-  discarded: 0,
-  truncated: 0,
-  filledBuffers: 0,
-  writtenBytes: 0,
-});
 
 /** The unit's whole state as plain data (structured-cloneable), except for `pe`, which belongs to the PE. */
 export interface SpuSnapshot {
@@ -158,45 +90,7 @@ export interface SpuSnapshot {
   readonly counters: SpuCounters;
 }
 
-/** PMSCR_EL1 (1) and PMSCR_EL2 (2). */
-interface Controls {
-  e0spe: boolean;
-  e1spe: boolean;
-  e0hspe: boolean;
-  e2spe: boolean;
-  cx1: boolean;
-  pa1: boolean;
-  ts1: boolean;
-  pct1: number;
-  cx2: boolean;
-  pa2: boolean;
-  ts2: boolean;
-  pct2: number;
-}
-
-/** PMBPTR_EL1 and PMBLIMITR_EL1. */
-interface Buffer {
-  pointerPage: number;
-  pointerOffset: number;
-  limitPage: number;
-  enabled: boolean;
-  fillMode: number;
-  pmfz: boolean;
-}
-
-/** PMBSR_EL1[31:0]. */
-interface Status {
-  mss: number;
-  coll: boolean;
-  s: boolean;
-  ea: boolean;
-  dl: boolean;
-  ec: number;
-}
-
 const PAGES_OF_VA = 2 ** 52;
-const FILL_MODE_DISCARD = 2;
-const U32 = 0xffff_ffffn;
 
 export class Spu {
   readonly implementation: SpeImplementation;
@@ -210,29 +104,10 @@ export class Spu {
   private readonly interval: IntervalCounter;
   private readonly filters = new Filters();
   private readonly writer: RecordWriter;
-  private readonly controls: Controls = {
-    e0spe: false,
-    e1spe: false,
-    e0hspe: false,
-    e2spe: false,
-    cx1: false,
-    pa1: false,
-    ts1: false,
-    pct1: 0,
-    cx2: false,
-    pa2: false,
-    ts2: false,
-    pct2: 0,
-  };
-  private readonly buffer: Buffer = {
-    pointerPage: 0,
-    pointerOffset: 0,
-    limitPage: 0,
-    enabled: false,
-    fillMode: 0,
-    pmfz: false,
-  };
-  private readonly status: Status = { mss: 0, coll: false, s: false, ea: false, dl: false, ec: 0 };
+  private readonly controls: Controls = initialControls();
+  private readonly buffer: Buffer = initialBuffer();
+  private readonly status: Status = initialStatus();
+  private readonly state: SpuState;
   private readonly selection: Selection = {
     el: 0,
     contextEl1: undefined,
@@ -241,6 +116,8 @@ export class Spu {
     collectPa: false,
   };
   private isInFlight = false;
+  /** Records of one size whose bytes nobody wants do not depend on what was collected. */
+  private readonly collects: boolean;
 
   constructor(options: SpuOptions) {
     this.implementation = options.implementation ?? DEFAULT_IMPLEMENTATION;
@@ -248,8 +125,19 @@ export class Spu {
     this.memory = options.memory;
     this.counter = options.counter;
     this.storeRecords = options.storeRecords ?? true;
+    this.collects = this.storeRecords || this.facts.fixedRecordBytes === undefined;
     this.interval = new IntervalCounter(this.facts.hasErnd, options.random);
     this.writer = new RecordWriter(this.implementation, this.facts);
+    this.state = {
+      implementation: this.implementation,
+      facts: this.facts,
+      pe: this.pe,
+      controls: this.controls,
+      buffer: this.buffer,
+      status: this.status,
+      interval: this.interval,
+      filters: this.filters,
+    };
   }
 
   // ---- What holds now ----
@@ -296,8 +184,7 @@ export class Spu {
 
   /** Bytes between PMBPTR_EL1 and the limit; negative beyond it. */
   get remainingBytes(): number {
-    const { limitPage, pointerPage, pointerOffset } = this.buffer;
-    return (limitPage - pointerPage) * 4096 - pointerOffset;
+    return this.buffer.remainingBytes;
   }
 
   /** A sample is in flight. */
@@ -341,7 +228,7 @@ export class Spu {
       return false;
     }
     this.isInFlight = true;
-    this.collect();
+    if (this.collects) this.collect();
     return true;
   }
 
@@ -406,11 +293,14 @@ export class Spu {
   private movePointer(bytes: number): void {
     const { buffer } = this;
     const offset = buffer.pointerOffset + bytes;
-    if (offset < 4096) buffer.pointerOffset = offset;
-    else {
-      buffer.pointerOffset = offset % 4096;
-      buffer.pointerPage = (buffer.pointerPage + Math.floor(offset / 4096)) % PAGES_OF_VA;
+    if (offset < 4096) {
+      buffer.pointerOffset = offset;
+      buffer.remainingBytes -= bytes;
+      return;
     }
+    buffer.pointerOffset = offset % 4096;
+    buffer.pointerPage = (buffer.pointerPage + Math.floor(offset / 4096)) % PAGES_OF_VA;
+    recomputeRemaining(buffer);
   }
 
   /** SPEBufferFilled. S is 0 here: with S set nothing is written. */
@@ -542,94 +432,12 @@ export class Spu {
 
   /** Whether an MSR (isWrite) or MRS of the register exists; one that does not is UNDEFINED. */
   implements(name: SpeRegisterName, isWrite: boolean): boolean {
-    switch (name) {
-      case "PMSNEVFR_EL1":
-        return this.facts.hasFnE;
-      case "PMSDSFR_EL1":
-        return this.facts.hasFds;
-      case "PMBMAR_EL1":
-        return false;
-      case "PMSIDR_EL1":
-      case "PMBIDR_EL1":
-        return !isWrite;
-      default:
-        return true;
-    }
+    return implementsRegister(this.facts, name, isWrite);
   }
 
   /** A register's value. Reading one that does not exist is a BrokenInvariant: ask `implements`. */
   read(name: SpeRegisterName): bigint {
-    invariant(this.implements(name, false), `${name} is not implemented`);
-    const { controls: c, buffer, status, interval, filters } = this;
-    const s = filters.selectors;
-    switch (name) {
-      case "PMSCR_EL1":
-      case "PMSCR_EL12":
-        return PMSCR_EL1.with(0n, {
-          E0SPE: c.e0spe,
-          E1SPE: c.e1spe,
-          CX: c.cx1,
-          PA: c.pa1,
-          TS: c.ts1,
-          PCT: c.pct1,
-        });
-      case "PMSCR_EL2":
-        return PMSCR_EL2.with(0n, {
-          E0HSPE: c.e0hspe,
-          E2SPE: c.e2spe,
-          CX: c.cx2,
-          PA: c.pa2,
-          TS: c.ts2,
-          PCT: c.pct2,
-        });
-      case "PMSICR_EL1":
-        return (BigInt(interval.ecount) << 56n) | BigInt(interval.count);
-      case "PMSIRR_EL1":
-        return BigInt(interval.reloadOps + (interval.jitter ? 1 : 0));
-      case "PMSFCR_EL1":
-        return PMSFCR_EL1.with(0n, {
-          FE: s.fe,
-          FT: s.ft,
-          FL: s.fl,
-          FnE: s.fne,
-          FDS: s.fds,
-          B: s.b,
-          LD: s.ld,
-          ST: s.st,
-        });
-      case "PMSEVFR_EL1":
-        return BigInt(s.events);
-      case "PMSNEVFR_EL1":
-        return BigInt(s.invertedEvents);
-      case "PMSLATFR_EL1":
-        return BigInt(s.minLatency);
-      case "PMSDSFR_EL1":
-        return (BigInt(s.dataSourcesHigh) << 32n) | BigInt(s.dataSourcesLow);
-      case "PMSIDR_EL1":
-        return this.implementation.pmsidr;
-      case "PMBLIMITR_EL1":
-        return PMBLIMITR_EL1.with(0n, {
-          LIMIT: buffer.limitPage,
-          PMFZ: buffer.pmfz,
-          FM: buffer.fillMode,
-          E: buffer.enabled,
-        });
-      case "PMBPTR_EL1":
-        return (BigInt(buffer.pointerPage) << 12n) | BigInt(buffer.pointerOffset);
-      case "PMBSR_EL1":
-        return PMBSR_EL1.with(0n, {
-          MSS: status.mss,
-          COLL: status.coll,
-          S: status.s,
-          EA: status.ea,
-          DL: status.dl,
-          EC: status.ec,
-        });
-      case "PMBIDR_EL1":
-        return PMBIDR_EL1.with(this.implementation.pmbidr, { P: profilingBufferProhibited(this.pe) });
-      case "PMBMAR_EL1":
-        throw new BrokenInvariant("PMBMAR_EL1 is not implemented");
-    }
+    return readRegister(this.state, name);
   }
 
   /**
@@ -637,87 +445,7 @@ export class Spu {
    * exist, is a BrokenInvariant: ask `implements`.
    */
   write(name: SpeRegisterName, value: bigint): void {
-    invariant(this.implements(name, true), `${name} cannot be written`);
-    const { controls, buffer, status, interval, filters, facts } = this;
-    const pct = (raw: number): number => (this.implementation.ecv ? raw : raw & 1);
-    switch (name) {
-      case "PMSCR_EL1":
-      case "PMSCR_EL12":
-        controls.e0spe = PMSCR_EL1.is(value, "E0SPE");
-        controls.e1spe = PMSCR_EL1.is(value, "E1SPE");
-        controls.cx1 = PMSCR_EL1.is(value, "CX");
-        controls.pa1 = PMSCR_EL1.is(value, "PA");
-        controls.ts1 = PMSCR_EL1.is(value, "TS");
-        controls.pct1 = pct(PMSCR_EL1.num(value, "PCT"));
-        return;
-      case "PMSCR_EL2":
-        controls.e0hspe = PMSCR_EL2.is(value, "E0HSPE");
-        controls.e2spe = PMSCR_EL2.is(value, "E2SPE");
-        controls.cx2 = PMSCR_EL2.is(value, "CX");
-        controls.pa2 = PMSCR_EL2.is(value, "PA");
-        controls.ts2 = PMSCR_EL2.is(value, "TS");
-        controls.pct2 = pct(PMSCR_EL2.num(value, "PCT"));
-        return;
-      case "PMSICR_EL1":
-        interval.count = PMSICR_EL1.num(value, "COUNT");
-        interval.ecount = facts.hasErnd ? PMSICR_EL1.num(value, "ECOUNT") : 0;
-        return;
-      case "PMSIRR_EL1":
-        interval.reloadOps = PMSIRR_EL1.num(value, "INTERVAL") * 256;
-        interval.jitter = PMSIRR_EL1.is(value, "RND");
-        return;
-      case "PMSFCR_EL1":
-        filters.update({
-          fe: PMSFCR_EL1.is(value, "FE"),
-          ft: PMSFCR_EL1.is(value, "FT"),
-          fl: PMSFCR_EL1.is(value, "FL"),
-          fne: facts.hasFnE && PMSFCR_EL1.is(value, "FnE"),
-          fds: facts.hasFds && PMSFCR_EL1.is(value, "FDS"),
-          b: PMSFCR_EL1.is(value, "B"),
-          ld: PMSFCR_EL1.is(value, "LD"),
-          st: PMSFCR_EL1.is(value, "ST"),
-        });
-        return;
-      case "PMSEVFR_EL1":
-        filters.update({ events: (Number(value & U32) & facts.eventFilterMask) >>> 0 });
-        return;
-      case "PMSNEVFR_EL1":
-        filters.update({ invertedEvents: (Number(value & U32) & facts.eventFilterMask) >>> 0 });
-        return;
-      case "PMSLATFR_EL1":
-        filters.update({ minLatency: Number(value & U32) & facts.counterMax });
-        return;
-      case "PMSDSFR_EL1":
-        filters.update({
-          dataSourcesLow: Number(value & U32),
-          dataSourcesHigh: Number((value >> 32n) & U32),
-        });
-        return;
-      case "PMBLIMITR_EL1":
-        buffer.limitPage = PMBLIMITR_EL1.num(value, "LIMIT");
-        buffer.fillMode = PMBLIMITR_EL1.num(value, "FM");
-        buffer.pmfz = facts.v1p2 && PMBLIMITR_EL1.is(value, "PMFZ");
-        buffer.enabled = PMBLIMITR_EL1.is(value, "E");
-        return;
-      case "PMBPTR_EL1":
-        buffer.pointerPage = vpnOf(value);
-        // Bits below PMBIDR_EL1.Align are RES0 here, as the architecture allows: no record is ever misaligned.
-        buffer.pointerOffset = Number(value & 0xfffn) & ~(facts.alignBytes - 1);
-        return;
-      case "PMBSR_EL1":
-        // MSS2 stays 0: without FEAT_S1PIE, S1POE and THE it has no fields, and Linux takes 63:32 for RES0.
-        status.mss = PMBSR_EL1.num(value, "MSS");
-        status.coll = PMBSR_EL1.is(value, "COLL");
-        status.s = PMBSR_EL1.is(value, "S");
-        status.ea = PMBSR_EL1.is(value, "EA");
-        status.dl = PMBSR_EL1.is(value, "DL");
-        status.ec = PMBSR_EL1.num(value, "EC");
-        return;
-      case "PMSIDR_EL1":
-      case "PMBIDR_EL1":
-      case "PMBMAR_EL1":
-        throw new BrokenInvariant(`${name} cannot be written`);
-    }
+    writeRegister(this.state, name, value);
   }
 
   // ---- Whole state ----
