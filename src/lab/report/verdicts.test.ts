@@ -57,7 +57,7 @@ describe("the speed verdict", () => {
       flips: ["pin", "walk"],
     });
     expect(textsOf(at(1.05, 1.4))).toContain(
-      "usable and slow over the cost ranges (1.05 to 1.40 times): depends on pin and walk",
+      "between usable (1.05 times) and slow (1.40 times) over the cost ranges: depends on pin and walk",
     );
     expect(textsOf(at(1.05, 1.15)).join()).not.toContain("depends");
   });

@@ -31,7 +31,7 @@ export const THRESHOLDS = {
 /** How a slowdown feels. */
 export type Speed = "unnoticeable" | "usable" | "slow" | "painful" | "unusable";
 
-/** Puts a slowdown in words; costs that change this word are the ones a run's `flips` names. */
+/** Puts a slowdown in words. */
 export function speedOf(slowdown: number): Speed {
   if (slowdown < THRESHOLDS.unnoticeableSlowdown) return "unnoticeable";
   if (slowdown < THRESHOLDS.usableSlowdown) return "usable";
@@ -49,6 +49,9 @@ const TONE_OF_SPEED: Readonly<Record<Speed, Tone>> = {
   painful: "bad",
   unusable: "bad",
 };
+
+/** The judgement behind the word: a cost that changes it is one that a run's `flips` names. */
+export const speedTone = (slowdown: number): Tone => TONE_OF_SPEED[speedOf(slowdown)];
 
 export interface Verdict {
   readonly about:
@@ -75,7 +78,7 @@ export function speedVerdict(run: Run): Verdict {
       : ` (${formatFactor(Math.min(range.kept, range.absorbing))} to ${formatFactor(Math.max(range.kept, range.absorbing))})`;
   return {
     about: "speed",
-    tone: TONE_OF_SPEED[speed],
+    tone: speedTone(run.slowdown),
     text: `${formatNs(run.guestWallNs)}, ${formatFactor(run.slowdown)} times bare metal${spread}: ${speed}`,
   };
 }
@@ -84,13 +87,14 @@ export function speedVerdict(run: Run): Verdict {
 export function costsVerdict(run: Run): Verdict | undefined {
   const { atLowCosts: low, atHighCosts: high } = run;
   if (low === null || high === null) return undefined;
-  const words = [...new Set([speedOf(low.slowdown), speedOf(run.slowdown), speedOf(high.slowdown)])];
-  if (words.length === 1) return undefined;
-  const which = run.flips.length > 0 ? listed(run.flips) : "no single cost, but all together";
+  if (new Set([low.slowdown, run.slowdown, high.slowdown].map(speedTone)).size === 1) return undefined;
+  const end = ({ slowdown }: { slowdown: number }) =>
+    `${speedOf(slowdown)} (${formatFactor(slowdown)} times)`;
+  const which = run.flips.length > 0 ? listed(run.flips) : "several costs at once";
   return {
     about: "costs",
     tone: "fair",
-    text: `${listed(words)} over the cost ranges (${formatFactor(low.slowdown)} to ${formatFactor(high.slowdown)} times): depends on ${which}`,
+    text: `between ${end(low)} and ${end(high)} over the cost ranges: depends on ${which}`,
   };
 }
 

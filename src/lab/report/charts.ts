@@ -1,0 +1,365 @@
+/**
+ * The page's charts as ECharts options, computed here as plain JSON. Two kinds of strings are resolved by the page:
+ * "var(--x)" is a colour of its style sheet (so light and dark are one option), "fn:x" is one of page.js's
+ * functions, for what JSON cannot hold.
+ */
+import type { Run, RunDetail, SpanKind, TimePart } from "./run.ts";
+import { TIME_PARTS } from "./run.ts";
+import { thinSpans, thinSteps } from "./thin.ts";
+import { type Case, casesOf, THRESHOLDS } from "./verdicts.ts";
+
+/** An ECharts option with the strings named above in places of functions: no type of the library's fits it. */
+export type ChartOption = Readonly<Record<string, unknown>>;
+
+export const PART_NAMES: Readonly<Record<TimePart, string>> = {
+  guestRunNs: "guest",
+  idleNs: "idle",
+  walkNs: "walk",
+  pinNs: "pin",
+  unpinNs: "unpin",
+  stage2Ns: "stage 2",
+  exitNs: "exit",
+  irqNs: "irq",
+  lockWaitNs: "lock wait",
+};
+
+const SPAN_NAMES: Readonly<Record<SpanKind, string>> = {
+  "buffer-on": "buffer on",
+  walk: "walk",
+  pin: "pin",
+  unpin: "unpin",
+  stage2: "stage 2",
+  exit: "exit",
+  irq: "irq",
+  blackout: "blackout",
+  idle: "idle",
+};
+
+/** The three rows of a vCPU in the timeline, and which row a span is drawn in. */
+const LANES = ["buffer on", "host work", "blackout"] as const;
+const LANE_OF: Readonly<Record<SpanKind, 0 | 1 | 2>> = {
+  "buffer-on": 0,
+  walk: 1,
+  pin: 1,
+  unpin: 1,
+  stage2: 1,
+  exit: 1,
+  irq: 1,
+  idle: 1,
+  blackout: 2,
+};
+
+/** All spans on one page, which keeps it to a few megabytes and quick to open; at most so many in one run. */
+const SPANS_PER_PAGE = 120_000;
+const SPANS_PER_RUN = 20_000;
+const STEPS_PER_RUN = 3_000;
+
+const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ", "-")})`;
+/** Policies take the page's eight distinguishable colours in turn. */
+const POLICY_COLORS = 8;
+const colorOfPolicy = (index: number): string => `var(--policy-${index % POLICY_COLORS})`;
+
+const text = { textStyle: { color: "var(--text)", fontFamily: "inherit" }, animation: false };
+const tooltip = (formatter: string, over: object = {}) => ({
+  backgroundColor: "var(--surface)",
+  borderColor: "var(--line)",
+  textStyle: { color: "var(--text)" },
+  formatter,
+  confine: true,
+  ...over,
+});
+const legend = (data: readonly string[]) => ({
+  type: "scroll",
+  top: 0,
+  left: 0,
+  itemWidth: 14,
+  itemHeight: 10,
+  textStyle: { color: "var(--text)" },
+  inactiveColor: "var(--line)",
+  pageTextStyle: { color: "var(--text)" },
+  data,
+});
+const axisLook = {
+  axisLine: { show: true, lineStyle: { color: "var(--line)" } },
+  axisTick: { show: false },
+  splitLine: { lineStyle: { color: "var(--grid)" } },
+  axisLabel: { color: "var(--muted)" },
+  nameTextStyle: { color: "var(--muted)" },
+};
+const rowAxis = (data: readonly string[]) => ({
+  type: "category",
+  inverse: true,
+  data,
+  ...axisLook,
+  splitLine: { show: false },
+  axisLabel: { color: "var(--text)" },
+});
+
+/** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
+export const policiesOf = (runs: readonly Run[]): string[] => [...new Set(runs.map((run) => run.policy))];
+
+const labelOf = (of: Case, several: boolean): string =>
+  several ? `${of.scenario}\n${of.profile}` : of.scenario;
+
+/** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
+export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heightPx: number } {
+  const cases = casesOf(runs);
+  const policies = policiesOf(runs);
+  const severalProfiles = new Set(runs.map((run) => run.profile)).size > 1;
+  const rowOf = (run: Run) =>
+    cases.findIndex((of) => of.scenario === run.scenario && of.profile === run.profile);
+  const most = Math.max(
+    ...runs.map((run) => Math.max(run.slowdown, run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0)),
+  );
+  const series = policies.map((policy, lane) => ({
+    type: "custom",
+    name: policy,
+    renderItem: "fn:lollipop",
+    color: colorOfPolicy(lane),
+    clip: false,
+    encode: { x: 0, y: 1 },
+    data: runs
+      .filter((run) => run.policy === policy)
+      .map((run) => [
+        run.slowdown,
+        rowOf(run),
+        lane,
+        policies.length,
+        run.atLowCosts?.slowdown ?? run.slowdown,
+        run.atHighCosts?.slowdown ?? run.slowdown,
+        run.guestWallNs,
+      ]),
+  }));
+  const seen = runs.flatMap((run) => {
+    const slowdown = seenSlowdown(run);
+    return slowdown === undefined
+      ? []
+      : [[slowdown, rowOf(run), policies.indexOf(run.policy), policies.length, run.reference?.wallNs ?? 0]];
+  });
+  const line = (at: number, label: string, type: string) => ({
+    xAxis: at,
+    lineStyle: { color: "var(--muted)", type },
+    label: { formatter: label, color: "var(--muted)", position: "end" },
+  });
+  return {
+    heightPx: 110 + cases.length * (22 + policies.length * 17),
+    option: {
+      ...text,
+      tooltip: tooltip("fn:slowdownTip"),
+      legend: legend([...policies, ...(seen.length > 0 ? [SEEN] : [])]),
+      grid: {
+        top: 56,
+        left: 8,
+        right: 64,
+        bottom: 30,
+        outerBoundsMode: "same",
+        outerBoundsContain: "axisLabel",
+      },
+      xAxis: {
+        type: "log",
+        min: 0.7,
+        max: Math.max(2, most * 1.3),
+        name: "times bare metal",
+        nameLocation: "middle",
+        nameGap: 26,
+        minorSplitLine: { show: true, lineStyle: { color: "var(--grid)", opacity: 0.5 } },
+        ...axisLook,
+        axisLabel: { color: "var(--muted)", formatter: "fn:timesTick" },
+      },
+      yAxis: {
+        ...rowAxis(cases.map((of) => labelOf(of, severalProfiles))),
+        axisLabel: { color: "var(--text)", lineHeight: 16 },
+      },
+      series: [
+        ...series,
+        {
+          type: "custom",
+          name: SEEN,
+          renderItem: "fn:diamond",
+          color: "var(--text)",
+          encode: { x: 0, y: 1 },
+          data: seen,
+          z: 4,
+        },
+        {
+          type: "scatter",
+          data: [],
+          silent: true,
+          markLine: {
+            silent: true,
+            symbol: "none",
+            data: [line(1, "bare metal", "solid"), line(THRESHOLDS.usableSlowdown, "", "dashed")],
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** The name under which somebody else's measurement stands in the legend. */
+const SEEN = "measured in the thread";
+
+const seenSlowdown = (run: Run): number | undefined =>
+  run.reference === null || run.bareMetalWallNs === 0
+    ? undefined
+    : run.reference.wallNs / run.bareMetalWallNs;
+
+/** Where each policy's time went, stacked: in seconds, or as shares of each policy's elapsed time. */
+export function timeSplitChart(of: Case, as: "time" | "share"): ChartOption {
+  const parts = TIME_PARTS.filter((part) => of.runs.some((run) => run[part] > 0));
+  const elapsed = of.runs.map((run) => TIME_PARTS.reduce((sum, part) => sum + run[part], 0));
+  return {
+    ...text,
+    tooltip: tooltip(as === "time" ? "fn:splitTip" : "fn:shareTip", {
+      trigger: "axis",
+      axisPointer: { type: "shadow" },
+    }),
+    legend: legend(parts.map((part) => PART_NAMES[part])),
+    grid: {
+      top: 40,
+      left: 8,
+      right: 24,
+      bottom: 8,
+      outerBoundsMode: "same",
+      outerBoundsContain: "axisLabel",
+    },
+    xAxis: {
+      type: "value",
+      ...(as === "share" ? { max: 1 } : {}),
+      ...axisLook,
+      axisLabel: { color: "var(--muted)", formatter: as === "time" ? "fn:ns" : "fn:share" },
+    },
+    yAxis: rowAxis(of.runs.map((run) => run.policy)),
+    series: parts.map((part) => ({
+      type: "bar",
+      name: PART_NAMES[part],
+      stack: "time",
+      barMaxWidth: 26,
+      color: colorOfPart(PART_NAMES[part]),
+      data: of.runs.map((run, i) =>
+        as === "time" ? run[part] : run[part] / Math.max(1, elapsed[i] as number),
+      ),
+    })),
+  };
+}
+
+/** Bytes pinned from instant to instant, one stepped line for each policy. */
+export function pinnedChart(details: readonly RunDetail[], policies: readonly string[]): ChartOption {
+  return {
+    ...text,
+    tooltip: tooltip("fn:pinnedTip", { trigger: "axis" }),
+    legend: legend(details.map((detail) => detail.run.policy)),
+    grid: {
+      top: 40,
+      left: 8,
+      right: 24,
+      bottom: 56,
+      outerBoundsMode: "same",
+      outerBoundsContain: "axisLabel",
+    },
+    xAxis: {
+      type: "value",
+      min: 0,
+      max: "dataMax",
+      ...axisLook,
+      axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
+    },
+    yAxis: {
+      type: "value",
+      min: 0,
+      ...axisLook,
+      axisLabel: { color: "var(--muted)", formatter: "fn:bytes" },
+    },
+    dataZoom: zoom(0),
+    series: details.map(({ run, pinnedOverTime }) => {
+      const steps = thinSteps(pinnedOverTime, STEPS_PER_RUN);
+      const endNs = Math.max(run.guestWallNs, steps.at(-1)?.[0] ?? 0);
+      const lane = policies.indexOf(run.policy);
+      return {
+        type: "line",
+        name: run.policy,
+        step: "end",
+        symbol: "none",
+        color: colorOfPolicy(lane),
+        lineStyle: { width: 2, type: (["solid", "dashed", "dotted"] as const)[lane % 3] },
+        data: [...steps, [endNs, steps.at(-1)?.[1] ?? 0]],
+      };
+    }),
+  };
+}
+
+const zoom = (bottom: number) => [
+  { type: "inside", filterMode: "weakFilter" },
+  {
+    type: "slider",
+    filterMode: "weakFilter",
+    height: 22,
+    bottom,
+    labelFormatter: "fn:ns",
+    textStyle: { color: "var(--muted)" },
+    borderColor: "var(--line)",
+    showDataShadow: false,
+    brushSelect: false,
+  },
+];
+
+/** One run from instant to instant: when the buffer was on, what the host did, and what went unsampled. */
+export function timelineChart(
+  { run, spans }: RunDetail,
+  budget: number,
+): { option: ChartOption; heightPx: number; joinedGapNs: number } {
+  const thinned = thinSpans(spans, budget);
+  const vcpus = run.vcpus.length;
+  const rows = run.vcpus.flatMap(({ vcpu }) =>
+    LANES.map((lane) => (vcpus === 1 ? lane : `vCPU ${vcpu} ${lane}`)),
+  );
+  const rowOf = new Map(run.vcpus.map(({ vcpu }, i) => [vcpu, i * LANES.length]));
+  const kinds = (Object.keys(SPAN_NAMES) as SpanKind[]).filter((kind) =>
+    thinned.spans.some((span) => span.kind === kind),
+  );
+  return {
+    heightPx: 130 + rows.length * (vcpus > 4 ? 16 : 26),
+    joinedGapNs: thinned.joinedGapNs,
+    option: {
+      ...text,
+      tooltip: tooltip("fn:spanTip"),
+      legend: legend(kinds.map((kind) => SPAN_NAMES[kind])),
+      grid: {
+        top: 40,
+        left: 8,
+        right: 24,
+        bottom: 56,
+        outerBoundsMode: "same",
+        outerBoundsContain: "axisLabel",
+      },
+      xAxis: {
+        type: "value",
+        min: 0,
+        max: "dataMax",
+        ...axisLook,
+        axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
+      },
+      yAxis: rowAxis(rows),
+      dataZoom: zoom(0),
+      series: kinds.map((kind) => ({
+        type: "custom",
+        name: SPAN_NAMES[kind],
+        renderItem: "fn:span",
+        color: colorOfPart(SPAN_NAMES[kind]),
+        encode: { x: [1, 2], y: 0 },
+        progressive: 4000,
+        data: thinned.spans
+          .filter((span) => span.kind === kind)
+          .map((span) => [
+            (rowOf.get(span.vcpu) ?? 0) + LANE_OF[kind],
+            Math.round(span.startNs),
+            Math.round(span.endNs),
+          ]),
+      })),
+    },
+  };
+}
+
+/** How many spans each of a page's timelines may have. */
+export const spansPerRun = (timelines: number): number =>
+  Math.min(SPANS_PER_RUN, Math.floor(SPANS_PER_PAGE / Math.max(1, timelines)));

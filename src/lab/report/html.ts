@@ -1,0 +1,216 @@
+/** The report as one HTML file that needs nothing else: no network, no server, no second file. */
+import { formatBytes, formatNs } from "../../common/sizes.ts";
+import {
+  type ChartOption,
+  pinnedChart,
+  policiesOf,
+  slowdownChart,
+  spansPerRun,
+  timelineChart,
+  timeSplitChart,
+} from "./charts.ts";
+import { COLUMNS } from "./columns.ts";
+import type { Run, RunDetail } from "./run.ts";
+import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
+
+/** The files that go into the page as they are; the caller reads them. */
+export interface PageAssets {
+  /** echarts/dist/echarts.min.js */
+  readonly echarts: string;
+  /** page/page.js */
+  readonly script: string;
+  /** page/page.css */
+  readonly style: string;
+}
+
+export interface PageFacts {
+  /** The page's heading, such as the command that made it. */
+  readonly title: string;
+  /** spevisor's version. */
+  readonly version: string;
+}
+
+const escapeHtml = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+
+/** JSON inside a script element: "<" would let "</script>" or "<!--" in a name end it. */
+const inlineJson = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
+
+/** A script's text inside a script element; only string literals and comments can hold what is escaped here. */
+const inlineScript = (source: string): string => source.replaceAll(/<(\/script|!--)/gi, "\\x3c$1");
+
+/** A function that page.js shares with us, as a declaration of that name: both must print the same numbers. */
+const shared = (name: string, fn: (value: number) => string): string => `const ${name} = ${fn};`;
+
+const list = (items: readonly string[]): string => items.join("\n");
+
+const toned = ({ tone, text }: Verdict): string => `<span class="tone ${tone}">${escapeHtml(text)}</span>`;
+
+/** The whole page. */
+export function renderHtml(details: readonly RunDetail[], assets: PageAssets, facts: PageFacts): string {
+  const runs = details.map((detail) => detail.run);
+  const cases = casesOf(runs);
+  return list([
+    "<!doctype html>",
+    '<html lang="en">',
+    "<head>",
+    '<meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:">`,
+    `<title>${escapeHtml(facts.title)}</title>`,
+    `<style>\n${assets.style}</style>`,
+    "</head>",
+    "<body>",
+    header(runs, facts),
+    "<main>",
+    answers(cases, runs),
+    chartSections(cases),
+    tables(cases),
+    notes(runs),
+    "</main>",
+    `<footer><p>Made by spevisor ${escapeHtml(facts.version)}. Policies, costs and recordings are models of what they name; the assumptions above say how.</p></footer>`,
+    `<script type="application/json" id="data">${inlineJson(chartData(details, cases))}</script>`,
+    `<script>${inlineScript(assets.echarts)}</script>`,
+    `<script>${inlineScript(list([shared("formatNs", formatNs), shared("formatBytes", formatBytes), assets.script]))}</script>`,
+    "</body>",
+    "</html>",
+    "",
+  ]);
+}
+
+/** What page.js draws from. */
+function chartData(details: readonly RunDetail[], cases: readonly Case[]) {
+  const runs = details.map((detail) => detail.run);
+  const policies = policiesOf(runs);
+  const budget = spansPerRun(details.length);
+  const slowest = [...runs].sort((a, b) => b.slowdown - a.slowdown)[0];
+  return {
+    rows: cases.map(labelOf),
+    firstPolicy: slowest?.policy ?? "",
+    slowdown: slowdownChart(runs),
+    cases: cases.map((of) => {
+      const own = details.filter((detail) => of.runs.includes(detail.run));
+      return {
+        label: labelOf(of),
+        splitHeightPx: 90 + of.runs.length * 38,
+        split: { time: timeSplitChart(of, "time"), share: timeSplitChart(of, "share") } satisfies Record<
+          string,
+          ChartOption
+        >,
+        pinned: pinnedChart(own, policies),
+        runs: own.map((detail) => ({ policy: detail.run.policy, timeline: timelineChart(detail, budget) })),
+      };
+    }),
+  };
+}
+
+const labelOf = (of: Case): string => `${of.scenario} on costs ${of.profile}`;
+
+function header(runs: readonly Run[], facts: PageFacts): string {
+  const of = (values: readonly string[]) => escapeHtml([...new Set(values)].join(", "));
+  return list([
+    "<header>",
+    `<h1>${escapeHtml(facts.title)}</h1>`,
+    `<p class="muted">What Arm SPE costs in a VM, by pin policy. Buffer ${of(runs.map((run) => formatBytes(run.bufferBytes)))} on ${of(runs.map((run) => run.backing))} memory; guest: ${of(runs.map((run) => run.guest))}; seed ${of(runs.map((run) => String(run.seed)))}.</p>`,
+    "</header>",
+  ]);
+}
+
+function answers(cases: readonly Case[], runs: readonly Run[]): string {
+  return list([
+    '<section aria-labelledby="answer">',
+    '<h2 id="answer">Which policy keeps profiling complete and the guest usable?</h2>',
+    '<ul class="answers">',
+    ...cases.map((of) => {
+      const conclusion = conclusionOf(of, runs);
+      return `<li class="${conclusion.tone}"><strong>${escapeHtml(labelOf(of))}</strong>${toned(conclusion)}</li>`;
+    }),
+    "</ul>",
+    "</section>",
+  ]);
+}
+
+const options = (labels: readonly string[]): string =>
+  labels.map((label, i) => `<option value="${i}">${escapeHtml(label)}</option>`).join("");
+
+const chartSections = (cases: readonly Case[]): string => `<section aria-labelledby="slow">
+<h2 id="slow">Slowdown by policy</h2>
+<p class="muted">Log axis; bare metal is 1, the dashed line is a fifth slower. A wide band is what the ranges of the costs allow; a diamond is what somebody measured.</p>
+<noscript><p>The charts need JavaScript. The tables below hold the same numbers.</p></noscript>
+<div class="chart" id="slowdown"></div>
+</section>
+<section aria-labelledby="one">
+<h2 id="one">One case at a time</h2>
+<div class="choices">
+<label>Case <select id="case">${options(cases.map(labelOf))}</select></label>
+</div>
+<h3>Where the time went</h3>
+<div class="choices"><label>Show <select id="split-as"><option value="time">time</option><option value="share">share of each policy's time</option></select></label></div>
+<div class="chart" id="split"></div>
+<h3>Memory pinned over time</h3>
+<div class="chart" id="pinned"></div>
+<h3>Timeline</h3>
+<div class="choices"><label>Policy <select id="policy"></select></label><span class="muted" id="timeline-note"></span></div>
+<p class="muted">Drag the handles below the chart, or turn the wheel over it, to zoom.</p>
+<div class="chart" id="timeline"></div>
+</section>`;
+
+function tables(cases: readonly Case[]): string {
+  const columns = COLUMNS.map(
+    (column) =>
+      `<th scope="col" class="${column.align}" title="${escapeHtml(column.meaning)}">${escapeHtml(column.title)}</th>`,
+  ).join("");
+  return list([
+    '<section aria-labelledby="numbers">',
+    '<h2 id="numbers">The numbers, and what they mean</h2>',
+    ...cases.map((of) =>
+      list([
+        `<h3>${escapeHtml(labelOf(of))}${bareMetal(of)}</h3>`,
+        `<div class="scroll"><table><thead><tr>${columns}</tr></thead><tbody>`,
+        ...of.runs.map(
+          (run) => `<tr>${COLUMNS.map((column, i) => cell(column.cell(run), column.align, i)).join("")}</tr>`,
+        ),
+        "</tbody></table></div>",
+        `<ul class="verdicts">`,
+        ...of.runs.map(
+          (run) =>
+            `<li><strong>${escapeHtml(run.policy)}</strong> ${verdictsOf(run).map(toned).join(" ")}</li>`,
+        ),
+        "</ul>",
+        seenBy(of),
+      ]),
+    ),
+    "</section>",
+  ]);
+}
+
+const cell = (text: string, align: string, column: number): string =>
+  column === 0 ? `<th scope="row">${escapeHtml(text)}</th>` : `<td class="${align}">${escapeHtml(text)}</td>`;
+
+const bareMetal = (of: Case): string =>
+  of.runs[0] === undefined ? "" : `, bare metal ${formatNs(of.runs[0].bareMetalWallNs)}`;
+
+function seenBy(of: Case): string {
+  const seen = of.runs.find((run) => run.reference !== null)?.reference;
+  if (seen === undefined || seen === null) return "";
+  const metal =
+    seen.bareMetalBelowNs === null ? "" : `, under ${formatNs(seen.bareMetalBelowNs)} on bare metal`;
+  return `<p class="muted">Seen: ${formatNs(seen.wallNs)}${metal} (${escapeHtml(seen.source)}).</p>`;
+}
+
+function notes(runs: readonly Run[]): string {
+  const section = (title: string, texts: readonly string[]): string =>
+    texts.length === 0
+      ? ""
+      : `<section><h2>${title}</h2><ul>${[...new Set(texts)].map((text) => `<li>${escapeHtml(text)}</li>`).join("")}</ul></section>`;
+  return list([
+    section(
+      "Warnings",
+      runs.flatMap((run) => run.warnings),
+    ),
+    section(
+      "Assumptions",
+      runs.flatMap((run) => run.assumptions),
+    ),
+  ]);
+}
