@@ -51,12 +51,36 @@ export function mapRange<In extends number, Out extends number>(
   attributes: LeafBits,
   options: MapOptions = {},
 ): TableChange<Out> {
-  invariant(output % config.granulePages === 0, `output page ${output} is not aligned to the granule`);
-  invariant(output + pages <= config.outputPages, `output page ${output + pages} is beyond the output size`);
+  checkOutput(config, output, pages);
   const edit = new TableEdit(config, writer);
   const from = edit.relative(first, pages);
   edit.map(from, from + pages, output - from, attributes, options);
   return edit.result();
+}
+
+/**
+ * Maps consecutive granules to scattered output granules, as a host hands them out: `outputs[i]` is the first 4 KiB
+ * page of the output granule of `first + i * config.granulePages`. Pages only; otherwise as mapRange.
+ */
+export function mapPages<In extends number, Out extends number>(
+  config: StageConfig<In, Out>,
+  writer: TableWriter<Out>,
+  first: In,
+  outputs: ArrayLike<Out>,
+  attributes: LeafBits,
+): TableChange<Out> {
+  for (let i = 0; i < outputs.length; i++) checkOutput(config, outputs[i] as Out, config.granulePages);
+  const edit = new TableEdit(config, writer);
+  const from = edit.relative(first, outputs.length * config.granulePages);
+  edit.mapPages(from, outputs, attributes);
+  return edit.result();
+}
+
+function checkOutput(config: StageConfig, output: number, pages: number): void {
+  if (output % config.granulePages !== 0)
+    throw new BrokenInvariant(`output page ${output} is not aligned to the granule`);
+  if (output + pages > config.outputPages)
+    throw new BrokenInvariant(`output page ${output + pages} is beyond the output size`);
 }
 
 /**
@@ -108,8 +132,11 @@ const CONTIGUOUS_SHIFT = {
   16: [0, 0, 5, 5],
 } as const;
 
-/** What is done with the entries of a table that lie in the range; at and end are relative pages. */
-type EntryEdit = (table: Table, at: number, end: number) => void;
+/**
+ * What is done with the entry of a table that translates [at, end), or with it and some after it, up to `to` at
+ * most: returns the end of what was done. All are relative pages.
+ */
+type EntryEdit = (table: Table, at: number, end: number, to: number) => number;
 
 /** One 4 KiB page of a table, while its entries are edited. */
 interface Table {
@@ -120,6 +147,9 @@ interface Table {
   index: number;
   changed: boolean;
 }
+
+const leafLo = (output: number, leaf: LeafBits, level: number): number =>
+  (addressLo(output) | leaf.lo | (level === 3 ? 3 : 1)) >>> 0;
 
 class TableEdit<In extends number, Out extends number> {
   private readonly config: StageConfig<In, Out>;
@@ -143,42 +173,79 @@ class TableEdit<In extends number, Out extends number> {
   relative(first: In, pages: number): number {
     const { config } = this;
     const from = relativePage(config, first, false);
-    invariant(
-      from % config.granulePages === 0 && pages % config.granulePages === 0 && pages >= 0,
-      `pages ${first} to ${first + pages} are not whole granules`,
-    );
-    invariant(from >= 0 && from + pages <= config.pages, `page ${first + pages} is beyond the input range`);
+    if (from % config.granulePages !== 0 || pages % config.granulePages !== 0 || pages < 0)
+      throw new BrokenInvariant(`pages ${first} to ${first + pages} are not whole granules`);
+    if (from < 0 || from + pages > config.pages)
+      throw new BrokenInvariant(`pages ${first} to ${first + pages} are not inside the input range`);
     return from;
   }
 
   map(from: number, to: number, outputBias: number, leaf: LeafBits, options: MapOptions): void {
     const { config } = this;
     const blockLevel = Math.max(options.maxBlockLevel ?? 3, config.firstBlockLevel);
-    const edit: EntryEdit = (table, at, end) => {
+    const edit: EntryEdit = (table, at, end, tableEnd) => {
       const { level } = table;
       const covered = config.entryPages[level] as number;
       const output = at + outputBias;
-      if (level === 3 || (level >= blockLevel && end - at === covered && output % covered === 0)) {
-        const group = covered << this.contiguousShift(level);
-        const base = at - (at % group);
-        const hinted =
-          options.contiguous === true &&
-          base >= from &&
-          base + group <= to &&
-          outputBias % group === 0 &&
-          group > covered;
-        this.dropEntry(table, at, covered);
-        this.write(
-          table,
-          (addressLo(output) | leaf.lo | (level === 3 ? 3 : 1)) >>> 0,
-          (addressHi(output) | leaf.hi | (hinted ? HI.contiguous : 0)) >>> 0,
-        );
-      } else {
-        if (!isTable(table.words[table.index] as number, level)) this.split(table, at);
-        this.below(table, at, end, edit);
-      }
+      if (level < 3 && (level < blockLevel || end - at !== covered || output % covered !== 0))
+        return this.mapBelow(table, at, end, edit);
+      const hint = options.contiguous === true ? this.contiguousRun(level, at, from, to, outputBias) : 0;
+      this.dropEntry(table, at, covered);
+      this.write(table, leafLo(output, leaf, level), (addressHi(output) | leaf.hi | hint) >>> 0);
+      if (level < 3 || options.contiguous === true) return end;
+      return this.fill(table, end, tableEnd, (page) => page + outputBias, leaf);
     };
     this.root(from, to, edit);
+  }
+
+  mapPages(from: number, outputs: ArrayLike<number>, leaf: LeafBits): void {
+    const step = this.config.granulePages;
+    const outputOf = (page: number): number => outputs[(page - from) / step] as number;
+    const edit: EntryEdit = (table, at, end, tableEnd) => {
+      if (table.level < 3) return this.mapBelow(table, at, end, edit);
+      const output = outputOf(at);
+      this.dropEntry(table, at, step);
+      this.write(table, leafLo(output, leaf, 3), (addressHi(output) | leaf.hi) >>> 0);
+      return this.fill(table, end, tableEnd, outputOf, leaf);
+    };
+    this.root(from, from + outputs.length * step, edit);
+  }
+
+  private mapBelow(table: Table, at: number, end: number, edit: EntryEdit): number {
+    if (!isTable(table.words[table.index] as number, table.level)) this.split(table, at);
+    this.below(table, at, end, edit);
+    return end;
+  }
+
+  /** Writes last-level entries after the current one for as long as they are empty. */
+  private fill(
+    table: Table,
+    from: number,
+    to: number,
+    outputOf: (page: number) => number,
+    leaf: LeafBits,
+  ): number {
+    const { words } = table;
+    const step = this.config.granulePages;
+    const lo = leaf.lo | 3;
+    let index = table.index + 2;
+    let at = from;
+    for (; at < to && ((words[index] as number) & LO.valid) === 0; at += step, index += 2) {
+      const output = outputOf(at);
+      words[index] = addressLo(output) | lo;
+      words[index + 1] = addressHi(output) | leaf.hi;
+    }
+    this.written += (at - from) / step;
+    return at;
+  }
+
+  /** The hint's bit where the run of entries around `at` is mapped as a whole and its output is aligned. */
+  private contiguousRun(level: number, at: number, from: number, to: number, outputBias: number): number {
+    const covered = this.config.entryPages[level] as number;
+    const group = covered << this.contiguousShift(level);
+    const base = at - (at % group);
+    const whole = base >= from && base + group <= to && (base + outputBias) % group === 0;
+    return whole && group > covered ? HI.contiguous : 0;
   }
 
   unmap(from: number, to: number): void {
@@ -187,14 +254,14 @@ class TableEdit<In extends number, Out extends number> {
       const lo = table.words[table.index] as number;
       const { level } = table;
       const covered = config.entryPages[level] as number;
-      if ((lo & LO.valid) === 0) return;
+      if ((lo & LO.valid) === 0) return end;
       if (end - at === covered) {
         this.dropEntry(table, at, covered);
         this.write(table, 0, 0);
-        return;
+        return end;
       }
       if (isLeaf(config, lo, level)) this.split(table, at);
-      else if (!isTable(lo, level)) return;
+      else if (!isTable(lo, level)) return end;
       const next = nextTable(
         config,
         table.words[table.index] as number,
@@ -205,6 +272,7 @@ class TableEdit<In extends number, Out extends number> {
         this.freed.push(next as Out);
         this.write(table, 0, 0);
       }
+      return end;
     };
     this.root(from, to, edit);
   }
@@ -219,17 +287,18 @@ class TableEdit<In extends number, Out extends number> {
       if (isLeaf(config, lo, level)) {
         const newLo = ((lo & ~clear.lo) | set.lo) >>> 0;
         const newHi = ((hi & ~clear.hi) | set.hi) >>> 0;
-        if (newLo === lo && newHi === hi) return;
+        if (newLo === lo && newHi === hi) return end;
         const covered = config.entryPages[level] as number;
         if (end - at === covered) {
           this.breakContiguous(table, at);
           this.pagesChanged += covered;
           this.write(table, newLo, (newHi & ~HI.contiguous) >>> 0);
-          return;
+          return end;
         }
         this.split(table, at);
-      } else if (!isTable(lo, level)) return;
+      } else if (!isTable(lo, level)) return end;
       this.below(table, at, end, edit);
+      return end;
     };
     this.root(from, to, edit);
   }
@@ -274,10 +343,11 @@ class TableEdit<In extends number, Out extends number> {
   ): void {
     const covered = this.config.entryPages[level] as number;
     const table: Table = { page, level, words: this.words(page), index: word & 1023, changed: false };
-    for (let at = from; at < to; table.index += 2) {
+    for (let at = from; at < to; ) {
       const end = Math.min(to, at - (at % covered) + covered);
-      edit(table, at, end);
-      at = end;
+      const done = edit(table, at, end, to);
+      table.index += 2 + (2 * (done - end)) / covered;
+      at = done;
     }
     if (table.changed) this.writer.memory.wrote(page as Out);
   }

@@ -47,6 +47,9 @@ export const tablePermissionsOf = (config: StageConfig, hi: number): number =>
 const contiguousAt = (config: StageConfig, hi: number, level: number): boolean =>
   (hi & HI.contiguous) !== 0 && level >= config.firstBlockLevel;
 
+const refuse = (config: StageConfig, kind: FaultKind, level: Level, page: number, access: Access): Fault =>
+  faultAt(config.stage, kind, level, page, access.write, access.by === "walk");
+
 /** The fault of a table page that cannot be read: stage 2's, or an external abort at this level. */
 export const unreadableTable = (
   config: StageConfig,
@@ -74,17 +77,15 @@ export function translate<In extends number, Out extends number>(
   memory: TableMemory<Out>,
 ): Translation<Out> | Fault {
   if (!config.enabled) return translateDisabled(config, page, access);
-  const fault = (kind: FaultKind, level: Level): Fault =>
-    faultAt(config.stage, kind, level, page, access.write, access.by === "walk");
   const at = relativePage(config, page, access.by === "fetch");
   if (config.refuses || !(at >= 0 && at < config.pages) || (config.el0Prevented && access.el === 0))
-    return fault("translation", 0);
+    return refuse(config, "translation", 0, page, access);
 
   let level = config.startLevel as number;
   let tablePermissions = 0;
   let word = config.rootWord + 2 * Math.floor(at / (config.entryPages[level] as number));
   let table: number = config.rootPage + (word >>> 10);
-  if (config.rootPage >= config.outputPages) return fault("address-size", 0);
+  if (config.rootPage >= config.outputPages) return refuse(config, "address-size", 0, page, access);
   for (;;) {
     const words = memory.page(table as Out, access.by === "inspect" ? INSPECT : WALK_READ);
     if (words === undefined || isFault(words))
@@ -93,19 +94,19 @@ export function translate<In extends number, Out extends number>(
     const hi = words[(word & 1023) + 1] as number;
     if (isTable(lo, level)) {
       const next = nextTable(config, lo, hi);
-      if (next >= config.outputPages) return fault("address-size", level as Level);
+      if (next >= config.outputPages) return refuse(config, "address-size", level as Level, page, access);
       tablePermissions |= tablePermissionsOf(config, hi);
       level++;
       word = 2 * ((at / (config.entryPages[level] as number)) & config.indexMask);
       table = next + (word >>> 10);
       continue;
     }
-    if (!isLeaf(config, lo, level)) return fault("translation", level as Level);
+    if (!isLeaf(config, lo, level)) return refuse(config, "translation", level as Level, page, access);
     const covered = config.entryPages[level] as number;
     const outputPage = leafPage(config, lo, hi, level) + (at % covered);
-    if (outputPage >= config.outputPages) return fault("address-size", level as Level);
+    if (outputPage >= config.outputPages) return refuse(config, "address-size", level as Level, page, access);
     const verdict = leafVerdict(config, leafKey(lo, hi, tablePermissions), access);
-    if (verdict.fault !== undefined) return fault(verdict.fault, level as Level);
+    if (verdict.fault !== undefined) return refuse(config, verdict.fault, level as Level, page, access);
     if (verdict.updates) {
       const writable = memory.page(table as Out, WALK_UPDATE);
       if (writable === undefined || isFault(writable))

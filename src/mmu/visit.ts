@@ -63,6 +63,10 @@ const sameFault = (a: Fault, b: Fault, distance: number): boolean =>
   (a.vpn === undefined ? b.vpn === undefined : b.vpn === a.vpn + distance) &&
   (a.ipn === b.ipn || (!a.onWalk && a.ipn !== undefined && b.ipn === a.ipn + distance));
 
+/** The type and the bits of leafKey: two leaves of one table that agree in them have the same verdict. */
+const LO_ALIKE = 0xfff;
+const HI_ALIKE = 0xfd << 19;
+
 /** One visit's state: the run that has not been told yet, and what was counted. */
 class Visit<In extends number, Out extends number> {
   readonly descriptors: [number, number, number, number] = [0, 0, 0, 0];
@@ -179,27 +183,25 @@ class Visit<In extends number, Out extends number> {
     const covered = config.entryPages[level] as number;
     const { outputPages } = config;
     let wrote = false;
-    let read = 0;
-    let key = -1;
-    let verdict = leafVerdict(config, 0, INSPECT);
     let index = word & 1023;
     for (let at = from; at < to; index += 2) {
       const lo = words[index] as number;
       const hi = words[index + 1] as number;
-      read++;
       const end = covered === 1 ? at + 1 : Math.min(to, at - (at % covered) + covered);
       if (isLeaf(config, lo, level)) {
         const output = leafPage(config, lo, hi, level) + (covered === 1 ? 0 : at % covered);
-        const itsKey = leafKey(lo, hi, tablePermissions);
-        if (itsKey !== key) {
-          key = itsKey;
-          verdict = leafVerdict(config, key, access);
-        }
+        const verdict = leafVerdict(config, leafKey(lo, hi, tablePermissions), access);
         if (output >= outputPages) this.hole(at, end, "address-size", level as Level);
         else if (verdict.fault !== undefined) this.hole(at, end, verdict.fault, level as Level);
         else if (!verdict.updates || this.update(page, index, lo, verdict, level as Level, at, end)) {
           wrote ||= verdict.updates;
           this.leaf(at + bias, output, end - at, verdict.attributes, level as Level);
+          if (level === 3 && !verdict.updates) {
+            const more = this.alike(words, index + 2, lo, hi, end, to);
+            index += 2 * more;
+            at = Math.min(to, end + more * covered);
+            continue;
+          }
         }
       } else if (isTable(lo, level)) {
         const next = nextTable(config, lo, hi);
@@ -208,8 +210,44 @@ class Visit<In extends number, Out extends number> {
       } else this.hole(at, end, "translation", level as Level);
       at = end;
     }
-    this.descriptors[level] = (this.descriptors[level] as number) + read;
+    this.descriptors[level] =
+      (this.descriptors[level] as number) + Math.floor((to - 1) / covered) - Math.floor(from / covered) + 1;
     if (wrote) this.memory.wrote(page as Out);
+  }
+
+  /**
+   * Goes on over last-level entries that say the same as the one before, whose leaf is the current run: wherever
+   * they point to, the verdict is the same. This loop is where a visit spends its time.
+   * @returns how many entries it took
+   */
+  private alike(words: Uint32Array, from: number, lo: number, hi: number, first: number, to: number): number {
+    const { config, bias, visitor } = this;
+    const { outputPages, granulePages } = config;
+    const pageMask = -granulePages;
+    const keyLo = lo & LO_ALIKE;
+    const keyHi = hi & HI_ALIKE;
+    const attributes = this.runAttributes as Attributes;
+    let { runFirst, runOutput } = this;
+    let next = runOutput + this.runPages;
+    let index = from;
+    let at = first;
+    for (; at + granulePages <= to; at += granulePages, index += 2) {
+      const itsLo = words[index] as number;
+      const itsHi = words[index + 1] as number;
+      if ((itsLo & LO_ALIKE) !== keyLo || (itsHi & HI_ALIKE) !== keyHi) break;
+      const output = (itsHi & 0xffff) * 0x100000 + ((itsLo >>> 12) & pageMask);
+      if (output !== next) {
+        if (output >= outputPages) break;
+        visitor.leaf(runFirst as In, runOutput as Out, at + bias - runFirst, attributes, 3);
+        runFirst = at + bias;
+        runOutput = output;
+      }
+      next = output + granulePages;
+    }
+    this.runFirst = runFirst;
+    this.runOutput = runOutput;
+    this.runPages = next - runOutput;
+    return (index - from) / 2;
   }
 
   /** Marks a leaf as accessed or dirty. False where the table may not be written: those pages are then a hole. */
