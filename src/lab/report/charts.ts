@@ -59,7 +59,7 @@ const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ",
 const POLICY_COLORS = 8;
 const colorOfPolicy = (index: number): string => `var(--policy-${index % POLICY_COLORS})`;
 
-const text = { textStyle: { color: "var(--text)", fontFamily: "inherit" }, animation: false };
+const text = { textStyle: { color: "var(--text)", fontFamily: "var(--font)" }, animation: false };
 const tooltip = (formatter: string, over: object = {}) => ({
   backgroundColor: "var(--surface)",
   borderColor: "var(--line)",
@@ -139,7 +139,7 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
   const line = (at: number, label: string, type: string) => ({
     xAxis: at,
     lineStyle: { color: "var(--muted)", type },
-    label: { formatter: label, color: "var(--muted)", position: "end" },
+    label: { formatter: label, color: "var(--muted)", position: "start" },
   });
   return {
     heightPx: 110 + cases.length * (22 + policies.length * 17),
@@ -245,6 +245,7 @@ export function timeSplitChart(of: Case, as: "time" | "share"): ChartOption {
 
 /** Bytes pinned from instant to instant, one stepped line for each policy. */
 export function pinnedChart(details: readonly RunDetail[], policies: readonly string[]): ChartOption {
+  const floor = leastShown(details);
   return {
     ...text,
     tooltip: tooltip("fn:pinnedTip", { trigger: "axis" }),
@@ -265,8 +266,10 @@ export function pinnedChart(details: readonly RunDetail[], policies: readonly st
       axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
     },
     yAxis: {
-      type: "value",
-      min: 0,
+      type: "log",
+      logBase: 4,
+      min: floor,
+      max: "dataMax",
       ...axisLook,
       axisLabel: { color: "var(--muted)", formatter: "fn:bytes" },
     },
@@ -281,11 +284,25 @@ export function pinnedChart(details: readonly RunDetail[], policies: readonly st
         step: "end",
         symbol: "none",
         color: colorOfPolicy(lane),
-        lineStyle: { width: 2, type: (["solid", "dashed", "dotted"] as const)[lane % 3] },
-        data: [...steps, [endNs, steps.at(-1)?.[1] ?? 0]],
+        lineStyle: { width: 2 },
+        // The third number is what the tooltip says: a log axis has no place for nothing.
+        data: [...steps, [endNs, steps.at(-1)?.[1] ?? 0] as const].map(([atNs, bytes]) => [
+          atNs,
+          Math.max(bytes, floor),
+          bytes,
+        ]),
       };
     }),
   };
+}
+
+/** Where the pinned axis starts: a power of four below the least that any run holds; nothing pinned lies on it. */
+function leastShown(details: readonly RunDetail[]): number {
+  const held = details
+    .flatMap((detail) => detail.pinnedOverTime.map(([, bytes]) => bytes))
+    .filter((bytes) => bytes > 0);
+  const least = held.reduce((a, b) => Math.min(a, b), 4 ** 11);
+  return 4 ** (Math.ceil(Math.log2(least) / 2) - 1);
 }
 
 const zoom = (bottom: number) => [

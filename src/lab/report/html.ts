@@ -148,6 +148,7 @@ const chartSections = (cases: readonly Case[]): string => `<section aria-labelle
 <div class="choices"><label>Show <select id="split-as"><option value="time">time</option><option value="share">share of each policy's time</option></select></label></div>
 <div class="chart" id="split"></div>
 <h3>Memory pinned over time</h3>
+<p class="muted">Log axis; a line on the bottom means that nothing is pinned.</p>
 <div class="chart" id="pinned"></div>
 <h3>Timeline</h3>
 <div class="choices"><label>Policy <select id="policy"></select></label><span class="muted" id="timeline-note"></span></div>

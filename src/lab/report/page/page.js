@@ -18,8 +18,8 @@
 
   /** What stands in a chart's option as "fn:name". */
   const functions = {
-    ns: (value) => formatNs(Number(value)),
-    bytes: (value) => formatBytes(Number(value)),
+    ns: (value) => (Number(value) === 0 ? "0" : formatNs(Number(value))),
+    bytes: (value) => (Number(value) === 0 ? "0" : formatBytes(Number(value))),
     share: (value) => `${Math.round(value * 100)} %`,
     timesTick: (value) => (value >= 1 ? `${value.toLocaleString("en")}×` : ""),
 
@@ -45,8 +45,11 @@
               x: Math.max(x(slowdown), x(high)) + 9,
               y,
               text: times(slowdown),
-              fill: colorOf("--muted"),
+              fill: styleOf("--muted"),
               fontSize: 11,
+              fontFamily: styleOf("--font"),
+              stroke: styleOf("--surface"),
+              lineWidth: 3,
               verticalAlign: "middle",
             },
           },
@@ -68,7 +71,7 @@
             [x - r, y],
           ],
         },
-        style: { fill: "transparent", stroke: colorOf("--text"), lineWidth: 2 },
+        style: { fill: "transparent", stroke: styleOf("--text"), lineWidth: 2 },
       };
     },
     span: (params, api) => {
@@ -109,18 +112,18 @@
     pinnedTip: (list) =>
       rows(
         formatNs(list[0].axisValue),
-        list.map((p) => ({ ...p, shown: formatBytes(p.value[1]) })),
+        list.map((p) => ({ ...p, shown: formatBytes(p.value[2]) })),
       ),
     spanTip: ({ seriesName, value, marker }) =>
       `${marker}${bold(seriesName)}: ${formatNs(value[2] - value[1])}<br>from ${formatNs(value[1])} to ${formatNs(value[2])}`,
   };
 
-  const colorOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   /** An option with its colours and functions put in. */
   const resolved = (value) => {
     if (typeof value === "string") {
-      if (value.startsWith("var(")) return colorOf(value.slice(4, -1));
+      if (value.startsWith("var(")) return styleOf(value.slice(4, -1));
       return value.startsWith("fn:") ? functions[value.slice(3)] : value;
     }
     if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(resolved);
