@@ -1,0 +1,79 @@
+/** Files are written whole or not at all: beside their place under another name, then renamed over it. */
+import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { UserError } from "../common/errors.ts";
+
+/** What a failed system call means to whoever named the file. */
+const MEANING: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EISDIR: "is a directory",
+  ENOTDIR: "a part of the path is not a directory",
+  ENOSPC: "no space left on the device",
+  EROFS: "the file system is read-only",
+  ENAMETOOLONG: "the name is too long",
+};
+
+/** A system call's error on a file of the user's as a UserError; anything else as it was. */
+export function fileError(name: string, error: unknown): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const meaning = MEANING[code];
+  return meaning === undefined ? error : new UserError(`${name}: ${meaning}`);
+}
+
+/** A file that does not exist under its own name before `commit`. */
+export interface PendingFile {
+  readonly path: string;
+  /** Where its content goes meanwhile. */
+  readonly temporaryPath: string;
+  write(text: string): void;
+  /** Gives it its name. */
+  commit(): void;
+  /** Removes what was written, unless it was committed. */
+  discard(): void;
+}
+
+const pending = new Set<PendingFile>();
+
+/** Removes everything that was begun and not finished; for the way out on Ctrl-C. */
+export function discardPendingFiles(): void {
+  for (const file of pending) file.discard();
+}
+
+/**
+ * Begins a file, so that a place that cannot be written to is refused before the work and not after it.
+ * @throws UserError naming the file and what is in the way
+ */
+export function beginFile(path: string): PendingFile {
+  const temporaryPath = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      throw new UserError(`${path}: is a directory`);
+    closeSync(openSync(temporaryPath, "w"));
+  } catch (error) {
+    throw fileError(path, error);
+  }
+  const guarded = (action: () => void) => {
+    try {
+      action();
+    } catch (error) {
+      throw fileError(path, error);
+    }
+  };
+  const file: PendingFile = {
+    path,
+    temporaryPath,
+    write: (text) => guarded(() => writeFileSync(temporaryPath, text)),
+    commit: () =>
+      guarded(() => {
+        renameSync(temporaryPath, path);
+        pending.delete(file);
+      }),
+    discard: () => {
+      if (pending.delete(file)) rmSync(temporaryPath, { force: true });
+    },
+  };
+  pending.add(file);
+  return file;
+}

@@ -1,0 +1,131 @@
+/**
+ * A job: what a command asks to be run, as plain data with names and file paths. It is carried out beside the
+ * command's own thread (worker.ts); here names become policies and paths become files.
+ */
+import { closeSync, createReadStream, openSync, statSync, writeSync } from "node:fs";
+import { resolve } from "node:path";
+import { UserError } from "../common/errors.ts";
+import type { RunDetail } from "../lab/report/run.ts";
+import type {
+  CommonOptions,
+  Engine,
+  OnProgress,
+  PolicyChoice,
+  PredictOptions,
+  Recording,
+  TraceSink,
+} from "./engine.ts";
+import { fileError } from "./files.ts";
+import { loadPolicy } from "./load-policy.ts";
+import { knownName } from "./options.ts";
+
+/** "all", a registered name, or the path of a file. */
+export const ALL = "all";
+
+interface Chosen {
+  readonly policyNames: readonly string[];
+  readonly profileNames: readonly string[];
+}
+type WithNames<Options extends CommonOptions> = Omit<Options, "policies" | "profiles"> & Chosen;
+
+export type ThreadJob = { readonly kind: "thread" } & WithNames<CommonOptions>;
+export type PredictJob = {
+  readonly kind: "predict";
+  readonly file: string;
+  /** Where trace lines are written as they come. */
+  readonly traceFile: string | null;
+} & WithNames<PredictOptions>;
+export type Job = ThreadJob | PredictJob;
+
+/** Whatever carries out jobs: the worker, or a test in its own thread. */
+export type RunJob = (job: Job, onProgress: OnProgress) => AsyncIterable<RunDetail>;
+
+const isFile = (name: string): boolean => /[/\\]/.test(name) || /\.[cm]?[jt]s$/.test(name);
+
+/**
+ * What `--policy` names.
+ * @throws UserError for a name that is not registered or a file that holds no policy
+ */
+export async function choosePolicies(engine: Engine, given: readonly string[]): Promise<PolicyChoice[]> {
+  const registered = engine.listPolicies().map((policy) => policy.name);
+  const chosen = new Map<string, PolicyChoice>();
+  for (const name of given)
+    if (name === ALL) for (const each of registered) chosen.set(each, { kind: "named", name: each });
+    else if (isFile(name))
+      chosen.set(resolve(name), { kind: "loaded", file: name, policy: await loadPolicy(engine, name) });
+    else chosen.set(name, { kind: "named", name: knownName("policy", name, registered) });
+  return [...chosen.values()];
+}
+
+const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
+  const known = engine.listProfiles().map((profile) => profile.name);
+  return [
+    ...new Set(given.flatMap((name) => (name === ALL ? known : [knownName("cost profile", name, known)]))),
+  ];
+};
+
+/** Carries out a job with an engine, giving each run as it is done. */
+export async function* runJob(engine: Engine, job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
+  const { policyNames, profileNames, ...rest } = job;
+  const policies = await choosePolicies(engine, policyNames);
+  const profiles = chooseProfiles(engine, profileNames);
+  if (rest.kind === "thread") {
+    const { kind: _, ...options } = rest;
+    yield* engine.runThread({ ...options, policies, profiles }, onProgress);
+    return;
+  }
+  const { kind: _, file, traceFile, ...options } = rest;
+  knownName("backing", options.backing, engine.listBackings());
+  const recording = openRecording(file);
+  const trace = traceFile === null ? null : openTrace(traceFile);
+  try {
+    yield* engine.runPredict(recording, { ...options, policies, profiles }, onProgress, trace?.sink ?? null);
+  } finally {
+    trace?.close();
+  }
+}
+
+/** @throws UserError if there is no such file, or it is not one to read from */
+function openRecording(file: string): Recording {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile() && !stat.isFIFO()) throw new UserError(`${file}: not a file`);
+    return { name: file, sizeBytes: stat.size, open: () => chunksOf(file) };
+  } catch (error) {
+    throw fileError(file, error);
+  }
+}
+
+async function* chunksOf(file: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) yield chunk as Buffer;
+  } catch (error) {
+    throw fileError(file, error);
+  }
+}
+
+/** Lines go out in blocks: a trace has one for each charge. */
+const TRACE_BLOCK_CHARS = 1 << 16;
+
+function openTrace(path: string): { sink: TraceSink; close(): void } {
+  const fd = openSync(path, "w");
+  let block = "";
+  const flush = () => {
+    try {
+      writeSync(fd, block);
+    } catch (error) {
+      throw fileError("--trace", error);
+    }
+    block = "";
+  };
+  return {
+    sink: (line) => {
+      block += `${line}\n`;
+      if (block.length >= TRACE_BLOCK_CHARS) flush();
+    },
+    close: () => {
+      flush();
+      closeSync(fd);
+    },
+  };
+}

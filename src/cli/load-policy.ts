@@ -1,0 +1,49 @@
+/** `--policy ./mine.ts`: a policy from a file that is in nobody's list. */
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { tsImport } from "tsx/esm/api";
+import { UserError } from "../common/errors.ts";
+import type { Engine } from "./engine.ts";
+import { fileError } from "./files.ts";
+
+/**
+ * The policy a module exports: its default export, or the one exported object that looks like a policy.
+ * @throws UserError if the file is missing, does not load, or holds none or several
+ */
+export async function loadPolicy(engine: Engine, file: string): Promise<unknown> {
+  const path = resolve(file);
+  try {
+    if (!statSync(path).isFile()) throw new UserError(`${file}: not a file`);
+  } catch (error) {
+    throw fileError(file, error);
+  }
+  let module: Record<string, unknown>;
+  try {
+    module = await tsImport(pathToFileURL(path).href, import.meta.url);
+  } catch (error) {
+    throw new UserError(`${file} does not load: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return policyOf(engine, module, file);
+}
+
+/** Which of a module's exports is the policy. */
+export function policyOf(engine: Engine, module: Readonly<Record<string, unknown>>, file: string): unknown {
+  const shaped = (value: unknown) => typeof engine.describePolicy(value) !== "string";
+  // A .ts file outside of an ESM package arrives as CommonJS, whose exports are the default export.
+  const given = module["default"];
+  if (given !== undefined && shaped(given)) return given;
+  const inner = typeof given === "object" && given !== null ? Object.values(given) : [];
+  const exported = [...new Set([...inner, ...Object.values(module)])];
+  const found = exported.filter(shaped);
+  if (found.length === 1) return found[0];
+  if (found.length > 1)
+    throw new UserError(`${file} exports ${found.length} policies`, "Make one of them the default export.");
+  const why = exported
+    .filter((value) => typeof value === "object" && value !== null)
+    .map((value) => engine.describePolicy(value))[0];
+  throw new UserError(
+    `${file} exports no policy${typeof why === "string" ? `: ${why}` : ""}`,
+    "See CONTRIBUTING.md for what a policy looks like.",
+  );
+}

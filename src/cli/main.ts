@@ -1,0 +1,71 @@
+/**
+ * The command line: parses, runs, and turns what went wrong into a message and an exit code. 0: done. 1: a bug of
+ * ours. 2: the user's option or file. 130 and 143: interrupted.
+ */
+import { constants } from "node:os";
+import { CommanderError } from "commander";
+import { UserError } from "../common/errors.ts";
+import { discardPendingFiles } from "./files.ts";
+import { loadLab } from "./lab.ts";
+import { buildProgram } from "./program.ts";
+import { runInWorker } from "./remote.ts";
+import { lookOf, type World } from "./world.ts";
+
+const EXIT = { done: 0, bug: 1, user: 2 } as const;
+
+/** Where bugs go. */
+const ISSUES = "the project's issue tracker";
+
+/**
+ * Carries out one command line.
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], world: World): Promise<number> {
+  const { colors } = lookOf(world.stderr, world.env);
+  try {
+    const program = buildProgram(world);
+    if (argv.length === 0) {
+      program.outputHelp();
+      return EXIT.done;
+    }
+    await program.parseAsync([...argv], { from: "user" });
+    return EXIT.done;
+  } catch (error) {
+    // Commander has already printed its message, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.user;
+    if (error instanceof UserError) {
+      const remedy = error.remedy === "" ? "" : `${error.remedy}\n`;
+      world.stderr.write(`${colors.red("spevisor:")} ${error.what}\n${remedy}`);
+      return EXIT.user;
+    }
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    world.stderr.write(
+      `${colors.red("spevisor: a bug of ours, sorry.")} Please report it to ${ISSUES}, with the command line and this:\n${stack}\n`,
+    );
+    return EXIT.bug;
+  }
+}
+
+/** Runs as a process: with its streams, its signals and its exit code. */
+export async function runFromShell(argv: readonly string[]): Promise<void> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      discardPendingFiles();
+      process.exit(128 + constants.signals[signal]);
+    });
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      // Whoever read us has read enough: `spevisor thread | head`.
+      if (error.code !== "EPIPE") throw error;
+      discardPendingFiles();
+      process.exit(EXIT.done);
+    });
+  process.exitCode = await main(argv, {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    runJob: runInWorker,
+    loadLab,
+    nowNs: () => Number(process.hrtime.bigint()),
+  });
+}

@@ -1,0 +1,95 @@
+/** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { renderHtml } from "../lab/report/html.ts";
+import { checkRun, REPORT_SCHEMA, type RunDetail, writeReport } from "../lab/report/run.ts";
+import { beginFile, type PendingFile } from "./files.ts";
+import type { Job } from "./job.ts";
+import { startProgress } from "./progress.ts";
+import { renderRuns } from "./tables.ts";
+import { lookOf, type World } from "./world.ts";
+
+const require = createRequire(import.meta.url);
+
+/** spevisor's own version, from its package.json. */
+export const VERSION: string = (require("../../package.json") as { version: string }).version;
+
+/** For `--json -`: the report goes to standard output, and nothing else does. */
+export const STDOUT = "-";
+
+export interface Outputs {
+  readonly json: string | undefined;
+  readonly html: string | undefined;
+  /** The page's heading. */
+  readonly title: string;
+}
+
+const pageAsset = (name: string): string =>
+  readFileSync(new URL(`../lab/report/page/${name}`, import.meta.url), "utf8");
+
+/** The page as text, with ECharts and the page's own files read from where they are installed. */
+export const htmlOf = (details: readonly RunDetail[], title: string): string =>
+  renderHtml(
+    details,
+    {
+      echarts: readFileSync(require.resolve("echarts/dist/echarts.min.js"), "utf8"),
+      script: pageAsset("page.js"),
+      style: pageAsset("page.css"),
+    },
+    { title, version: VERSION },
+  );
+
+/**
+ * Carries out jobs one after the other and writes what was asked for: files first, so that a closed pipe behind
+ * the tables loses none of them.
+ */
+export async function runAndReport(jobs: readonly Job[], outputs: Outputs, world: World): Promise<void> {
+  const startedNs = world.nowNs();
+  const begun = (path: string | undefined): PendingFile | undefined =>
+    path === undefined || path === STDOUT ? undefined : beginFile(path);
+  const files: PendingFile[] = [];
+  const keep = (file: PendingFile | undefined) => {
+    if (file !== undefined) files.push(file);
+    return file;
+  };
+  const progress = startProgress("starting", world);
+  try {
+    const json = keep(begun(outputs.json));
+    const html = keep(begun(outputs.html));
+    const details: RunDetail[] = [];
+    for (const job of jobs) {
+      const trace = keep(
+        job.kind === "predict" && job.traceFile !== null ? beginFile(job.traceFile) : undefined,
+      );
+      const placed = trace === undefined ? job : { ...job, traceFile: trace.temporaryPath };
+      for await (const detail of world.runJob(placed, progress.onProgress))
+        details.push({ ...detail, run: checkRun(detail.run) });
+    }
+    const runs = details.map((detail) => detail.run);
+    const report = () =>
+      writeReport({
+        schema: REPORT_SCHEMA,
+        version: VERSION,
+        host: {
+          platform: process.platform,
+          arch: process.arch,
+          node: process.version,
+          cpus: availableParallelism(),
+          wallNs: world.nowNs() - startedNs,
+        },
+        runs,
+      });
+    json?.write(report());
+    html?.write(htmlOf(details, outputs.title));
+    for (const file of files) file.commit();
+    progress.stop();
+    world.stdout.write(
+      outputs.json === STDOUT ? report() : renderRuns(runs, lookOf(world.stdout, world.env)),
+    );
+    for (const { path } of files) world.stderr.write(`written: ${path}\n`);
+  } finally {
+    progress.stop();
+    for (const file of files) file.discard();
+  }
+}

@@ -1,0 +1,239 @@
+/** The commands and their options, as commander knows them. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Command, Option } from "commander";
+import { UserError } from "../common/errors.ts";
+import type { Target } from "./engine.ts";
+import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
+import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
+import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
+import { type Outputs, runAndReport, VERSION } from "./output.ts";
+import type { World } from "./world.ts";
+
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+
+/** Seeds are 32 bits wide, so that any generator takes them. */
+const MAX_SEED = 0xffffffff;
+
+/** What a recording cannot tell; printed with every result. */
+const DEFAULTS = {
+  bufferBytes: 256 * MIB,
+  backing: "thp",
+  profile: "thread-normal",
+  periodInstructions: 4096,
+  frequencyGHz: 2.5,
+  instructionsPerCycle: 1,
+  memoryBytes: 2 * GIB,
+  seed: 1,
+} as const;
+
+interface CommonFlags {
+  readonly policy: string[];
+  readonly profile: string[];
+  readonly buffer: number;
+  readonly seed: number;
+  readonly json?: string;
+  readonly html?: string;
+}
+
+interface PredictFlags extends CommonFlags {
+  readonly comm?: string;
+  readonly pid?: number;
+  readonly perCpu?: true;
+  readonly backing: string;
+  readonly vcpus?: number;
+  readonly period: number;
+  readonly freq: number;
+  readonly ipc: number;
+  readonly memory: number;
+  readonly memlock: number | null;
+  readonly irqLatency?: number;
+  readonly trace?: string;
+}
+
+const outputsOf = (flags: CommonFlags, title: string): Outputs => ({
+  json: flags.json,
+  html: flags.html,
+  title,
+});
+
+const targetOf = (flags: PredictFlags): Target => {
+  if (flags.comm !== undefined) return { kind: "comm", comm: flags.comm };
+  if (flags.pid !== undefined) return { kind: "pid", pid: flags.pid };
+  return flags.perCpu === true ? { kind: "per-cpu" } : { kind: "recorded" };
+};
+
+/** The names a variadic option collected; its default is not joined to what was given. */
+const given = (value: readonly string[] | undefined, otherwise: string): readonly string[] =>
+  value === undefined || value.length === 0 ? [otherwise] : value;
+
+const threadJob = (flags: CommonFlags): ThreadJob => ({
+  kind: "thread",
+  policyNames: given(flags.policy, ALL),
+  profileNames: given(flags.profile, ALL),
+  bufferBytes: flags.buffer,
+  seed: flags.seed,
+});
+
+const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
+  kind: "predict",
+  file,
+  traceFile: flags.trace ?? null,
+  policyNames: given(flags.policy, ALL),
+  profileNames: given(flags.profile, DEFAULTS.profile),
+  bufferBytes: flags.buffer,
+  seed: flags.seed,
+  target: targetOf(flags),
+  backing: flags.backing,
+  vcpus: flags.vcpus ?? null,
+  periodInstructions: flags.period,
+  frequencyGHz: flags.freq,
+  instructionsPerCycle: flags.ipc,
+  memoryBytes: flags.memory,
+  memlockBytes: flags.memlock,
+  irqLatencyNs: flags.irqLatency ?? null,
+});
+
+/** The recording that `npm start` predicts on, and where its page goes. */
+const SHIPPED_RECORDING = fileURLToPath(new URL("../../recordings/sched-messaging.data", import.meta.url));
+const START_PAGE = "spevisor-report.html";
+
+const withCommon = (command: Command, defaultProfile: string): Command =>
+  command
+    .option(
+      "--policy <names...>",
+      'policies to run: "all", names, or the path of a .ts file (default: all)',
+      names,
+    )
+    .option("--profile <names...>", `cost profiles: "all" or names (default: ${defaultProfile})`, names)
+    .addOption(
+      new Option("--buffer <size>", "the profiling buffer, as perf's -m takes it")
+        .argParser(positiveSize("--buffer"))
+        .default(DEFAULTS.bufferBytes, "256M"),
+    )
+    .option("--seed <n>", "seed of everything that is drawn", whole("--seed", 0, MAX_SEED), DEFAULTS.seed)
+    .option("--json <file>", 'write the report as JSON; "-" for standard output instead of tables', nonEmpty)
+    .option("--html <file>", "write a self-contained page with charts", nonEmpty);
+
+/** The whole command line. */
+export function buildProgram(world: World): Command {
+  const program = new Command("spevisor")
+    .description(
+      "What Arm SPE costs in a VM: KVM's pin policies on a model of the hypervisor, and on your recordings.",
+    )
+    .version(VERSION)
+    .configureOutput({
+      writeOut: (text) => world.stdout.write(text),
+      writeErr: (text) => world.stderr.write(text),
+    })
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ spevisor thread                            the two commands of the mailing-list thread, every policy
+  $ perf record --switch-events -e dummy -- make
+  $ spevisor predict perf.data                 what SPE in a VM would have cost that
+  $ spevisor explain until-changed`,
+    );
+
+  withCommon(program.command("thread"), ALL)
+    .description("reproduce the thread: its two commands, on its two kernels, under each policy")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
+  $ spevisor thread --buffer 4M --html thread.html
+  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
+    )
+    .action((flags: CommonFlags) =>
+      runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
+    );
+
+  withCommon(program.command("predict"), DEFAULTS.profile)
+    .description("what SPE in a VM would have cost a recorded workload")
+    .argument("[file]", "a perf.data of: perf record --switch-events -e dummy [-a] -- COMMAND")
+    .option("--comm <name>", "profile the tasks of this name", nonEmpty)
+    .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
+    .option("--per-cpu", "profile every CPU instead of tasks")
+    .option("--backing <kind>", "what backs guest memory in the host", DEFAULTS.backing)
+    .option(
+      "--vcpus <n>",
+      "vCPUs of the VM (default: as many as the recording needs)",
+      whole("--vcpus", 1, 512),
+    )
+    .option("--period <n>", "instructions between samples", whole("--period", 1), DEFAULTS.periodInstructions)
+    .option("--freq <GHz>", "the clock of the CPUs", positive("--freq"), DEFAULTS.frequencyGHz)
+    .option("--ipc <n>", "instructions per cycle", positive("--ipc"), DEFAULTS.instructionsPerCycle)
+    .addOption(
+      new Option("--memory <size>", "the VM's memory")
+        .argParser(positiveSize("--memory"))
+        .default(DEFAULTS.memoryBytes, "2G"),
+    )
+    .addOption(
+      new Option("--memlock <size>", "RLIMIT_MEMLOCK of the VMM")
+        .argParser(sizeOrUnlimited("--memlock"))
+        .default(null, "unlimited"),
+    )
+    .option(
+      "--irq-latency <time>",
+      "from PMBIRQ asserted to handled (default: the profile's)",
+      duration("--irq-latency"),
+    )
+    .option("--trace <file>", "write each event, call and charge", nonEmpty)
+    .addHelpText(
+      "after",
+      `
+Without --comm, --pid or --per-cpu the recorded command and its children are profiled.
+
+Examples:
+  $ spevisor predict perf.data --buffer 64M
+  $ spevisor predict system.data --comm node --html node.html
+  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
+    )
+    .action((file: string | undefined, flags: PredictFlags) => {
+      if (file === undefined)
+        throw new UserError(
+          "predict: which recording?",
+          "Name it before --policy and --profile, which take every word after them: spevisor predict perf.data --policy all",
+        );
+      if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
+        throw new UserError("--comm, --pid and --per-cpu exclude each other");
+      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
+    });
+
+  const listing = (name: string, description: string) =>
+    program.command(name).description(description).option("--json", "as JSON");
+  listing("policies", "list the pin policies").action((flags: { json?: true }) => listPolicies(flags, world));
+  listing("scenarios", "list the built-in scenarios").action((flags: { json?: true }) =>
+    listScenarios(flags, world),
+  );
+  listing("profiles", "list the cost profiles, or one profile's costs with their ranges and sources")
+    .argument("[name]", "a cost profile")
+    .action((name: string | undefined, flags: { json?: true }) => listProfiles(name, flags, world));
+  listing("explain", "what a policy does, where it comes from, what it trades")
+    .argument("<policy>", "a name, or the path of a .ts file")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ spevisor explain until-changed\n  $ spevisor explain ./mine.ts --json",
+    )
+    .action((name: string, flags: { json?: true }) => explain(name, flags, world));
+
+  withCommon(program.command("start", { hidden: true }), ALL)
+    .description(
+      "what npm start does: the thread, a prediction on the shipped recording, and a page with both",
+    )
+    .action((flags: CommonFlags) => {
+      if (!existsSync(SHIPPED_RECORDING))
+        throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
+      const predict = program.commands.find((command) => command.name() === "predict") as Command;
+      return runAndReport(
+        [threadJob(flags), predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags })],
+        { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
+        world,
+      );
+    });
+  return program;
+}

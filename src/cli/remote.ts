@@ -1,0 +1,36 @@
+/** Carries out jobs in a worker thread, so that a long computation delays neither Ctrl-C nor the progress line. */
+import { on } from "node:events";
+import { Worker } from "node:worker_threads";
+import { assertNever, UserError } from "../common/errors.ts";
+import type { RunDetail } from "../lab/report/run.ts";
+import type { OnProgress } from "./engine.ts";
+import type { Job } from "./job.ts";
+import type { WorkerMessage } from "./worker.ts";
+
+export async function* runInWorker(job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
+  const worker = new Worker(new URL("../../bin/worker.js", import.meta.url), { workerData: job });
+  try {
+    for await (const [message] of on(worker, "message", { close: ["exit"] })) {
+      const said = message as WorkerMessage;
+      switch (said.kind) {
+        case "progress":
+          onProgress(said);
+          break;
+        case "run":
+          yield said.detail;
+          break;
+        case "done":
+          return;
+        case "user-error":
+          throw new UserError(said.what, said.remedy);
+        case "bug":
+          throw said.error;
+        default:
+          assertNever(said);
+      }
+    }
+    throw new Error("the worker ended without a word");
+  } finally {
+    await worker.terminate();
+  }
+}
