@@ -1,0 +1,129 @@
+/**
+ * perf's AUX ring buffer, as far as arm_spe_pmu and its reader move it (kernel/events/ring_buffer.c:
+ * perf_aux_output_begin, perf_aux_output_end; drivers/perf/arm_spe_pmu.c: arm_spe_pmu_next_off).
+ *
+ * Head, tail and wake-up point run free; an offset is one of them modulo the buffer's size.
+ */
+import { PAGE_BYTES } from "../common/address.ts";
+
+export interface AuxOptions {
+  readonly bytes: number;
+  /** perf record -S: old records are overwritten, the reader takes them on a signal. */
+  readonly snapshot: boolean;
+  /** attr.aux_watermark; 0: half the buffer. */
+  readonly watermarkBytes: number;
+  /** PMSIDR_EL1.MaxSize in bytes. */
+  readonly maxRecordBytes: number;
+}
+
+/** Where the SPU may write next, as offsets into the buffer. */
+export interface AuxWindow {
+  readonly headBytes: number;
+  readonly limitBytes: number;
+}
+
+export class AuxBuffer {
+  readonly #options: AuxOptions;
+  readonly #watermark: number;
+  /** rb->aux_head: bytes ever committed (in snapshot mode, the offset). */
+  head = 0;
+  /** user_page->aux_tail: bytes ever read. */
+  tail = 0;
+  /** rb->aux_wakeup. */
+  #wakeup = 0;
+  /** handle->head: where the open handle stands. */
+  #handle = 0;
+  /** Zero bytes that the driver wrote to fill a tail shorter than a record. */
+  paddedBytes = 0;
+
+  constructor(options: AuxOptions) {
+    this.#options = options;
+    this.#watermark = options.watermarkBytes === 0 ? options.bytes / 2 : options.watermarkBytes;
+  }
+
+  get bytes(): number {
+    return this.#options.bytes;
+  }
+
+  /** Opens a handle and says where records may go; undefined: no space (the reader has not caught up). */
+  begin(): AuxWindow | undefined {
+    const { bytes, snapshot, maxRecordBytes } = this.#options;
+    this.#handle = this.head;
+    if (snapshot) return this.#snapshotWindow();
+    let limit = this.#limit();
+    let headBytes = this.#handle % bytes;
+    if (limit !== undefined && limit - headBytes < maxRecordBytes) {
+      this.#pad(limit - headBytes);
+      limit = this.#limit();
+      headBytes = this.#handle % bytes;
+    }
+    return limit === undefined ? undefined : { headBytes, limitBytes: limit };
+  }
+
+  /**
+   * Closes the handle with PMBPTR_EL1 at an offset (one past the last record; the buffer's size if it is full).
+   * @returns whether the reader is to be woken
+   */
+  end(pointerBytes: number): boolean {
+    const { bytes, snapshot } = this.#options;
+    if (snapshot) {
+      this.head = pointerBytes % bytes;
+      return false;
+    }
+    const headBytes = this.#handle % bytes;
+    this.head = this.#handle + (pointerBytes - headBytes);
+    this.#handle = this.head;
+    if (this.head - this.#wakeup < this.#watermark) return false;
+    this.#wakeup = this.head - (this.head % this.#watermark);
+    return true;
+  }
+
+  /** The reader has taken everything up to the head. */
+  consume(): void {
+    this.tail = this.head;
+  }
+
+  /** handle->size: free bytes, one less than the gap (CIRC_SPACE). */
+  #space(): number {
+    const { bytes } = this.#options;
+    return this.#handle - this.tail >= bytes ? 0 : bytes - 1 - (this.#handle - this.tail);
+  }
+
+  /** __arm_spe_pmu_next_off. */
+  #limit(): number | undefined {
+    const { bytes } = this.#options;
+    const size = this.#space();
+    if (size === 0) return undefined;
+    const head = this.#handle % bytes;
+    const tail = (this.#handle + size) % bytes;
+    const wakeupPoint = this.#wakeup + this.#watermark;
+    const wakeup = wakeupPoint % bytes;
+    let limit = bytes;
+    if (head < tail) limit = Math.floor(tail / PAGE_BYTES) * PAGE_BYTES;
+    if (wakeupPoint < this.#handle + size && head <= wakeup)
+      limit = Math.min(limit, Math.ceil(wakeup / PAGE_BYTES) * PAGE_BYTES);
+    if (limit > head) return limit;
+    this.#pad(size);
+    return undefined;
+  }
+
+  /** Half the buffer at most, so that the other half stays readable (arm_spe_pmu_next_snapshot_off). */
+  #snapshotWindow(): AuxWindow {
+    const { bytes, maxRecordBytes } = this.#options;
+    let headBytes = this.#handle % bytes;
+    let limitBytes = headBytes < bytes / 2 ? bytes / 2 : bytes;
+    if (limitBytes - headBytes < maxRecordBytes) {
+      this.#pad(limitBytes - headBytes);
+      headBytes = this.#handle % bytes;
+      limitBytes = headBytes + bytes / 2;
+    }
+    return { headBytes, limitBytes };
+  }
+
+  /** arm_spe_pmu_pad_buf: zeroes up to the limit and moves the handle there. */
+  #pad(bytes: number): void {
+    this.paddedBytes += bytes;
+    this.#handle += bytes;
+    this.head = this.#handle;
+  }
+}

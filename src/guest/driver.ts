@@ -1,0 +1,345 @@
+/**
+ * arm_spe_pmu as a state machine: the order of its register accesses at start, stop and overflow, and what it does
+ * with perf's AUX buffer in between (drivers/perf/arm_spe_pmu.c of Linux 6.12 and 7.2; where 6.12 loses an event
+ * that ran out of AUX space, this does as 7.2).
+ *
+ * A sequence stops at an access that traps and goes on when the hypervisor has emulated it.
+ */
+import type { SpeRegisterName } from "../arm/registers.ts";
+import { PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
+import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
+import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
+import type { AuxBuffer, AuxWindow } from "./aux-buffer.ts";
+import type { ModelPe } from "./pe.ts";
+
+/** The event's configuration, as on perf's command line. */
+export interface SpeEvent {
+  /** Ops between samples: -c, or the driver's min_interval. */
+  readonly period: number;
+  readonly jitter: boolean;
+  readonly tsEnable: boolean;
+  /** min_latency: records below it are filtered out; 0: no filter. */
+  readonly minLatency: number;
+  /** event_filter: every one of these event bits must be set; 0: no filter. */
+  readonly eventFilter: number;
+  readonly branchFilter: boolean;
+  readonly loadFilter: boolean;
+  readonly storeFilter: boolean;
+  readonly excludeUser: boolean;
+  readonly excludeKernel: boolean;
+}
+
+export const DEFAULT_EVENT: SpeEvent = {
+  period: 4096,
+  jitter: false,
+  tsEnable: true,
+  minLatency: 0,
+  eventFilter: 0,
+  branchFilter: false,
+  loadFilter: false,
+  storeFilter: false,
+  excludeUser: false,
+  excludeKernel: false,
+};
+
+/** How soon perf's reader has copied what a wake-up told it of: assumed. */
+export const READER = {
+  wakeUpNs: 1_000_000,
+  bytesPerNs: 1,
+} as const;
+
+type Step =
+  | { readonly op: "write"; readonly register: SpeRegisterName; readonly value: () => bigint; readonly when?: () => boolean }
+  | { readonly op: "read"; readonly register: SpeRegisterName; readonly into: (value: bigint) => void }
+  | { readonly op: "run"; readonly run: () => void };
+
+/** The general register that the model's accesses go through. */
+const RT = 0;
+
+export class SpeDriver {
+  readonly #pe: ModelPe;
+  readonly #aux: AuxBuffer;
+  readonly #base: bigint;
+  readonly #registers: {
+    readonly pmscr: bigint;
+    readonly pmsfcr: bigint;
+    readonly pmsevfr: bigint;
+    readonly pmslatfr: bigint;
+    readonly pmsirr: bigint;
+  };
+  readonly #start: readonly Step[];
+  readonly #stop: readonly Step[];
+  readonly #irq: readonly Step[];
+  readonly #restart: readonly Step[];
+  readonly #halt: readonly Step[];
+  #steps: readonly Step[] = [];
+  #next = 0;
+  #x0 = 0n;
+  #window: AuxWindow | undefined;
+  #periodLeft: bigint;
+  #pmbsr = 0n;
+  /** When perf's reader will have caught up. */
+  readerAtNs = Number.POSITIVE_INFINITY;
+  /** The event is started: the hardware is, too, unless there was no space or a fault stopped it. */
+  #started = false;
+  /** Interrupts that ended a session (a fault that Linux takes for fatal). */
+  fatalInterrupts = 0;
+
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent) {
+    this.#pe = pe;
+    this.#aux = aux;
+    this.#base = base;
+    this.#periodLeft = BigInt(event.period);
+    const byType = event.branchFilter || event.loadFilter || event.storeFilter;
+    this.#registers = {
+      pmscr: PMSCR_EL1.with(0n, {
+        E0SPE: !event.excludeUser,
+        E1SPE: !event.excludeKernel,
+        CX: 1,
+        TS: event.tsEnable,
+      }),
+      pmsfcr: PMSFCR_EL1.with(0n, {
+        FE: event.eventFilter !== 0,
+        FT: byType,
+        FL: event.minLatency !== 0,
+        B: event.branchFilter,
+        LD: event.loadFilter,
+        ST: event.storeFilter,
+      }),
+      pmsevfr: BigInt(event.eventFilter >>> 0),
+      pmslatfr: BigInt(event.minLatency),
+      pmsirr: (BigInt(event.period) & ~0xffn) | (event.jitter ? 1n : 0n),
+    };
+    this.#start = this.#startSteps();
+    this.#stop = this.#stopSteps();
+    this.#irq = this.#irqSteps();
+    this.#restart = this.#restartSteps();
+    this.#halt = this.#haltSteps();
+  }
+
+  /** General registers, for the hypervisor's emulation of a trapped access. */
+  readonly regs: CoreRegisters = {
+    read: () => this.#x0,
+    write: (_rt, value) => {
+      this.#x0 = value;
+    },
+    skipInstruction: () => {
+      const step = this.#steps[this.#next];
+      if (step?.op === "read") step.into(this.#x0);
+      this.#next += 1;
+    },
+  };
+
+  /** A sequence is under way: interrupts are masked. */
+  get busy(): boolean {
+    return this.#next < this.#steps.length;
+  }
+
+  /** arm_spe_pmu_start: the event is scheduled in. */
+  start(): void {
+    this.#started = true;
+    this.#begin(this.#start);
+  }
+
+  /** arm_spe_pmu_stop: the event is scheduled out. */
+  stop(): void {
+    this.#started = false;
+    // Without AUX space nothing was started, so there is nothing to stop.
+    if (this.#pe.noSpace) this.#pe.noSpace = false;
+    else this.#begin(this.#stop);
+  }
+
+  /** arm_spe_pmu_irq_handler. */
+  interrupt(): void {
+    this.#begin(this.#irq);
+  }
+
+  /** perf's reader has caught up: an event that had no space starts again, if its task is running. */
+  readerCaughtUp(): void {
+    this.readerAtNs = Number.POSITIVE_INFINITY;
+    this.#aux.consume();
+    if (this.#pe.noSpace && this.#started) {
+      this.#pe.noSpace = false;
+      this.#begin(this.#start);
+    }
+  }
+
+  /** Goes on with the sequence until it is through (undefined) or an access traps. */
+  pump(): Exit | undefined {
+    while (this.#next < this.#steps.length) {
+      const step = this.#steps[this.#next] as Step;
+      if (step.op === "run") {
+        this.#next += 1;
+        step.run();
+        continue;
+      }
+      if (step.op === "write") {
+        if (step.when?.() === false) {
+          this.#next += 1;
+          continue;
+        }
+        const value = step.value();
+        if (this.#pe.traps(step.register, true)) {
+          this.#x0 = value;
+          return { kind: "sysreg", register: step.register, isRead: false, rt: RT };
+        }
+        this.#pe.write(step.register, value);
+        this.#next += 1;
+        continue;
+      }
+      if (this.#pe.traps(step.register, false))
+        return { kind: "sysreg", register: step.register, isRead: true, rt: RT };
+      step.into(this.#pe.read(step.register));
+      this.#next += 1;
+    }
+    return undefined;
+  }
+
+  #begin(steps: readonly Step[]): void {
+    this.#steps = steps;
+    this.#next = 0;
+  }
+
+  /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
+  #openWindow(): void {
+    this.#window = this.#aux.begin();
+    this.#pe.noSpace = this.#window === undefined;
+    if (this.#window === undefined) {
+      this.#steps = [];
+      this.#wakeReader();
+    }
+  }
+
+  /** perf_aux_output_end with PMBPTR_EL1 as it is now. */
+  #commit(pmbptr: bigint): void {
+    if (this.#window === undefined) return;
+    this.#window = undefined;
+    if (this.#aux.end(Number(pmbptr - this.#base))) this.#wakeReader();
+  }
+
+  #wakeReader(): void {
+    const waiting = this.#aux.head - this.#aux.tail;
+    this.readerAtNs = Math.min(
+      this.readerAtNs,
+      this.#pe.hardware.timeline.nowNs + READER.wakeUpNs + Math.ceil(waiting / READER.bytesPerNs),
+    );
+  }
+
+  #pointer(): bigint {
+    return this.#base + BigInt(this.#window?.headBytes ?? 0);
+  }
+
+  #limit(): bigint {
+    return PMBLIMITR_EL1.with(0n, { E: 1 }) | (this.#base + BigInt(this.#window?.limitBytes ?? 0));
+  }
+
+  #startSteps(): Step[] {
+    const { pmsfcr, pmsevfr, pmslatfr, pmsirr, pmscr } = this.#registers;
+    return [
+      {
+        op: "run",
+        run: () => {
+          this.#pe.spend(this.#pe.hardware.costs.driverStart);
+          this.#openWindow();
+        },
+      },
+      { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },
+      { op: "write", register: "PMBLIMITR_EL1", value: () => this.#limit() },
+      { op: "write", register: "PMSFCR_EL1", value: () => pmsfcr },
+      { op: "write", register: "PMSEVFR_EL1", value: () => pmsevfr },
+      { op: "write", register: "PMSNEVFR_EL1", value: () => 0n },
+      { op: "write", register: "PMSLATFR_EL1", value: () => pmslatfr },
+      { op: "write", register: "PMSIRR_EL1", value: () => pmsirr },
+      { op: "write", register: "PMSICR_EL1", value: () => this.#periodLeft },
+      { op: "write", register: "PMSCR_EL1", value: () => pmscr },
+    ];
+  }
+
+  /** arm_spe_pmu_disable_and_drain_local. */
+  #disableSteps(): Step[] {
+    return [
+      { op: "write", register: "PMSCR_EL1", value: () => 0n },
+      { op: "run", run: () => this.#pe.drain() },
+      { op: "write", register: "PMBLIMITR_EL1", value: () => 0n },
+    ];
+  }
+
+  #stopSteps(): Step[] {
+    return [
+      { op: "run", run: () => this.#pe.spend(this.#pe.hardware.costs.driverStop) },
+      ...this.#disableSteps(),
+      { op: "run", run: () => this.#pe.drain() },
+      { op: "read", register: "PMBSR_EL1", into: (value) => this.#sawStatus(value) },
+      { op: "read", register: "PMBPTR_EL1", into: (value) => this.#commit(value) },
+      { op: "write", register: "PMBSR_EL1", value: () => 0n, when: () => isSet(this.#pmbsr) },
+      {
+        op: "read",
+        register: "PMSICR_EL1",
+        into: (value) => {
+          this.#periodLeft = value;
+        },
+      },
+    ];
+  }
+
+  #irqSteps(): Step[] {
+    return [
+      {
+        op: "run",
+        run: () => {
+          this.#pe.spend(this.#pe.hardware.costs.driverIrq);
+          this.#pe.drain();
+        },
+      },
+      { op: "read", register: "PMBSR_EL1", into: (value) => this.#sawStatus(value) },
+      {
+        op: "run",
+        run: () => {
+          // A line that fell meanwhile: IRQ_NONE.
+          if (!isSet(this.#pmbsr)) this.#steps = [];
+        },
+      },
+      { op: "read", register: "PMBPTR_EL1", into: (value) => this.#commit(value) },
+      {
+        op: "run",
+        run: () => {
+          const full =
+            PMBSR_EL1.num(this.#pmbsr, "EC") === PMBSR_EC.buffer &&
+            (PMBSR_EL1.num(this.#pmbsr, "MSS") & 0x3f) === PMBSR_BSC.filled;
+          if (!full) this.fatalInterrupts += 1;
+          this.#begin(full ? this.#restart : this.#halt);
+        },
+      },
+    ];
+  }
+
+  /** The buffer was full: a new window, and S = 0 lets the hardware go on; E was 1 all the time. */
+  #restartSteps(): Step[] {
+    return [
+      {
+        op: "run",
+        run: () => {
+          this.#window = this.#aux.begin();
+          this.#pe.noSpace = this.#window === undefined;
+          if (this.#window !== undefined) return;
+          this.#wakeReader();
+          this.#begin(this.#halt);
+        },
+      },
+      { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },
+      { op: "write", register: "PMBLIMITR_EL1", value: () => this.#limit() },
+      { op: "write", register: "PMBSR_EL1", value: () => 0n },
+    ];
+  }
+
+  /** No space, or a fault: the hardware is turned off, and then S = 0. */
+  #haltSteps(): Step[] {
+    return [...this.#disableSteps(), { op: "write", register: "PMBSR_EL1", value: () => 0n }];
+  }
+
+  #sawStatus(pmbsr: bigint): void {
+    this.#pmbsr = pmbsr;
+  }
+}
+
+const isSet = (pmbsr: bigint): boolean => PMBSR_EL1.is(pmbsr, "S");

@@ -1,0 +1,344 @@
+/**
+ * Open-loop replay of a schedule on a VM's vCPUs: order and run times as recorded, hypervisor time inserted where it
+ * falls. What waits for a preempted task or for a target task waits on; other waits are either kept (as long as
+ * recorded after the task's last run) or absorbing (not before the recorded instant). See schedule.ts.
+ */
+import { BrokenInvariant } from "../common/errors.ts";
+import type { Ipn } from "../common/address.ts";
+import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
+import { FIRST_PPI } from "../kvm/vgic.ts";
+import type { Stage1Regime } from "../mmu/config.ts";
+import type { Spu } from "../spe/spu.ts";
+import type { SpeDriver } from "./driver.ts";
+import type { ModelPe, Workload } from "./pe.ts";
+import { NO_SEGMENT, type Schedule, SEGMENT, WAIT } from "./schedule.ts";
+
+/** How waits for something unseen are replayed. */
+export type Waits = "kept" | "absorbing";
+
+const UNKNOWN = -1;
+
+/** What all cores of one replay share: which segment has run how far, and who waits for it. */
+export class Replay {
+  readonly schedule: Schedule;
+  readonly waits: Waits;
+  /** Instants at which segments ended, UNKNOWN before. */
+  readonly endedAtNs: Float64Array;
+  /** Instants at which a woken segment became runnable. */
+  readonly #readyAtNs: Float64Array;
+  /** Segments woken by a segment, in order of offset: a list as compressed rows. */
+  readonly #wokenFirst: Int32Array;
+  readonly #woken: Int32Array;
+  /** The vCPU that cannot go on before this segment has ended, or -1. */
+  readonly #blockedOnEnd: Int32Array;
+  /** Segments of each vCPU in order. */
+  readonly perVcpu: readonly Int32Array[];
+  /** Instant of the last target switch-out, driver included. */
+  lastTargetEndNs = 0;
+  /** Segments that have ended, for progress. */
+  finished = 0;
+
+  constructor(schedule: Schedule, waits: Waits) {
+    this.schedule = schedule;
+    this.waits = waits;
+    const { segments, vcpus } = schedule;
+    const { count } = segments;
+    this.endedAtNs = new Float64Array(count).fill(UNKNOWN);
+    this.#readyAtNs = new Float64Array(count).fill(UNKNOWN);
+    this.#blockedOnEnd = new Int32Array(count).fill(-1);
+    const rows = new Int32Array(vcpus);
+    for (let i = 0; i < count; i++) rows[segments.vcpu[i] as number]! += 1;
+    const perVcpu = Array.from(rows, (length) => new Int32Array(length));
+    const filled = new Int32Array(vcpus);
+    for (let i = 0; i < count; i++) {
+      const vcpu = segments.vcpu[i] as number;
+      (perVcpu[vcpu] as Int32Array)[filled[vcpu] as number] = i;
+      filled[vcpu]! += 1;
+    }
+    this.perVcpu = perVcpu;
+    this.#wokenFirst = new Int32Array(count + 1);
+    for (let i = 0; i < count; i++)
+      if (segments.wait[i] === WAIT.woken) this.#wokenFirst[(segments.waker[i] as number) + 1]! += 1;
+    for (let i = 0; i < count; i++) this.#wokenFirst[i + 1]! += this.#wokenFirst[i] as number;
+    this.#woken = new Int32Array(this.#wokenFirst[count] as number);
+    const next = this.#wokenFirst.slice();
+    for (let i = 0; i < count; i++) {
+      if (segments.wait[i] !== WAIT.woken) continue;
+      const waker = segments.waker[i] as number;
+      this.#woken[next[waker] as number] = i;
+      next[waker]! += 1;
+    }
+    for (let i = 0; i < count; i++)
+      if ((this.#wokenFirst[i + 1] as number) - (this.#wokenFirst[i] as number) > 1)
+        this.#woken
+          .subarray(this.#wokenFirst[i], this.#wokenFirst[i + 1])
+          .sort((a, b) => (segments.wakerOffsetNs[a] as number) - (segments.wakerOffsetNs[b] as number));
+  }
+
+  /**
+   * When a segment may start, as far as others are concerned; undefined: not known before somebody else has run
+   * further. Its vCPU is kicked then.
+   */
+  readyAt(segment: number, vcpu: number): number | undefined {
+    const { segments } = this.schedule;
+    const previous = segments.previousOfTask[segment] as number;
+    let atNs = 0;
+    if (previous !== NO_SEGMENT) {
+      atNs = this.endedAtNs[previous] as number;
+      if (atNs === UNKNOWN) {
+        this.#blockedOnEnd[previous] = vcpu;
+        return undefined;
+      }
+    }
+    switch (segments.wait[segment]) {
+      case WAIT.none:
+        return atNs;
+      case WAIT.woken: {
+        const ready = this.#readyAtNs[segment] as number;
+        return ready === UNKNOWN ? undefined : Math.max(atNs, ready);
+      }
+      case WAIT.other:
+        return this.waits === "kept"
+          ? atNs + (segments.waitNs[segment] as number)
+          : Math.max(atNs, segments.startNs[segment] as number);
+      default:
+        throw new BrokenInvariant(`segment ${segment} waits for nothing known`);
+    }
+  }
+
+  /** The next offset into a running segment at which another becomes runnable, Infinity if there is none. */
+  nextWake(segment: number, ranNs: number): number {
+    const { wakerOffsetNs } = this.schedule.segments;
+    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+      const woken = this.#woken[row] as number;
+      if (this.#readyAtNs[woken] === UNKNOWN) return Math.max(ranNs, wakerOffsetNs[woken] as number);
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** A segment has run `ranNs` of its time at `nowNs`: those it wakes by then are runnable. */
+  progress(segment: number, ranNs: number, nowNs: number, kick: CoreHardware["kick"]): void {
+    const { wakerOffsetNs, vcpu } = this.schedule.segments;
+    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+      const woken = this.#woken[row] as number;
+      if (this.#readyAtNs[woken] !== UNKNOWN) continue;
+      if ((wakerOffsetNs[woken] as number) > ranNs) return;
+      this.#readyAtNs[woken] = nowNs;
+      kick(vcpu[woken] as number, nowNs);
+    }
+  }
+
+  /** A segment has ended at `nowNs`, its switch-out included. */
+  ended(segment: number, ranNs: number, nowNs: number, kick: CoreHardware["kick"]): void {
+    const { wakerOffsetNs, vcpu, flags } = this.schedule.segments;
+    this.endedAtNs[segment] = nowNs;
+    this.finished += 1;
+    if (((flags[segment] as number) & SEGMENT.target) !== 0)
+      this.lastTargetEndNs = Math.max(this.lastTargetEndNs, nowNs);
+    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+      const woken = this.#woken[row] as number;
+      if (this.#readyAtNs[woken] !== UNKNOWN) continue;
+      const readyNs = nowNs + Math.max(0, Math.ceil((wakerOffsetNs[woken] as number) - ranNs));
+      this.#readyAtNs[woken] = readyNs;
+      kick(vcpu[woken] as number, readyNs);
+    }
+    const blocked = this.#blockedOnEnd[segment] as number;
+    if (blocked >= 0) kick(blocked, nowNs);
+  }
+}
+
+export interface ReplayCoreOptions {
+  readonly pe: ModelPe;
+  readonly driver: SpeDriver;
+  readonly replay: Replay;
+  /** What a task's instructions are like. */
+  readonly workloadOf: (task: number) => Workload;
+  readonly clockGHz: number;
+  /** INTID of PMBIRQ. */
+  readonly pmbirq: number;
+  /** Tasks whose cycles and time `perf stat` would print; undefined: all target tasks. */
+  readonly measured: ((task: number) => boolean) | undefined;
+}
+
+type Phase = "between" | "running" | "leaving" | "over";
+
+export class ReplayCore implements GuestCore {
+  readonly regs: CoreRegisters;
+  readonly spu: Spu;
+  readonly #pe: ModelPe;
+  readonly #driver: SpeDriver;
+  readonly #replay: Replay;
+  readonly #options: ReplayCoreOptions;
+  readonly #hardware: CoreHardware;
+  readonly #mine: Int32Array;
+  readonly #perCpu: boolean;
+  readonly #pmbirqMask: number;
+  #cursor = 0;
+  #phase: Phase = "between";
+  #segment = NO_SEGMENT;
+  #ranNs = 0;
+  #lengthNs = 0;
+  #opsDone = 0;
+  #workload: Workload | undefined;
+  /** Instructions each task has retired: the positions of its ops. */
+  readonly #positions: Float64Array;
+  #virq = false;
+  #startedPerCpu = false;
+  #startedAtNs = 0;
+  #guestNsAtStart = 0;
+  #taskCycles = 0;
+  #taskNs = 0;
+  #switches = 0;
+
+  constructor(options: ReplayCoreOptions, positions: Float64Array) {
+    this.#options = options;
+    this.#pe = options.pe;
+    this.#driver = options.driver;
+    this.#replay = options.replay;
+    this.#hardware = options.pe.hardware;
+    this.spu = options.pe.spu;
+    this.regs = options.driver.regs;
+    this.#mine = options.replay.perVcpu[this.#hardware.vcpu] ?? new Int32Array(0);
+    this.#perCpu = options.replay.schedule.perCpu === true;
+    this.#pmbirqMask = 1 << (options.pmbirq - FIRST_PPI);
+    this.#positions = positions;
+  }
+
+  stage1(): Stage1Regime {
+    return this.#pe.regime;
+  }
+
+  setVirq(lines: number): void {
+    this.#virq = (lines & this.#pmbirqMask) !== 0;
+  }
+
+  invalidateTlb(first: Ipn, pages: number): void {
+    this.#pe.invalidateByIpa(first, pages);
+  }
+
+  counters(): CoreCounters {
+    return {
+      instructions: this.#pe.instructions,
+      cycles: this.#pe.guestNs * this.#options.clockGHz,
+      taskCycles: this.#taskCycles,
+      taskNs: this.#taskNs,
+      contextSwitches: this.#switches,
+    };
+  }
+
+  run(untilNs: number): Exit {
+    const { timeline } = this.#hardware;
+    for (;;) {
+      const exit = this.#driver.pump();
+      if (exit !== undefined) return exit;
+      if (this.#takeInterrupt()) return { kind: "pmbirq" };
+      if (this.#driver.busy) continue;
+      if (this.#driver.readerAtNs <= timeline.nowNs) {
+        this.#driver.readerCaughtUp();
+        continue;
+      }
+      if (this.#phase === "leaving") this.#left();
+      if (this.#phase === "over") return { kind: "shutdown" };
+      if (timeline.nowNs >= untilNs) return { kind: "deadline" };
+      const stop = this.#phase === "between" ? this.#enter() : this.#execute(untilNs);
+      if (stop !== undefined) return stop;
+    }
+  }
+
+  /** Serves the virtual PMBIRQ, or on bare metal the real one. Returns whether the hypervisor has to take it. */
+  #takeInterrupt(): boolean {
+    const pe = this.#pe;
+    pe.raiseIfAsserted();
+    if (pe.pmbirqAtNs <= this.#hardware.timeline.nowNs) {
+      pe.takePmbirq();
+      if (!this.#hardware.bareMetal) return true;
+      this.#driver.interrupt();
+      return false;
+    }
+    // Where the guest owns PMBSR_EL1 the virtual line is resampled from the hardware: a mapped interrupt.
+    const high = this.#virq && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq);
+    if (high) this.#driver.interrupt();
+    return false;
+  }
+
+  /** Finds out whether the next segment may start, and starts it. */
+  #enter(): Exit | undefined {
+    const { timeline, vcpu } = this.#hardware;
+    const segment = this.#mine[this.#cursor];
+    if (this.#perCpu && !this.#startedPerCpu) {
+      this.#startedPerCpu = true;
+      this.#driver.start();
+      return undefined;
+    }
+    if (segment === undefined) {
+      this.#phase = "over";
+      if (this.#perCpu) this.#driver.stop();
+      return undefined;
+    }
+    const readyNs = this.#replay.readyAt(segment, vcpu) ?? Number.POSITIVE_INFINITY;
+    if (readyNs > timeline.nowNs)
+      return { kind: "wfi", untilNs: Math.min(readyNs, this.#pe.pmbirqAtNs, this.#driver.readerAtNs) };
+    const { segments, tasks } = this.#replay.schedule;
+    const task = segments.task[segment] as number;
+    this.#segment = segment;
+    this.#phase = "running";
+    this.#ranNs = 0;
+    this.#opsDone = 0;
+    this.#lengthNs = Math.round((segments.endNs[segment] as number) - (segments.startNs[segment] as number));
+    this.#workload = this.#options.workloadOf(task);
+    this.#startedAtNs = timeline.nowNs;
+    this.#guestNsAtStart = this.#pe.guestNs;
+    this.spu.pe.contextIdrEl1 = (tasks[task]?.tid ?? 0) >>> 0;
+    this.spu.pe.el = 0;
+    if (((segments.flags[segment] as number) & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
+    return undefined;
+  }
+
+  #execute(untilNs: number): Exit | undefined {
+    const { timeline, kick } = this.#hardware;
+    const workload = this.#workload as Workload;
+    const segment = this.#segment;
+    const { segments } = this.#replay.schedule;
+    if (this.#ranNs >= this.#lengthNs) {
+      this.#phase = "leaving";
+      const stops = ((segments.flags[segment] as number) & SEGMENT.disables) !== 0;
+      if (stops && !this.#perCpu) this.#driver.stop();
+      return undefined;
+    }
+    const wakeNs = this.#replay.nextWake(segment, this.#ranNs);
+    const sliceNs = Math.ceil(
+      Math.min(
+        this.#lengthNs - this.#ranNs,
+        untilNs - timeline.nowNs,
+        Math.max(1, wakeNs - this.#ranNs),
+        this.#driver.readerAtNs - timeline.nowNs,
+      ),
+    );
+    const ops = Math.floor((this.#ranNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
+    const task = segments.task[segment] as number;
+    const position = this.#positions[task] as number;
+    const beforeNs = timeline.nowNs;
+    const done = this.#pe.execute(workload, ops, sliceNs, position);
+    this.#ranNs += timeline.nowNs - beforeNs;
+    this.#opsDone += done.ops;
+    this.#positions[task] = position + done.ops;
+    if (wakeNs <= this.#ranNs) this.#replay.progress(segment, this.#ranNs, timeline.nowNs, kick);
+    return undefined;
+  }
+
+  /** The segment's task has been switched out, the driver's part included. */
+  #left(): void {
+    const { timeline, kick } = this.#hardware;
+    const { segments, tasks } = this.#replay.schedule;
+    const segment = this.#segment;
+    const task = segments.task[segment] as number;
+    this.#replay.ended(segment, this.#lengthNs, timeline.nowNs, kick);
+    if (this.#options.measured?.(task) ?? tasks[task]?.target === true) {
+      this.#taskNs += timeline.nowNs - this.#startedAtNs;
+      this.#taskCycles += (this.#pe.guestNs - this.#guestNsAtStart) * this.#options.clockGHz;
+    }
+    this.#switches += 1;
+    this.#cursor += 1;
+    this.#phase = "between";
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * The VMM's address space as Linux mm keeps it: which host page is backed by which frame, and how that changes. GUP
+ * with FOLL_LONGTERM semantics, MMU notifiers, RLIMIT_MEMLOCK. Page numbers here are host virtual page numbers
+ * counted from the start of the first mapping.
+ *
+ * Invariants: a frame backs at most one host page, or several read-only ones (KSM); whatever changes a present page's frame or takes permissions
+ * away goes through the notifiers and raises `generation`; a pinned frame is never freed before its last unpin.
+ */
+import { BrokenInvariant } from "../common/errors.ts";
+import { type Timeline, TimelineLock } from "../common/timeline.ts";
+import type { CostTable } from "./costs.ts";
+import { Frames, HUGE_PAGES } from "./frames.ts";
+import { type PageList, type PinnedRun, Pins, Snapshot } from "./pins.ts";
+
+/** What backs guest memory. */
+export const BACKINGS = ["base", "thp", "hugetlb-2M", "guest-memfd"] as const;
+export type Backing = (typeof BACKINGS)[number];
+
+/** enum mmu_notifier_event, include/linux/mmu_notifier.h. */
+export type NotifierEvent =
+  | "UNMAP"
+  | "CLEAR"
+  | "PROTECTION_VMA"
+  | "PROTECTION_PAGE"
+  | "SOFT_DIRTY"
+  | "RELEASE"
+  | "MIGRATE";
+
+/** What a secondary MMU registers: both ends of every invalidation (mmu_notifier_ops). */
+export interface MmuNotifier {
+  /** Pages [first, first + pages) are about to change; no new secondary mappings until the end. */
+  invalidateRangeStart(first: number, pages: number, event: NotifierEvent, timeline: Timeline): void;
+  /** The change is done; what the pages are now can be looked up. */
+  invalidateRangeEnd(first: number, pages: number, event: NotifierEvent, timeline: Timeline): void;
+}
+
+/** Bits of a host page's state. */
+export const HOST_PAGE = {
+  present: 1,
+  writable: 2,
+  /** Mapped by a PMD: one of 512. */
+  huge: 4,
+  swapped: 8,
+  /** Its frame lies in ZONE_MOVABLE or a CMA area: a long-term pin must migrate it out first. */
+  movable: 16,
+  /** PROT_NONE for NUMA balancing: the next access faults and restores it. */
+  numaHint: 32,
+  mapped: 64,
+  /** Shares a frame with other pages until written to (KSM). */
+  ksm: 128,
+} as const;
+
+export type PinResult =
+  | { readonly kind: "pinned"; readonly run: PinnedRun }
+  /** GUP came to a page that no VMA maps (EFAULT). */
+  | { readonly kind: "efault"; readonly page: number };
+
+const NO_FRAME = -1;
+
+export class HostMm {
+  readonly frames = new Frames();
+  readonly pins = new Pins();
+  readonly mmapLock = new TimelineLock("mmap_lock");
+  readonly costs: CostTable;
+  /** Whether snapshots may vouch for pages that were looked at before. Off in the test of the caches. */
+  readonly extents: boolean;
+  #frameOf = new Int32Array(0);
+  #flags = new Uint8Array(0);
+  #backing: Backing[] = [];
+  #backingOf = new Uint8Array(0);
+  #notifiers: MmuNotifier[] = [];
+  #generation = 0;
+  readonly #swap = new Map<number, Uint32Array>();
+
+  constructor(costs: CostTable, options: { readonly extents: boolean } = { extents: true }) {
+    this.costs = costs;
+    this.extents = options.extents;
+  }
+
+  /** Changes whenever a page that was present is no longer what it was. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get pages(): number {
+    return this.#flags.length;
+  }
+
+  register(notifier: MmuNotifier): void {
+    this.#notifiers.push(notifier);
+  }
+
+  unregister(notifier: MmuNotifier): void {
+    this.#notifiers = this.#notifiers.filter((n) => n !== notifier);
+  }
+
+  /**
+   * mmap(MAP_ANONYMOUS) or the memfd's like: a new mapping, nothing present.
+   * @returns its first page, aligned to 2 MiB
+   */
+  mmap(pages: number, backing: Backing): number {
+    const first = Math.ceil(this.pages / HUGE_PAGES) * HUGE_PAGES;
+    const total = first + pages;
+    const grow = <T extends Int32Array | Uint8Array>(to: T, from: T): T => {
+      to.set(from);
+      return to;
+    };
+    this.#frameOf = grow(new Int32Array(total).fill(NO_FRAME), this.#frameOf);
+    this.#flags = grow(new Uint8Array(total), this.#flags);
+    this.#backingOf = grow(new Uint8Array(total), this.#backingOf);
+    this.#backing.push(backing);
+    this.#flags.fill(HOST_PAGE.mapped, first, total);
+    this.#backingOf.fill(this.#backing.length - 1, first, total);
+    return first;
+  }
+
+  /** munmap: the pages are gone, and their frames with them unless pinned. */
+  munmap(first: number, pages: number, timeline: Timeline): void {
+    this.change(first, pages, "UNMAP", timeline, (page) => {
+      this.zap(page);
+      this.#flags[page] = 0;
+    });
+  }
+
+  flags(page: number): number {
+    return this.#flags[page] ?? 0;
+  }
+
+  has(page: number, bits: number): boolean {
+    return (this.flags(page) & bits) === bits;
+  }
+
+  /** The frame behind a page, or -1 where none is present. */
+  frameOf(page: number): number {
+    return this.has(page, HOST_PAGE.present) ? (this.#frameOf[page] as number) : NO_FRAME;
+  }
+
+  backingOf(page: number): Backing {
+    return this.#backing[this.#backingOf[page] as number] ?? "base";
+  }
+
+  isPinned(page: number): boolean {
+    const frame = this.frameOf(page);
+    return frame !== NO_FRAME && this.pins.countOf(page, frame) > 0;
+  }
+
+  /** Whether an access by CPU or device goes through without a host fault. */
+  accessible(page: number, write: boolean): boolean {
+    const flags = this.flags(page);
+    return (
+      (flags & HOST_PAGE.present) !== 0 &&
+      (flags & HOST_PAGE.numaHint) === 0 &&
+      (!write || (flags & HOST_PAGE.writable) !== 0)
+    );
+  }
+
+  /** Marks [first, first + pages) as lying in ZONE_MOVABLE (or not): where a scenario wants such frames. */
+  setMovable(first: number, pages: number, movable: boolean): void {
+    for (let page = first; page < first + pages; page++)
+      this.#flags[page] = movable
+        ? this.flags(page) | HOST_PAGE.movable
+        : this.flags(page) & ~HOST_PAGE.movable;
+    this.#generation += 1;
+  }
+
+  /**
+   * handle_mm_fault: makes a page accessible, on the timeline of whoever touched it.
+   * @returns false where no VMA maps the page (SIGSEGV or EFAULT)
+   */
+  faultIn(page: number, write: boolean, timeline: Timeline, charge = true): boolean {
+    const flags = this.flags(page);
+    if ((flags & HOST_PAGE.mapped) === 0) return false;
+    if (this.accessible(page, write)) return true;
+    let ns = 0;
+    if ((flags & HOST_PAGE.present) === 0) ns = this.#allocate(page);
+    else if ((flags & HOST_PAGE.numaHint) !== 0) {
+      ns = this.costs.hostPageWork;
+      this.#flags[page] = this.flags(page) & ~HOST_PAGE.numaHint;
+    }
+    if (write && (this.flags(page) & HOST_PAGE.writable) === 0) ns += this.#breakSharing(page, timeline);
+    if (charge) timeline.charge("stage2", ns);
+    return true;
+  }
+
+  /**
+   * pin_user_pages(FOLL_WRITE | FOLL_LONGTERM) over [from, to) of a list: faults pages in for writing, moves them
+   * out of movable zones, raises each frame's pin count. The mmap lock is held for reading; costs go to `timeline`.
+   */
+  pin(list: PageList, from: number, to: number, timeline: Timeline): PinResult {
+    return this.mmapLock.hold(timeline, "shared", () => {
+      const snapshot = this.#verified(list, from, to, timeline);
+      if (typeof snapshot === "number") return { kind: "efault", page: snapshot };
+      timeline.charge("pin", this.costs.pinCall + (to - from) * this.costs.pinPage);
+      return { kind: "pinned", run: this.pins.add(snapshot, from, to) };
+    });
+  }
+
+  /** unpin_user_pages_dirty_lock: drops one pin of each page in the run. */
+  unpin(run: PinnedRun, timeline: Timeline): void {
+    timeline.charge("unpin", (run.to - run.from) * this.costs.unpinPage);
+    this.pins.remove(run);
+  }
+
+  /**
+   * Changes pages under the notifiers: start, then `edit` for each page, then end. Every host event that takes a
+   * page away, moves it or lowers its permissions comes through here.
+   */
+  change(
+    first: number,
+    pages: number,
+    event: NotifierEvent,
+    timeline: Timeline,
+    edit: (page: number) => void,
+  ): void {
+    for (const notifier of this.#notifiers) notifier.invalidateRangeStart(first, pages, event, timeline);
+    this.#generation += 1;
+    for (let page = first; page < first + pages; page++) edit(page);
+    for (const notifier of this.#notifiers) notifier.invalidateRangeEnd(first, pages, event, timeline);
+  }
+
+  /** Inside `change`: drops the page; a pinned frame lives on, detached, until it is unpinned. */
+  zap(page: number): void {
+    const frame = this.frameOf(page);
+    if (frame !== NO_FRAME && this.pins.countOf(page, frame) === 0 && !this.has(page, HOST_PAGE.ksm))
+      this.frames.drop(frame);
+    else if (frame !== NO_FRAME && this.frames.hasContent(frame)) this.frames.wrote();
+    if (this.#swap.delete(page)) this.frames.wrote();
+    this.#frameOf[page] = NO_FRAME;
+    this.#flags[page] = this.flags(page) & (HOST_PAGE.mapped | HOST_PAGE.movable);
+  }
+
+  /** Inside `change`: writes the page out; content comes back with the next fault. */
+  swapOut(page: number): void {
+    const frame = this.frameOf(page);
+    if (frame === NO_FRAME) return;
+    this.#swap.set(page, this.frames.read(frame).slice());
+    this.frames.drop(frame);
+    this.#frameOf[page] = NO_FRAME;
+    this.#flags[page] = HOST_PAGE.mapped | HOST_PAGE.swapped;
+  }
+
+  /** Inside `change`: the page gets another frame with the same content, outside of movable zones. */
+  moveTo(page: number, frame: number, flags: number): void {
+    const old = this.frameOf(page);
+    if (old !== NO_FRAME) {
+      if (this.has(page, HOST_PAGE.ksm)) this.frames.copy(old, frame);
+      else this.frames.move(old, frame);
+    }
+    this.#frameOf[page] = frame;
+    this.#flags[page] = flags;
+  }
+
+  /** split_huge_pmd: the mapping of a 2 MiB block becomes 512 entries; frames stay. Works on pinned pages too. */
+  splitHuge(page: number, timeline: Timeline): void {
+    const block = Math.floor(page / HUGE_PAGES) * HUGE_PAGES;
+    this.change(block, HUGE_PAGES, "CLEAR", timeline, (p) => {
+      this.#flags[p] = this.flags(p) & ~HOST_PAGE.huge;
+    });
+    timeline.charge("stage2", this.costs.splitHuge);
+  }
+
+  /** Inside `change`: the bits of a page that keeps its frame. */
+  setFlags(page: number, flags: number): void {
+    this.#flags[page] = flags;
+  }
+
+  #allocate(page: number): number {
+    const backing = this.backingOf(page);
+    const block = Math.floor(page / HUGE_PAGES) * HUGE_PAGES;
+    if (backing !== "base" && (this.flags(page) & HOST_PAGE.swapped) === 0 && this.#emptyBlock(block)) {
+      const frame = this.frames.allocateHuge();
+      for (let i = 0; i < HUGE_PAGES; i++) {
+        this.#frameOf[block + i] = frame + i;
+        this.#flags[block + i] =
+          this.flags(block + i) | HOST_PAGE.present | HOST_PAGE.writable | HOST_PAGE.huge;
+      }
+      return this.costs.faultInHuge;
+    }
+    const frame = this.frames.allocate();
+    this.#frameOf[page] = frame;
+    const swapped = this.#swap.get(page);
+    const kept = this.flags(page) & ~HOST_PAGE.swapped;
+    this.#flags[page] = kept | HOST_PAGE.present | HOST_PAGE.writable;
+    if (swapped === undefined) return this.costs.faultInPage;
+    this.frames.writable(frame).set(swapped);
+    this.frames.wrote();
+    this.#swap.delete(page);
+    return this.costs.swapInPage;
+  }
+
+  /** Whether a whole 2 MiB of one mapping is there to be filled at once. */
+  #emptyBlock(block: number): boolean {
+    if (block + HUGE_PAGES > this.pages) return false;
+    const mapping = this.#backingOf[block];
+    for (let i = block; i < block + HUGE_PAGES; i++)
+      if (
+        (this.flags(i) & (HOST_PAGE.mapped | HOST_PAGE.present | HOST_PAGE.swapped)) !== HOST_PAGE.mapped ||
+        this.#backingOf[i] !== mapping
+      )
+        return false;
+    return true;
+  }
+
+  /** do_wp_page: a page shared by KSM gets a frame of its own; one that was only write-protected is reused. */
+  #breakSharing(page: number, timeline: Timeline): number {
+    const flags = this.flags(page) | HOST_PAGE.writable;
+    if ((flags & HOST_PAGE.ksm) === 0) {
+      this.#flags[page] = flags;
+      return this.costs.hostPageWork;
+    }
+    this.change(page, 1, "CLEAR", timeline, () => {
+      const frame = this.frames.allocate();
+      const shared = this.frameOf(page);
+      this.frames.copy(shared, frame);
+      this.#frameOf[page] = frame;
+      this.#flags[page] = flags & ~HOST_PAGE.ksm;
+    });
+    return this.costs.faultInPage + this.costs.copyPage;
+  }
+
+  /** A snapshot that vouches for [from, to), or the page at which GUP fails. */
+  #verified(list: PageList, from: number, to: number, timeline: Timeline): Snapshot | number {
+    let snapshot = list.snapshot;
+    if (!this.extents || snapshot === undefined || snapshot.generation !== this.#generation)
+      snapshot = this.#freshSnapshot(list);
+    if (from >= snapshot.verifiedFrom && to <= snapshot.verifiedTo) return snapshot;
+    const apart = to < snapshot.verifiedFrom || from > snapshot.verifiedTo;
+    if (apart && snapshot.verifiedTo > 0) snapshot = this.#freshSnapshot(list);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const bad = this.#longterm(list, from, to, timeline);
+      if (bad !== undefined) return bad;
+      // Faulting in or migrating may itself have changed the address space: look again, as GUP does.
+      if (snapshot.generation !== this.#generation) snapshot = this.#freshSnapshot(list);
+      if (this.#record(snapshot, from, to)) return snapshot;
+    }
+    throw new BrokenInvariant("pages keep moving while they are pinned");
+  }
+
+  #freshSnapshot(list: PageList): Snapshot {
+    const snapshot = new Snapshot(list, this.#generation);
+    list.snapshot = snapshot;
+    return snapshot;
+  }
+
+  /** Faults in and migrates until every page of [from, to) can be pinned for long. */
+  #longterm(list: PageList, from: number, to: number, timeline: Timeline): number | undefined {
+    const wanted = HOST_PAGE.present | HOST_PAGE.writable;
+    const unwanted = HOST_PAGE.movable | HOST_PAGE.numaHint | HOST_PAGE.ksm;
+    for (let i = from; i < to; i++) {
+      const page = list.pages[i] as number;
+      const flags = this.flags(page);
+      if ((flags & (wanted | unwanted)) === wanted) continue;
+      if (!this.faultIn(page, true, timeline)) return page;
+      if (this.has(page, HOST_PAGE.movable) && this.pins.countOf(page, this.frameOf(page)) === 0) {
+        if (this.has(page, HOST_PAGE.huge)) this.splitHuge(page, timeline);
+        this.change(page, 1, "CLEAR", timeline, () =>
+          this.moveTo(page, this.frames.allocate(), this.flags(page) & ~HOST_PAGE.movable),
+        );
+        timeline.charge("pin", this.costs.migratePage);
+      }
+    }
+    return undefined;
+  }
+
+  /** Notes the frames of [from, to) in a snapshot; false if one is not fit to be pinned after all. */
+  #record(snapshot: Snapshot, from: number, to: number): boolean {
+    const wanted = HOST_PAGE.present | HOST_PAGE.writable;
+    for (let i = from; i < to; i++) {
+      const page = snapshot.list.pages[i] as number;
+      if ((this.flags(page) & wanted) !== wanted) return false;
+      snapshot.frames[i] = this.#frameOf[page] as number;
+    }
+    const first = snapshot.verifiedTo === 0;
+    snapshot.verifiedFrom = first ? from : Math.min(from, snapshot.verifiedFrom);
+    snapshot.verifiedTo = first ? to : Math.max(to, snapshot.verifiedTo);
+    return true;
+  }
+}

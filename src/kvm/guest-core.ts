@@ -1,0 +1,98 @@
+/**
+ * How KVM sees whatever executes a guest: one core for each vCPU, run until something needs the hypervisor. cpu/
+ * executes real code behind this interface, guest/ a model of the driver; kvm/ cannot tell them apart.
+ */
+import type { Ipn, Pfn } from "../common/address.ts";
+import type { Timeline } from "../common/timeline.ts";
+import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
+import type { RegisterName } from "../arm/registers.ts";
+import type { Stage1Regime, Stage2Config } from "../mmu/config.ts";
+import type { CostTable } from "../host/costs.ts";
+import type { Frames } from "../host/frames.ts";
+import type { TableMemory } from "../mmu/table-memory.ts";
+import type { Spu } from "../spe/spu.ts";
+import type { GroundTruth, GuestView } from "./spe/ground-truth.ts";
+
+/** Why a core stopped running. */
+export type Exit =
+  | { readonly kind: "deadline" }
+  /** Nothing to do before this instant; Infinity: until an interrupt or a kick. */
+  | { readonly kind: "wfi"; readonly untilNs: number }
+  /** A trapped MSR or MRS; `rt` holds the value of a write, and takes the value of a read. */
+  | {
+      readonly kind: "sysreg";
+      readonly register: RegisterName;
+      readonly isRead: boolean;
+      readonly rt: number;
+    }
+  /** A CPU access (not the SPU's) has no stage-2 translation that allows it. */
+  | { readonly kind: "stage2-fault"; readonly ipn: Ipn; readonly write: boolean }
+  /** The hardware's buffer management interrupt was taken. */
+  | { readonly kind: "pmbirq" }
+  | { readonly kind: "hvc"; readonly imm: number }
+  /** The guest is done (PSCI SYSTEM_OFF). */
+  | { readonly kind: "shutdown" };
+
+/** A core's general registers, as far as trap handling needs them. */
+export interface CoreRegisters {
+  read(rt: number): bigint;
+  write(rt: number, value: bigint): void;
+  /** Moves PC past the trapped instruction; without it the next run executes it again. */
+  skipInstruction(): void;
+}
+
+export interface GuestCore {
+  /** Executes until an exit, at the latest when its timeline reaches `untilNs`. */
+  run(untilNs: number): Exit;
+  readonly regs: CoreRegisters;
+  /** The profiling unit of this PE: the hardware's values. */
+  readonly spu: Spu;
+  /**
+   * The EL1&0 translation regime of stage 1 as the guest's registers select it. The same value until one of them is
+   * written.
+   */
+  stage1(): Stage1Regime;
+  /** The interrupt lines as the GIC's CPU interface has them: bit n is PPI n. */
+  setVirq(lines: number): void;
+  /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
+  invalidateTlb(first: Ipn, pages: number): void;
+  counters(): CoreCounters;
+}
+
+export interface CoreCounters {
+  readonly instructions: number;
+  readonly cycles: number;
+  /** What `perf stat` in the guest counts for the measured tasks: cycles, and their time with every stop in it. */
+  readonly taskCycles: number;
+  readonly taskNs: number;
+  readonly contextSwitches: number;
+}
+
+/** What the machine gives a core: its vCPU's time, memory behind stage 2, and the trap configuration. */
+export interface CoreHardware {
+  readonly vcpu: number;
+  readonly timeline: Timeline;
+  readonly costs: CostTable;
+  /** Physical memory. */
+  readonly frames: Frames;
+  /** Stage 2 as VTCR_EL2 and VTTBR_EL2 select it. */
+  readonly stage2: Stage2Config;
+  /** Physical memory as the MMU's walks read it, stage-2 tables included. */
+  readonly physical: TableMemory<Pfn>;
+  /** What traps to EL2 at the moment. */
+  readonly traps: () => CompiledSpeTraps;
+  /** Bare metal: nothing traps, and PMBIRQ is the guest's own. */
+  readonly bareMetal: boolean;
+  /** From the SPU raising PMBIRQ to the exit (or, on bare metal, the guest's exception). */
+  readonly irqLatencyNs: number;
+  /** What really happens on this core, for the report: nothing in the machine may read it. */
+  readonly truth: GroundTruth;
+  /** What the guest believes, for the ground truth. */
+  readonly guestView: () => GuestView;
+  /** Told of untrapped writes that change PMBLIMITR_EL1.E, for statistics. */
+  readonly untrappedEnable: (on: boolean) => void;
+  /** Told of each page that the SPU is about to write to, before it does: for checks of invariants. */
+  readonly onRecordPage: ((ipn: Ipn, frame: Pfn) => void) | undefined;
+  /** Wakes another vCPU that sleeps in WFI: the model's stand-in for an IPI. */
+  readonly kick: (vcpu: number, atNs: number) => void;
+}

@@ -1,0 +1,177 @@
+/**
+ * Sets of guest pages as pin policies and KVM handle them: runs of fixed lists, because an experiment compares the
+ * same 32,768 pages a thousand times. Two sets over the same list compare by their runs; others page by page.
+ */
+import { type Ipn, ipn } from "../common/address.ts";
+import { type Extent, normalise, subtract } from "../common/extents.ts";
+import { PageList } from "../host/pins.ts";
+
+/** Guest pages in a fixed order, without duplicates, each with the host page behind it. */
+export class GuestPages {
+  readonly ipns: Int32Array;
+  readonly host: PageList;
+  #indexOf: Map<number, number> | undefined;
+  /** [from, to) of the list known to be mapped writable at stage 2, as of a generation of the stage 2. */
+  mapped = { generation: -1, from: 0, to: 0 };
+
+  /**
+   * @param ipns page numbers, none twice
+   * @param hostPages the host page behind each, through its memslot
+   */
+  constructor(ipns: Int32Array, hostPages: Int32Array) {
+    this.ipns = ipns;
+    this.host = new PageList(hostPages);
+  }
+
+  get length(): number {
+    return this.ipns.length;
+  }
+
+  at(index: number): Ipn {
+    return ipn(this.ipns[index] as number);
+  }
+
+  /** Where a page stands in the list, or -1. */
+  indexOf(page: number): number {
+    if (this.#indexOf === undefined) {
+      this.#indexOf = new Map();
+      for (let i = 0; i < this.ipns.length; i++) this.#indexOf.set(this.ipns[i] as number, i);
+    }
+    return this.#indexOf.get(page) ?? -1;
+  }
+}
+
+/** Pages [from, to) of a list. */
+export interface PageRun {
+  readonly list: GuestPages;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** An immutable set of guest pages. */
+export class PageSet {
+  static readonly empty = new PageSet([]);
+  /** Disjoint: no page is in two runs. */
+  readonly runs: readonly PageRun[];
+  readonly pages: number;
+
+  private constructor(runs: readonly PageRun[]) {
+    this.runs = runs;
+    this.pages = runs.reduce((sum, run) => sum + run.to - run.from, 0);
+  }
+
+  /** A set of runs that the caller knows to be disjoint. */
+  static of(runs: readonly PageRun[]): PageSet {
+    const kept = runs.filter((run) => run.to > run.from);
+    return kept.length === 0 ? PageSet.empty : new PageSet(kept);
+  }
+
+  get isEmpty(): boolean {
+    return this.pages === 0;
+  }
+
+  has(page: Ipn): boolean {
+    return this.runs.some((run) => {
+      const index = run.list.indexOf(page);
+      return index >= run.from && index < run.to;
+    });
+  }
+
+  /** The set of this one page if it is in this set, otherwise the empty set. */
+  only(page: Ipn): PageSet {
+    return PageSet.of(
+      this.runs.flatMap(({ list, from, to }) => {
+        const index = list.indexOf(page);
+        return index >= from && index < to ? [{ list, from: index, to: index + 1 }] : [];
+      }),
+    );
+  }
+
+  /** The pages of this set that are not in `other`. */
+  minus(other: PageSet): PageSet {
+    if (other.isEmpty || this.isEmpty) return this;
+    if (other === this || this.runs.every((run) => other.#hasRun(run))) return PageSet.empty;
+    const out: PageRun[] = [];
+    for (const run of this.runs) {
+      const same = other.runs.filter((r) => r.list === run.list);
+      const strange = other.runs.filter((r) => r.list !== run.list);
+      const left = subtract(
+        [{ first: run.from, pages: run.to - run.from }],
+        normalise(same.map((r) => ({ first: r.from, pages: r.to - r.from }))),
+      );
+      for (const piece of left)
+        out.push(...withoutStrange(run.list, piece.first, piece.first + piece.pages, strange));
+    }
+    return PageSet.of(out);
+  }
+
+  #hasRun(run: PageRun): boolean {
+    for (const own of this.runs)
+      if (own.list === run.list && own.from <= run.from && own.to >= run.to) return true;
+    return false;
+  }
+
+  /** Whether every page of `other` is in this set. */
+  covers(other: PageSet): boolean {
+    return other.minus(this).isEmpty;
+  }
+
+  /** This set and the pages of `other` that it does not have. */
+  plus(other: PageSet): PageSet {
+    if (other.isEmpty) return this;
+    if (this.isEmpty) return other;
+    return PageSet.of(joined([...this.runs, ...other.minus(this).runs]));
+  }
+
+  /** The pages as sorted, disjoint extents of IPA page numbers. */
+  extents(): Extent[] {
+    const out: Extent[] = [];
+    for (const { list, from, to } of this.runs)
+      for (let i = from; i < to; i++) out.push({ first: list.ipns[i] as number, pages: 1 });
+    return normalise(out);
+  }
+
+  /** Calls `visit` for every page, in the order of the lists. */
+  each(visit: (page: Ipn, run: PageRun, index: number) => void): void {
+    for (const run of this.runs)
+      for (let i = run.from; i < run.to; i++) visit(run.list.at(i), run, i);
+  }
+}
+
+/** The pieces of [from, to) of a list whose pages are in none of the runs of other lists. */
+function withoutStrange(
+  list: GuestPages,
+  from: number,
+  to: number,
+  strange: readonly PageRun[],
+): PageRun[] {
+  if (strange.length === 0) return [{ list, from, to }];
+  const out: PageRun[] = [];
+  let start = -1;
+  for (let i = from; i < to; i++) {
+    const page = list.at(i);
+    const inOther = strange.some((run) => {
+      const index = run.list.indexOf(page);
+      return index >= run.from && index < run.to;
+    });
+    if (!inOther && start < 0) start = i;
+    if (inOther && start >= 0) {
+      out.push({ list, from: start, to: i });
+      start = -1;
+    }
+  }
+  if (start >= 0) out.push({ list, from: start, to });
+  return out;
+}
+
+/** Joins runs of the same list that touch. */
+function joined(runs: readonly PageRun[]): PageRun[] {
+  const out: PageRun[] = [];
+  for (const list of new Set(runs.map((run) => run.list))) {
+    const own = runs.filter((run) => run.list === list);
+    const extents = normalise(own.map((run) => ({ first: run.from, pages: run.to - run.from })));
+    out.push(...extents.map((e) => ({ list, from: e.first, to: e.first + e.pages })));
+  }
+  return out;
+}
+

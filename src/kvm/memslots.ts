@@ -1,0 +1,43 @@
+/** Memslots: which guest pages there are, and the host pages behind them (struct kvm_memory_slot). */
+import { hex, type Ipn, ipaOf } from "../common/address.ts";
+import { UserError } from "../common/errors.ts";
+
+export interface Memslot {
+  readonly firstIpn: Ipn;
+  readonly pages: number;
+  /** The first host virtual page. */
+  readonly hostPage: number;
+}
+
+export class Memslots {
+  readonly #slots: Memslot[] = [];
+
+  get all(): readonly Memslot[] {
+    return this.#slots;
+  }
+
+  /** KVM_SET_USER_MEMORY_REGION: adds a slot; one that overlaps another is refused. */
+  add(slot: Memslot): void {
+    const overlap = this.#slots.find(
+      (s) => slot.firstIpn < s.firstIpn + s.pages && s.firstIpn < slot.firstIpn + slot.pages,
+    );
+    if (overlap !== undefined)
+      throw new UserError(`the memslot at ${hex(ipaOf(slot.firstIpn))} overlaps the one at ${hex(ipaOf(overlap.firstIpn))}`);
+    this.#slots.push(slot);
+    this.#slots.sort((a, b) => a.firstIpn - b.firstIpn);
+  }
+
+  find(page: Ipn): Memslot | undefined {
+    return this.#slots.find((s) => page >= s.firstIpn && page < s.firstIpn + s.pages);
+  }
+
+  /** The host page behind a guest page, or -1 where no slot has it. */
+  hostPageOf(page: Ipn): number {
+    const slot = this.find(page);
+    return slot === undefined ? -1 : slot.hostPage + (page - slot.firstIpn);
+  }
+
+  get pages(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.pages, 0);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The ground truth of one PE's profiling: which instructions ran while the guest believed it was profiled, and which
+ * of them the hardware really watched. Only reports read it.
+ *
+ * blackout: the guest's own view says profiling is on (its E = 1, S = 0, a profiled EL), and the hardware samples
+ * nothing, whatever the cause. What the SPU would have selected there, had its counter gone on from where it stood,
+ * is counted as lostInBlackout; between the guest's own S = 1 and its restart, as lostWhileFull; while its driver has
+ * no AUX space, as truncated.
+ */
+import { type RandomStream, randomStream } from "../../common/random.ts";
+
+/** What the guest believes. */
+export type GuestView = "off" | "on" | "full" | "no-space";
+
+/** Where PMSICR_EL1.COUNT stands and how it is reloaded. */
+export interface SamplingCounter {
+  /** PMSICR_EL1.COUNT. */
+  readonly count: number;
+  /** PMSIRR_EL1.INTERVAL * 256. */
+  readonly interval: number;
+  /** PMSIRR_EL1.RND: the reload gets a random low byte. */
+  readonly jitter: boolean;
+}
+
+export class GroundTruth {
+  lostInBlackout = 0;
+  lostWhileFull = 0;
+  truncated = 0;
+  blackoutCount = 0;
+  blackoutNs = 0;
+  longestBlackoutNs = 0;
+  blackoutInstructions = 0;
+  /** Instructions executed while the guest believed it was profiled. */
+  profiledInstructions = 0;
+  /** Told of every blackout when it ends. */
+  onBlackout: ((startNs: number, endNs: number) => void) | undefined;
+  #lossState: GuestView = "off";
+  #remaining = 0;
+  #blackoutStartNs = 0;
+  #currentBlackoutNs = 0;
+  readonly #jitter: RandomStream;
+
+  constructor(seed: number) {
+    this.#jitter = randomStream(seed);
+  }
+
+  /** `ops` instructions ran from `startNs` to `endNs` with the hardware sampling them. */
+  sampled(ops: number): void {
+    this.profiledInstructions += ops;
+    this.#endLoss();
+  }
+
+  /**
+   * `ops` instructions ran from `startNs` to `endNs` that the hardware did not sample.
+   * @param counter where the hardware's counter stood; asked only when a stretch begins
+   */
+  unsampled(
+    view: GuestView,
+    ops: number,
+    startNs: number,
+    endNs: number,
+    counter: () => SamplingCounter,
+  ): void {
+    if (view === "off") return this.#endLoss();
+    if (ops === 0) return;
+    if (view !== this.#lossState) {
+      this.#endLoss();
+      this.#lossState = view;
+      const { count, interval } = counter();
+      this.#remaining = count === 0 ? interval + 1 : count;
+      if (view === "on") {
+        this.blackoutCount += 1;
+        this.#blackoutStartNs = startNs;
+        this.#currentBlackoutNs = 0;
+      }
+    }
+    const lost = this.#selections(ops, counter());
+    switch (view) {
+      case "on":
+        this.profiledInstructions += ops;
+        this.lostInBlackout += lost;
+        this.blackoutInstructions += ops;
+        this.blackoutNs += endNs - startNs;
+        this.#currentBlackoutNs += endNs - startNs;
+        this.longestBlackoutNs = Math.max(this.longestBlackoutNs, this.#currentBlackoutNs);
+        this.onBlackout?.(this.#blackoutStartNs, endNs);
+        return;
+      case "full":
+        this.lostWhileFull += lost;
+        return;
+      case "no-space":
+        this.truncated += lost;
+        return;
+    }
+  }
+
+  /** How many selections fall into the next `ops` instructions, counting on from where the counter stood. */
+  #selections(ops: number, { interval, jitter }: SamplingCounter): number {
+    if (ops < this.#remaining) {
+      this.#remaining -= ops;
+      return 0;
+    }
+    if (!jitter) {
+      const past = ops - this.#remaining;
+      const period = interval + 1;
+      this.#remaining = period - (past % period);
+      return 1 + Math.floor(past / period);
+    }
+    let selected = 0;
+    let left = ops;
+    while (left >= this.#remaining) {
+      left -= this.#remaining;
+      selected += 1;
+      this.#remaining = interval + 1 + this.#jitter.integer(0, 255);
+    }
+    this.#remaining -= left;
+    return selected;
+  }
+
+  #endLoss(): void {
+    this.#lossState = "off";
+  }
+}

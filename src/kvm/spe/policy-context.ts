@@ -1,0 +1,171 @@
+/**
+ * The context that a policy calls: it does the work through host/ and stage 2, charges it, traces it, and refuses
+ * what would break an invariant. One for each vCPU; background work gets one on the worker's timeline.
+ */
+import { vpnOf } from "../../common/address.ts";
+import type { Timeline } from "../../common/timeline.ts";
+import type { PageSet } from "../guest-pages.ts";
+import type { Vcpu } from "../vcpu.ts";
+import type {
+  BufferWalk,
+  MapOutcome,
+  PinOutcome,
+  PolicyContext,
+  SpeBuffer,
+  SpuStage2Fault,
+  WalkFault,
+} from "./policy.ts";
+
+/** A policy asked for something that would break an invariant: its author's mistake. */
+export class PolicyRefused extends Error {
+  override readonly name = "PolicyRefused";
+  constructor(policy: string, call: string, why: string) {
+    super(`policy ${policy}: ${call} refused: ${why}`);
+  }
+}
+
+export class VcpuPolicyContext implements PolicyContext {
+  readonly #vcpu: Vcpu;
+  readonly #timeline: Timeline;
+
+  constructor(vcpu: Vcpu, timeline: Timeline) {
+    this.#vcpu = vcpu;
+    this.#timeline = timeline;
+  }
+
+  get vcpu(): number {
+    return this.#vcpu.index;
+  }
+
+  get nowNs(): number {
+    return this.#timeline.nowNs;
+  }
+
+  get pinned(): PageSet {
+    return this.#vcpu.spe.held.set;
+  }
+
+  get memlock() {
+    const { limitBytes, currentBytes, markBytes } = this.#vcpu.vm.memlock;
+    return { limitBytes, currentBytes, markBytes };
+  }
+
+  walk(buffer: SpeBuffer): BufferWalk | WalkFault {
+    const { spe } = this.#vcpu;
+    const startNs = this.nowNs;
+    const result = spe.walker.walk(buffer, spe.regime(), this.#timeline);
+    spe.spentOnWalk(this.nowNs - startNs);
+    if (result.kind === "unbacked") {
+      this.#call("walk", { pages: buffer.pages, unbacked: result.page });
+      // A table or a page outside of every memslot: the SPU would get an external abort, told at stage 1.
+      return {
+        kind: "stage1-fault",
+        firstPage: buffer.firstPage,
+        fault: {
+          stage: 1,
+          kind: "external",
+          level: 3,
+          onWalk: false,
+          vpn: vpnOf(buffer.pointer),
+          ipn: undefined,
+          write: true,
+        },
+      };
+    }
+    this.#call("walk", { pages: buffer.pages, result: result.kind });
+    return result;
+  }
+
+  pin(pages: PageSet): PinOutcome {
+    const { spe, vm } = this.#vcpu;
+    const missing = pages.minus(this.pinned);
+    if (missing.isEmpty) return { kind: "done" };
+    if (!spe.mayHold(this.pinned.pages + missing.pages))
+      throw new PolicyRefused(
+        vm.policy.name,
+        `pin of ${missing.pages} pages`,
+        `with ${this.pinned.pages} held that is more than the maximum buffer and its tables`,
+      );
+    const startNs = this.nowNs;
+    const outcome = spe.held.pin(missing, this.#timeline);
+    if (outcome.kind === "done") {
+      vm.statistics.pins += 1;
+      vm.statistics.pagesPinned += missing.pages;
+    }
+    spe.spentOnPin(this.nowNs - startNs);
+    this.#call("pin", { pages: missing.pages, outcome: outcome.kind });
+    return outcome;
+  }
+
+  unpin(pages: PageSet): void {
+    const { spe, vm } = this.#vcpu;
+    const gone = spe.held.unpin(pages, this.#timeline);
+    if (gone.isEmpty) return;
+    spe.withdrawReports(gone);
+    vm.statistics.unpins += 1;
+    vm.statistics.pagesUnpinned += gone.pages;
+    this.#call("unpin", { pages: gone.pages });
+  }
+
+  map(pages: PageSet): MapOutcome {
+    const { vm, spe } = this.#vcpu;
+    const startNs = this.nowNs;
+    const outcome = vm.stage2.map(pages, this.#timeline);
+    spe.spentOnPin(this.nowNs - startNs);
+    this.#call("map", { pages: pages.pages, outcome: outcome.kind });
+    return outcome;
+  }
+
+  report(walk: BufferWalk): void {
+    const { spe, vm } = this.#vcpu;
+    if (!this.pinned.covers(walk.all))
+      throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is pinned");
+    spe.report(walk);
+    this.#call("report", { pages: walk.pages.pages, tables: walk.tables.pages });
+  }
+
+  mapFault(fault: SpuStage2Fault): MapOutcome {
+    const { vm } = this.#vcpu;
+    // The table pages are only read; the SPU writes to the buffer.
+    const outcome = vm.stage2.fault(fault.page, true, this.#timeline);
+    this.#call("mapFault", { page: fault.page, outcome: outcome.kind });
+    return outcome;
+  }
+
+  setHardwareLimit(limit: bigint | undefined): void {
+    if (limit !== undefined && (limit & 0xfffn) !== 0n)
+      throw new PolicyRefused(this.#vcpu.vm.policy.name, "setHardwareLimit", "the limit is not page-aligned");
+    this.#vcpu.spe.setHardwareLimit(limit);
+    this.#call("setHardwareLimit", { limit: limit === undefined ? "guest" : `0x${limit.toString(16)}` });
+  }
+
+  trapBuffer(on: boolean): void {
+    this.#vcpu.spe.trapBuffer(on);
+    this.#call("trapBuffer", { on: on ? 1 : 0 });
+  }
+
+  armTimer(atNs: number, tag: string): void {
+    this.#vcpu.armTimer(atNs, tag);
+    this.#call("armTimer", { atNs, tag });
+  }
+
+  background(work: (ctx: PolicyContext) => void): void {
+    const { vm } = this.#vcpu;
+    this.#call("background", {});
+    vm.worker.skipTo("idle", this.nowNs);
+    vm.workerLock.hold(vm.worker, "exclusive", () => work(new VcpuPolicyContext(this.#vcpu, vm.worker)));
+  }
+
+  prefault(): void {
+    this.#vcpu.vm.prefault(this.#timeline);
+    this.#call("prefault", { pages: this.#vcpu.vm.memslots.pages });
+  }
+
+  note(text: string): void {
+    this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "note", name: text });
+  }
+
+  #call(name: string, detail: Record<string, number | string>): void {
+    this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "call", name, detail });
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * What a pin policy is: events in, calls on a context out. A policy decides which host pages to hold for a guest's
+ * profiling buffer, and when; KVM calls it, charges what it asks for, and refuses what would break an invariant.
+ *
+ * A policy is one file in policies/ and one line in policies/index.ts, or a file named on the command line.
+ */
+import type { Ipn } from "../../common/address.ts";
+import type { Fault } from "../../mmu/fault.ts";
+import type { NotifierEvent } from "../../host/mm.ts";
+import type { PageSet } from "../guest-pages.ts";
+
+/** The guest's buffer as its registers have it at an enable: [PMBPTR_EL1, PMBLIMITR_EL1.LIMIT). */
+export interface SpeBuffer {
+  /** PMBPTR_EL1. */
+  readonly pointer: bigint;
+  /** PMBLIMITR_EL1.LIMIT: the first byte after the buffer. */
+  readonly limit: bigint;
+  /** The first page of the buffer: VA[63:12] of the pointer. */
+  readonly firstPage: number;
+  /** Pages from there to the limit. */
+  readonly pages: number;
+}
+
+/** What a walk of guest stage 1 over a buffer found. */
+export interface BufferWalk {
+  readonly kind: "walked";
+  readonly buffer: SpeBuffer;
+  /** The guest pages behind the buffer. */
+  readonly pages: PageSet;
+  /** The guest's stage-1 table pages that map it, every level. */
+  readonly tables: PageSet;
+  /** Both. */
+  readonly all: PageSet;
+}
+
+/** Stage 1 does not map the buffer (or not writable): the guest's mistake, reported to it as the SPU would. */
+export interface WalkFault {
+  readonly kind: "stage1-fault";
+  readonly fault: Fault;
+  readonly firstPage: number;
+}
+
+/** The pages would take RLIMIT_MEMLOCK over its limit: KVM_RUN returns with KVM_EXIT_RLIMIT and the guest's write
+ *  is tried again when user space comes back. */
+export interface OverMemlock {
+  readonly kind: "over-memlock";
+  readonly byBytes: number;
+}
+
+/** A page lies in no memslot, or the host cannot give it: the SPU's buffer is refused (an external abort). */
+export interface Unbacked {
+  readonly kind: "unbacked";
+  readonly page: Ipn;
+}
+
+export interface Done {
+  readonly kind: "done";
+}
+
+export const DONE: Done = { kind: "done" };
+
+export type PinOutcome = Done | OverMemlock | Unbacked;
+export type MapOutcome = Done | Unbacked;
+
+/** How an enable ends. "done": the hardware buffer goes on. */
+export type EnableOutcome = Done | WalkFault | OverMemlock | Unbacked;
+
+/** The SPU could not translate a record at stage 2. */
+export interface SpuStage2Fault {
+  /** Where PMBPTR_EL1 stands. */
+  readonly pointer: bigint;
+  /** The page whose stage-2 translation is missing or read-only: of the buffer, or of the stage-1 tables. */
+  readonly page: Ipn;
+  /** Whether it is a stage-1 table page. */
+  readonly onWalk: boolean;
+}
+
+/** Everything that a policy can ask of KVM. Every call charges what it costs to the vCPU it runs on. */
+export interface PolicyContext {
+  /** The vCPU whose event this is, from 0. */
+  readonly vcpu: number;
+  /** This vCPU's instant. */
+  readonly nowNs: number;
+  /** What this vCPU's policy holds pinned. Pages that the host has taken away since are no longer in it. */
+  readonly pinned: PageSet;
+  /** RLIMIT_MEMLOCK: the limit, what is accounted now, and the high-water mark that counts against it. */
+  readonly memlock: { readonly limitBytes: number; readonly currentBytes: number; readonly markBytes: number };
+  /** Walks guest stage 1 in software over a buffer. */
+  walk(buffer: SpeBuffer): BufferWalk | WalkFault;
+  /** Pins those of the pages that are not pinned yet: GUP and memlock. All or nothing. */
+  pin(pages: PageSet): PinOutcome;
+  /** Unpins those of the pages that are pinned. */
+  unpin(pages: PageSet): void;
+  /** Maps the pages at stage 2, writable, as a CPU's faults would; those mapped already are only checked. */
+  map(pages: PageSet): MapOutcome;
+  /** Says that a walked range is pinned and mapped from now on. Refused (PolicyRefused) unless it is. */
+  report(walk: BufferWalk): void;
+  /** Maps the page that the SPU faulted on, without pinning it. */
+  mapFault(fault: SpuStage2Fault): MapOutcome;
+  /** Sets the hardware's limit below the guest's (a page-aligned VA), or back to the guest's. */
+  setHardwareLimit(limit: bigint | undefined): void;
+  /** Whether the guest's accesses to PMBLIMITR, PMBPTR and PMBSR trap; without, their events do not come. */
+  trapBuffer(on: boolean): void;
+  /** Calls onTimer with `tag` at an instant, on this vCPU. */
+  armTimer(atNs: number, tag: string): void;
+  /**
+   * Runs `work` on a host worker's timeline from now on: what it charges does not stop the vCPU. The context it is
+   * given holds the same pages as this one.
+   */
+  background(work: (ctx: PolicyContext) => void): void;
+  /** KVM_PRE_FAULT_MEMORY over every memslot. Refused unless guest memory is guest_memfd. */
+  prefault(): void;
+  /** A line for `--trace`. */
+  note(text: string): void;
+}
+
+/** The events. Each is called with the context of the vCPU it happens on; leave out what does not matter. */
+export interface PolicyHandlers {
+  /** Once, before the first guest run, on vCPU 0. Its time is the run's setupNs. */
+  onVmStart?(ctx: PolicyContext): void;
+  /** ProfilingBufferEnabled() is about to become true: the guest's write is trapped, the hardware still off. */
+  onBufferEnabled?(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome;
+  /** The guest wrote E = 0. */
+  onBufferDisabled?(buffer: SpeBuffer, ctx: PolicyContext): void;
+  /** The hardware reported the buffer full; the guest is about to be told. */
+  onBufferFull?(buffer: SpeBuffer, ctx: PolicyContext): void;
+  /** The hardware reached a limit that setHardwareLimit put below the guest's. Left out: the guest's limit is set. */
+  onHardwareLimit?(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome;
+  /** Left out: ctx.mapFault(fault). */
+  onStage2Fault?(fault: SpuStage2Fault, ctx: PolicyContext): MapOutcome;
+  /** The host invalidated pages this vCPU's policy held or mapped; those zapped have left ctx.pinned. */
+  onInvalidated?(first: Ipn, pages: number, event: NotifierEvent, ctx: PolicyContext): void;
+  onVcpuLoad?(ctx: PolicyContext): void;
+  onVcpuPut?(ctx: PolicyContext): void;
+  onGuestExit?(reason: string, ctx: PolicyContext): void;
+  onTimer?(tag: string, ctx: PolicyContext): void;
+}
+
+export interface PinPolicy {
+  /** As on the command line: lower case with dashes. */
+  readonly name: string;
+  /** One sentence: what it does. */
+  readonly summary: string;
+  /** Who proposed it, where and when. */
+  readonly origin: string;
+  /** What one gets and what one pays. */
+  readonly tradeOff: string;
+  /** Whether the buffer registers trap from the start. */
+  readonly trapsBuffer: boolean;
+  /** The only backing it works with, if it is not free to choose. */
+  readonly backing?: "guest-memfd";
+  /** Made once for a VM. State for each vCPU is the policy's own (a Map by ctx.vcpu). */
+  create(): PolicyHandlers;
+}

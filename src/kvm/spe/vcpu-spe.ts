@@ -1,0 +1,502 @@
+/**
+ * SPE as one vCPU sees it: the guest's values of the buffer registers (memory copies), kept apart from the hardware's
+ * (the core's Spu), as v6 does.
+ *
+ * PMBLIMITR: the copy changes only on a guest write; it reaches hardware only while ProfilingBufferEnabled() holds for
+ * the copies and the policy said go. PMBSR: the copy changes on a guest write or a hardware event; it is never
+ * written to hardware. On every exit the hardware buffer is disabled before stage 2 would go off.
+ */
+import { withMaxBufferBytes } from "../../arm/max-buffer-size.ts";
+import {
+  HDFGRTR_EL2,
+  MDCR_EL2,
+  PMBIDR_EL1,
+  PMBLIMITR_EL1,
+  PMBPTR_EL1,
+  PMBSR_EL1,
+  type RegisterName,
+} from "../../arm/registers.ts";
+import { type CompiledSpeTraps, compileSpeTraps } from "../../arm/spe-traps.ts";
+import { PMBSR_BSC, PMBSR_EC } from "../../arm/syndromes.ts";
+import { type Ipn, PAGE_BYTES, vpn, vpnOf } from "../../common/address.ts";
+import { assertNever } from "../../common/errors.ts";
+import type { Timeline } from "../../common/timeline.ts";
+import type { NotifierEvent } from "../../host/mm.ts";
+import type { Stage1Regime } from "../../mmu/config.ts";
+import { faultStatusCode } from "../../mmu/fault.ts";
+import { ProfilingBufferEnabled } from "../../spe/enables.ts";
+import type { PageSet } from "../guest-pages.ts";
+import type { Vcpu } from "../vcpu.ts";
+import { BufferWalker } from "./buffer-walk.ts";
+import type { GuestView } from "./ground-truth.ts";
+import { PinnedPages } from "./pinned-pages.ts";
+import type { BufferWalk, EnableOutcome, SpeBuffer } from "./policy.ts";
+import { VcpuPolicyContext } from "./policy-context.ts";
+
+/** "Profiling is over" for a policy after E was 0 for this long: the next enable is cold again. */
+export const OVER_NS = 1_000_000_000;
+
+/** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
+const SPARE_TABLE_PAGES = 80;
+
+/** How a trapped access ended: done, or user space must raise the limit and the access is tried again. */
+export type TrapOutcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "rlimit"; readonly byBytes: number }
+  | { readonly kind: "undefined" };
+
+const DONE: TrapOutcome = { kind: "done" };
+
+/** The guest's values of the buffer registers. */
+interface Copies {
+  PMBLIMITR_EL1: bigint;
+  PMBPTR_EL1: bigint;
+  PMBSR_EL1: bigint;
+}
+
+export class VcpuSpe {
+  readonly held: PinnedPages;
+  readonly walker: BufferWalker;
+  readonly context: VcpuPolicyContext;
+  readonly #vcpu: Vcpu;
+  readonly #pmbidr: bigint;
+  readonly #maxBufferBytes: number | undefined;
+  readonly #copies: Copies = { PMBLIMITR_EL1: 0n, PMBPTR_EL1: 0n, PMBSR_EL1: 0n };
+  #traps: CompiledSpeTraps;
+  #trapping: boolean;
+  /** The policy let the enabled buffer go on: the hardware runs it while the guest runs. */
+  #active = false;
+  #hardwareLimit: bigint | undefined;
+  /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
+  #found: bigint | undefined;
+  #reported: BufferWalk | undefined;
+  #hadFirstPin = false;
+  #enableBit = false;
+  #offSinceNs: number;
+  #heldAtNs = 0;
+  #heldPages = 0;
+  /** The stop that is going on began with a cold enable. */
+  coldStop = false;
+
+  constructor(vcpu: Vcpu, options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean }) {
+    this.#vcpu = vcpu;
+    const { vm } = vcpu;
+    this.#maxBufferBytes = options.maxBufferBytes;
+    this.#pmbidr = withMaxBufferBytes(vcpu.core.spu.implementation.pmbidr, options.maxBufferBytes);
+    this.#trapping = options.traps;
+    this.#traps = compileTraps(options.traps);
+    this.#offSinceNs = -OVER_NS;
+    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) => this.#pinnedChanged(pages, atNs));
+    this.walker = new BufferWalker({
+      memslots: vm.memslots,
+      costs: vm.costs,
+      guestMemory: (timeline) => vm.guestMemory(timeline),
+      contentGeneration: () => vm.mm.frames.contentGeneration,
+      extents: vm.mm.extents,
+    });
+    this.context = new VcpuPolicyContext(vcpu, vcpu.timeline);
+  }
+
+  get traps(): CompiledSpeTraps {
+    return this.#traps;
+  }
+
+  /** What the policy reported as pinned and mapped, while that report stands. */
+  get reported(): BufferWalk | undefined {
+    return this.#reported;
+  }
+
+  regime(): Stage1Regime {
+    return this.#vcpu.core.stage1();
+  }
+
+  /** The guest's belief, for the ground truth: its own E and S, or the hardware's where it reads those. */
+  guestView(): GuestView {
+    const { spu } = this.#vcpu.core;
+    if (!this.#trapping) {
+      if (!spu.bufferEnable) return "off";
+      return spu.pmbirq && !isStage2Abort(spu.read("PMBSR_EL1")) ? "full" : "on";
+    }
+    if (!PMBLIMITR_EL1.is(this.#copies.PMBLIMITR_EL1, "E")) return "off";
+    if (PMBSR_EL1.is(this.#copies.PMBSR_EL1, "S")) return "full";
+    if (!this.#active || !spu.pmbirq) return "on";
+    return isStage2Abort(spu.read("PMBSR_EL1")) || this.#atHardwareLimit() ? "on" : "full";
+  }
+
+  // ---- Around a guest run ----
+
+  /** Hands the buffer to the hardware, if it is on. */
+  enter(): void {
+    if (!this.#trapping || !this.#active) return;
+    const { spu } = this.#vcpu.core;
+    spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
+    const limit = this.#hardwareLimit;
+    spu.write(
+      "PMBLIMITR_EL1",
+      limit === undefined
+        ? this.#copies.PMBLIMITR_EL1
+        : PMBLIMITR_EL1.with(this.#copies.PMBLIMITR_EL1, { LIMIT: limit >> 12n }),
+    );
+  }
+
+  /** Takes it back: the pointer and the status as they are now, and E off. */
+  leave(): void {
+    const { spu } = this.#vcpu.core;
+    if (!this.#trapping) {
+      this.#found = spu.pmbirq ? spu.read("PMBSR_EL1") : undefined;
+      return;
+    }
+    if (!this.#active) return;
+    this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
+    if (spu.pmbirq) {
+      this.#found = spu.read("PMBSR_EL1");
+      spu.write("PMBSR_EL1", 0n);
+    }
+    spu.write("PMBLIMITR_EL1", 0n);
+  }
+
+  /** Deals with what the hardware reported in the last run: a stage-2 fault, a full buffer, a guest's mistake. */
+  handleMaintenance(): TrapOutcome {
+    const found = this.#found;
+    this.#found = undefined;
+    if (!this.#trapping) {
+      if (found !== undefined && isStage2Abort(found)) {
+        this.#resolveStage2Fault();
+        this.#vcpu.core.spu.write("PMBSR_EL1", 0n);
+      }
+      this.#setLine(this.#vcpu.core.spu.pmbirq);
+      return DONE;
+    }
+    if (found === undefined) return DONE;
+    if (isStage2Abort(found)) {
+      this.#resolveStage2Fault();
+      return DONE;
+    }
+    const full = PMBSR_EL1.num(found, "EC") === PMBSR_EC.buffer;
+    if (full && this.#atHardwareLimit()) return this.#hardwareLimitReached();
+    this.#active = false;
+    this.#setCopy("PMBSR_EL1", found);
+    if (full) {
+      this.#event("onBufferFull", {});
+      this.#vcpu.vm.handlers.onBufferFull?.(this.#buffer(this.#copies), this.context);
+    }
+    return DONE;
+  }
+
+  // ---- Trapped accesses ----
+
+  /** Emulates a trapped MRS; undefined where the register is not ours. */
+  read(register: RegisterName): bigint | undefined {
+    switch (register) {
+      case "PMBLIMITR_EL1":
+      case "PMBPTR_EL1":
+      case "PMBSR_EL1":
+        return this.#copies[register];
+      case "PMBIDR_EL1":
+        return PMBIDR_EL1.with(this.#pmbidr, { P: 0 });
+      case "PMSIDR_EL1":
+        return this.#vcpu.core.spu.implementation.pmsidr;
+      default:
+        return undefined;
+    }
+  }
+
+  /** Emulates a trapped MSR. "rlimit": nothing has changed, and the same write will come again. */
+  write(register: RegisterName, value: bigint): TrapOutcome {
+    switch (register) {
+      case "PMBLIMITR_EL1":
+        return this.#change({ ...this.#copies, PMBLIMITR_EL1: value & PMBLIMITR_EL1.mask });
+      case "PMBPTR_EL1":
+        return this.#change({ ...this.#copies, PMBPTR_EL1: value & PMBPTR_EL1.mask & ALIGN_MASK });
+      case "PMBSR_EL1":
+        return this.#change({ ...this.#copies, PMBSR_EL1: value & PMBSR_EL1.mask });
+      default:
+        return { kind: "undefined" };
+    }
+  }
+
+  /** An untrapped write of PMBLIMITR_EL1: seen by the statistics only. */
+  untrappedEnable(on: boolean): void {
+    this.#countEnable(on);
+  }
+
+  // ---- What the policy context needs ----
+
+  mayHold(pages: number): boolean {
+    const slots = this.#vcpu.vm.memslots.pages;
+    const most = this.#maxBufferBytes === undefined ? slots : Math.ceil(this.#maxBufferBytes / PAGE_BYTES) + 1;
+    return pages <= Math.min(slots, most + Math.ceil(most / 512) + SPARE_TABLE_PAGES);
+  }
+
+  report(walk: BufferWalk): void {
+    this.#reported = walk;
+    this.#hadFirstPin = true;
+  }
+
+  withdrawReports(gone: PageSet): void {
+    const reported = this.#reported;
+    if (reported !== undefined && !this.held.set.covers(reported.all) && !gone.isEmpty) this.#reported = undefined;
+  }
+
+  spentOnWalk(ns: number): void {
+    const { statistics } = this.#vcpu.vm;
+    if (this.#hadFirstPin) statistics.rewalkNs += ns;
+    else statistics.firstPinNs += ns;
+  }
+
+  spentOnPin(ns: number): void {
+    this.spentOnWalk(ns);
+  }
+
+  setHardwareLimit(limit: bigint | undefined): void {
+    this.#hardwareLimit =
+      limit !== undefined && limit < limitOf(this.#copies.PMBLIMITR_EL1) ? limit : undefined;
+  }
+
+  trapBuffer(on: boolean): void {
+    if (on === this.#trapping) return;
+    const { spu } = this.#vcpu.core;
+    if (on) {
+      this.#copies.PMBLIMITR_EL1 = spu.read("PMBLIMITR_EL1");
+      this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
+      this.#copies.PMBSR_EL1 = spu.read("PMBSR_EL1");
+      this.#active = ProfilingBufferEnabled(this.#copies);
+      spu.write("PMBLIMITR_EL1", 0n);
+    } else {
+      spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
+      spu.write("PMBSR_EL1", this.#copies.PMBSR_EL1);
+      spu.write("PMBLIMITR_EL1", this.#copies.PMBLIMITR_EL1);
+      this.#active = false;
+    }
+    this.#trapping = on;
+    this.#traps = compileTraps(on);
+  }
+
+  /** The host took a held page away: its pin is on a frame that no longer backs the guest. */
+  dropStale(page: Ipn, timeline: Timeline): void {
+    const gone = this.held.unpin(this.held.set.only(page), timeline);
+    this.#vcpu.vm.statistics.unpins += 1;
+    this.#vcpu.vm.statistics.pagesUnpinned += gone.pages;
+    this.withdrawReports(gone);
+  }
+
+  invalidated(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void {
+    const { handlers } = this.#vcpu.vm;
+    if (handlers.onInvalidated === undefined) return;
+    this.#event("onInvalidated", { first, pages, event });
+    handlers.onInvalidated(first, pages, event, new VcpuPolicyContext(this.#vcpu, timeline));
+  }
+
+  /** Ends everything: the buffer off, all pins given back. */
+  teardown(timeline: Timeline): void {
+    this.settle(this.#vcpu.timeline.nowNs);
+    this.#active = false;
+    this.#reported = undefined;
+    if (this.held.set.isEmpty) return;
+    const gone = this.held.unpin(this.held.set, timeline);
+    this.#vcpu.vm.statistics.unpins += 1;
+    this.#vcpu.vm.statistics.pagesUnpinned += gone.pages;
+  }
+
+  /** Brings the sums over time (byte-seconds, held after off) up to an instant. */
+  settle(atNs: number): void {
+    const { statistics } = this.#vcpu.vm;
+    const passedNs = Math.max(0, atNs - this.#heldAtNs);
+    statistics.pinnedByteNs += this.#heldPages * PAGE_BYTES * passedNs;
+    if (this.#heldPages > 0 && !this.#enableBit) statistics.heldAfterOffNs += passedNs;
+    this.#heldAtNs = Math.max(this.#heldAtNs, atNs);
+  }
+
+  // ---- Inside ----
+
+  /** The guest's write makes the copies `next`: what that means for the buffer. */
+  #change(next: Copies): TrapOutcome {
+    const was = ProfilingBufferEnabled(this.#copies);
+    const will = ProfilingBufferEnabled(next);
+    const enabledBit = PMBLIMITR_EL1.is(next.PMBLIMITR_EL1, "E");
+    if (will && (!was || !this.#active || !sameRange(this.#copies, next))) {
+      const outcome = this.#enable(next);
+      if (outcome.kind === "over-memlock") return { kind: "rlimit", byBytes: outcome.byBytes };
+      this.#commit(next);
+      this.#countEnable(enabledBit);
+      if (outcome.kind === "done") this.#active = true;
+      else this.#refuse(outcome);
+      return DONE;
+    }
+    const switchedOff = PMBLIMITR_EL1.is(this.#copies.PMBLIMITR_EL1, "E") && !enabledBit;
+    const buffer = switchedOff ? this.#buffer(this.#copies) : undefined;
+    this.#commit(next);
+    this.#countEnable(enabledBit);
+    if (!will) this.#active = false;
+    if (buffer !== undefined) {
+      this.#hardwareLimit = undefined;
+      this.#event("onBufferDisabled", { pages: buffer.pages });
+      this.#vcpu.vm.handlers.onBufferDisabled?.(buffer, this.context);
+    }
+    return DONE;
+  }
+
+  #enable(next: Copies): EnableOutcome | OwnRefusal {
+    // Discard mode (FM = 0b10) writes nothing: there is no buffer to hold.
+    if (PMBLIMITR_EL1.num(next.PMBLIMITR_EL1, "FM") === 2) return { kind: "done" };
+    const buffer = this.#buffer(next);
+    if (buffer.pages <= 0) return { kind: "full" };
+    const most = this.#maxBufferBytes;
+    if (most !== undefined && buffer.limit - buffer.pointer > BigInt(most)) return { kind: "too-large" };
+    const { timeline, vm } = this.#vcpu;
+    if (timeline.nowNs - this.#offSinceNs >= OVER_NS && !this.#enableBit) this.coldStop = true;
+    this.#hardwareLimit = undefined;
+    this.#event("onBufferEnabled", { pages: buffer.pages });
+    return vm.handlers.onBufferEnabled?.(buffer, this.context) ?? { kind: "done" };
+  }
+
+  /** The buffer cannot go on: the guest is told in PMBSR_EL1, as the SPU would. */
+  #refuse(outcome: RefusedEnable): void {
+    this.#active = false;
+    this.#setCopy("PMBSR_EL1", refusal(outcome));
+  }
+
+  #commit(next: Copies): void {
+    this.#copies.PMBLIMITR_EL1 = next.PMBLIMITR_EL1;
+    this.#copies.PMBPTR_EL1 = next.PMBPTR_EL1;
+    this.#setCopy("PMBSR_EL1", next.PMBSR_EL1);
+  }
+
+  #setCopy(register: "PMBSR_EL1", value: bigint): void {
+    this.#copies[register] = value;
+    this.#setLine(PMBSR_EL1.is(value, "S"));
+  }
+
+  #setLine(high: boolean): void {
+    const vcpu = this.#vcpu;
+    if (vcpu.gic.setLevel(vcpu.pmbirq, high)) vcpu.timeline.charge("irq", vcpu.vm.costs.injectIrq);
+  }
+
+  #buffer(copies: Copies): SpeBuffer {
+    const pointer = copies.PMBPTR_EL1;
+    const limit = limitOf(copies.PMBLIMITR_EL1);
+    const firstPage = vpnOf(pointer);
+    return { pointer, limit, firstPage, pages: vpnOf(limit) - firstPage };
+  }
+
+  #atHardwareLimit(): boolean {
+    return this.#hardwareLimit !== undefined && this.#hardwareLimit < limitOf(this.#copies.PMBLIMITR_EL1);
+  }
+
+  #hardwareLimitReached(): TrapOutcome {
+    const { handlers } = this.#vcpu.vm;
+    this.#hardwareLimit = undefined;
+    const buffer = this.#buffer(this.#copies);
+    this.#event("onHardwareLimit", { pages: buffer.pages });
+    const outcome = handlers.onHardwareLimit?.(buffer, this.context) ?? { kind: "done" };
+    if (outcome.kind === "over-memlock") {
+      // The hardware stays off until the limit is raised: user space comes back and the event is tried again.
+      this.#found = PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.buffer, MSS: PMBSR_BSC.filled });
+      this.#hardwareLimit = buffer.pointer & ~0xfffn;
+      return { kind: "rlimit", byBytes: outcome.byBytes };
+    }
+    if (outcome.kind !== "done") this.#refuse(outcome);
+    return DONE;
+  }
+
+  #resolveStage2Fault(): void {
+    const { vm, timeline, core } = this.#vcpu;
+    vm.statistics.stage2Faults += 1;
+    const page = this.#trapping ? vpnOf(this.#copies.PMBPTR_EL1) : core.spu.pointerPage;
+    const startNs = timeline.nowNs;
+    const missing = this.walker.missing(
+      vpn(page),
+      this.regime(),
+      (ipage) => vm.stage2.allows(ipage, false) && (vm.stage2.lookup(ipage)?.writable ?? false),
+      timeline,
+    );
+    this.spentOnWalk(timeline.nowNs - startNs);
+    if (missing === undefined) return;
+    if ("kind" in missing) {
+      if (this.#trapping) this.#refuse(missing);
+      return;
+    }
+    const fault = { pointer: this.#copies.PMBPTR_EL1, page: missing.page, onWalk: missing.onWalk };
+    this.#event("onStage2Fault", { page: missing.page, onWalk: missing.onWalk ? 1 : 0 });
+    const outcome = vm.handlers.onStage2Fault?.(fault, this.context) ?? this.context.mapFault(fault);
+    if (outcome.kind === "unbacked" && this.#trapping) this.#refuse(outcome);
+  }
+
+  #countEnable(on: boolean): void {
+    if (on === this.#enableBit) return;
+    const { timeline, vm, index } = this.#vcpu;
+    this.settle(timeline.nowNs);
+    this.#enableBit = on;
+    if (on) vm.statistics.bufferEnables += 1;
+    else {
+      vm.statistics.bufferDisables += 1;
+      this.#offSinceNs = timeline.nowNs;
+    }
+    vm.onBuffer?.(index, on, timeline.nowNs);
+  }
+
+  #pinnedChanged(pages: number, atNs: number): void {
+    this.settle(atNs);
+    const change = pages - this.#heldPages;
+    this.#heldPages = pages;
+    this.#vcpu.vm.pinnedChanged(change, atNs);
+  }
+
+  #event(name: string, detail: Record<string, number | string>): void {
+    const { vm, timeline, index } = this.#vcpu;
+    vm.trace?.({ atNs: timeline.nowNs, vcpu: index, what: "event", name, detail });
+  }
+}
+
+/** Why KVM itself refuses an enable, before any policy sees it. */
+type OwnRefusal = { readonly kind: "full" } | { readonly kind: "too-large" };
+
+type RefusedEnable = Exclude<EnableOutcome, { kind: "done" } | { kind: "over-memlock" }> | OwnRefusal;
+
+/** What PMBSR_EL1 says of an enable that could not be. */
+function refusal(outcome: RefusedEnable): bigint {
+  switch (outcome.kind) {
+    case "stage1-fault":
+      return PMBSR_EL1.with(0n, {
+        S: 1,
+        EC: PMBSR_EC.stage1Abort,
+        EA: outcome.fault.kind === "external",
+        MSS: faultStatusCode(outcome.fault),
+      });
+    case "unbacked":
+      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.stage1Abort, EA: 1, MSS: SYNCHRONOUS_EXTERNAL_ABORT });
+    case "full":
+      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.buffer, MSS: PMBSR_BSC.filled });
+    case "too-large":
+      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.buffer, MSS: PMBSR_BSC.tooLarge });
+    default:
+      return assertNever(outcome);
+  }
+}
+
+const SYNCHRONOUS_EXTERNAL_ABORT = 0x10;
+/** PMBPTR_EL1 below PMBIDR_EL1.Align is RES0: 64-byte records. */
+const ALIGN_MASK = ~63n;
+
+const limitOf = (pmblimitr: bigint): bigint => pmblimitr & ~0xfffn;
+
+const isStage2Abort = (pmbsr: bigint): boolean => PMBSR_EL1.num(pmbsr, "EC") === PMBSR_EC.stage2Abort;
+
+const sameRange = (a: Copies, b: Copies): boolean =>
+  a.PMBPTR_EL1 === b.PMBPTR_EL1 && a.PMBLIMITR_EL1 === b.PMBLIMITR_EL1;
+
+const trapped = new Map<boolean, CompiledSpeTraps>();
+
+/** E2PB: 0b10 traps the buffer registers, 0b11 gives them to the guest; PMBIDR and PMSIDR trap with the former. */
+function compileTraps(on: boolean): CompiledSpeTraps {
+  const known = trapped.get(on);
+  if (known !== undefined) return known;
+  const compiled = compileSpeTraps({
+    MDCR_EL2: MDCR_EL2.with(0n, { E2PB: on ? 2 : 3 }),
+    HDFGRTR_EL2: HDFGRTR_EL2.with(0n, { PMBIDR_EL1: on, PMSIDR_EL1: on, nPMSNEVFR_EL1: 1 }),
+    HDFGWTR_EL2: 1n << 62n,
+    fgt: true,
+  });
+  trapped.set(on, compiled);
+  return compiled;
+}

@@ -1,0 +1,25 @@
+/** What a run counts; lab/ turns it into the report. */
+
+export class Statistics {
+  bufferEnables = 0;
+  bufferDisables = 0;
+  pins = 0;
+  unpins = 0;
+  pagesPinned = 0;
+  pagesUnpinned = 0;
+  tablePagesPinned = 0;
+  stage2Faults = 0;
+  /** Of the vCPU's own hypervisor time: the first pin (walk, pin, map), walks and pins after it. */
+  firstPinNs = 0;
+  rewalkNs = 0;
+  longestStopColdNs = 0;
+  longestStopWarmNs = 0;
+  heldAfterOffNs = 0;
+  pinnedByteNs = 0;
+  readonly exitReasons = new Map<string, number>();
+  readonly invalidations = new Map<string, number>();
+
+  exit(reason: string): void {
+    this.exitReasons.set(reason, (this.exitReasons.get(reason) ?? 0) + 1);
+  }
+}

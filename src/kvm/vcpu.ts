@@ -1,0 +1,233 @@
+/**
+ * One vCPU: KVM_RUN's loop over a core. Costs of exits are charged here; what the exit asks for is done by spe/ and
+ * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
+ */
+import type { Ipn } from "../common/address.ts";
+import { BrokenInvariant } from "../common/errors.ts";
+import { Timeline } from "../common/timeline.ts";
+import type { CoreHardware, Exit, GuestCore } from "./guest-core.ts";
+import type { SpeAttributes } from "./spe/attributes.ts";
+import { GroundTruth } from "./spe/ground-truth.ts";
+import { VcpuSpe } from "./spe/vcpu-spe.ts";
+import { VcpuGic } from "./vgic.ts";
+import type { Vm } from "./vm.ts";
+
+/** Why KVM_RUN returned to user space. */
+export type KvmExit =
+  /** This vCPU reached the end of its quantum; not an exit that a real KVM would make. */
+  | { readonly kind: "quantum" }
+  /** Idle until an instant, or (Infinity) until another vCPU kicks it. */
+  | { readonly kind: "idle"; readonly untilNs: number }
+  /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
+  | { readonly kind: "rlimit"; readonly byBytes: number }
+  | { readonly kind: "shutdown" };
+
+/** Makes the core of a vCPU from the hardware that the VM gives it. */
+export type CoreFactory = (hardware: CoreHardware) => GuestCore;
+
+export interface VcpuOptions {
+  readonly core: CoreFactory;
+  readonly attributes: SpeAttributes;
+  readonly irqLatencyNs: number;
+  readonly seed: number;
+  readonly kick: (vcpu: number, atNs: number) => void;
+  readonly onRecordPage?: ((ipn: Ipn, frame: number) => void) | undefined;
+}
+
+interface Timer {
+  readonly atNs: number;
+  readonly tag: string;
+}
+
+const QUANTUM: KvmExit = { kind: "quantum" };
+
+export class Vcpu {
+  readonly vm: Vm;
+  readonly index: number;
+  readonly timeline: Timeline;
+  readonly gic = new VcpuGic();
+  readonly truth: GroundTruth;
+  readonly core: GuestCore;
+  readonly spe: VcpuSpe;
+  /** INTID of the virtual PMBIRQ. */
+  readonly pmbirq: number;
+  #timers: Timer[] = [];
+  #loaded = false;
+  /** When the vCPU last stopped executing the guest. */
+  #stoppedAtNs = 0;
+  #idleInStopNs = 0;
+
+  constructor(vm: Vm, options: VcpuOptions) {
+    this.vm = vm;
+    this.index = vm.vcpus.length;
+    this.timeline = new Timeline(`vcpu ${this.index}`);
+    this.truth = new GroundTruth(options.seed + this.index);
+    this.pmbirq = options.attributes.irq;
+    const { frames } = vm.mm;
+    const onRecordPage = options.onRecordPage;
+    this.core = options.core({
+      vcpu: this.index,
+      timeline: this.timeline,
+      costs: vm.costs,
+      frames,
+      stage2: vm.stage2.config,
+      physical: {
+        page: (page, access) => (access.write ? frames.writable(page) : frames.read(page)),
+        wrote: () => frames.wrote(),
+      },
+      traps: () => this.spe.traps,
+      bareMetal: false,
+      irqLatencyNs: options.irqLatencyNs,
+      truth: this.truth,
+      guestView: () => this.spe.guestView(),
+      untrappedEnable: (on) => this.spe.untrappedEnable(on),
+      onRecordPage: onRecordPage === undefined ? undefined : (ipn, frame) => onRecordPage(ipn, frame),
+      kick: options.kick,
+    });
+    // Buffer owned by EL1, EL2 present: what E2PB says as long as KVM runs this guest.
+    this.core.spu.pe.el2 = true;
+    this.core.spu.pe.e2pb = 3;
+    this.spe = new VcpuSpe(this, {
+      maxBufferBytes: options.attributes.maxBufferBytes,
+      traps: vm.policy.trapsBuffer,
+    });
+    vm.vcpus.push(this);
+  }
+
+  armTimer(atNs: number, tag: string): void {
+    this.#timers.push({ atNs, tag });
+    this.#timers.sort((a, b) => a.atNs - b.atNs);
+  }
+
+  /** The next instant at which this vCPU has a timer to serve. */
+  get nextTimerNs(): number {
+    return this.#timers[0]?.atNs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** KVM_RUN until something needs user space, or until the timeline reaches `untilNs`. */
+  run(untilNs: number): KvmExit {
+    const { timeline, core, spe, vm } = this;
+    if (!this.#loaded) {
+      this.#loaded = true;
+      vm.handlers.onVcpuLoad?.(spe.context);
+    }
+    for (;;) {
+      this.#serveTimers();
+      if (timeline.nowNs >= untilNs) return QUANTUM;
+      core.setVirq(this.gic.lines);
+      this.#resumed();
+      spe.enter();
+      const exit = core.run(Math.min(untilNs, this.nextTimerNs));
+      spe.leave();
+      this.#stoppedAtNs = timeline.nowNs;
+      this.#idleInStopNs = 0;
+      const result = this.#handle(exit);
+      if (result !== undefined) return result;
+    }
+  }
+
+  /** Lets time pass without the guest, until `atNs`. */
+  idleUntil(atNs: number): void {
+    const before = this.timeline.nowNs;
+    this.timeline.skipTo("idle", atNs);
+    this.#idleInStopNs += this.timeline.nowNs - before;
+  }
+
+  #handle(exit: Exit): KvmExit | undefined {
+    const { timeline, vm, spe } = this;
+    const { costs } = vm;
+    switch (exit.kind) {
+      case "deadline":
+        return this.#maintenance();
+      case "wfi":
+        return this.#maintenance() ?? (this.#virqPending() ? undefined : { kind: "idle", untilNs: exit.untilNs });
+      case "shutdown":
+        this.#put();
+        return { kind: "shutdown" };
+      case "pmbirq":
+        this.#exit("PMBIRQ");
+        timeline.charge("exit", costs.exit);
+        timeline.charge("irq", costs.maintenanceIrq);
+        return this.#maintenance();
+      case "hvc":
+        this.#exit("HVC");
+        timeline.charge("exit", costs.exit);
+        this.core.regs.skipInstruction();
+        return this.#maintenance();
+      case "stage2-fault": {
+        this.#exit("DABT");
+        timeline.charge("exit", costs.exit);
+        const rlimit = this.#maintenance();
+        if (rlimit !== undefined) return rlimit;
+        const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
+        if (outcome.kind !== "done")
+          throw new BrokenInvariant(`a CPU access to page ${exit.ipn} with no memory behind it`);
+        return undefined;
+      }
+      case "sysreg": {
+        this.#exit(exit.isRead ? `MRS ${exit.register}` : `MSR ${exit.register}`);
+        timeline.charge("exit", costs.exit);
+        const rlimit = this.#maintenance();
+        if (rlimit !== undefined) return rlimit;
+        const { regs } = this.core;
+        if (exit.isRead) {
+          const value = spe.read(exit.register);
+          if (value === undefined) throw new BrokenInvariant(`a trapped read of ${exit.register}`);
+          regs.write(exit.rt, value);
+        } else {
+          const outcome = spe.write(exit.register, regs.read(exit.rt));
+          if (outcome.kind === "undefined") throw new BrokenInvariant(`a trapped write of ${exit.register}`);
+          if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
+        }
+        regs.skipInstruction();
+        return undefined;
+      }
+    }
+  }
+
+  #maintenance(): KvmExit | undefined {
+    const outcome = this.spe.handleMaintenance();
+    return outcome.kind === "rlimit" ? this.#rlimit(outcome.byBytes) : undefined;
+  }
+
+  #rlimit(byBytes: number): KvmExit {
+    this.#exit("KVM_EXIT_RLIMIT");
+    this.timeline.charge("exit", this.vm.costs.userExit);
+    this.#put();
+    return { kind: "rlimit", byBytes };
+  }
+
+  #put(): void {
+    this.#loaded = false;
+    this.vm.handlers.onVcpuPut?.(this.spe.context);
+  }
+
+  #exit(reason: string): void {
+    const { vm } = this;
+    vm.statistics.exit(reason);
+    vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
+    vm.handlers.onGuestExit?.(reason, this.spe.context);
+  }
+
+  #virqPending(): boolean {
+    return this.gic.level(this.pmbirq);
+  }
+
+  #serveTimers(): void {
+    while (this.nextTimerNs <= this.timeline.nowNs) {
+      const timer = this.#timers.shift() as Timer;
+      this.vm.handlers.onTimer?.(timer.tag, this.spe.context);
+    }
+  }
+
+  /** The guest goes on: how long was it stopped by host work? */
+  #resumed(): void {
+    const stopNs = this.timeline.nowNs - this.#stoppedAtNs - this.#idleInStopNs;
+    const { statistics } = this.vm;
+    if (this.spe.coldStop) statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
+    else statistics.longestStopWarmNs = Math.max(statistics.longestStopWarmNs, stopNs);
+    this.spe.coldStop = false;
+    this.#stoppedAtNs = this.timeline.nowNs;
+    this.#idleInStopNs = 0;
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * A minimal vGIC: level-sensitive private interrupts (PPIs) of each vCPU. A line's level is what its device says
+ * now; nothing is latched, so a line that falls before the guest looks is simply gone.
+ */
+import { UserError } from "../common/errors.ts";
+
+/** INTIDs of PPIs: GICv3, 16 to 31. */
+export const FIRST_PPI = 16;
+export const LAST_PPI = 31;
+
+export class VcpuGic {
+  #lines = 0;
+
+  /**
+   * Sets a PPI's level.
+   * @returns whether the line rose
+   */
+  setLevel(intid: number, high: boolean): boolean {
+    const mask = 1 << (intid - FIRST_PPI);
+    const was = (this.#lines & mask) !== 0;
+    this.#lines = high ? this.#lines | mask : this.#lines & ~mask;
+    return high && !was;
+  }
+
+  level(intid: number): boolean {
+    return (this.#lines & (1 << (intid - FIRST_PPI))) !== 0;
+  }
+
+  /** Bit n is PPI n (INTID 16 + n). */
+  get lines(): number {
+    return this.#lines;
+  }
+}
+
+/** Refuses an INTID that is not a PPI. */
+export function checkPpi(intid: number, what: string): void {
+  if (!Number.isInteger(intid) || intid < FIRST_PPI || intid > LAST_PPI)
+    throw new UserError(`${what}: INTID ${intid} is not a PPI`, `Use ${FIRST_PPI} to ${LAST_PPI}`);
+}
