@@ -5,20 +5,24 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
+/** What a lock file says is installed where: paths to versions. */
+const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
+
 /** Runs `npm ci` once where node_modules is absent or was made from another lock file. */
 export function ensureInstalled() {
-  const wanted = readFileSync(`${root}package-lock.json`, "utf8");
+  const lock = `${root}package-lock.json`;
+  // A package that came from a registry has no lock file: npm has installed its dependencies beside it.
+  if (!existsSync(lock)) return;
   const marker = `${root}node_modules/.package-lock.json`;
   if (existsSync(marker)) {
-    const have = JSON.parse(readFileSync(marker, "utf8")).packages;
-    const want = JSON.parse(wanted).packages;
-    const stale = Object.keys(want).filter(
-      (path) => path !== "" && want[path].optional !== true && have[path]?.version !== want[path].version,
+    const have = packagesOf(marker);
+    const stale = Object.entries(packagesOf(lock)).filter(
+      ([path, wanted]) => path !== "" && wanted.optional !== true && have[path]?.version !== wanted.version,
     );
     if (stale.length === 0) return;
   }
   process.stderr.write("spevisor: installing its packages (once; npm ci) ...\n");
-  const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], {
+  const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",

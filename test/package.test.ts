@@ -10,7 +10,9 @@ const lock = JSON.parse(readFileSync(new URL("../package-lock.json", import.meta
 };
 
 it("locks every platform's binaries: npm ci refuses a lock that was written where a registry lacks some", () => {
-  const wanted = Object.values(lock.packages).flatMap((locked) => Object.keys(locked.optionalDependencies ?? {}));
+  const wanted = Object.values(lock.packages).flatMap((locked) =>
+    Object.keys(locked.optionalDependencies ?? {}),
+  );
   expect(wanted.length).toBeGreaterThan(0);
   expect(wanted.filter((name) => lock.packages[`node_modules/${name}`] === undefined)).toEqual([]);
 });

@@ -32,8 +32,9 @@ export function syntheticEngine(): { engine: Engine; calls: Calls } {
     listPolicies: () => POLICIES,
     listScenarios: () => [{ name: "thread-a", summary: "The first command." }],
     listProfiles: () =>
-      ["thread-normal", "thread-debug"].map((name) => ({
+      ["thread-normal", "thread-debug", "free"].map((name) => ({
         name,
+        inAll: name !== "free",
         summary: `Costs of ${name}.`,
         costs: [{ name: "pin", valueNs: 610, lowNs: 500, highNs: 1220, source: "the thread" }],
       })),

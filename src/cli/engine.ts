@@ -34,6 +34,8 @@ export interface CostInfo {
 export interface ProfileInfo {
   readonly name: string;
   readonly summary: string;
+  /** Whether `--profile all` means this one too. */
+  readonly inAll: boolean;
   readonly costs: readonly CostInfo[];
 }
 

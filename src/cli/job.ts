@@ -58,9 +58,11 @@ export async function choosePolicies(engine: Engine, given: readonly string[]): 
 }
 
 const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
-  const known = engine.listProfiles().map((profile) => profile.name);
+  const profiles = engine.listProfiles();
+  const known = profiles.map((profile) => profile.name);
+  const all = profiles.filter((profile) => profile.inAll).map((profile) => profile.name);
   return [
-    ...new Set(given.flatMap((name) => (name === ALL ? known : [knownName("cost profile", name, known)]))),
+    ...new Set(given.flatMap((name) => (name === ALL ? all : [knownName("cost profile", name, known)]))),
   ];
 };
 

@@ -197,7 +197,7 @@ describe("what the user got wrong is said without a stack trace, with exit code 
     [["predict", recording, "--policy", broken], /broken.ts does not load/],
     [["predict", recording, "--policy", empty], /exports no policy: onBufferEnabled is missing/],
     [["explain"], /missing required argument 'policy'/],
-    [["profiles", "free"], /cost profile "free" does not exist/],
+    [["profiles", "cheap"], /cost profile "cheap" does not exist/],
   ])("%j", async (argv, message) => {
     expect(await spevisor(...argv)).toBe(2);
     expect(err).toMatch(message);
