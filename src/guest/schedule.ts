@@ -64,4 +64,9 @@ export interface Schedule {
   readonly durationNs: number;
   /** Everything that a reader of the result must know: what was guessed, merged, cut or left out. */
   readonly assumptions: readonly string[];
+  /**
+   * Profiled per CPU (`perf record -a`): all segments are targets, none enables or disables; each vCPU's event is
+   * enabled once at the schedule's start and disabled once at its end.
+   */
+  readonly perCpu?: boolean;
 }

@@ -1,0 +1,102 @@
+/** What a report says about the recording that a schedule comes from. */
+import { formatNs } from "../../common/sizes.ts";
+import type { ReadReport } from "../../perf/reader.ts";
+import type { CollectedRuns, Repairs } from "./collect.ts";
+
+/** How often the target's switches enable the buffer, under each reading of them. */
+export interface EnableCounts {
+  /** Segments with SEGMENT.enables; for per-CPU profiling, one for each vCPU. */
+  readonly enables: number;
+  /** The same if no switch counted as direct: every start of a target segment. */
+  readonly enablesWithoutDirectRule: number;
+  /** Switches between clones of one context, where perf leaves the PMU alone. */
+  readonly directSwitches: number;
+  /** Of `enables`: at the execve of the recorded command, which is no switch-in. */
+  readonly enablesAtExec: number;
+  /** Of `enables`: the target already ran when the recording began, so there is no switch-in record. */
+  readonly enablesAtStart: number;
+  /** Of `enables`: runs that only their neighbours' records name. */
+  readonly enablesInferred: number;
+  /**
+   * `enables` as the kernel would have it, which drops a task's event at its exit: a switch from a task that has
+   * exited is not direct, and one that comes back for its last steps enables nothing. The switch records alone do
+   * not show it, so `enables` does not follow it.
+   */
+  readonly enablesIfExitDropsContext: number;
+}
+
+export interface RecordingSummary extends EnableCounts {
+  readonly name: string;
+  readonly commandLine: string | undefined;
+  readonly arch: string | undefined;
+  readonly osRelease: string | undefined;
+  readonly perfVersion: string | undefined;
+  readonly systemWide: boolean;
+  readonly hasCpuNumbers: boolean;
+  /** What is profiled, in words. */
+  readonly target: string;
+  readonly tasks: number;
+  readonly targetTasks: number;
+  readonly vcpus: number;
+  readonly cpusOnline: number | undefined;
+  /** Switch records in the whole recording. */
+  readonly switchesIn: number;
+  readonly switchesOut: number;
+  /** First to last record. */
+  readonly recordedNs: number;
+  /** First target switch-in to last target switch-out: what the schedule covers. */
+  readonly wallNs: number;
+  readonly targetRunNs: number;
+  readonly lostRecords: number;
+  readonly repairs: Readonly<Repairs>;
+  /** How many records of each type. */
+  readonly records: ReadonlyMap<string, number>;
+  readonly warnings: readonly string[];
+}
+
+const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
+
+/** A stretch without any switch this long in a recording of single tasks or a whole system deserves a look. */
+const LONG_GAP_NS = 600e9;
+
+/** Sentences on everything that a reader of the result should know about the recording itself. */
+export function recordingWarnings(
+  report: ReadReport,
+  collected: CollectedRuns,
+  longestGapNs: number,
+): string[] {
+  const warnings = [...report.warnings];
+  if (report.lostRecords > 0)
+    warnings.push(
+      `the kernel lost ${plural(report.lostRecords, "record")} (perf's buffers were full): that many switches or fewer are missing, and runs around them may be too long. Record with a larger -m`,
+    );
+  else if (report.lostSamples > 0)
+    warnings.push(
+      `the kernel lost ${plural(report.lostSamples, "record")} (LOST_SAMPLES): switches may be missing`,
+    );
+  const { repairs } = collected;
+  if (repairs.missingOut > 0)
+    warnings.push(
+      `${plural(repairs.missingOut, "run has", "runs have")} no switch-out: taken to end at the next switch-in`,
+    );
+  if (repairs.missingIn > 0)
+    warnings.push(
+      `${plural(repairs.missingIn, "run has", "runs have")} no switch-in: taken to start where the CPU's last switch announced it`,
+    );
+  if (repairs.inferredRuns > 0)
+    warnings.push(
+      `${plural(repairs.inferredRuns, "run has", "runs have")} no records of their own and were taken from those of their neighbours`,
+    );
+  if (repairs.strayOut > 0)
+    warnings.push(`${plural(repairs.strayOut, "switch", "switches")} belong to no run and were left out`);
+  if (repairs.otherKind > 0)
+    warnings.push(
+      `${plural(repairs.otherKind, "switch record")} without a time, or of the other kind (per task, CPU-wide) than the first, were left out`,
+    );
+  if (longestGapNs > LONG_GAP_NS)
+    warnings.push(
+      `nothing is switched for ${formatNs(longestGapNs)}: if that is not so, a time stamp is damaged`,
+    );
+  return warnings;
+}
