@@ -16,6 +16,8 @@ export type Encoding = readonly [op0: number, op1: number, crn: number, crm: num
 export interface Field extends BitRange {
   /** The field's bits in place. */
   readonly mask: bigint;
+  /** Those of them in bits 31:0, unsigned: for code that has taken a register's low word as a number. */
+  readonly mask32: number;
 }
 
 /** What a field may be set to; true is 1. */
@@ -74,7 +76,7 @@ export function register<N extends string, F extends string>(
     const fieldMask = ((1n << BigInt(high - low + 1)) - 1n) << BigInt(low);
     invariant((mask & fieldMask) === 0n, `${name}.${field}: [${high}:${low}] overlaps another field`);
     mask |= fieldMask;
-    fields[field] = { high, low, mask: fieldMask };
+    fields[field] = { high, low, mask: fieldMask, mask32: Number(fieldMask & 0xffff_ffffn) };
   }
   const reset = options.reset ?? 0n;
   invariant((reset & ~mask) === 0n, `${name}: the reset value has RES0 bits set`);

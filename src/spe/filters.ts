@@ -40,7 +40,7 @@ export interface OpBounds {
 }
 
 export class Filters {
-  /** Changed through `update` only. */
+  /** After writing to one, call `recompute`. */
   readonly selectors: FilterSelectors = {
     fe: false,
     ft: false,
@@ -62,8 +62,15 @@ export class Filters {
   private minLatency = 0;
   private bySource = false;
 
+  /** Changes selectors. Drivers write these registers at every context switch, so there is also `recompute`. */
   update(changes: Partial<FilterSelectors>): void {
-    const s = Object.assign(this.selectors, changes);
+    Object.assign(this.selectors, changes);
+    this.recompute();
+  }
+
+  /** Combines the selectors after they were written. */
+  recompute(): void {
+    const s = this.selectors;
     const contradicts = s.fe && s.fne && (s.events & s.invertedEvents) !== 0;
     this.required = s.fe && !contradicts ? s.events | 0 : 0;
     this.forbidden = s.fne && !contradicts ? s.invertedEvents | 0 : 0;
