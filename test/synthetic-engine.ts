@@ -57,8 +57,7 @@ export function syntheticEngine(): { engine: Engine; calls: Calls } {
     },
     async *runPredict(recording, options, _onProgress, trace): AsyncGenerator<RunDetail> {
       Object.assign(calls, { policies: options.policies, profiles: options.profiles, options });
-      let readBytes = 0;
-      for await (const chunk of recording.open()) readBytes += chunk.length;
+      const { length: readBytes } = await recording.read(0, 4096);
       if (readBytes === 0) throw new UserError(`${recording.name}: empty`);
       trace?.("first line");
       trace?.("second line");

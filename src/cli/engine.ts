@@ -3,6 +3,7 @@
  * that a long computation never delays Ctrl-C or the progress line.
  */
 import type { RunDetail } from "../lab/report/run.ts";
+import type { ByteSource } from "../perf/byte-source.ts";
 
 /** One line of `spevisor policies`, one page of `spevisor explain`. */
 export interface PolicyInfo {
@@ -68,14 +69,6 @@ export type Target =
   | { readonly kind: "pid"; readonly pid: number }
   | { readonly kind: "per-cpu" };
 
-/** The recording to read: opened anew for each pass, never held in memory. */
-export interface Recording {
-  /** What to call it in messages. */
-  readonly name: string;
-  readonly sizeBytes: number;
-  open(): AsyncIterable<Uint8Array>;
-}
-
 export interface PredictOptions extends CommonOptions {
   readonly target: Target;
   readonly backing: string;
@@ -106,7 +99,7 @@ export interface Engine {
   describePolicy(candidate: unknown): PolicyInfo | string;
   runThread(options: ThreadOptions, onProgress: OnProgress): AsyncIterable<RunDetail>;
   runPredict(
-    recording: Recording,
+    recording: ByteSource,
     options: PredictOptions,
     onProgress: OnProgress,
     trace: TraceSink | null,

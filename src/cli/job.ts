@@ -2,19 +2,11 @@
  * A job: what a command asks to be run, as plain data with names and file paths. It is carried out beside the
  * command's own thread (worker.ts); here names become policies and paths become files.
  */
-import { closeSync, createReadStream, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { UserError } from "../common/errors.ts";
 import type { RunDetail } from "../lab/report/run.ts";
-import type {
-  CommonOptions,
-  Engine,
-  OnProgress,
-  PolicyChoice,
-  PredictOptions,
-  Recording,
-  TraceSink,
-} from "./engine.ts";
+import { openSource } from "../vmm/node/file-source.ts";
+import type { CommonOptions, Engine, OnProgress, PolicyChoice, PredictOptions, TraceSink } from "./engine.ts";
 import { fileError } from "./files.ts";
 import { loadPolicy } from "./load-policy.ts";
 import { knownName } from "./options.ts";
@@ -78,31 +70,18 @@ export async function* runJob(engine: Engine, job: Job, onProgress: OnProgress):
   }
   const { kind: _, file, traceFile, ...options } = rest;
   knownName("backing", options.backing, engine.listBackings());
-  const recording = openRecording(file);
+  const recording = await openSource(file);
   const trace = traceFile === null ? null : openTrace(traceFile);
   try {
-    yield* engine.runPredict(recording, { ...options, policies, profiles }, onProgress, trace?.sink ?? null);
+    yield* engine.runPredict(
+      recording.source,
+      { ...options, policies, profiles },
+      onProgress,
+      trace?.sink ?? null,
+    );
   } finally {
+    await recording.close();
     trace?.close();
-  }
-}
-
-/** @throws UserError if there is no such file, or it is not one to read from */
-function openRecording(file: string): Recording {
-  try {
-    const stat = statSync(file);
-    if (!stat.isFile() && !stat.isFIFO()) throw new UserError(`${file}: not a file`);
-    return { name: file, sizeBytes: stat.size, open: () => chunksOf(file) };
-  } catch (error) {
-    throw fileError(file, error);
-  }
-}
-
-async function* chunksOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) yield chunk as Buffer;
-  } catch (error) {
-    throw fileError(file, error);
   }
 }
 
@@ -114,7 +93,7 @@ function openTrace(path: string): { sink: TraceSink; close(): void } {
   let block = "";
   const flush = () => {
     try {
-      writeSync(fd, block);
+      writeFileSync(fd, block);
     } catch (error) {
       throw fileError("--trace", error);
     }

@@ -154,7 +154,10 @@ Examples:
 
   withCommon(program.command("predict"), DEFAULTS.profile)
     .description("what SPE in a VM would have cost a recorded workload")
-    .argument("[file]", "a perf.data of: perf record --switch-events -e dummy [-a] -- COMMAND")
+    .argument(
+      "[file]",
+      'a perf.data of: perf record --switch-events -e dummy [-a] -- COMMAND; "-" for perf record -o - on standard input',
+    )
     .option("--comm <name>", "profile the tasks of this name", nonEmpty)
     .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
     .option("--per-cpu", "profile every CPU instead of tasks")

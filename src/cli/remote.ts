@@ -7,8 +7,16 @@ import type { OnProgress } from "./engine.ts";
 import type { Job } from "./job.ts";
 import type { WorkerMessage } from "./worker.ts";
 
+/** The recording's name for standard input. */
+const STDIN = "-";
+
 export async function* runInWorker(job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
-  const worker = new Worker(new URL("../../bin/worker.js", import.meta.url), { workerData: job });
+  const readsStdin = job.kind === "predict" && job.file === STDIN;
+  const worker = new Worker(new URL("../../bin/worker.js", import.meta.url), {
+    workerData: job,
+    stdin: readsStdin,
+  });
+  if (readsStdin && worker.stdin !== null) process.stdin.pipe(worker.stdin);
   try {
     for await (const [message] of on(worker, "message", { close: ["exit"] })) {
       const said = message as WorkerMessage;
