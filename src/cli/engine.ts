@@ -78,7 +78,8 @@ export interface PredictOptions extends CommonOptions {
   readonly periodInstructions: number;
   readonly frequencyGHz: number;
   readonly instructionsPerCycle: number;
-  readonly memoryBytes: number;
+  /** Null: enough for the buffers. */
+  readonly memoryBytes: number | null;
   /** Null: unlimited. */
   readonly memlockBytes: number | null;
   /** From PMBIRQ asserted to KVM's handler; null: the profile's own. */

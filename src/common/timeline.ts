@@ -63,6 +63,12 @@ export class Timeline {
     if (atNs > this.#nowNs) this.charge(kind, atNs - this.#nowNs);
   }
 
+  /** Time begins again at 0 with nothing spent: what came before was preparation. */
+  restart(): void {
+    this.#nowNs = 0;
+    for (const kind of TIME_KINDS) this.#spentNs[kind] = 0;
+  }
+
   spentNs(kind: TimeKind): number {
     return this.#spentNs[kind];
   }

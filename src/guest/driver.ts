@@ -49,7 +49,12 @@ export const READER = {
 } as const;
 
 type Step =
-  | { readonly op: "write"; readonly register: SpeRegisterName; readonly value: () => bigint; readonly when?: () => boolean }
+  | {
+      readonly op: "write";
+      readonly register: SpeRegisterName;
+      readonly value: () => bigint;
+      readonly when?: () => boolean;
+    }
   | { readonly op: "read"; readonly register: SpeRegisterName; readonly into: (value: bigint) => void }
   | { readonly op: "run"; readonly run: () => void };
 
@@ -82,6 +87,11 @@ export class SpeDriver {
   readerAtNs = Number.POSITIVE_INFINITY;
   /** The event is started: the hardware is, too, unless there was no space or a fault stopped it. */
   #started = false;
+  /** Why E rose and fell, and how often. */
+  readonly enables = { "switch-in": 0, "reader caught up": 0 };
+  readonly disables = { "switch-out": 0, "no AUX space": 0, "buffer fault": 0 };
+  #why: "switch-in" | "reader caught up" = "switch-in";
+  #on = false;
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
@@ -138,6 +148,7 @@ export class SpeDriver {
   /** arm_spe_pmu_start: the event is scheduled in. */
   start(): void {
     this.#started = true;
+    this.#why = "switch-in";
     this.#begin(this.#start);
   }
 
@@ -160,6 +171,7 @@ export class SpeDriver {
     this.#aux.consume();
     if (this.#pe.noSpace && this.#started) {
       this.#pe.noSpace = false;
+      this.#why = "reader caught up";
       this.#begin(this.#start);
     }
   }
@@ -241,6 +253,9 @@ export class SpeDriver {
         run: () => {
           this.#pe.spend(this.#pe.hardware.costs.driverStart);
           this.#openWindow();
+          this.#turned(this.#window !== undefined, () => {
+            this.enables[this.#why] += 1;
+          });
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },
@@ -266,7 +281,15 @@ export class SpeDriver {
 
   #stopSteps(): Step[] {
     return [
-      { op: "run", run: () => this.#pe.spend(this.#pe.hardware.costs.driverStop) },
+      {
+        op: "run",
+        run: () => {
+          this.#pe.spend(this.#pe.hardware.costs.driverStop);
+          this.#turned(false, () => {
+            this.disables["switch-out"] += 1;
+          });
+        },
+      },
       ...this.#disableSteps(),
       { op: "run", run: () => this.#pe.drain() },
       { op: "read", register: "PMBSR_EL1", into: (value) => this.#sawStatus(value) },
@@ -334,7 +357,21 @@ export class SpeDriver {
 
   /** No space, or a fault: the hardware is turned off, and then S = 0. */
   #haltSteps(): Step[] {
-    return [...this.#disableSteps(), { op: "write", register: "PMBSR_EL1", value: () => 0n }];
+    const halted: Step = {
+      op: "run",
+      run: () =>
+        this.#turned(false, () => {
+          this.disables[this.#pe.noSpace ? "no AUX space" : "buffer fault"] += 1;
+        }),
+    };
+    return [halted, ...this.#disableSteps(), { op: "write", register: "PMBSR_EL1", value: () => 0n }];
+  }
+
+  /** E changes to `on`: counted by `count` unless it has that value already. */
+  #turned(on: boolean, count: () => void): void {
+    if (on === this.#on) return;
+    this.#on = on;
+    count();
   }
 
   #sawStatus(pmbsr: bigint): void {

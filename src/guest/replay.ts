@@ -3,8 +3,9 @@
  * falls. What waits for a preempted task or for a target task waits on; other waits are either kept (as long as
  * recorded after the task's last run) or absorbing (not before the recorded instant). See schedule.ts.
  */
-import { BrokenInvariant } from "../common/errors.ts";
+
 import type { Ipn } from "../common/address.ts";
+import { BrokenInvariant } from "../common/errors.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
 import { FIRST_PPI } from "../kvm/vgic.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
@@ -109,7 +110,11 @@ export class Replay {
   /** The next offset into a running segment at which another becomes runnable, Infinity if there is none. */
   nextWake(segment: number, ranNs: number): number {
     const { wakerOffsetNs } = this.schedule.segments;
-    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+    for (
+      let row = this.#wokenFirst[segment] as number;
+      row < (this.#wokenFirst[segment + 1] as number);
+      row++
+    ) {
       const woken = this.#woken[row] as number;
       if (this.#readyAtNs[woken] === UNKNOWN) return Math.max(ranNs, wakerOffsetNs[woken] as number);
     }
@@ -119,7 +124,11 @@ export class Replay {
   /** A segment has run `ranNs` of its time at `nowNs`: those it wakes by then are runnable. */
   progress(segment: number, ranNs: number, nowNs: number, kick: CoreHardware["kick"]): void {
     const { wakerOffsetNs, vcpu } = this.schedule.segments;
-    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+    for (
+      let row = this.#wokenFirst[segment] as number;
+      row < (this.#wokenFirst[segment + 1] as number);
+      row++
+    ) {
       const woken = this.#woken[row] as number;
       if (this.#readyAtNs[woken] !== UNKNOWN) continue;
       if ((wakerOffsetNs[woken] as number) > ranNs) return;
@@ -135,7 +144,11 @@ export class Replay {
     this.finished += 1;
     if (((flags[segment] as number) & SEGMENT.target) !== 0)
       this.lastTargetEndNs = Math.max(this.lastTargetEndNs, nowNs);
-    for (let row = this.#wokenFirst[segment] as number; row < (this.#wokenFirst[segment + 1] as number); row++) {
+    for (
+      let row = this.#wokenFirst[segment] as number;
+      row < (this.#wokenFirst[segment + 1] as number);
+      row++
+    ) {
       const woken = this.#woken[row] as number;
       if (this.#readyAtNs[woken] !== UNKNOWN) continue;
       const readyNs = nowNs + Math.max(0, Math.ceil((wakerOffsetNs[woken] as number) - ranNs));
@@ -224,6 +237,11 @@ export class ReplayCore implements GuestCore {
       taskNs: this.#taskNs,
       contextSwitches: this.#switches,
     };
+  }
+
+  /** Why this core's event turned the buffer on and off, and how often. */
+  get reasons(): { readonly enables: SpeDriver["enables"]; readonly disables: SpeDriver["disables"] } {
+    return { enables: this.#driver.enables, disables: this.#driver.disables };
   }
 
   run(untilNs: number): Exit {

@@ -267,7 +267,8 @@ export class HostMm {
   #allocate(page: number): number {
     const backing = this.backingOf(page);
     const block = Math.floor(page / HUGE_PAGES) * HUGE_PAGES;
-    if (backing !== "base" && (this.flags(page) & HOST_PAGE.swapped) === 0 && this.#emptyBlock(block)) {
+    const huge = backing === "thp" || backing === "hugetlb-2M";
+    if (huge && (this.flags(page) & HOST_PAGE.swapped) === 0 && this.#emptyBlock(block)) {
       const frame = this.frames.allocateHuge();
       for (let i = 0; i < HUGE_PAGES; i++) {
         this.#frameOf[block + i] = frame + i;

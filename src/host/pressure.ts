@@ -101,8 +101,7 @@ function unmovable(mm: HostMm, page: number): boolean {
   return backing === "hugetlb-2M" || backing === "guest-memfd";
 }
 
-const ownFlags = (mm: HostMm, page: number): number =>
-  (mm.flags(page) & ~HOST_PAGE.ksm) | HOST_PAGE.present;
+const ownFlags = (mm: HostMm, page: number): number => (mm.flags(page) & ~HOST_PAGE.ksm) | HOST_PAGE.present;
 
 function breakHuge(mm: HostMm, page: number, timeline: Timeline): void {
   if (!unmovable(mm, page) && mm.has(page, HOST_PAGE.huge)) mm.splitHuge(page, timeline);
@@ -123,7 +122,11 @@ function each(
 }
 
 function collapse(mm: HostMm, first: number, last: number, timeline: Timeline): void {
-  for (let block = Math.ceil(first / HUGE_PAGES) * HUGE_PAGES; block + HUGE_PAGES <= last; block += HUGE_PAGES) {
+  for (
+    let block = Math.ceil(first / HUGE_PAGES) * HUGE_PAGES;
+    block + HUGE_PAGES <= last;
+    block += HUGE_PAGES
+  ) {
     let fit = mm.backingOf(block) === "thp" && !mm.has(block, HOST_PAGE.huge);
     for (let page = block; fit && page < block + HUGE_PAGES; page++)
       fit =

@@ -2,13 +2,14 @@
  * How KVM sees whatever executes a guest: one core for each vCPU, run until something needs the hypervisor. cpu/
  * executes real code behind this interface, guest/ a model of the driver; kvm/ cannot tell them apart.
  */
+
+import type { RegisterName } from "../arm/registers.ts";
+import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
 import type { Ipn, Pfn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
-import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
-import type { RegisterName } from "../arm/registers.ts";
-import type { Stage1Regime, Stage2Config } from "../mmu/config.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
+import type { Stage1Regime, Stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { GroundTruth, GuestView } from "./spe/ground-truth.ts";

@@ -10,6 +10,8 @@ import { PageList } from "../host/pins.ts";
 export class GuestPages {
   readonly ipns: Int32Array;
   readonly host: PageList;
+  /** Whether these are the guest's stage-1 tables, for the count in reports. */
+  readonly areTables: boolean;
   #indexOf: Map<number, number> | undefined;
   /** [from, to) of the list known to be mapped writable at stage 2, as of a generation of the stage 2. */
   mapped = { generation: -1, from: 0, to: 0 };
@@ -18,8 +20,9 @@ export class GuestPages {
    * @param ipns page numbers, none twice
    * @param hostPages the host page behind each, through its memslot
    */
-  constructor(ipns: Int32Array, hostPages: Int32Array) {
+  constructor(ipns: Int32Array, hostPages: Int32Array, areTables = false) {
     this.ipns = ipns;
+    this.areTables = areTables;
     this.host = new PageList(hostPages);
   }
 
@@ -133,18 +136,12 @@ export class PageSet {
 
   /** Calls `visit` for every page, in the order of the lists. */
   each(visit: (page: Ipn, run: PageRun, index: number) => void): void {
-    for (const run of this.runs)
-      for (let i = run.from; i < run.to; i++) visit(run.list.at(i), run, i);
+    for (const run of this.runs) for (let i = run.from; i < run.to; i++) visit(run.list.at(i), run, i);
   }
 }
 
 /** The pieces of [from, to) of a list whose pages are in none of the runs of other lists. */
-function withoutStrange(
-  list: GuestPages,
-  from: number,
-  to: number,
-  strange: readonly PageRun[],
-): PageRun[] {
+function withoutStrange(list: GuestPages, from: number, to: number, strange: readonly PageRun[]): PageRun[] {
   if (strange.length === 0) return [{ list, from, to }];
   const out: PageRun[] = [];
   let start = -1;
@@ -174,4 +171,3 @@ function joined(runs: readonly PageRun[]): PageRun[] {
   }
   return out;
 }
-

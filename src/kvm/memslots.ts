@@ -22,7 +22,9 @@ export class Memslots {
       (s) => slot.firstIpn < s.firstIpn + s.pages && s.firstIpn < slot.firstIpn + slot.pages,
     );
     if (overlap !== undefined)
-      throw new UserError(`the memslot at ${hex(ipaOf(slot.firstIpn))} overlaps the one at ${hex(ipaOf(overlap.firstIpn))}`);
+      throw new UserError(
+        `the memslot at ${hex(ipaOf(slot.firstIpn))} overlaps the one at ${hex(ipaOf(overlap.firstIpn))}`,
+      );
     this.#slots.push(slot);
     this.#slots.sort((a, b) => a.firstIpn - b.firstIpn);
   }

@@ -213,9 +213,7 @@ export class Stage2 {
     if (!this.#mm.has(host, HOST_PAGE.huge) || page % HUGE_PAGES !== host % HUGE_PAGES) return false;
     const slot = this.#memslots.find(page);
     const block = page - (page % HUGE_PAGES);
-    return (
-      slot !== undefined && block >= slot.firstIpn && block + HUGE_PAGES <= slot.firstIpn + slot.pages
-    );
+    return slot !== undefined && block >= slot.firstIpn && block + HUGE_PAGES <= slot.firstIpn + slot.pages;
   }
 
   #install(page: Ipn, host: number, timeline: Timeline, charge = true): void {

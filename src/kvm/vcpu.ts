@@ -62,6 +62,18 @@ export class Vcpu {
     this.index = vm.vcpus.length;
     this.timeline = new Timeline(`vcpu ${this.index}`);
     this.truth = new GroundTruth(options.seed + this.index);
+    const { trace } = vm;
+    if (trace !== undefined)
+      this.timeline.onCharge = (kind, startNs, endNs) => {
+        if (kind === "guestRun" || kind === "idle") return;
+        trace({
+          atNs: startNs,
+          vcpu: this.index,
+          what: "charge",
+          name: kind,
+          detail: { ns: endNs - startNs },
+        });
+      };
     this.pmbirq = options.attributes.irq;
     const { frames } = vm.mm;
     const onRecordPage = options.onRecordPage;
@@ -140,7 +152,9 @@ export class Vcpu {
       case "deadline":
         return this.#maintenance();
       case "wfi":
-        return this.#maintenance() ?? (this.#virqPending() ? undefined : { kind: "idle", untilNs: exit.untilNs });
+        return (
+          this.#maintenance() ?? (this.#virqPending() ? undefined : { kind: "idle", untilNs: exit.untilNs })
+        );
       case "shutdown":
         this.#put();
         return { kind: "shutdown" };

@@ -66,9 +66,13 @@ export class Vm {
     });
     this.#notifier = {
       invalidateRangeStart: (first, pages, event, timeline) =>
-        this.#eachSlotRange(first, pages, (start, count) => this.#invalidateStart(start, count, event, timeline)),
+        this.#eachSlotRange(first, pages, (start, count) =>
+          this.#invalidateStart(start, count, event, timeline),
+        ),
       invalidateRangeEnd: (first, pages, event, timeline) =>
-        this.#eachSlotRange(first, pages, (start, count) => this.#invalidateEnd(start, count, event, timeline)),
+        this.#eachSlotRange(first, pages, (start, count) =>
+          this.#invalidateEnd(start, count, event, timeline),
+        ),
     };
     this.mm.register(this.#notifier);
   }

@@ -193,8 +193,8 @@ export class BufferWalker {
       this.#charge(timeline, tables.length, fault.firstPage - buffer.firstPage + 1);
       return fault;
     }
-    const pages = listOf(outputs, memslots);
-    const tableList = listOf(Int32Array.from(tables), memslots);
+    const pages = listOf(outputs, memslots, false);
+    const tableList = listOf(Int32Array.from(tables), memslots, true);
     const unbacked = pages.unbacked ?? tableList.unbacked;
     if (unbacked !== undefined) return { kind: "unbacked", page: unbacked };
     const allTables = PageSet.of([{ list: tableList.list, from: 0, to: tableList.list.length }]);
@@ -238,6 +238,7 @@ const NONE = new Int32Array(0);
 function listOf(
   pages: Int32Array,
   memslots: Memslots,
+  areTables: boolean,
 ): { readonly list: GuestPages; readonly unbacked: Ipn | undefined } {
   const seen = new Set<number>();
   let unbacked: Ipn | undefined;
@@ -247,7 +248,8 @@ function listOf(
     if (memslots.hostPageOf(page as Ipn) < 0) unbacked ??= page as Ipn;
     return true;
   });
-  return { list: new GuestPages(kept, kept.map((page) => memslots.hostPageOf(page as Ipn))), unbacked };
+  const host = kept.map((page) => memslots.hostPageOf(page as Ipn));
+  return { list: new GuestPages(kept, host, areTables), unbacked };
 }
 
 /**

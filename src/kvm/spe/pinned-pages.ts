@@ -60,9 +60,7 @@ export class PinnedPages {
     const left: Held[] = [];
     for (const held of this.#held) {
       const cuts = gone.runs
-        .filter(
-          (run) => run.list === held.run.list && run.from < held.run.to && run.to > held.run.from,
-        )
+        .filter((run) => run.list === held.run.list && run.from < held.run.to && run.to > held.run.from)
         .sort((a, b) => a.from - b.from);
       let at = held.run.from;
       for (const cut of cuts) {

@@ -91,6 +91,8 @@ export class VcpuPolicyContext implements PolicyContext {
     if (outcome.kind === "done") {
       vm.statistics.pins += 1;
       vm.statistics.pagesPinned += missing.pages;
+      for (const run of missing.runs)
+        if (run.list.areTables) vm.statistics.tablePagesPinned += run.to - run.from;
     }
     spe.spentOnPin(this.nowNs - startNs);
     this.#call("pin", { pages: missing.pages, outcome: outcome.kind });

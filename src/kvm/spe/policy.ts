@@ -5,8 +5,8 @@
  * A policy is one file in policies/ and one line in policies/index.ts, or a file named on the command line.
  */
 import type { Ipn } from "../../common/address.ts";
-import type { Fault } from "../../mmu/fault.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
+import type { Fault } from "../../mmu/fault.ts";
 import type { PageSet } from "../guest-pages.ts";
 
 /** The guest's buffer as its registers have it at an enable: [PMBPTR_EL1, PMBLIMITR_EL1.LIMIT). */
@@ -84,7 +84,11 @@ export interface PolicyContext {
   /** What this vCPU's policy holds pinned. Pages that the host has taken away since are no longer in it. */
   readonly pinned: PageSet;
   /** RLIMIT_MEMLOCK: the limit, what is accounted now, and the high-water mark that counts against it. */
-  readonly memlock: { readonly limitBytes: number; readonly currentBytes: number; readonly markBytes: number };
+  readonly memlock: {
+    readonly limitBytes: number;
+    readonly currentBytes: number;
+    readonly markBytes: number;
+  };
   /** Walks guest stage 1 in software over a buffer. */
   walk(buffer: SpeBuffer): BufferWalk | WalkFault;
   /** Pins those of the pages that are not pinned yet: GUP and memlock. All or nothing. */

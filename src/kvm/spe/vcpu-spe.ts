@@ -224,7 +224,8 @@ export class VcpuSpe {
 
   mayHold(pages: number): boolean {
     const slots = this.#vcpu.vm.memslots.pages;
-    const most = this.#maxBufferBytes === undefined ? slots : Math.ceil(this.#maxBufferBytes / PAGE_BYTES) + 1;
+    const most =
+      this.#maxBufferBytes === undefined ? slots : Math.ceil(this.#maxBufferBytes / PAGE_BYTES) + 1;
     return pages <= Math.min(slots, most + Math.ceil(most / 512) + SPARE_TABLE_PAGES);
   }
 
@@ -235,7 +236,8 @@ export class VcpuSpe {
 
   withdrawReports(gone: PageSet): void {
     const reported = this.#reported;
-    if (reported !== undefined && !this.held.set.covers(reported.all) && !gone.isEmpty) this.#reported = undefined;
+    if (reported !== undefined && !this.held.set.covers(reported.all) && !gone.isEmpty)
+      this.#reported = undefined;
   }
 
   spentOnWalk(ns: number): void {

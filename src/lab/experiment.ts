@@ -1,0 +1,230 @@
+/**
+ * An experiment is a value: what runs, under which policy, at which costs. Running it gives one record and what its
+ * charts need. Everything that a recording or a message cannot tell is an option here and an assumption in the record.
+ */
+import type { Ipn } from "../common/address.ts";
+import { PAGE_BYTES, pagesFor } from "../common/address.ts";
+import { formatBytes, formatNs } from "../common/sizes.ts";
+import { AuxBuffer } from "../guest/aux-buffer.ts";
+import { SpeDriver, type SpeEvent } from "../guest/driver.ts";
+import { type GuestBuffer, GuestMemory, type GuestPageBytes, RAM_FIRST_IPN } from "../guest/memory.ts";
+import { ModelPe, type Workload } from "../guest/pe.ts";
+import { Replay, ReplayCore, type Waits } from "../guest/replay.ts";
+import type { Schedule } from "../guest/schedule.ts";
+import { modelWorkload } from "../guest/workload.ts";
+import type { CostTable } from "../host/costs.ts";
+import { HUGE_PAGES } from "../host/frames.ts";
+import type { Backing } from "../host/mm.ts";
+import type { PressureEvent } from "../host/pressure.ts";
+import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { Tracer } from "../kvm/trace.ts";
+import type { CoreFactory } from "../kvm/vcpu.ts";
+import type { TableMemory } from "../mmu/table-memory.ts";
+import { BareMetal } from "../vmm/bare-metal.ts";
+import { Machine, PMBIRQ_INTID } from "../vmm/machine.ts";
+
+/** What runs, whatever the policy and the costs. */
+export interface Setting {
+  readonly scenario: string;
+  readonly schedule: Schedule;
+  readonly event: SpeEvent;
+  readonly bufferBytes: number;
+  readonly snapshot: boolean;
+  readonly pageBytes: GuestPageBytes;
+  readonly backing: Backing;
+  readonly memoryBytes: number;
+  readonly memlockBytes: number;
+  readonly memlockMaxBytes: number;
+  readonly irqLatencyNs: number;
+  readonly clockGHz: number;
+  readonly ipc: number;
+  readonly seed: number;
+  /** Whether stage 2 still maps what the guest wrote to before the first switch-in. */
+  readonly stage2AtStart: "mapped" | "absent";
+  readonly pressure?: (pages: number) => Iterator<PressureEvent>;
+  /** Tasks whose clock `perf stat` prints; undefined: all of the target. */
+  readonly measured?: (task: number) => boolean;
+  /** False: every page one by one, to show that keeping extents changes nothing. */
+  readonly extents?: boolean;
+}
+
+/** RLIMIT_MEMLOCK of an ordinary process: 8 MiB since Linux 5.16. */
+export const DEFAULT_MEMLOCK_BYTES = 8 * 1024 ** 2;
+
+/** What a machine was at the end, for the record. */
+export interface VmOutcome {
+  readonly machine: Machine;
+  readonly replay: Replay;
+  readonly cores: readonly ReplayCore[];
+}
+
+export interface BareMetalOutcome {
+  readonly wallNs: number;
+  readonly selected: number;
+  readonly lostWhileFull: number;
+}
+
+/** Enough for every vCPU's buffer, scattered, with tables and the rest of a small guest. */
+export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
+  const wanted = vcpus * bufferBytes * 1.25 + 256 * 1024 ** 2;
+  return Math.max(2 * 1024 ** 3, Math.ceil(wanted / (HUGE_PAGES * PAGE_BYTES)) * HUGE_PAGES * PAGE_BYTES);
+}
+
+/** The guest's side of a setting: memory with a buffer for each CPU, and the cores that replay the schedule. */
+class Guest {
+  readonly memory: GuestMemory;
+  readonly buffers: readonly GuestBuffer[];
+  readonly replay: Replay;
+  readonly cores: ReplayCore[] = [];
+  readonly #setting: Setting;
+  readonly #positions: Float64Array;
+  readonly #workloads = new Map<number, Workload>();
+
+  constructor(setting: Setting, tables: TableMemory<Ipn>, waits: Waits) {
+    this.#setting = setting;
+    const { schedule } = setting;
+    this.memory = new GuestMemory({
+      memory: tables,
+      pages: pagesFor(setting.memoryBytes),
+      pageBytes: setting.pageBytes,
+      seed: setting.seed,
+    });
+    this.buffers = Array.from({ length: schedule.vcpus }, () =>
+      this.memory.mapBuffer(pagesFor(setting.bufferBytes)),
+    );
+    this.replay = new Replay(schedule, waits);
+    this.#positions = new Float64Array(schedule.tasks.length);
+  }
+
+  readonly core: CoreFactory = (hardware) => {
+    const setting = this.#setting;
+    const buffer = this.buffers[hardware.vcpu] as GuestBuffer;
+    const pe = new ModelPe(hardware, {
+      regime: this.memory.regime,
+      seed: setting.seed,
+      storeRecords: false,
+    });
+    const aux = new AuxBuffer({
+      bytes: setting.bufferBytes,
+      snapshot: setting.snapshot,
+      watermarkBytes: 0,
+      maxRecordBytes: pe.spu.facts.maxRecordBytes,
+    });
+    const core = new ReplayCore(
+      {
+        pe,
+        driver: new SpeDriver(pe, aux, buffer.base, setting.event),
+        replay: this.replay,
+        workloadOf: (task) => this.#workloadOf(task),
+        clockGHz: setting.clockGHz,
+        pmbirq: PMBIRQ_INTID,
+        measured: setting.measured,
+      },
+      this.#positions,
+    );
+    this.cores.push(core);
+    return core;
+  };
+
+  #workloadOf(task: number): Workload {
+    let workload = this.#workloads.get(task);
+    if (workload === undefined) {
+      const { clockGHz, ipc, seed } = this.#setting;
+      workload = modelWorkload(clockGHz * ipc, seed * 7919 + task);
+      this.#workloads.set(task, workload);
+    }
+    return workload;
+  }
+}
+
+/** What the charts and the trace listen to. */
+export interface Listeners {
+  readonly trace?: Tracer;
+  /** Called with the VM before it runs. */
+  readonly attach?: (machine: Machine) => void;
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** Runs a setting in a VM under a policy. */
+export function runVm(
+  setting: Setting,
+  policy: PinPolicy,
+  costs: CostTable,
+  waits: Waits,
+  listeners: Listeners = {},
+): VmOutcome {
+  const pages = pagesFor(setting.memoryBytes);
+  const segments = setting.schedule.segments.count;
+  let steps = 0;
+  let replay: Replay | undefined;
+  const machine = new Machine({
+    memoryPages: pages,
+    firstIpn: RAM_FIRST_IPN,
+    backing: setting.backing,
+    costs,
+    policy,
+    memlockBytes: setting.memlockBytes,
+    memlockMaxBytes: setting.memlockMaxBytes,
+    maxBufferBytes: setting.bufferBytes,
+    irqLatencyNs: setting.irqLatencyNs,
+    seed: setting.seed,
+    extents: setting.extents ?? true,
+    ...(setting.pressure === undefined ? {} : { pressure: setting.pressure(pages) }),
+    ...(listeners.trace === undefined ? {} : { trace: listeners.trace }),
+    ...(listeners.onProgress === undefined
+      ? {}
+      : {
+          onStep: () => {
+            steps += 1;
+            if (steps % 256 === 0) listeners.onProgress?.((replay?.finished ?? 0) / Math.max(1, segments));
+          },
+        }),
+  });
+  const guest = new Guest(setting, machine.pristineMemory, waits);
+  replay = guest.replay;
+  const mapped = setting.stage2AtStart === "mapped";
+  machine.touch(guest.memory.tablePages, mapped);
+  for (const buffer of guest.buffers) machine.touch(buffer.ipns, mapped);
+  machine.addVcpus(setting.schedule.vcpus, guest.core);
+  listeners.attach?.(machine);
+  machine.start();
+  machine.run();
+  return { machine, replay: guest.replay, cores: guest.cores };
+}
+
+/** Runs a setting on bare metal: what everything is compared with. */
+export function runBareMetal(setting: Setting, costs: CostTable, waits: Waits): BareMetalOutcome {
+  const metal = new BareMetal();
+  const guest = new Guest(setting, metal.memory as unknown as TableMemory<Ipn>, waits);
+  metal.addCpus(setting.schedule.vcpus, guest.core, {
+    costs,
+    irqLatencyNs: setting.irqLatencyNs,
+    seed: setting.seed,
+  });
+  metal.run();
+  const lostWhileFull = metal.truths.reduce((sum, truth) => sum + truth.lostWhileFull, 0);
+  const lost = metal.truths.reduce((sum, t) => sum + t.lostInBlackout + t.truncated, 0);
+  const selected = metal.cores.reduce((sum, core) => sum + core.spu.counters.selected, 0);
+  return { wallNs: guest.replay.lastTargetEndNs, selected: selected + lostWhileFull + lost, lostWhileFull };
+}
+
+/** What a setting assumes, one sentence each, for its record. */
+export function assumptionsOf(setting: Setting): string[] {
+  const { event } = setting;
+  const filters = [
+    event.minLatency > 0 ? `min_latency=${event.minLatency}` : "",
+    event.eventFilter > 0 ? `event_filter=${event.eventFilter}` : "",
+  ].filter((text) => text !== "");
+  return [
+    ...setting.schedule.assumptions,
+    `One sample every ${event.period} instructions${filters.length > 0 ? `, filtered by ${filters.join(",")}` : ", no filter"}.`,
+    `The guest's clock is ${setting.clockGHz} GHz at ${setting.ipc} instructions a cycle while a task runs.`,
+    `PMBIRQ takes ${formatNs(setting.irqLatencyNs)} from the SPU to KVM.`,
+    `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK starts at ${formatBytes(setting.memlockBytes)} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
+    setting.stage2AtStart === "absent"
+      ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
+      : "Stage 2 still maps the buffer from when the guest zeroed it.",
+    "perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time.",
+    "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",
+  ];
+}

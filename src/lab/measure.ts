@@ -1,0 +1,139 @@
+/**
+ * Measuring one policy in one setting: the replay's two readings of unseen waits, bare metal for each, and both ends
+ * of the cost ranges.
+ */
+
+import type { Waits } from "../guest/replay.ts";
+import { WAIT } from "../guest/schedule.ts";
+import type { CostTable } from "../host/costs.ts";
+import { COST_NAMES, type CostName, type CostProfile, costTable, GUEST_COSTS } from "../host/costs.ts";
+import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { Tracer } from "../kvm/trace.ts";
+import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
+import { SpanListener } from "./listener.ts";
+import { recordOf } from "./record.ts";
+import { checkRun, type Run, type RunDetail } from "./report/run.ts";
+import { speedTone } from "./report/verdicts.ts";
+
+export interface MeasureOptions {
+  readonly warnings?: readonly string[];
+  readonly reference?: Run["reference"];
+  readonly enablesWithoutDirectRule?: number | null;
+  readonly trace?: Tracer;
+  /** Of this measurement, from 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** Above this, the ends of the cost ranges are not run: a prediction stays a matter of seconds. */
+const MOST_SEGMENTS_FOR_RANGES = 20_000;
+
+/** Bare metal of a setting, run once for each reading of the waits and each price of the guest's own work. */
+export class Baseline {
+  readonly #setting: Setting;
+  readonly #known = new Map<string, BareMetalOutcome>();
+
+  constructor(setting: Setting) {
+    this.#setting = setting;
+  }
+
+  of(costs: CostTable, waits: Waits): BareMetalOutcome {
+    const own = Object.keys(GUEST_COSTS).map((name) => costs[name as CostName]);
+    const key = `${waits} ${own.join(" ")}`;
+    const known = this.#known.get(key) ?? runBareMetal(this.#setting, costs, waits);
+    this.#known.set(key, known);
+    return known;
+  }
+}
+
+/** Whether the schedule has waits whose cause it does not know, so that there are two readings. */
+function hasUnseenWaits(setting: Setting): boolean {
+  return setting.schedule.segments.wait.includes(WAIT.other);
+}
+
+interface Reading {
+  readonly waits: Waits;
+  readonly run: Run;
+  readonly listener: SpanListener;
+}
+
+/** Runs a policy in a setting at a profile's costs and gives its record, checked. */
+export function measure(
+  setting: Setting,
+  policy: PinPolicy,
+  profile: CostProfile,
+  baseline: Baseline,
+  options: MeasureOptions = {},
+): RunDetail {
+  const costs = costTable(profile);
+  const readings: readonly Waits[] = hasUnseenWaits(setting) ? ["kept", "absorbing"] : ["kept"];
+  const done: Reading[] = readings.map((waits, i) => {
+    const listener = new SpanListener();
+    const bareMetal = baseline.of(costs, waits);
+    const { onProgress } = options;
+    const outcome = runVm(setting, policy, costs, waits, {
+      attach: (machine) => listener.attach(machine),
+      ...(i > 0 || options.trace === undefined ? {} : { trace: options.trace }),
+      ...(onProgress === undefined
+        ? {}
+        : { onProgress: (fraction) => onProgress((i + fraction) / readings.length) }),
+    });
+    const run = recordOf(outcome, {
+      setting,
+      policy: policy.name,
+      profile: profile.name,
+      bareMetal,
+      warnings: options.warnings ?? [],
+      reference: options.reference ?? null,
+      enablesWithoutDirectRule: options.enablesWithoutDirectRule ?? null,
+    });
+    outcome.machine.destroy();
+    return { waits, run, listener };
+  });
+  const worse = done.reduce((a, b) => (b.run.slowdown > a.run.slowdown ? b : a));
+  const [kept, absorbing] = done;
+  const ranged: Run = {
+    ...worse.run,
+    slowdownRange:
+      kept === undefined || absorbing === undefined
+        ? null
+        : { kept: kept.run.slowdown, absorbing: absorbing.run.slowdown },
+    ...atBothEnds(setting, policy, profile, baseline, worse),
+  };
+  return {
+    run: checkRun(ranged),
+    spans: worse.listener.spans(),
+    pinnedOverTime: worse.listener.pinnedOverTime(),
+  };
+}
+
+/** The slowdown with every cost at either end of its range, and the single costs that change the verdict. */
+function atBothEnds(
+  setting: Setting,
+  policy: PinPolicy,
+  profile: CostProfile,
+  baseline: Baseline,
+  { waits, run }: Reading,
+): Pick<Run, "atLowCosts" | "atHighCosts" | "flips"> {
+  if (setting.schedule.segments.count > MOST_SEGMENTS_FOR_RANGES)
+    return { atLowCosts: null, atHighCosts: null, flips: [] };
+  const slowdownAt = (costs: CostTable): number => {
+    const outcome = runVm(setting, policy, costs, waits);
+    return outcome.replay.lastTargetEndNs / baseline.of(costs, waits).wallNs;
+  };
+  const low = slowdownAt(costTable(profile, "low"));
+  const high = slowdownAt(costTable(profile, "high"));
+  const tone = speedTone(run.slowdown);
+  const flips: string[] = [];
+  for (const [end, slowdown] of [
+    ["low", low],
+    ["high", high],
+  ] as const) {
+    if (speedTone(slowdown) === tone) continue;
+    for (const name of COST_NAMES) {
+      const { lowNs, highNs } = profile.costs[name];
+      if (lowNs === highNs || flips.includes(name)) continue;
+      if (speedTone(slowdownAt(costTable(profile, end, name))) !== tone) flips.push(name);
+    }
+  }
+  return { atLowCosts: { slowdown: low }, atHighCosts: { slowdown: high }, flips };
+}

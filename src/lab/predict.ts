@@ -1,0 +1,68 @@
+/** What SPE in a VM would have cost a recorded workload: a recording and what it cannot tell, as a setting. */
+import { PAGE_BYTES } from "../common/address.ts";
+import { UserError } from "../common/errors.ts";
+import { formatBytes } from "../common/sizes.ts";
+import { DEFAULT_EVENT } from "../guest/driver.ts";
+import type { RecordedSchedule } from "../guest/recording/build.ts";
+import type { Backing } from "../host/mm.ts";
+import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
+
+/** What a recording cannot hold. */
+export interface PredictSettings {
+  readonly bufferBytes: number;
+  readonly backing: Backing;
+  /** Instructions between samples. */
+  readonly period: number;
+  readonly clockGHz: number;
+  readonly ipc: number;
+  /** Undefined: enough for the buffers. */
+  readonly memoryBytes: number | undefined;
+  /** How far RLIMIT_MEMLOCK may be raised; Infinity: no limit. */
+  readonly memlockMaxBytes: number;
+  readonly irqLatencyNs: number;
+  readonly seed: number;
+  readonly stage2AtStart: "mapped" | "absent";
+}
+
+/** AUX buffers are a power of two of at least two pages. */
+export function checkBuffer(bytes: number): void {
+  if (bytes < 2 * PAGE_BYTES || !Number.isInteger(Math.log2(bytes)))
+    throw new UserError(
+      `--buffer: ${formatBytes(bytes)} cannot be an AUX buffer`,
+      "perf takes powers of two from 8K up: 1M, 256M",
+    );
+}
+
+/**
+ * @throws UserError where the buffer cannot be one, or the memory does not hold the buffers
+ */
+export function predictionSetting(recorded: RecordedSchedule, settings: PredictSettings): Setting {
+  checkBuffer(settings.bufferBytes);
+  const { schedule, recording } = recorded;
+  const least = defaultMemoryBytes(schedule.vcpus, settings.bufferBytes);
+  const wanted = settings.memoryBytes ?? least;
+  const blocks = Math.ceil(wanted / (512 * PAGE_BYTES));
+  const needed = schedule.vcpus * settings.bufferBytes;
+  if (wanted < needed * 1.02 + 16 * 1024 ** 2)
+    throw new UserError(
+      `--memory: ${formatBytes(wanted)} does not hold ${schedule.vcpus} AUX buffers of ${formatBytes(settings.bufferBytes)}`,
+      `Give the guest ${formatBytes(least)}, or take a smaller --buffer`,
+    );
+  return {
+    scenario: recording.name,
+    schedule,
+    event: { ...DEFAULT_EVENT, period: settings.period },
+    bufferBytes: settings.bufferBytes,
+    snapshot: false,
+    pageBytes: 4096,
+    backing: settings.backing,
+    memoryBytes: blocks * 512 * PAGE_BYTES,
+    memlockBytes: Math.min(DEFAULT_MEMLOCK_BYTES, settings.memlockMaxBytes),
+    memlockMaxBytes: settings.memlockMaxBytes,
+    irqLatencyNs: settings.irqLatencyNs,
+    clockGHz: settings.clockGHz,
+    ipc: settings.ipc,
+    seed: settings.seed,
+    stage2AtStart: settings.stage2AtStart,
+  };
+}

@@ -1,0 +1,131 @@
+/** From what a machine was at its end to its record (report/run.ts). */
+import { PAGE_BYTES } from "../common/address.ts";
+import { TIME_KINDS, type TimeKind, type Timeline } from "../common/timeline.ts";
+import type { BareMetalOutcome, Setting, VmOutcome } from "./experiment.ts";
+import { assumptionsOf } from "./experiment.ts";
+import { RUN_SCHEMA, type Run, type TimePart } from "./report/run.ts";
+
+/** What a record says besides what its machine does. */
+export interface RecordContext {
+  readonly setting: Setting;
+  readonly policy: string;
+  readonly profile: string;
+  readonly bareMetal: BareMetalOutcome;
+  readonly warnings: readonly string[];
+  readonly reference: Run["reference"];
+  readonly enablesWithoutDirectRule: number | null;
+}
+
+const partOf = (kind: TimeKind): TimePart => `${kind}Ns`;
+
+function split(timeline: Timeline): Record<TimePart, number> {
+  const parts = {} as Record<TimePart, number>;
+  for (const kind of TIME_KINDS) parts[partOf(kind)] = timeline.spentNs(kind);
+  return parts;
+}
+
+const sum = <T>(items: readonly T[], value: (item: T) => number): number =>
+  items.reduce((total, item) => total + value(item), 0);
+
+/** Adds up counts by name; names that never occurred are left out. */
+function addUp(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const each of counts)
+    for (const [name, n] of Object.entries(each)) if (n > 0) total[name] = (total[name] ?? 0) + n;
+  return total;
+}
+
+/** The record of one run of a VM: everything but what only several runs together tell. */
+export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
+  const { machine, replay, cores } = outcome;
+  const { setting, bareMetal } = context;
+  const { vm, memlock } = machine;
+  const { statistics } = vm;
+  const vcpus = machine.vcpus.map((vcpu) => ({
+    vcpu: vcpu.index,
+    elapsedNs: vcpu.timeline.nowNs,
+    ...split(vcpu.timeline),
+  }));
+  const totals = {} as Record<TimePart, number>;
+  for (const kind of TIME_KINDS) totals[partOf(kind)] = sum(vcpus, (vcpu) => vcpu[partOf(kind)]);
+  const truths = machine.vcpus.map((vcpu) => vcpu.truth);
+  const counters = cores.map((core) => core.counters());
+  const spus = cores.map((core) => core.spu.counters);
+  const lost = {
+    lostInBlackout: sum(truths, (t) => t.lostInBlackout),
+    lostWhileFull: sum(truths, (t) => t.lostWhileFull),
+    noSpace: sum(truths, (t) => t.truncated),
+  };
+  const taskNs = sum(counters, (c) => c.taskNs);
+  const slowdown = replay.lastTargetEndNs / bareMetal.wallNs;
+  return {
+    schema: RUN_SCHEMA,
+    scenario: setting.scenario,
+    guest: "model",
+    policy: context.policy,
+    profile: context.profile,
+    seed: setting.seed,
+    assumptions: assumptionsOf(setting),
+    warnings: [...context.warnings],
+    bufferBytes: setting.bufferBytes,
+    pageBytes: setting.pageBytes,
+    backing: vm.policy.backing ?? setting.backing,
+    setupNs: machine.setupNs,
+    guestWallNs: replay.lastTargetEndNs,
+    bareMetalWallNs: bareMetal.wallNs,
+    slowdown,
+    slowdownRange: null,
+    atLowCosts: null,
+    atHighCosts: null,
+    flips: [],
+    reference: context.reference,
+    vcpus,
+    ...totals,
+    backgroundNs:
+      vm.worker.nowNs - vm.worker.spentNs("idle") + machine.host.nowNs - machine.host.spentNs("idle"),
+    excess: {
+      firstPinNs: statistics.firstPinNs,
+      rewalkNs: statistics.rewalkNs,
+      trapNs: totals.exitNs + totals.irqNs,
+    },
+    longestStopNs: { cold: statistics.longestStopColdNs, warm: statistics.longestStopWarmNs },
+    bufferEnables: statistics.bufferEnables,
+    bufferDisables: statistics.bufferDisables,
+    enableReasons: addUp(cores.map((core) => core.reasons.enables)),
+    disableReasons: addUp(cores.map((core) => core.reasons.disables)),
+    bufferEnablesWithoutDirectSwitchRule: context.enablesWithoutDirectRule,
+    contextSwitches: sum(counters, (c) => c.contextSwitches),
+    pins: statistics.pins,
+    unpins: statistics.unpins,
+    pagesPinned: statistics.pagesPinned,
+    pagesUnpinned: statistics.pagesUnpinned,
+    tablePagesPinned: statistics.tablePagesPinned,
+    pinnedPeakBytes: vm.pinnedPeakBytes,
+    pinnedByteSeconds:
+      statistics.pinnedByteNs / 1e9 + (vm.prefaultedPages * PAGE_BYTES * replay.lastTargetEndNs) / 1e9,
+    heldAfterOffNs: statistics.heldAfterOffNs,
+    memlockPeakBytes: memlock.markBytes,
+    memlockLimitBytes: Number.isFinite(setting.memlockMaxBytes) ? setting.memlockMaxBytes : null,
+    stage2Faults: statistics.stage2Faults,
+    blackouts: {
+      count: sum(truths, (t) => t.blackoutCount),
+      totalNs: sum(truths, (t) => t.blackoutNs),
+      longestNs: Math.max(...truths.map((t) => t.longestBlackoutNs)),
+      instructions: sum(truths, (t) => t.blackoutInstructions),
+    },
+    samples: {
+      selected: sum(spus, (s) => s.selected) + lost.lostInBlackout + lost.lostWhileFull + lost.noSpace,
+      written: sum(spus, (s) => s.written),
+      filtered: sum(spus, (s) => s.filtered),
+      collided: sum(spus, (s) => s.collided),
+      lostInBlackout: lost.lostInBlackout,
+      lostWhileFull: lost.lostWhileFull,
+      truncated: sum(spus, (s) => s.truncated) + lost.noSpace,
+    },
+    bareMetalLostWhileFull: bareMetal.lostWhileFull,
+    fidelity: null,
+    guestClockGHz: taskNs === 0 ? null : sum(counters, (c) => c.taskCycles) / taskNs,
+    guestComplaints: null,
+    exitReasons: Object.fromEntries([...statistics.exitReasons].sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}

@@ -1,0 +1,266 @@
+/**
+ * User space of a VM: builds it from options, runs its vCPUs against each other and the host, and answers
+ * KVM_EXIT_RLIMIT by raising RLIMIT_MEMLOCK as far as it may.
+ */
+import type { Ipn } from "../common/address.ts";
+import { BrokenInvariant, UserError } from "../common/errors.ts";
+import { formatBytes } from "../common/sizes.ts";
+import { Timeline } from "../common/timeline.ts";
+import type { CostTable } from "../host/costs.ts";
+import { HUGE_PAGES } from "../host/frames.ts";
+import { Memlock } from "../host/memlock.ts";
+import { type Backing, HostMm } from "../host/mm.ts";
+import { applyPressure, type PressureEvent } from "../host/pressure.ts";
+import { SpeDevice } from "../kvm/spe/attributes.ts";
+import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { Tracer } from "../kvm/trace.ts";
+import { type CoreFactory, type KvmExit, Vcpu } from "../kvm/vcpu.ts";
+import { Vm } from "../kvm/vm.ts";
+import type { TableMemory } from "../mmu/table-memory.ts";
+
+/** The conventional PPI of SPE's PMBIRQ. */
+export const PMBIRQ_INTID = 21;
+
+export interface MachineOptions {
+  readonly memoryPages: number;
+  /** The first guest page of RAM. */
+  readonly firstIpn: Ipn;
+  readonly backing: Backing;
+  readonly costs: CostTable;
+  readonly policy: PinPolicy;
+  /** RLIMIT_MEMLOCK at the start, and how far user space may raise it. */
+  readonly memlockBytes: number;
+  readonly memlockMaxBytes: number;
+  /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE; undefined: no limit. */
+  readonly maxBufferBytes: number | undefined;
+  readonly irqLatencyNs: number;
+  readonly seed: number;
+  /** Whether walks, pins and mappings may be kept as extents. False gives the same reports, slowly. */
+  readonly extents?: boolean;
+  /** What the host does to guest memory, in order of time; pages count from the first. */
+  readonly pressure?: Iterator<PressureEvent>;
+  readonly trace?: Tracer;
+  readonly onRecordPage?: (ipn: Ipn, frame: number) => void;
+  /** Called after every step of the machine: where tests look at invariants. */
+  readonly onStep?: (machine: Machine) => void;
+}
+
+/** How long a vCPU may run ahead of the others. */
+const QUANTUM_NS = 100_000;
+
+interface VcpuState {
+  readonly vcpu: Vcpu;
+  /** When an idle vCPU goes on; Infinity: when it is kicked. Undefined: it is not idle. */
+  wakeAtNs: number | undefined;
+  over: boolean;
+}
+
+export class Machine {
+  readonly vm: Vm;
+  readonly mm: HostMm;
+  readonly memlock: Memlock;
+  readonly host = new Timeline("host");
+  /** Time before the first guest run: prefault and pinning. */
+  setupNs = 0;
+  rlimitExits = 0;
+  readonly #options: MachineOptions;
+  readonly #hostFirstPage: number;
+  readonly #states: VcpuState[] = [];
+  #nextPressure: PressureEvent | undefined;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.mm = new HostMm(options.costs, { extents: options.extents ?? true });
+    this.memlock = new Memlock(options.memlockBytes);
+    const backing = options.policy.backing ?? options.backing;
+    this.vm = new Vm({
+      mm: this.mm,
+      memlock: this.memlock,
+      policy: options.policy,
+      trace: options.trace,
+    });
+    // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
+    if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
+    this.#hostFirstPage = this.mm.mmap(options.memoryPages, backing);
+    this.vm.addMemslot({
+      firstIpn: options.firstIpn,
+      pages: options.memoryPages,
+      hostPage: this.#hostFirstPage,
+    });
+    this.#nextPressure = options.pressure?.next().value;
+  }
+
+  /** Creates the vCPUs, each with SPE configured and initialised. */
+  addVcpus(count: number, core: CoreFactory): void {
+    const options = this.#options;
+    for (let i = 0; i < count; i++) {
+      const vcpu = new Vcpu(this.vm, {
+        core,
+        attributes: this.#configureSpe(count),
+        irqLatencyNs: options.irqLatencyNs,
+        seed: options.seed,
+        kick: (index, atNs) => this.#kick(index, atNs),
+        onRecordPage: options.onRecordPage,
+      });
+      this.#states.push({ vcpu, wakeAtNs: undefined, over: false });
+    }
+  }
+
+  /** Guest memory before time begins: what the guest wrote then is present in the host and costs nothing now. */
+  get pristineMemory(): TableMemory<Ipn> {
+    return this.vm.guestMemory(new Timeline("before"));
+  }
+
+  /**
+   * The guest has written to these pages before time begins (it zeroed its buffer, say): present in the host.
+   * @param mapped whether stage 2 still has them, too
+   */
+  touch(pages: Int32Array | readonly number[], mapped: boolean): void {
+    const before = new Timeline("before");
+    for (const page of pages) {
+      const host = this.vm.memslots.hostPageOf(page as Ipn);
+      this.mm.faultIn(host, true, before);
+      if (mapped && !this.vm.stage2.allows(page as Ipn, true))
+        this.vm.stage2.fault(page as Ipn, true, before);
+    }
+  }
+
+  /** What a policy does before the first guest run: on vCPU 0, its time apart. */
+  start(): void {
+    const first = this.#states[0]?.vcpu;
+    if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
+    const { vm } = this;
+    const setup = first.timeline;
+    vm.handlers.onVmStart?.(first.spe.context);
+    this.setupNs = setup.nowNs;
+    // The guest's time starts when it first runs, on every vCPU.
+    for (const { vcpu } of this.#states) vcpu.timeline.restart();
+  }
+
+  /** Runs until every vCPU has shut down. */
+  run(): void {
+    for (;;) {
+      const next = this.#furthestBehind();
+      if (next === undefined) break;
+      if (next === "host") this.#applyPressure();
+      else this.#step(next);
+      this.#options.onStep?.(this);
+    }
+    for (const { vcpu } of this.#states) vcpu.spe.settle(vcpu.timeline.nowNs);
+  }
+
+  /** Ends the VM. What its teardown costs is the host's time, not the guest's. */
+  destroy(): void {
+    this.vm.destroy(this.host);
+  }
+
+  get vcpus(): readonly Vcpu[] {
+    return this.vm.vcpus;
+  }
+
+  #atNs(state: VcpuState): number {
+    return state.wakeAtNs ?? state.vcpu.timeline.nowNs;
+  }
+
+  #furthestBehind(): VcpuState | "host" | undefined {
+    let least: VcpuState | undefined;
+    for (const state of this.#states)
+      if (!state.over && (least === undefined || this.#atNs(state) < this.#atNs(least))) least = state;
+    if (least === undefined) return undefined;
+    const pressureNs = this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
+    if (pressureNs <= this.#atNs(least) && pressureNs < Number.POSITIVE_INFINITY) return "host";
+    if (this.#atNs(least) === Number.POSITIVE_INFINITY)
+      throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
+    return least;
+  }
+
+  #step(state: VcpuState): void {
+    const { vcpu } = state;
+    if (state.wakeAtNs !== undefined) {
+      vcpu.idleUntil(state.wakeAtNs);
+      state.wakeAtNs = undefined;
+    }
+    let untilNs = Number.POSITIVE_INFINITY;
+    for (const other of this.#states)
+      if (other !== state && !other.over) untilNs = Math.min(untilNs, this.#atNs(other) + QUANTUM_NS);
+    untilNs = Math.min(untilNs, this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY);
+    this.#answer(state, vcpu.run(Math.max(untilNs, vcpu.timeline.nowNs + 1)));
+  }
+
+  #answer(state: VcpuState, exit: KvmExit): void {
+    switch (exit.kind) {
+      case "quantum":
+        return;
+      case "idle":
+        state.wakeAtNs = Math.max(Math.ceil(exit.untilNs), state.vcpu.timeline.nowNs);
+        return;
+      case "shutdown":
+        state.over = true;
+        return;
+      case "rlimit":
+        this.#raiseMemlock(state.vcpu, exit.byBytes);
+        return;
+    }
+  }
+
+  #kick(index: number, atNs: number): void {
+    const state = this.#states[index];
+    if (state?.wakeAtNs !== undefined)
+      state.wakeAtNs = Math.min(state.wakeAtNs, Math.max(atNs, state.vcpu.timeline.nowNs));
+  }
+
+  /** KVM_EXIT_RLIMIT: raises the limit and lets the vCPU try again, or gives up where it may not. */
+  #raiseMemlock(vcpu: Vcpu, byBytes: number): void {
+    this.rlimitExits += 1;
+    const wanted = this.memlock.limitBytes + byBytes;
+    if (wanted > this.#options.memlockMaxBytes)
+      throw new UserError(
+        `policy ${this.vm.policy.name} must lock ${formatBytes(wanted)}, but --memlock allows ${formatBytes(this.#options.memlockMaxBytes)}`,
+        "Raise --memlock, take a smaller --buffer, or choose a policy that does not pin (fault)",
+      );
+    this.memlock.limitBytes = wanted;
+    vcpu.timeline.charge("exit", this.vm.costs.setrlimit);
+  }
+
+  #applyPressure(): void {
+    const event = this.#nextPressure as PressureEvent;
+    this.host.skipTo("idle", event.atNs);
+    this.#options.trace?.({
+      atNs: this.host.nowNs,
+      vcpu: -1,
+      what: "host",
+      name: event.kind,
+      detail: { first: event.first, pages: event.pages },
+    });
+    applyPressure(this.mm, event, this.#hostFirstPage, this.host);
+    this.#nextPressure = this.#options.pressure?.next().value;
+  }
+
+  #configureSpe(vcpus: number) {
+    const { policy, maxBufferBytes, memlockMaxBytes } = this.#options;
+    const wanted = policy.trapsBuffer ? (maxBufferBytes ?? 0) : 0;
+    if (wanted * vcpus > this.memlock.limitBytes && wanted * vcpus <= memlockMaxBytes)
+      this.memlock.limitBytes = wanted * vcpus;
+    const device = new SpeDevice({
+      spus: [0],
+      memlock: this.memlock,
+      vcpus,
+      trapsBuffer: policy.trapsBuffer,
+    });
+    const set = [device.set("irq", PMBIRQ_INTID), device.set("spu", 0)];
+    if (policy.trapsBuffer) set.push(device.set("max-buffer-size", wanted));
+    set.push(device.set("init", 0));
+    if (set.includes("ENOMEM"))
+      throw new UserError(
+        `the maximum buffer of ${formatBytes(wanted)} for ${vcpus} vCPU${vcpus === 1 ? "" : "s"} is beyond RLIMIT_MEMLOCK (${formatBytes(memlockMaxBytes)}): ENOMEM`,
+        "Raise --memlock or take a smaller --buffer",
+      );
+    const failed = set.find((result) => result !== 0);
+    if (failed !== undefined)
+      throw new UserError(
+        `KVM refuses a maximum buffer of ${formatBytes(wanted)}: ${failed}`,
+        "PMBIDR_EL1.MaxBuffSize holds 4 KiB multiples with at most 10 significant bits: try 256M",
+      );
+    return device.attributes;
+  }
+}
