@@ -33,7 +33,7 @@ export class TestMemory implements TableMemory, TableWriter {
     this.next += this.granulePages;
     this.add(page, this.granulePages);
     // The builder must not rely on zeroed memory.
-    this.pages.get(page)?.fill(0xdeadbeef);
+    for (let i = 0; i < this.granulePages; i++) this.pages.get(page + i)?.fill(0xdeadbeef);
     return page;
   }
 
