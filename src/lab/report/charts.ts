@@ -128,6 +128,7 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
         run.atLowCosts?.slowdown ?? run.slowdown,
         run.atHighCosts?.slowdown ?? run.slowdown,
         run.guestWallNs,
+        Math.max(run.slowdown, run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0),
       ]),
   }));
   const seen = runs.flatMap((run) => {
@@ -158,7 +159,7 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
       xAxis: {
         type: "log",
         min: 0.7,
-        max: Math.max(2, most * 1.3),
+        max: roundUp(Math.max(2, most * 1.2)),
         name: "times bare metal",
         nameLocation: "middle",
         nameGap: 26,
@@ -187,6 +188,7 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
           silent: true,
           markLine: {
             silent: true,
+            z: 1,
             symbol: "none",
             data: [line(1, "bare metal", "solid"), line(THRESHOLDS.usableSlowdown, "", "dashed")],
           },
@@ -198,6 +200,12 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
 
 /** The name under which somebody else's measurement stands in the legend. */
 const SEEN = "measured in the thread";
+
+/** The next of 1, 2, 5, 10, 20, ...: where an axis may end with a round number. */
+function roundUp(value: number): number {
+  const decade = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 5].find((step) => step * decade >= value) ?? 10) * decade;
+}
 
 const seenSlowdown = (run: Run): number | undefined =>
   run.reference === null || run.bareMetalWallNs === 0

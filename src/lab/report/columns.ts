@@ -57,14 +57,14 @@ export const COLUMNS: readonly Column[] = [
     title: "enables",
     meaning: "how often PMBLIMITR_EL1.E rose",
     align: "right",
-    dropOrder: 4,
+    dropOrder: 6,
     cell: (run) => formatCount(run.bufferEnables),
   },
   {
     title: "pages pinned",
     meaning: "pages pinned over the whole run, tables included",
     align: "right",
-    dropOrder: 5,
+    dropOrder: 7,
     cell: (run) => formatCount(run.pagesPinned + run.tablePagesPinned),
   },
   {
@@ -79,21 +79,24 @@ export const COLUMNS: readonly Column[] = [
     meaning: "samples lost in blackouts, of those selected",
     align: "right",
     dropOrder: 0,
-    cell: (run) =>
-      run.samples.selected === 0 ? NOTHING : formatShare(run.samples.lostInBlackout, run.samples.selected),
+    // Where a filter lets nothing through, the SPU writes nothing and no write can fault.
+    cell: ({ samples }) =>
+      samples.written + samples.lostInBlackout === 0
+        ? NOTHING
+        : formatShare(samples.lostInBlackout, samples.selected),
   },
   {
     title: "setup",
     meaning: "prefault and pinning before the first guest run; not part of wall",
     align: "right",
-    dropOrder: 6,
+    dropOrder: 5,
     cell: (run) => (run.setupNs === 0 ? NOTHING : formatNs(run.setupNs)),
   },
   {
     title: "guest clock",
     meaning: "cycles over task time, as perf stat in the guest would print it",
     align: "right",
-    dropOrder: 7,
+    dropOrder: 4,
     cell: (run) => (run.guestClockGHz === null ? NOTHING : formatGHz(run.guestClockGHz)),
   },
 ];

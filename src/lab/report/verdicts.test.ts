@@ -63,9 +63,9 @@ describe("the speed verdict", () => {
   });
 
   it("splits the excess where a run is too slow, and only there", () => {
-    const excess = { firstPinNs: 30e6, rewalkNs: 5e6, trapNs: 1e6 };
-    expect(textsOf({ slowdown: 1.3, excess }).join()).toContain(
-      "first pin 30 ms, later walks and pins 5 ms, traps 1 ms",
+    const excess = { firstPinNs: 0.5e6, rewalkNs: 0.2e6, trapNs: 0.1e6 };
+    expect(textsOf({ slowdown: 1.3, excess })).toContain(
+      "of 1 ms in the hypervisor: first pin 500 µs, later walks and pins 200 µs, traps 100 µs, other 200 µs",
     );
     expect(textsOf({ slowdown: 1.1, excess }).join()).not.toContain("first pin");
   });

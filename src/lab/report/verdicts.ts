@@ -102,10 +102,11 @@ export function costsVerdict(run: Run): Verdict | undefined {
 export function excessVerdict(run: Run): Verdict | undefined {
   if (run.slowdown < THRESHOLDS.usableSlowdown || run.excess === null) return undefined;
   const { firstPinNs, rewalkNs, trapNs } = run.excess;
+  const otherNs = Math.max(0, hypervisorNs(run) - firstPinNs - rewalkNs - trapNs);
   return {
     about: "excess",
     tone: "plain",
-    text: `of ${formatNs(hypervisorNs(run))} in the hypervisor: first pin ${formatNs(firstPinNs)}, later walks and pins ${formatNs(rewalkNs)}, traps ${formatNs(trapNs)}`,
+    text: `of ${formatNs(hypervisorNs(run))} in the hypervisor: first pin ${formatNs(firstPinNs)}, later walks and pins ${formatNs(rewalkNs)}, traps ${formatNs(trapNs)}, other ${formatNs(otherNs)}`,
   };
 }
 

@@ -24,7 +24,9 @@
     timesTick: (value) => (value >= 1 ? `${value.toLocaleString("en")}×` : ""),
 
     lollipop: (_, api) => {
-      const [slowdown, row, index, of, low, high] = [0, 1, 2, 3, 4, 5].map((i) => api.value(i));
+      const [slowdown, row, index, of, low, high, , furthest] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
+        api.value(i),
+      );
       const { y } = lane(api, row, index, of);
       const x = (value) => api.coord([value, row])[0];
       const color = api.visual("color");
@@ -42,7 +44,7 @@
           {
             type: "text",
             style: {
-              x: Math.max(x(slowdown), x(high)) + 9,
+              x: x(furthest) + 10,
               y,
               text: times(slowdown),
               fill: styleOf("--muted"),
@@ -94,7 +96,7 @@
       if (componentType !== "series") return "";
       const [slowdown, row, , , low, high, wallNs] = value;
       const where = escaped(data.rows[row]);
-      if (value.length < 7)
+      if (value.length < 6)
         return `${where}<br>${marker}${escaped(seriesName)}: ${bold(formatNs(low))} (${times(slowdown)})`;
       const range = high > low ? `<br>over the cost ranges: ${times(low)} to ${times(high)}` : "";
       return `${where}<br>${marker}${escaped(seriesName)}: ${bold(times(slowdown))}, ${formatNs(wallNs)}${range}`;
