@@ -66,6 +66,8 @@ export interface CpuUnderTest {
   readonly features: MmuFeatures;
   /** FEAT_LPA, LPA2 or LVA: leave alone what means something else with them. */
   readonly has52Bits: boolean;
+  /** Leans towards hardware updates of access flag and dirty state. */
+  readonly updatesAlways?: boolean;
 }
 
 /** Memory types that need neither FEAT_XS nor FEAT_MTE2. */
@@ -183,7 +185,7 @@ const TG1 = { 12: 2, 16: 3, 14: 1 } as const;
 function generateTcr(chance: Chance, cpu: CpuUnderTest): bigint {
   const lower = chance.pick(GRANULES);
   const upper = chance.pick(GRANULES);
-  const ha = chance.oneIn(3);
+  const ha = cpu.updatesAlways === true || chance.oneIn(3);
   return TCR_EL1.with(0n, {
     TG0: TG0[lower],
     TG1: TG1[upper],
@@ -197,7 +199,7 @@ function generateTcr(chance: Chance, cpu: CpuUnderTest): bigint {
     TBI0: chance.oneIn(3),
     TBI1: chance.oneIn(3),
     HA: ha,
-    HD: ha && chance.oneIn(2),
+    HD: ha && (cpu.updatesAlways === true || chance.oneIn(2)),
     HPD0: chance.oneIn(4),
     HPD1: chance.oneIn(4),
     E0PD0: cpu.features.e0pd && chance.oneIn(6),
@@ -208,7 +210,7 @@ function generateTcr(chance: Chance, cpu: CpuUnderTest): bigint {
 /** A start level and an input size that go together, concatenation included; sometimes ones that do not. */
 function generateVtcr(chance: Chance, cpu: CpuUnderTest): bigint {
   const shift = chance.pick(GRANULES);
-  const ha = chance.oneIn(3);
+  const ha = cpu.updatesAlways === true || chance.oneIn(3);
   let sl0 = chance.below(shift === 12 && cpu.features.smallTables ? 4 : 3);
   const stride = shift - 3;
   const startLevel = shift === 12 ? ([2, 1, 0, 3] as const)[sl0] : 3 - sl0;
@@ -236,7 +238,7 @@ function generateVtcr(chance: Chance, cpu: CpuUnderTest): bigint {
     SH0: 3,
     PS: chance.pick(sizes.length === 0 ? [5] : cpu.has52Bits ? sizes : [...sizes, 6, 7]),
     HA: ha,
-    HD: ha && chance.oneIn(2),
+    HD: ha && (cpu.updatesAlways === true || chance.oneIn(2)),
   });
 }
 
@@ -391,7 +393,7 @@ class Planter {
     let low = chance.below(0x1000) & ~0b11;
     if (((low >> 8) & 3) === 1) low |= 0x200;
     if (config.stage === 2 && (low & 0x30) !== 0 && (low & 0x0c) === 0) low |= 0x04;
-    if (!chance.oneIn(6)) low |= 0x400;
+    if (!chance.oneIn(this.cpu.updatesAlways === true ? 2 : 6)) low |= 0x400;
     if (config.stage === 2 && !chance.oneIn(6)) low |= 0x40;
     const high = chance.below(0x2000) << 19;
     return [
