@@ -2,7 +2,6 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { tsImport } from "tsx/esm/api";
 import { UserError } from "../common/errors.ts";
 import type { Engine } from "./engine.ts";
 import { fileError } from "./files.ts";
@@ -20,7 +19,7 @@ export async function loadPolicy(engine: Engine, file: string): Promise<unknown>
   }
   let module: Record<string, unknown>;
   try {
-    module = await tsImport(pathToFileURL(path).href, import.meta.url);
+    module = await import(pathToFileURL(path).href);
   } catch (error) {
     throw new UserError(`${file} does not load: ${error instanceof Error ? error.message : String(error)}`);
   }

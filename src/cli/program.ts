@@ -1,5 +1,6 @@
 /** The commands and their options, as commander knows them. */
 import { existsSync } from "node:fs";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
@@ -96,7 +97,10 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
 });
 
 /** The recording that `npm start` predicts on, and where its page goes. */
-const SHIPPED_RECORDING = fileURLToPath(new URL("../../recordings/sched-messaging.data", import.meta.url));
+const SHIPPED_RECORDING = relative(
+  process.cwd(),
+  fileURLToPath(new URL("../../recordings/make-j2.system.data", import.meta.url)),
+);
 const START_PAGE = "spevisor-report.html";
 
 const withCommon = (command: Command, defaultProfile: string): Command =>

@@ -4,6 +4,7 @@ import type { Colors } from "picocolors/types.js";
 import wrapAnsi from "wrap-ansi";
 import { formatNs } from "../common/sizes.ts";
 import { COLUMNS, type Column } from "../lab/report/columns.ts";
+import { notesOf } from "../lab/report/notes.ts";
 import type { Run } from "../lab/report/run.ts";
 import {
   type Case,
@@ -110,21 +111,13 @@ export function renderRuns(runs: readonly Run[], look: Look): string {
   const blocks = casesOf(runs).map((of) => renderCase(of, runs, look));
   const notes = (title: string, texts: readonly string[], colour: (text: string) => string): void => {
     if (texts.length === 0) return;
-    const lines = [...new Set(texts)].flatMap((text) =>
+    const lines = texts.flatMap((text) =>
       wrapped(text, look.widthColumns - 4).map((line, i) => `  ${i === 0 ? "-" : " "} ${line}`),
     );
     blocks.push([colors.bold(title), ...lines.map(colour)].join("\n"));
   };
-  notes(
-    "Assumptions",
-    runs.flatMap((run) => run.assumptions),
-    colors.dim,
-  );
-  notes(
-    "Warnings",
-    runs.flatMap((run) => run.warnings),
-    colors.yellow,
-  );
+  notes("Assumptions", notesOf(runs, "assumptions"), colors.dim);
+  notes("Warnings", notesOf(runs, "warnings"), colors.yellow);
   return `${blocks.join("\n\n")}\n`;
 }
 

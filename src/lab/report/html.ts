@@ -10,6 +10,7 @@ import {
   timeSplitChart,
 } from "./charts.ts";
 import { COLUMNS } from "./columns.ts";
+import { notesOf } from "./notes.ts";
 import type { Run, RunDetail } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
 
@@ -203,15 +204,9 @@ function notes(runs: readonly Run[]): string {
   const section = (title: string, texts: readonly string[]): string =>
     texts.length === 0
       ? ""
-      : `<section><h2>${title}</h2><ul>${[...new Set(texts)].map((text) => `<li>${escapeHtml(text)}</li>`).join("")}</ul></section>`;
+      : `<section><h2>${title}</h2><ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join("")}</ul></section>`;
   return list([
-    section(
-      "Warnings",
-      runs.flatMap((run) => run.warnings),
-    ),
-    section(
-      "Assumptions",
-      runs.flatMap((run) => run.assumptions),
-    ),
+    section("Warnings", notesOf(runs, "warnings")),
+    section("Assumptions", notesOf(runs, "assumptions")),
   ]);
 }

@@ -146,11 +146,24 @@ describe("a case's conclusion", () => {
     const of = casesOf(runs)[0] as ReturnType<typeof casesOf>[number];
     const { text, tone } = conclusionOf(of, runs);
     expect(tone).toBe("good");
-    expect(text).toMatch(/^complete and usable, pinning least: until-changed .*; also prefault/);
+    expect(text).toMatch(/^usable and complete: until-changed .*, then prefault \(.*2 GiB pinned\)$/);
     expect(text).not.toMatch(/[ ,]fault /);
     const slow = { ...of, runs: of.runs.filter((run) => run.policy === "pin-on-enable") };
     expect(conclusionOf(slow, runs)).toMatchObject({ tone: "bad" });
     const lossy = { ...of, runs: of.runs.filter((run) => run.policy === "fault") };
     expect(conclusionOf(lossy, runs).text).toBe("every policy here loses samples");
+  });
+
+  it("does not hide a policy that is nearly complete", () => {
+    const hardly = syntheticRun({
+      policy: "fault",
+      pinnedPeakBytes: 0,
+      samples: samples({ written: 9_999, lostInBlackout: 1 }),
+    });
+    const of = { scenario: "s", profile: "p", runs: [hardly] };
+    expect(conclusionOf(of, of.runs)).toMatchObject({
+      tone: "fair",
+      text: "every policy here loses samples; usable and nearly complete: fault (1.00 times, nothing pinned)",
+    });
   });
 });

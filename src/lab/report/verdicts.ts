@@ -102,11 +102,12 @@ export function costsVerdict(run: Run): Verdict | undefined {
 export function excessVerdict(run: Run): Verdict | undefined {
   if (run.slowdown < THRESHOLDS.usableSlowdown || run.excess === null) return undefined;
   const { firstPinNs, rewalkNs, trapNs } = run.excess;
-  const otherNs = Math.max(0, hypervisorNs(run) - firstPinNs - rewalkNs - trapNs);
+  const otherNs = hypervisorNs(run) - firstPinNs - rewalkNs - trapNs;
+  const other = otherNs < hypervisorNs(run) / 100 ? "" : `, other ${formatNs(otherNs)}`;
   return {
     about: "excess",
     tone: "plain",
-    text: `of ${formatNs(hypervisorNs(run))} in the hypervisor: first pin ${formatNs(firstPinNs)}, later walks and pins ${formatNs(rewalkNs)}, traps ${formatNs(trapNs)}, other ${formatNs(otherNs)}`,
+    text: `of ${formatNs(hypervisorNs(run))} in the hypervisor: first pin ${formatNs(firstPinNs)}, later walks and pins ${formatNs(rewalkNs)}, traps ${formatNs(trapNs)}${other}`,
   };
 }
 
@@ -256,32 +257,24 @@ export function casesOf(runs: readonly Run[]): Case[] {
  * @param all the runs of the whole report, for the twins
  */
 export function conclusionOf(of: Case, all: readonly Run[]): Verdict {
-  const lossy = (run: Run) => {
-    const { tone } = profileVerdict(samplingTwin(run, all));
-    return tone === "bad" || tone === "fair";
-  };
-  const name = (run: Run) =>
-    `${run.policy} (${formatFactor(run.slowdown)} times, ${formatBytes(run.pinnedPeakBytes)})`;
-  const complete = of.runs.filter((run) => !lossy(run));
-  const usable = complete.filter((run) => run.slowdown < THRESHOLDS.usableSlowdown);
-  const least = [...usable].sort(
-    (a, b) => a.pinnedPeakBytes - b.pinnedPeakBytes || a.slowdown - b.slowdown,
-  )[0];
+  const profileTone = (run: Run) => profileVerdict(samplingTwin(run, all)).tone;
+  const told = (run: Run) =>
+    `${run.policy} (${formatFactor(run.slowdown)} times, ${run.pinnedPeakBytes === 0 ? "nothing" : formatBytes(run.pinnedPeakBytes)} pinned)`;
+  const usable = (run: Run) => run.slowdown < THRESHOLDS.usableSlowdown;
+  const complete = of.runs.filter((run) => profileTone(run) === "good" || profileTone(run) === "plain");
+  const nearly = of.runs.filter((run) => profileTone(run) === "fair" && usable(run));
+  const also = nearly.length === 0 ? "" : `; usable and nearly complete: ${listed(nearly.map(told))}`;
+  const [least, ...others] = complete
+    .filter(usable)
+    .sort((a, b) => a.pinnedPeakBytes - b.pinnedPeakBytes || a.slowdown - b.slowdown);
   if (least !== undefined) {
-    const others = usable.filter((run) => run !== least).map(name);
-    return {
-      about: "speed",
-      tone: "good",
-      text: `complete and usable, pinning least: ${name(least)}${others.length > 0 ? `; also ${listed(others)}` : ""}`,
-    };
+    const more = others.length === 0 ? "" : `, then ${listed(others.map(told))}`;
+    return { about: "speed", tone: "good", text: `usable and complete: ${told(least)}${more}${also}` };
   }
   const fastest = [...complete].sort((a, b) => a.slowdown - b.slowdown)[0];
-  return {
-    about: "speed",
-    tone: "bad",
-    text:
-      fastest === undefined
-        ? "every policy here loses samples"
-        : `no policy here is complete and usable; the fastest complete one is ${name(fastest)}`,
-  };
+  const best =
+    fastest === undefined
+      ? "every policy here loses samples"
+      : `no policy here is usable and complete; the fastest complete one is ${told(fastest)}`;
+  return { about: "speed", tone: nearly.length > 0 ? "fair" : "bad", text: `${best}${also}` };
 }
