@@ -98,8 +98,11 @@ const rowAxis = (data: readonly string[]) => ({
 /** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
 export const policiesOf = (runs: readonly Run[]): string[] => [...new Set(runs.map((run) => run.policy))];
 
+/** A recording's path is longer than a chart has room for: its name is enough beside the table that has all of it. */
+const shortScenario = (of: Case): string => of.scenario.split(/[\\/]/).at(-1) ?? of.scenario;
+
 const labelOf = (of: Case, several: boolean): string =>
-  several ? `${of.scenario}\n${of.profile}` : of.scenario;
+  several ? `${shortScenario(of)}\n${of.profile}` : shortScenario(of);
 
 /** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
 export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heightPx: number } {
