@@ -1,6 +1,6 @@
 // Where the command line's worker thread starts: it needs TypeScript registered for itself.
-import { register } from "tsx/esm/api";
+import { registerTypeScript } from "../scripts/typescript.js";
 
-register();
+registerTypeScript();
 const { work } = await import("../src/cli/worker.ts");
 await work();

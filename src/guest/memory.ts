@@ -4,7 +4,7 @@
  */
 import { stage1Leaf } from "../arm/descriptors.ts";
 import { TCR_EL1 } from "../arm/registers-system.ts";
-import { type Ipn, ipn, type Va, va, type Vpn, vpn, vpnOf } from "../common/address.ts";
+import { type Ipn, ipn, type Va, type Vpn, va, vpn, vpnOf } from "../common/address.ts";
 import { UserError } from "../common/errors.ts";
 import { type RandomStream, randomStream } from "../common/random.ts";
 import { mapRange, type TableWriter, unmapRange } from "../mmu/build.ts";
@@ -124,7 +124,10 @@ export class GuestMemory {
     const page = this.#nextTable;
     this.#nextTable += this.#units;
     if (this.#nextTable > this.#tableEnd)
-      throw new UserError("the guest's memory is too small for its page tables", "Give it more with --memory");
+      throw new UserError(
+        "the guest's memory is too small for its page tables",
+        "Give it more with --memory",
+      );
     for (let i = 0; i < this.#units; i++) this.#tablePages.push(page + i);
     return ipn(page);
   }

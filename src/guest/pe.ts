@@ -8,16 +8,16 @@
 import type { RegisterName, SpeRegisterName } from "../arm/registers.ts";
 import { PMSCR_EL1 } from "../arm/registers.ts";
 import { type Ipn, type Pfn, type Vpn, vpn } from "../common/address.ts";
+import { randomBitsAt } from "../common/random.ts";
+import type { CoreHardware } from "../kvm/guest-core.ts";
+import type { SamplingCounter } from "../kvm/spe/ground-truth.ts";
 import { PROFILING_BUFFER_WRITE } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime } from "../mmu/config.ts";
 import { faultStatusCode, isFault } from "../mmu/fault.ts";
 import { translateBoth } from "../mmu/translate.ts";
-import type { CoreHardware } from "../kvm/guest-core.ts";
-import type { SamplingCounter } from "../kvm/spe/ground-truth.ts";
 import type { OpBounds } from "../spe/filters.ts";
 import type { SampledOp } from "../spe/op.ts";
 import { type RecordFault, Spu } from "../spe/spu.ts";
-import { randomBitsAt } from "../common/random.ts";
 
 /** What the PE runs: how fast, and what its ops look like where one is sampled. */
 export interface Workload {
@@ -280,7 +280,12 @@ export class ModelPe {
     return entry;
   }
 
-  #writeRecord(page: Vpn, offset: number, size: number, bytes: Uint8Array | undefined): RecordFault | undefined {
+  #writeRecord(
+    page: Vpn,
+    offset: number,
+    size: number,
+    bytes: Uint8Array | undefined,
+  ): RecordFault | undefined {
     const first = this.#translation(page);
     if (!("frame" in first)) return first;
     const inFirst = Math.min(size, 4096 - offset);

@@ -66,7 +66,10 @@ function drawOp(seed: number, position: number): SampledOp {
     return {
       kind: "branch",
       subclass: SUBCLASS.branchConditional,
-      events: EVENT.retired | (taken ? 0 : EVENT.notTaken) | (extra === 0 && detail < 16 * MISPREDICTED ? EVENT.mispredicted : 0),
+      events:
+        EVENT.retired |
+        (taken ? 0 : EVENT.notTaken) |
+        (extra === 0 && detail < 16 * MISPREDICTED ? EVENT.mispredicted : 0),
       totalLatency: issueLatency + 1,
       issueLatency,
       pc,

@@ -149,7 +149,10 @@ export class Vm {
     invalidations.set(event, (invalidations.get(event) ?? 0) + 1);
     if (this.mm.backingOf(this.memslots.hostPageOf(first)) === "guest-memfd") return;
     const anyHeld = this.vcpus.some((vcpu) => !vcpu.spe.held.set.isEmpty);
-    if (!anyHeld) return this.stage2.unmap(first, pages, timeline);
+    if (!anyHeld) {
+      this.stage2.unmap(first, pages, timeline);
+      return;
+    }
     let from = 0;
     for (let at = 0; at < pages; at++) {
       const page = ipn(first + at);

@@ -6,13 +6,20 @@
 import type { Waits } from "../guest/replay.ts";
 import { WAIT } from "../guest/schedule.ts";
 import type { CostTable } from "../host/costs.ts";
-import { COST_NAMES, type CostName, type CostProfile, costTable, GUEST_COSTS } from "../host/costs.ts";
+import {
+  COST_NAMES,
+  type CostName,
+  type CostProfile,
+  costTable,
+  GUEST_COSTS,
+  type HostCostName,
+} from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { SpanListener } from "./listener.ts";
 import { recordOf } from "./record.ts";
-import { checkRun, type Run, type RunDetail } from "./report/run.ts";
+import { checkRun, type Run, type RunDetail, type TimePart } from "./report/run.ts";
 import { speedTone } from "./report/verdicts.ts";
 
 export interface MeasureOptions {
@@ -130,10 +137,52 @@ function atBothEnds(
   ] as const) {
     if (speedTone(slowdown) === tone) continue;
     for (const name of COST_NAMES) {
-      const { lowNs, highNs } = profile.costs[name];
-      if (lowNs === highNs || flips.includes(name)) continue;
+      if (flips.includes(name)) continue;
+      const most = run.slowdown + mostEffect(run, profile, end, name) / run.bareMetalWallNs;
+      if (speedTone(most) === tone) continue;
       if (speedTone(slowdownAt(costTable(profile, end, name))) !== tone) flips.push(name);
     }
   }
   return { atLowCosts: { slowdown: low }, atHighCosts: { slowdown: high }, flips };
+}
+
+/** On which kind of time each cost is charged. */
+const CHARGED_AS: Readonly<Record<HostCostName, TimePart>> = {
+  pinPage: "pinNs",
+  unpinPage: "unpinNs",
+  pinCall: "pinNs",
+  faultInPage: "stage2Ns",
+  faultInHuge: "stage2Ns",
+  swapInPage: "stage2Ns",
+  migratePage: "pinNs",
+  splitHuge: "stage2Ns",
+  collapseHuge: "stage2Ns",
+  hostPageWork: "stage2Ns",
+  walkDescriptor: "walkNs",
+  walkTable: "walkNs",
+  stage2Leaf: "stage2Ns",
+  stage2Check: "stage2Ns",
+  stage2Unmap: "stage2Ns",
+  tlbi: "stage2Ns",
+  stage2FaultHandling: "stage2Ns",
+  exit: "exitNs",
+  userExit: "exitNs",
+  setrlimit: "exitNs",
+  maintenanceIrq: "irqNs",
+  injectIrq: "irqNs",
+  copyPage: "stage2Ns",
+};
+
+/** No toggle of the buffer has more of any one of the guest's own costs than this: register accesses. */
+const GUEST_CHARGES_PER_TOGGLE = 20;
+
+/** The most that one cost at the end of its range can change a run's time, so that most need not be tried. */
+function mostEffect(run: Run, profile: CostProfile, end: "low" | "high", name: CostName): number {
+  const cost = profile.costs[name];
+  const atEnd = end === "low" ? cost.lowNs : cost.highNs;
+  if (name in GUEST_COSTS)
+    return (atEnd - cost.ns) * GUEST_CHARGES_PER_TOGGLE * Math.max(1, run.bufferEnables);
+  // As if all of that kind of time were this cost's; one that is free now may matter when it is not.
+  if (cost.ns === 0) return atEnd === 0 ? 0 : Number.POSITIVE_INFINITY;
+  return run[CHARGED_AS[name as HostCostName]] * (atEnd / cost.ns - 1);
 }

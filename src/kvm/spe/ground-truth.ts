@@ -61,7 +61,10 @@ export class GroundTruth {
     endNs: number,
     counter: () => SamplingCounter,
   ): void {
-    if (view === "off") return this.#endLoss();
+    if (view === "off") {
+      this.#endLoss();
+      return;
+    }
     if (ops === 0) return;
     if (view !== this.#lossState) {
       this.#endLoss();

@@ -101,8 +101,10 @@ export class VcpuPolicyContext implements PolicyContext {
 
   unpin(pages: PageSet): void {
     const { spe, vm } = this.#vcpu;
+    const startNs = this.nowNs;
     const gone = spe.held.unpin(pages, this.#timeline);
     if (gone.isEmpty) return;
+    spe.spentOnPin(this.nowNs - startNs);
     spe.withdrawReports(gone);
     vm.statistics.unpins += 1;
     vm.statistics.pagesUnpinned += gone.pages;

@@ -73,6 +73,8 @@ export class VcpuSpe {
   #hadFirstPin = false;
   #enableBit = false;
   #offSinceNs: number;
+  /** The guest runs with E = 0: what is pinned then is held after off. While KVM pins or unpins it is neither. */
+  #idleOff = true;
   #heldAtNs = 0;
   #heldPages = 0;
   /** The stop that is going on began with a cold enable. */
@@ -127,6 +129,10 @@ export class VcpuSpe {
 
   /** Hands the buffer to the hardware, if it is on. */
   enter(): void {
+    if (this.#idleOff === this.#enableBit) {
+      this.settle(this.#vcpu.timeline.nowNs);
+      this.#idleOff = !this.#enableBit;
+    }
     if (!this.#trapping || !this.#active) return;
     const { spu } = this.#vcpu.core;
     spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
@@ -305,7 +311,7 @@ export class VcpuSpe {
     const { statistics } = this.#vcpu.vm;
     const passedNs = Math.max(0, atNs - this.#heldAtNs);
     statistics.pinnedByteNs += this.#heldPages * PAGE_BYTES * passedNs;
-    if (this.#heldPages > 0 && !this.#enableBit) statistics.heldAfterOffNs += passedNs;
+    if (this.#heldPages > 0 && this.#idleOff) statistics.heldAfterOffNs += passedNs;
     this.#heldAtNs = Math.max(this.#heldAtNs, atNs);
   }
 
@@ -427,7 +433,6 @@ export class VcpuSpe {
   #countEnable(on: boolean): void {
     if (on === this.#enableBit) return;
     const { timeline, vm, index } = this.#vcpu;
-    this.settle(timeline.nowNs);
     this.#enableBit = on;
     if (on) vm.statistics.bufferEnables += 1;
     else {
