@@ -45,7 +45,7 @@ export type PolicyChoice =
   | { readonly kind: "named"; readonly name: string }
   | { readonly kind: "loaded"; readonly file: string; readonly policy: unknown };
 
-/** Called now and then; `done` and `total` count runs, `what` says what is running. */
+/** Called now and then; `done` (with fractions) and `total` count runs, `what` says what is running. */
 export type OnProgress = (progress: {
   readonly done: number;
   readonly total: number;

@@ -18,7 +18,7 @@ export function startProgress(first: string, world: World): Progress {
   const timer = setTimeout(() => spinner.start(), QUICK_MS);
   return {
     onProgress: ({ done, total, what }) => {
-      spinner.text = `${what} (${done} of ${total})`;
+      spinner.text = `${what} (${Math.min(total, Math.floor(done) + 1)} of ${total})`;
     },
     stop: () => {
       clearTimeout(timer);
