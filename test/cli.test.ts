@@ -10,11 +10,14 @@ const folder = mkdtempSync(join(tmpdir(), "spevisor-process-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
 
+/** Our own surroundings without what decides about colours. */
+const { NO_COLOR: _, FORCE_COLOR: __, ...plainEnv } = process.env;
+
 /** Starts the command line as a process of its own. */
 function start(argv: readonly string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [SPEVISOR, ...argv], {
     cwd: folder,
-    env: { ...process.env, ...env },
+    env: { ...plainEnv, ...env },
   });
   let out = "";
   let err = "";
