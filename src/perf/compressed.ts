@@ -13,6 +13,10 @@ import { Decompress } from "fzstd";
 const WINDOW_LIMIT_BYTES = 8 << 20;
 /** Blocks in one payload of at most 64 KiB: a real one has a handful, for a ring buffer's worth of records. */
 const BLOCK_LIMIT = 4096;
+/** Block_Type and Block_Maximum_Size (RFC 8878, 3.1.1.2). */
+const RLE_BLOCK = 1;
+const RESERVED_BLOCK = 3;
+const BLOCK_BYTES = 128 << 10;
 /** What one payload may expand to where the header does not say perf's own limit (its ring buffer's size). */
 const EXPANDED_LIMIT_BYTES = 64 << 20;
 
@@ -72,8 +76,11 @@ class FrameGuard {
     const [b0, b1, b2] = this.#header as [number, number, number];
     this.#header = [];
     if ((b0 & 1) === 1) throw new DamagedCompression("its Zstandard frame ends, which perf's never does");
-    const isRle = ((b0 >> 1) & 3) === 1;
-    this.#skipBytes = isRle ? 1 : (b0 >> 3) | (b1 << 5) | (b2 << 13);
+    const type = (b0 >> 1) & 3;
+    const sizeBytes = (b0 >> 3) | (b1 << 5) | (b2 << 13);
+    if (type === RESERVED_BLOCK || sizeBytes > BLOCK_BYTES)
+      throw new DamagedCompression("it has a block that Zstandard does not have");
+    this.#skipBytes = type === RLE_BLOCK ? 1 : sizeBytes;
   }
 }
 

@@ -134,12 +134,18 @@ async function readFeatures(
     );
     return info;
   }
+  let cut = 0;
   for (const [i, bit] of bits.entries()) {
-    if (!READ_FEATURES.has(bit)) continue;
     const at = section(table, 16 * i);
+    if (source.sizeBytes !== undefined && at.offset + at.sizeBytes > source.sizeBytes) cut++;
+    if (!READ_FEATURES.has(bit)) continue;
     if (!readFeature(info, bit, await readSection(source, at, littleEndian)))
       warnings.push(`header feature ${bit} at offset ${at.offset} is damaged or cut and was left out`);
   }
+  if (cut > 0)
+    warnings.push(
+      `the file is truncated at offset ${source.sizeBytes}: ${cut} of the header's features are cut`,
+    );
   return info;
 }
 

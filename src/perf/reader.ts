@@ -105,7 +105,7 @@ function oddities(decoder: RecordDecoder, late: number): string[] {
   const first = decoder.firstOddity === undefined ? "" : ` (the first: ${decoder.firstOddity})`;
   if (decoder.damagedRecords + decoder.unknownRecords > 0)
     warnings.push(
-      `${decoder.damagedRecords} records are damaged and ${decoder.unknownRecords} of an unknown type; all left out${first}`,
+      `${decoder.damagedRecords} damaged and ${decoder.unknownRecords} unknown records were left out${first}`,
     );
   if (late > 0)
     warnings.push(

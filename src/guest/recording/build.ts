@@ -50,6 +50,20 @@ function mapInto<T extends Float64Array | Uint32Array | Uint8Array>(
   return column;
 }
 
+/**
+ * A direct switch joins two runs that follow each other on one vCPU. Damaged time stamps can put another one between
+ * them: then it is not direct, lest a buffer be enabled twice.
+ */
+function keepNeighbours(picked: Uint32Array, placement: Placement, directFrom: Int32Array): void {
+  const last = new Int32Array(placement.vcpus).fill(NONE);
+  for (let i = 0; i < picked.length; i++) {
+    const run = picked[i] as number;
+    const vcpu = placement.vcpu[i] as number;
+    if (directFrom[run] !== last[vcpu]) directFrom[run] = NONE;
+    last[vcpu] = run;
+  }
+}
+
 class Builder {
   readonly #report: ReadReport;
   readonly #collected: CollectedRuns;
@@ -71,6 +85,7 @@ class Builder {
     const placement: Placement = this.#collected.hasCpuNumbers
       ? byCpu(runs, picked)
       : byOverlap(runs, picked, directFrom, this.#vcpus);
+    keepNeighbours(picked, placement, directFrom);
     const { tasks, taskOf } = this.#scheduledTasks(picked);
     const startNs = mapInto(picked, new Float64Array(picked.length), (run) =>
       Math.max(0, (runs.startNs[run] as number) - window.fromNs),
