@@ -361,6 +361,20 @@ describe("records that do not fit together", () => {
       [10, BOTH],
     ]);
   });
+
+  it("end a run that nothing ends where records were lost, if any were", () => {
+    const lossy = new PerTask().exec(0, 10, "app").fork(10, 10, 11).in(100, 11);
+    lossy.sink.lost(3000);
+    const built = lossy.out(9000, 10).schedule();
+    expect(rows(built)).toMatchObject([
+      { tid: 10, from: 0, to: 9000 },
+      { tid: 11, from: 100, to: 3000 },
+    ]);
+    expect(built.recording.repairs.missingOut).toBe(1);
+    const open = new PerTask().exec(0, 10, "app").fork(10, 10, 11).in(100, 11).out(9000, 10).schedule();
+    expect(rows(open)[1]).toMatchObject({ tid: 11, from: 100, to: 9000 });
+    expect(open.recording.repairs.missingOut).toBe(0);
+  });
 });
 
 describe("what cannot be done is refused", () => {

@@ -11,7 +11,7 @@ import { type LiveTask, TaskTable } from "./tasks.ts";
 
 /** How often the records did not fit together, and what was done. */
 export interface Repairs {
-  /** A switch-in while another task still ran: that one ends there. */
+  /** A switch-in while another task still ran: that one ends there. Or a run that ends nowhere, before a loss. */
   missingOut: number;
   /** A switch-out without a switch-in, of the task that the CPU's last record had announced: it started there. */
   missingIn: number;
@@ -52,6 +52,8 @@ export class RunCollector implements RecordingSink {
   readonly #tasks = new TaskTable();
   readonly #cpus = new Map<number, CpuState>();
   readonly #repairs: Repairs = { missingOut: 0, missingIn: 0, strayOut: 0, inferredRuns: 0, otherKind: 0 };
+  /** When LOST records were written. */
+  readonly #lostNs: number[] = [];
   #kind: "cpu" | "task" | undefined;
   #hasCpuNumbers = true;
   #startNs = Number.POSITIVE_INFINITY;
@@ -175,6 +177,7 @@ export class RunCollector implements RecordingSink {
 
   lost(timeNs: number): void {
     this.#clock(timeNs);
+    if (timeNs !== BEFORE_RECORDING) this.#lostNs.push(timeNs);
   }
 
   /** Ends what still runs and gives all runs in order of their start. */
@@ -182,7 +185,7 @@ export class RunCollector implements RecordingSink {
     for (const [index, task] of this.#tasks.all.entries()) {
       const neverSwitched = this.#kind !== "cpu" && !task.exited && task.currentRun === NONE;
       if (neverSwitched && task.commandFromNs !== undefined) this.#openFirst(index, NONE);
-      if (task.currentRun !== NONE) this.#close(task, this.#endNs, RUN.openEnd);
+      if (task.currentRun !== NONE) this.#closeAtEnd(task);
     }
     const { runs, place } = inOrder(this.#runs);
     for (const task of this.#tasks.all)
@@ -199,6 +202,17 @@ export class RunCollector implements RecordingSink {
       preemptedOut: this.#preemptedOut,
       repairs: this.#repairs,
     };
+  }
+
+  /**
+   * A run that no record ends. Where records were lost since it began, its end is taken to be among them (LOST is
+   * written when there is room again); else the task still ran when the recording ended.
+   */
+  #closeAtEnd(task: LiveTask): void {
+    const startNs = this.#runs.startNs[task.currentRun] as number;
+    const lostNs = this.#lostNs.find((atNs) => atNs >= startNs);
+    if (lostNs !== undefined) this.#repairs.missingOut++;
+    this.#close(task, lostNs ?? this.#endNs, lostNs === undefined ? RUN.openEnd : 0);
   }
 
   #accept(kind: "cpu" | "task", timeNs: number, cpu: number): boolean {

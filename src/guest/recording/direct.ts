@@ -24,6 +24,9 @@ export function directByCpu(runs: Runs, family: Int32Array): Int32Array {
   return from;
 }
 
+/** No machine has more CPUs that switch at once; a damaged clock could otherwise make this quadratic. */
+const MOST_OUTS = 1024;
+
 /** Whether a run ended with a switch-out record: not at its task's exit, nor at the recording's end. */
 const switchedOut = (flags: number): boolean => (flags & (RUN.exited | RUN.openEnd)) === 0;
 /** Whether a run began with a switch-in record. */
@@ -43,6 +46,7 @@ export function directByTime(runs: Runs, family: Int32Array, hasCpuNumbers: bool
     for (; next < byEnd.length && (runs.endNs[byEnd[next] as number] as number) <= startNs; next++) {
       const ended = byEnd[next] as number;
       if (switchedOut(runs.flags[ended] as number)) ends.push(ended);
+      if (ends.length > MOST_OUTS) ends.shift();
     }
     // Those too long ago are at the front: nobody can take them any more.
     while (ends.length > 0 && startNs - (runs.endNs[ends[0] as number] as number) > DIRECT_WITHIN_NS)

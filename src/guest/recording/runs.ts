@@ -44,7 +44,7 @@ export interface RecordedTask {
   readonly tid: number;
   /** Its last name. */
   readonly comm: string;
-  /** Names it had of its own; the one inherited at its fork where it never got one. */
+  /** The first names of its own; the one inherited at its fork where it never got one. */
   readonly names: readonly string[];
   /** The task that forked it during the recording, or NONE. */
   readonly parent: number;

@@ -78,7 +78,7 @@ export function recordingWarnings(
   const { repairs } = collected;
   if (repairs.missingOut > 0)
     warnings.push(
-      `${plural(repairs.missingOut, "run has", "runs have")} no switch-out: taken to end at the next switch-in`,
+      `${plural(repairs.missingOut, "run has", "runs have")} no switch-out: taken to end at the next switch-in, or where records were lost`,
     );
   if (repairs.missingIn > 0)
     warnings.push(

@@ -165,7 +165,10 @@ export function chooseTasks(
     case "command":
       return recordedCommand(name, collected);
     case "comm": {
-      const family = families(collected.tasks, (task) => task.names.includes(target.comm));
+      const family = families(
+        collected.tasks,
+        (task) => task.comm === target.comm || task.names.includes(target.comm),
+      );
       if (hasRuns(collected, family))
         return { family, perCpu: false, description: `the tasks named ${target.comm}` };
       throw new UserError(

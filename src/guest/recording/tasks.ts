@@ -5,6 +5,9 @@ import { NONE, type RecordedTask } from "./runs.ts";
 /** prctl(PR_SET_NAME) of the child that perf record forks for its command (tools/perf/util/evlist.c). */
 const PERF_CHILD = "perf-exec";
 
+/** A task that renames itself all the time (some show their progress so) is known by the first of its names. */
+const MOST_NAMES = 32;
+
 /** A task as it stands at the current point of the recording. */
 export interface LiveTask extends RecordedTask {
   pid: number;
@@ -64,7 +67,8 @@ export class TaskTable {
     if (task.inherited) task.names = [];
     task.inherited = false;
     task.comm = comm;
-    if (comm !== PERF_CHILD && !task.names.includes(comm)) task.names = [...task.names, comm];
+    if (comm !== PERF_CHILD && task.names.length < MOST_NAMES && !task.names.includes(comm))
+      task.names = [...task.names, comm];
     return { task, commandStarts };
   }
 

@@ -7,6 +7,9 @@ import { NO_SEGMENT, WAIT } from "../schedule.ts";
 /** A target task that ended this shortly before is still taken as the waker. */
 export const WAKER_WITHIN_NS = 50_000;
 
+/** Segments of one task within WAKER_WITHIN_NS that are passed over: only a damaged clock shows more. */
+const MOST_STEPS = 64;
+
 /** The columns that `assignWaits` reads, for segments in order of start. */
 export interface WaitInputs {
   readonly count: number;
@@ -63,9 +66,9 @@ class Wakers {
     let ended = NO_SEGMENT;
     for (let v = 0; v < this.#last.length; v++) {
       let candidate = this.#last[v] as number;
-      while (candidate !== NO_SEGMENT && task[candidate] === task[segment]) {
-        if ((endNs[candidate] as number) < atNs - WAKER_WITHIN_NS) candidate = NO_SEGMENT;
-        else candidate = this.#earlier[candidate] as number;
+      for (let steps = 0; candidate !== NO_SEGMENT && task[candidate] === task[segment]; steps++) {
+        const tooLongAgo = (endNs[candidate] as number) < atNs - WAKER_WITHIN_NS;
+        candidate = tooLongAgo || steps === MOST_STEPS ? NO_SEGMENT : (this.#earlier[candidate] as number);
       }
       if (candidate === NO_SEGMENT) continue;
       const end = endNs[candidate] as number;
