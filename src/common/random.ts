@@ -12,9 +12,12 @@ export interface RandomStream {
   fraction(): number;
 }
 
-/** A stream that gives the same draws for the same seed, on any machine. */
+/**
+ * A stream that gives the same draws for the same seed, on any machine. The seed is mixed first: the generator's own
+ * first draws are alike for neighbouring seeds.
+ */
 export function randomStream(seed: number): RandomStream {
-  const generator = xoroshiro128plus(seed);
+  const generator = xoroshiro128plus(randomBitsAt(seed, 0x9e3779b9));
   return {
     integer: (low, high) => unsafeUniformIntDistribution(low, high, generator),
     fraction: () => unsafeUniformIntDistribution(0, 0x3fffffff, generator) / 0x40000000,

@@ -2,6 +2,7 @@
  * One vCPU: KVM_RUN's loop over a core. Costs of exits are charged here; what the exit asks for is done by spe/ and
  * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
  */
+import { REGISTERS } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline } from "../common/timeline.ts";
@@ -38,6 +39,10 @@ interface Timer {
   readonly atNs: number;
   readonly tag: string;
 }
+
+/** Names of exits by register, made once: there are millions of exits. */
+const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}`]));
+const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
 
 const QUANTUM: KvmExit = { kind: "quantum" };
 
@@ -179,7 +184,7 @@ export class Vcpu {
         return undefined;
       }
       case "sysreg": {
-        this.#exit(exit.isRead ? `MRS ${exit.register}` : `MSR ${exit.register}`);
+        this.#exit((exit.isRead ? READS : WRITES)[exit.register] as string);
         timeline.charge("exit", costs.exit);
         const rlimit = this.#maintenance();
         if (rlimit !== undefined) return rlimit;

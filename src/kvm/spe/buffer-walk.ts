@@ -142,11 +142,15 @@ export class BufferWalker {
     if (!base.regular || (from === 0 && to === base.pages.length)) return base.whole;
     const pages = PageSet.of([{ list: base.pages, from, to }]);
     const tables: PageRun[] = [];
-    for (let i = 0; i < base.tables.length; i++) {
-      if ((base.tableFrom[i] as number) >= to || (base.tableTo[i] as number) <= from) continue;
-      const open = tables.at(-1);
-      if (open !== undefined && open.to === i) tables[tables.length - 1] = { ...open, to: i + 1 };
-      else tables.push({ list: base.tables, from: i, to: i + 1 });
+    const { tableFrom, tableTo } = base;
+    let open = -1;
+    for (let i = 0; i <= tableFrom.length; i++) {
+      const needed = i < tableFrom.length && (tableFrom[i] as number) < to && (tableTo[i] as number) > from;
+      if (needed && open < 0) open = i;
+      if (!needed && open >= 0) {
+        tables.push({ list: base.tables, from: open, to: i });
+        open = -1;
+      }
     }
     const walk: BufferWalk = {
       kind: "walked",
