@@ -1,0 +1,209 @@
+/**
+ * The invariants of a machine, checked from outside: against the host's page tables, pins and memlock, not against
+ * what KVM keeps of them.
+ */
+import { type Ipn, ipn, PAGE_BYTES } from "../../common/address.ts";
+import type { HostMm } from "../../host/mm.ts";
+import { HOST_PAGE } from "../../host/mm.ts";
+import type { PageSet } from "../../kvm/guest-pages.ts";
+import type { Vcpu } from "../../kvm/vcpu.ts";
+import { INSPECT } from "../../mmu/access.ts";
+import { visitRange } from "../../mmu/visit.ts";
+import type { Machine } from "../../vmm/machine.ts";
+import { InvariantBroken } from "./broken.ts";
+
+/** Table pages beside a buffer: one for each 512 pages and these, as KVM documents its bound. */
+const SPARE_TABLE_PAGES = 80;
+
+/** What a run came across; the property test asks for enough of each. */
+export interface Reached {
+  notifierOnPinned: boolean;
+  sharedPage: boolean;
+}
+
+export class InvariantChecker {
+  readonly reached: Reached = { notifierOnPinned: false, sharedPage: false };
+  readonly #machine: Machine;
+  readonly #mm: HostMm;
+  readonly #mostHeldPages: number;
+
+  constructor(machine: Machine, maxBufferBytes: number | undefined) {
+    this.#machine = machine;
+    this.#mm = machine.mm;
+    const { pages } = machine.vm.memslots;
+    const buffer = maxBufferBytes === undefined ? pages : Math.ceil(maxBufferBytes / PAGE_BYTES) + 1;
+    this.#mostHeldPages = Math.min(pages, buffer + Math.ceil(buffer / 512) + SPARE_TABLE_PAGES);
+    const { memlock, vm } = machine;
+    const lock = memlock.lock.bind(memlock);
+    memlock.lock = (bytes) => {
+      const result = lock(bytes);
+      this.#memlock();
+      return result;
+    };
+    this.#mm.register({
+      invalidateRangeStart: (first, count) => {
+        if (this.reached.notifierOnPinned) return;
+        for (let host = first; host < first + count && !this.reached.notifierOnPinned; host++)
+          this.reached.notifierOnPinned = vm.vcpus.some(({ spe }) =>
+            vm.memslots.all.some(
+              (slot) =>
+                host >= slot.hostPage &&
+                host < slot.hostPage + slot.pages &&
+                spe.held.has(ipn(slot.firstIpn + host - slot.hostPage)),
+            ),
+          );
+      },
+      invalidateRangeEnd: () => undefined,
+    });
+  }
+
+  /** Before a vCPU runs its guest: what its hardware is about to rely on. */
+  beforeGuestRuns(vcpu: Vcpu): void {
+    this.#reported(vcpu);
+    this.#pins();
+  }
+
+  /** After each step of the machine. */
+  afterStep(): void {
+    const { vcpus } = this.#machine;
+    for (const vcpu of vcpus) this.#reported(vcpu);
+    this.#pins();
+    this.#stage2();
+    for (const a of this.reached.sharedPage ? [] : vcpus)
+      for (const b of vcpus)
+        if (a.index < b.index && firstShared(a.spe.held.set, b.spe.held.set)) this.reached.sharedPage = true;
+  }
+
+  /** The SPU is about to write to a page. */
+  recordPage(page: Ipn, frame: number): void {
+    const { memslots, stage2 } = this.#machine.vm;
+    const host = memslots.hostPageOf(page);
+    const backing = host < 0 ? -1 : this.#mm.frameOf(host);
+    if (backing !== frame)
+      throw new InvariantBroken(
+        2,
+        `a record goes to frame ${frame} for guest page ${page}, behind which the host has ${backing < 0 ? "nothing" : `frame ${backing}`}`,
+      );
+    if (!this.#mm.accessible(host, true))
+      throw new InvariantBroken(2, `a record goes to guest page ${page}, to which the host allows no write`);
+    const mapped = stage2.lookup(page);
+    if (mapped?.frame !== frame || !mapped.writable)
+      throw new InvariantBroken(
+        2,
+        `a record goes to frame ${frame} for guest page ${page}, which stage 2 ${mapped === undefined ? "does not map" : `maps to frame ${mapped.frame}${mapped.writable ? "" : " read-only"}`}`,
+      );
+  }
+
+  /** When the VM is gone. */
+  afterDestroy(): void {
+    const { memlock } = this.#machine;
+    if (this.#mm.pins.pages !== 0)
+      throw new InvariantBroken(3, `${this.#mm.pins.pages} pages are pinned after the VM is gone`);
+    if (memlock.currentBytes !== 0)
+      throw new InvariantBroken(3, `${memlock.currentBytes} bytes are locked after the VM is gone`);
+  }
+
+  /** Invariant 1: what is reported is pinned, present and mapped. */
+  #reported(vcpu: Vcpu): void {
+    const walk = vcpu.spe.reported;
+    if (walk === undefined) return;
+    walk.pages.each((page) => this.#backed(vcpu, page, true));
+    walk.tables.each((page) => this.#backed(vcpu, page, false));
+  }
+
+  #backed(vcpu: Vcpu, page: Ipn, ofBuffer: boolean): void {
+    const { memslots, stage2 } = this.#machine.vm;
+    const broken = (what: string): never => {
+      throw new InvariantBroken(
+        1,
+        `vCPU ${vcpu.index} reports ${ofBuffer ? "buffer" : "table"} page ${page}, and ${what}`,
+      );
+    };
+    const host = memslots.hostPageOf(page);
+    const pinned = vcpu.spe.held.frameOf(page);
+    if (host < 0) broken("no memslot has it");
+    if (pinned < 0 || this.#mm.pins.countOf(host, pinned) < 1) broken("it is not pinned");
+    if (this.#mm.frameOf(host) !== pinned) broken("another frame is pinned than the host has there");
+    const mapped = stage2.lookup(page);
+    if (mapped === undefined) broken("stage 2 does not map it");
+    if (mapped?.frame !== pinned) broken("stage 2 maps another frame than is pinned");
+    if (ofBuffer && mapped?.writable !== true) broken("stage 2 maps it read-only");
+  }
+
+  /** Invariants 3 and 5: what is held is accounted for, and no more than may be held. */
+  #pins(): void {
+    const { vm, memlock } = this.#machine;
+    let held = 0;
+    for (const { index, spe } of vm.vcpus) {
+      const { set } = spe.held;
+      held += set.pages;
+      if (set.pages > this.#mostHeldPages)
+        throw new InvariantBroken(
+          5,
+          `${set.pages} pages are pinned for vCPU ${index}, of at most ${this.#mostHeldPages}`,
+        );
+      const seen = new Set<number>();
+      set.each((page) => {
+        seen.add(page);
+        if (vm.memslots.hostPageOf(page) < 0)
+          throw new InvariantBroken(5, `page ${page} is pinned for vCPU ${index} outside of every memslot`);
+      });
+      if (seen.size !== set.pages)
+        throw new InvariantBroken(3, `vCPU ${index} holds a page twice in its set of ${set.pages}`);
+    }
+    if (this.#mm.pins.pages !== held)
+      throw new InvariantBroken(3, `${this.#mm.pins.pages} pages are pinned, ${held} are held`);
+    if (memlock.currentBytes !== held * PAGE_BYTES)
+      throw new InvariantBroken(3, `${held} pages are held, ${memlock.currentBytes} bytes accounted`);
+    this.#memlock();
+  }
+
+  #memlock(): void {
+    const { currentBytes, markBytes, limitBytes } = this.#machine.memlock;
+    if (currentBytes > limitBytes || markBytes > limitBytes)
+      throw new InvariantBroken(
+        3,
+        `${currentBytes} bytes are locked (mark ${markBytes}) against a limit of ${limitBytes}`,
+      );
+  }
+
+  /** Invariant 2, for writes to come: stage 2 maps nothing that the host does not have there. */
+  #stage2(): void {
+    const { stage2, memslots } = this.#machine.vm;
+    const mm = this.#mm;
+    const { frames } = mm;
+    const memory = { page: (page: number) => frames.read(page), wrote: () => undefined };
+    for (const { firstIpn, pages, hostPage } of memslots.all)
+      visitRange(stage2.config, firstIpn, pages, INSPECT, memory, {
+        leaf: (first, output, count, { writable }) => {
+          for (let i = 0; i < count; i++) {
+            const host = hostPage + first - firstIpn + i;
+            if (mm.frameOf(host) !== output + i)
+              throw new InvariantBroken(
+                2,
+                `stage 2 maps guest page ${first + i} to frame ${output + i}, the host has ${mm.frameOf(host)}`,
+              );
+            if (!mm.accessible(host, writable))
+              throw new InvariantBroken(
+                2,
+                `stage 2 maps guest page ${first + i} ${writable ? "writable" : "read-only"}, but the host's flags are ${flagNames(mm.flags(host))}`,
+              );
+          }
+        },
+      });
+  }
+}
+
+const flagNames = (flags: number): string =>
+  Object.entries(HOST_PAGE)
+    .filter(([, bit]) => (flags & bit) !== 0)
+    .map(([name]) => name)
+    .join("+");
+
+function firstShared(a: PageSet, b: PageSet): boolean {
+  let shared = false;
+  a.each((page) => {
+    shared ||= b.has(page);
+  });
+  return shared;
+}
