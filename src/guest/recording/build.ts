@@ -84,7 +84,7 @@ class Builder {
     const directFrom = this.#directFrom();
     const placement: Placement = this.#collected.hasCpuNumbers
       ? byCpu(runs, picked)
-      : byOverlap(runs, picked, directFrom, this.#vcpus);
+      : byOverlap(runs, picked, directFrom, this.#vcpus, this.#report.info.cpusOnline || MAX_VCPUS);
     keepNeighbours(picked, placement, directFrom);
     const { tasks, taskOf } = this.#scheduledTasks(picked);
     const startNs = mapInto(picked, new Float64Array(picked.length), (run) =>

@@ -29,6 +29,7 @@ interface Lane {
  * vCPU; a task prefers its last one; else the lowest that is free. With fewer vCPUs than runs overlap, the run goes
  * where a vCPU is free first, and the replay makes it wait.
  *
+ * @param most the machine's CPUs: runs that overlap more than that have lost their ends
  * @param directFrom as `directByTime` gives it; entries that cannot be kept on one vCPU are set to NONE
  */
 export function byOverlap(
@@ -36,6 +37,7 @@ export function byOverlap(
   picked: Uint32Array,
   directFrom: Int32Array,
   fixed: number | undefined,
+  most: number,
 ): Placement {
   const heirs = new Map<number, number>();
   for (const run of picked) {
@@ -55,7 +57,7 @@ export function byOverlap(
     const chosen =
       inheritedLane(lanes, laneOfRun, directFrom, run) ??
       freeLane(lanes, startNs, laneOfTask.get(task)) ??
-      (fixed === undefined ? addLane(lanes) : soonestLane(lanes, directFrom));
+      (lanes.length < (fixed ?? most) ? addLane(lanes) : soonestLane(lanes, directFrom));
     const lane = lanes[chosen] as Lane;
     if (directFrom[run] !== NONE && lane.heir !== run) directFrom[run] = NONE;
     vcpu[i] = chosen;
