@@ -112,42 +112,43 @@ function question(collected: CollectedRuns, why: string): TargetQuestion {
  * The recorded command of a system-wide file, where there is no doubt: exactly one child of perf record became a
  * command while the recording ran, and it is not there only to pass the time (`perf record -a -- sleep 10`).
  */
-function systemWideCommand(name: string, collected: CollectedRuns): ChosenTasks | TargetQuestion {
+function systemWideCommand(collected: CollectedRuns): ChosenTasks | TargetQuestion {
   const { tasks } = collected;
   const commands = tasks.flatMap((task, i) => (task.commandFromNs === undefined ? [] : [i]));
   const [first] = commands;
   if (first === undefined)
-    return question(
-      collected,
-      `${name} is a system-wide recording, and no command of perf's own starts in it.`,
-    );
+    return question(collected, "a system-wide recording, and no command of perf's own starts in it.");
   const command = tasks[first] as RecordedTask;
   if (commands.length > 1)
     return question(
       collected,
-      `${name} is a system-wide recording in which ${commands.length} perf commands start a program.`,
+      `a system-wide recording in which ${commands.length} perf commands start a program.`,
     );
   if (TIMERS.has(command.comm))
     return question(
       collected,
-      `${name} is a system-wide recording whose command, ${command.comm}, only passes the time.`,
+      `a system-wide recording whose command, ${command.comm}, only passes the time.`,
     );
   const family = families(tasks, (task, parentIs) => parentIs || task === command);
   if (!hasRuns(collected, family))
-    return question(
-      collected,
-      `${name} is a system-wide recording whose command, ${command.comm}, never runs.`,
-    );
+    return question(collected, `a system-wide recording whose command, ${command.comm}, never runs.`);
   return { family, perCpu: false, description: `${command.comm} and its children` };
 }
 
-function recordedCommand(name: string, collected: CollectedRuns): ChosenTasks | TargetQuestion {
-  if (collected.kind === "cpu") return systemWideCommand(name, collected);
+function recordedCommand(collected: CollectedRuns): ChosenTasks | TargetQuestion {
+  if (collected.kind === "cpu") return systemWideCommand(collected);
   // Only profiled tasks are in a per-task recording.
   const family = families(collected.tasks, () => true);
-  const { runs, tasks } = collected;
-  const first = runs.count === 0 ? undefined : tasks[runs.task[0] as number];
-  return { family, perCpu: false, description: `${first?.comm ?? "the command"} and its children` };
+  const command = collected.tasks.find((task) => task.commandFromNs !== undefined);
+  if (command !== undefined)
+    return { family, perCpu: false, description: `${command.comm} and its children` };
+  const names = busiestCommands(collected).map(({ comm }) => comm);
+  const more = names.length > 3 ? ", ..." : "";
+  return {
+    family,
+    perCpu: false,
+    description: `the recorded tasks (${names.slice(0, 3).join(", ")}${more})`,
+  };
 }
 
 /**
@@ -163,7 +164,7 @@ export function chooseTasks(
   switch (target?.kind) {
     case undefined:
     case "command":
-      return recordedCommand(name, collected);
+      return recordedCommand(collected);
     case "comm": {
       const family = families(
         collected.tasks,
