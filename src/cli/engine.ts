@@ -98,7 +98,11 @@ export interface Engine {
   listBackings(): readonly string[];
   /** A policy's info if `candidate` has the shape of one, otherwise why it has not. */
   describePolicy(candidate: unknown): PolicyInfo | string;
-  runThread(options: ThreadOptions, onProgress: OnProgress): AsyncIterable<RunDetail>;
+  runThread(
+    options: ThreadOptions,
+    onProgress: OnProgress,
+    trace: TraceSink | null,
+  ): AsyncIterable<RunDetail>;
   runPredict(
     recording: ByteSource,
     options: PredictOptions,

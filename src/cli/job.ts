@@ -15,6 +15,8 @@ import { knownName } from "./options.ts";
 export const ALL = "all";
 
 interface Chosen {
+  /** Where trace lines are written as they come. */
+  readonly traceFile: string | null;
   readonly policyNames: readonly string[];
   readonly profileNames: readonly string[];
 }
@@ -24,8 +26,6 @@ export type ThreadJob = { readonly kind: "thread" } & WithNames<CommonOptions>;
 export type PredictJob = {
   readonly kind: "predict";
   readonly file: string;
-  /** Where trace lines are written as they come. */
-  readonly traceFile: string | null;
 } & WithNames<PredictOptions>;
 export type Job = ThreadJob | PredictJob;
 
@@ -60,27 +60,23 @@ const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
 
 /** Carries out a job with an engine, giving each run as it is done. */
 export async function* runJob(engine: Engine, job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
-  const { policyNames, profileNames, ...rest } = job;
+  const { policyNames, profileNames, traceFile, ...rest } = job;
   const policies = await choosePolicies(engine, policyNames);
   const profiles = chooseProfiles(engine, profileNames);
-  if (rest.kind === "thread") {
-    const { kind: _, ...options } = rest;
-    yield* engine.runThread({ ...options, policies, profiles }, onProgress);
-    return;
-  }
-  const { kind: _, file, traceFile, ...options } = rest;
-  knownName("backing", options.backing, engine.listBackings());
-  const recording = await openSource(file);
+  if (rest.kind === "predict") knownName("backing", rest.backing, engine.listBackings());
+  const recording = rest.kind === "predict" ? await openSource(rest.file) : null;
   const trace = traceFile === null ? null : openTrace(traceFile);
+  const sink = trace?.sink ?? null;
   try {
-    yield* engine.runPredict(
-      recording.source,
-      { ...options, policies, profiles },
-      onProgress,
-      trace?.sink ?? null,
-    );
+    if (rest.kind === "predict" && recording !== null) {
+      const { kind: _, file: __, ...options } = rest;
+      yield* engine.runPredict(recording.source, { ...options, policies, profiles }, onProgress, sink);
+    } else if (rest.kind === "thread") {
+      const { kind: _, ...options } = rest;
+      yield* engine.runThread({ ...options, policies, profiles }, onProgress, sink);
+    }
   } finally {
-    await recording.close();
+    await recording?.close();
     trace?.close();
   }
 }

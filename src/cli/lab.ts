@@ -74,11 +74,16 @@ interface Task {
 /** Gives control back now and then, so that a worker's messages go out while it computes. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-async function* measureAll(tasks: readonly Task[], onProgress: OnProgress): AsyncGenerator<RunDetail> {
+async function* measureAll(
+  tasks: readonly Task[],
+  onProgress: OnProgress,
+  trace: TraceSink | null,
+): AsyncGenerator<RunDetail> {
   const baselines = new Map<Setting, Baseline>();
   for (const [i, { setting, policy, profile, options }] of tasks.entries()) {
     const what = `${setting.scenario}, ${policy.name}, ${profile.name}`;
     onProgress({ done: i, total: tasks.length, what });
+    trace?.(`# ${what}`);
     await breathe();
     const baseline = baselines.get(setting) ?? new Baseline(setting);
     baselines.set(setting, baseline);
@@ -90,8 +95,13 @@ async function* measureAll(tasks: readonly Task[], onProgress: OnProgress): Asyn
   onProgress({ done: tasks.length, total: tasks.length, what: "done" });
 }
 
-function runThread(options: ThreadOptions, onProgress: OnProgress): AsyncIterable<RunDetail> {
+function runThread(
+  options: ThreadOptions,
+  onProgress: OnProgress,
+  trace: TraceSink | null,
+): AsyncIterable<RunDetail> {
   checkBuffer(options.bufferBytes);
+  const traced = traceOption(trace);
   const tasks = SCENARIOS.flatMap((scenario) => {
     const setting = scenario.setting(options.bufferBytes, options.seed);
     return options.profiles.flatMap((name) =>
@@ -103,12 +113,12 @@ function runThread(options: ThreadOptions, onProgress: OnProgress): AsyncIterabl
           setting,
           policy,
           profile: profileNamed(name),
-          options: { reference: same ? scenario.reference(name) : null },
+          options: { reference: same ? scenario.reference(name) : null, ...traced },
         };
       }),
     );
   });
-  return measureAll(tasks, onProgress);
+  return measureAll(tasks, onProgress, trace);
 }
 
 /** What to do about a recording that does not say what to profile. */
@@ -149,7 +159,7 @@ async function* runPredict(
     seed: options.seed,
     stage2AtStart: "absent",
   });
-  const tracer = trace === null ? undefined : (event: TraceEvent) => trace(traceLine(event));
+  const traced = traceOption(trace);
   const tasks = options.profiles.flatMap((name) =>
     options.policies.map(
       (choice): Task => ({
@@ -159,15 +169,18 @@ async function* runPredict(
         options: {
           warnings: recorded.recording.warnings,
           enablesWithoutDirectRule: recorded.recording.enablesWithoutDirectRule,
-          ...(tracer === undefined ? {} : { trace: tracer }),
+          ...traced,
         },
       }),
     ),
   );
-  yield* measureAll(tasks, onProgress);
+  yield* measureAll(tasks, onProgress, trace);
 }
 
-/** "0.001204s cpu0 event onBufferEnabled pages=32768". */
+const traceOption = (trace: TraceSink | null): Pick<MeasureOptions, "trace"> =>
+  trace === null ? {} : { trace: (event: TraceEvent) => trace(traceLine(event)) };
+
+/** "0.001204000 vcpu0 event onBufferEnabled pages=32768". */
 function traceLine({ atNs, vcpu, what, name, detail }: TraceEvent): string {
   const at = `${Math.floor(atNs / 1e9)}.${String(atNs % 1e9).padStart(9, "0")}`;
   const who = vcpu < 0 ? "host" : `vcpu${vcpu}`;

@@ -225,8 +225,8 @@ describe("a bug of ours", () => {
     const real = engine.runThread;
     engine = {
       ...engine,
-      async *runThread(options, onProgress) {
-        for await (const detail of real(options, onProgress))
+      async *runThread(options, onProgress, trace) {
+        for await (const detail of real(options, onProgress, trace))
           yield { ...detail, run: { ...detail.run, pinNs: 1e12 } };
       },
     };

@@ -36,6 +36,7 @@ interface CommonFlags {
   readonly seed: number;
   readonly json?: string;
   readonly html?: string;
+  readonly trace?: string;
 }
 
 interface PredictFlags extends CommonFlags {
@@ -50,7 +51,6 @@ interface PredictFlags extends CommonFlags {
   readonly memory: number;
   readonly memlock: number | null;
   readonly irqLatency?: number;
-  readonly trace?: string;
 }
 
 const outputsOf = (flags: CommonFlags, title: string): Outputs => ({
@@ -71,6 +71,7 @@ const given = (value: readonly string[] | undefined, otherwise: string): readonl
 
 const threadJob = (flags: CommonFlags): ThreadJob => ({
   kind: "thread",
+  traceFile: flags.trace ?? null,
   policyNames: given(flags.policy, ALL),
   profileNames: given(flags.profile, ALL),
   bufferBytes: flags.buffer,
@@ -118,7 +119,8 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     )
     .option("--seed <n>", "seed of everything that is drawn", whole("--seed", 0, MAX_SEED), DEFAULTS.seed)
     .option("--json <file>", 'write the report as JSON; "-" for standard output instead of tables', nonEmpty)
-    .option("--html <file>", "write a self-contained page with charts", nonEmpty);
+    .option("--html <file>", "write a self-contained page with charts", nonEmpty)
+    .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
 /** The whole command line. */
 export function buildProgram(world: World): Command {
@@ -189,7 +191,6 @@ Examples:
       "from PMBIRQ asserted to handled (default: the profile's)",
       duration("--irq-latency"),
     )
-    .option("--trace <file>", "write each event, call and charge", nonEmpty)
     .addHelpText(
       "after",
       `
