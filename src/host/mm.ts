@@ -116,6 +116,8 @@ export class HostMm {
 
   /** munmap: the pages are gone, and their frames with them unless pinned. */
   munmap(first: number, pages: number, timeline: Timeline): void {
+    for (const edge of [first, first + pages])
+      if (edge % HUGE_PAGES !== 0 && this.has(edge, HOST_PAGE.huge)) this.splitHuge(edge, timeline);
     this.change(first, pages, "UNMAP", timeline, (page) => {
       this.zap(page);
       this.#flags[page] = 0;
@@ -154,12 +156,16 @@ export class HostMm {
     );
   }
 
-  /** Marks [first, first + pages) as lying in ZONE_MOVABLE (or not): where a scenario wants such frames. */
+  /**
+   * Marks [first, first + pages) as lying in ZONE_MOVABLE (or not): where a scenario wants such frames. guest_memfd
+   * never allocates there (kvm_gmem_get_folio's mapping is unmovable).
+   */
   setMovable(first: number, pages: number, movable: boolean): void {
     for (let page = first; page < first + pages; page++)
-      this.#flags[page] = movable
-        ? this.flags(page) | HOST_PAGE.movable
-        : this.flags(page) & ~HOST_PAGE.movable;
+      this.#flags[page] =
+        movable && this.backingOf(page) !== "guest-memfd"
+          ? this.flags(page) | HOST_PAGE.movable
+          : this.flags(page) & ~HOST_PAGE.movable;
     this.#generation += 1;
   }
 
@@ -175,7 +181,11 @@ export class HostMm {
     if ((flags & HOST_PAGE.present) === 0) ns = this.#allocate(page);
     else if ((flags & HOST_PAGE.numaHint) !== 0) {
       ns = this.costs.hostPageWork;
-      this.#flags[page] = this.flags(page) & ~HOST_PAGE.numaHint;
+      // A PMD is restored as a whole (do_huge_pmd_numa_page).
+      const huge = (flags & HOST_PAGE.huge) !== 0;
+      const from = huge ? page - (page % HUGE_PAGES) : page;
+      for (let p = from; p < from + (huge ? HUGE_PAGES : 1); p++)
+        this.#flags[p] = this.flags(p) & ~HOST_PAGE.numaHint;
     }
     if (write && (this.flags(page) & HOST_PAGE.writable) === 0) ns += this.#breakSharing(page, timeline);
     if (charge) timeline.charge("stage2", ns);

@@ -136,7 +136,7 @@ function collapse(mm: HostMm, first: number, last: number, timeline: Timeline): 
     if (!fit) continue;
     const frame = mm.frames.allocateHuge();
     mm.change(block, HUGE_PAGES, "CLEAR", timeline, (page) =>
-      mm.moveTo(page, frame + page - block, mm.flags(page) | HOST_PAGE.huge),
+      mm.moveTo(page, frame + page - block, (mm.flags(page) & ~HOST_PAGE.numaHint) | HOST_PAGE.huge),
     );
     timeline.charge("stage2", mm.costs.collapseHuge);
   }
@@ -144,11 +144,24 @@ function collapse(mm: HostMm, first: number, last: number, timeline: Timeline): 
 
 function numaScan(mm: HostMm, first: number, last: number, timeline: Timeline): void {
   if (last <= first || unmovable(mm, first)) return;
+  // change_huge_pmd takes a PMD as a whole, or splits it where the range ends inside.
+  for (const edge of [first, last]) if (edge % HUGE_PAGES !== 0) breakHuge(mm, edge, timeline);
+  const pinned = pinnedBlocks(mm, first, last);
   mm.change(first, last - first, "PROTECTION_VMA", timeline, (page) => {
-    if (mm.has(page, HOST_PAGE.present) && !mm.has(page, HOST_PAGE.ksm) && !mm.isPinned(page))
-      mm.setFlags(page, mm.flags(page) | HOST_PAGE.numaHint);
+    const spared = mm.has(page, HOST_PAGE.huge)
+      ? pinned.has(Math.floor(page / HUGE_PAGES))
+      : mm.has(page, HOST_PAGE.ksm) || mm.isPinned(page);
+    if (mm.has(page, HOST_PAGE.present) && !spared) mm.setFlags(page, mm.flags(page) | HOST_PAGE.numaHint);
   });
   timeline.charge("stage2", (last - first) * mm.costs.hostPageWork);
+}
+
+/** The 2 MiB blocks of a range that have a pinned page. */
+function pinnedBlocks(mm: HostMm, first: number, last: number): Set<number> {
+  const blocks = new Set<number>();
+  for (let page = first; page < last; page++)
+    if (mm.has(page, HOST_PAGE.huge) && mm.isPinned(page)) blocks.add(Math.floor(page / HUGE_PAGES));
+  return blocks;
 }
 
 /** Events a second of each kind; what is not named does not happen. */
