@@ -70,7 +70,7 @@ export class GroundTruth {
       this.#endLoss();
       this.#lossState = view;
       const { count, interval } = counter();
-      this.#remaining = count === 0 ? interval + 1 : count;
+      this.#remaining = count === 0 ? periodOf(interval) : count;
       if (view === "on") {
         this.blackoutCount += 1;
         this.#blackoutStartNs = startNs;
@@ -105,8 +105,8 @@ export class GroundTruth {
     }
     if (!jitter) {
       const past = ops - this.#remaining;
-      const period = interval + 1;
-      this.#remaining = period - (past % period);
+      const period = periodOf(interval);
+      this.#remaining = period === Number.POSITIVE_INFINITY ? period : period - (past % period);
       return 1 + Math.floor(past / period);
     }
     let selected = 0;
@@ -124,3 +124,6 @@ export class GroundTruth {
     this.#lossState = "off";
   }
 }
+
+/** Ops from one selection to the next; an interval of 0 reloads the counter for ever and selects nothing. */
+const periodOf = (interval: number): number => (interval === 0 ? Number.POSITIVE_INFINITY : interval + 1);
