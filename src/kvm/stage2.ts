@@ -111,6 +111,22 @@ export class Stage2 {
     });
   }
 
+  /** Whether every page of a set is mapped for writing, to the frame that the host has there. */
+  maps(pages: PageSet): boolean {
+    return pages.runs.every(({ list, from, to }) => {
+      const known = list.mapped;
+      if (this.#mm.extents && known.generation === this.#generation && from >= known.from && to <= known.to)
+        return true;
+      for (let i = from; i < to; i++) {
+        const found = this.lookup(list.at(i));
+        if (found?.writable !== true || found.frame !== this.#mm.frameOf(list.host.pages[i] as number))
+          return false;
+      }
+      this.#note(list, from, to);
+      return true;
+    });
+  }
+
   /**
    * Maps all of the memslots (KVM_PRE_FAULT_MEMORY).
    * @param charge false: as if it had happened before time began
@@ -173,13 +189,18 @@ export class Stage2 {
       this.#installRange(page, host, pages, timeline, true);
       i += pages;
     }
-    if (this.#generation === before) {
-      const joins = known.generation === before && from <= known.to && to >= known.from;
-      list.mapped = joins
-        ? { generation: before, from: Math.min(from, known.from), to: Math.max(to, known.to) }
-        : { generation: before, from, to };
-    }
+    if (this.#generation === before) this.#note(list, from, to);
     return undefined;
+  }
+
+  /** [from, to) of a list is known to be mapped, as of now. */
+  #note(list: GuestPages, from: number, to: number): void {
+    const generation = this.#generation;
+    const known = list.mapped;
+    const joins = known.generation === generation && from <= known.to && to >= known.from;
+    list.mapped = joins
+      ? { generation, from: Math.min(from, known.from), to: Math.max(to, known.to) }
+      : { generation, from, to };
   }
 
   /** Pages that are accessible in the host, in runs whose frames follow each other. */

@@ -124,6 +124,8 @@ export class VcpuPolicyContext implements PolicyContext {
     const { spe, vm } = this.#vcpu;
     if (!this.pinned.covers(walk.all))
       throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is pinned");
+    if (!vm.stage2.maps(walk.all))
+      throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is mapped at stage 2");
     spe.report(walk);
     this.#call("report", { pages: walk.pages.pages, tables: walk.tables.pages });
   }

@@ -136,12 +136,12 @@ export class VcpuSpe {
     if (!this.#trapping || !this.#active) return;
     const { spu } = this.#vcpu.core;
     spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
-    const limit = this.#hardwareLimit;
+    const guests = this.#copies.PMBLIMITR_EL1;
     spu.write(
       "PMBLIMITR_EL1",
-      limit === undefined
-        ? this.#copies.PMBLIMITR_EL1
-        : PMBLIMITR_EL1.with(this.#copies.PMBLIMITR_EL1, { LIMIT: limit >> 12n }),
+      this.#atHardwareLimit()
+        ? PMBLIMITR_EL1.with(guests, { LIMIT: (this.#hardwareLimit ?? 0n) >> 12n })
+        : guests,
     );
   }
 
@@ -167,8 +167,8 @@ export class VcpuSpe {
     this.#found = undefined;
     if (!this.#trapping) {
       if (found !== undefined && isStage2Abort(found)) {
-        this.#resolveStage2Fault();
         this.#vcpu.core.spu.write("PMBSR_EL1", 0n);
+        this.#resolveStage2Fault();
       }
       this.#setLine(this.#vcpu.core.spu.pmbirq);
       return DONE;
@@ -257,27 +257,41 @@ export class VcpuSpe {
   }
 
   setHardwareLimit(limit: bigint | undefined): void {
-    this.#hardwareLimit =
-      limit !== undefined && limit < limitOf(this.#copies.PMBLIMITR_EL1) ? limit : undefined;
+    this.#hardwareLimit = limit;
   }
 
   trapBuffer(on: boolean): void {
     if (on === this.#trapping) return;
     const { spu } = this.#vcpu.core;
-    if (on) {
-      this.#copies.PMBLIMITR_EL1 = spu.read("PMBLIMITR_EL1");
-      this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
-      this.#copies.PMBSR_EL1 = spu.read("PMBSR_EL1");
-      this.#active = ProfilingBufferEnabled(this.#copies);
-      spu.write("PMBLIMITR_EL1", 0n);
-    } else {
-      spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
-      spu.write("PMBSR_EL1", this.#copies.PMBSR_EL1);
-      spu.write("PMBLIMITR_EL1", this.#copies.PMBLIMITR_EL1);
-      this.#active = false;
-    }
     this.#trapping = on;
     this.#traps = compileTraps(on);
+    this.#hardwareLimit = undefined;
+    if (on) {
+      const status = spu.read("PMBSR_EL1");
+      this.#copies.PMBLIMITR_EL1 = spu.read("PMBLIMITR_EL1");
+      this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
+      // A stage-2 fault is not the guest's: its record is lost, and the next one faults again.
+      this.#setCopy("PMBSR_EL1", isStage2Abort(status) ? 0n : status);
+      this.#active = ProfilingBufferEnabled(this.#copies);
+      spu.write("PMBLIMITR_EL1", 0n);
+      spu.write("PMBSR_EL1", 0n);
+    } else {
+      const found = this.#found;
+      // What the hardware reported and nobody has dealt with yet is the guest's to find.
+      if (found !== undefined && !isStage2Abort(found) && !this.#atHardwareLimit())
+        this.#copies.PMBSR_EL1 = found;
+      this.#active = false;
+      this.#giveToHardware();
+    }
+  }
+
+  /** Without traps the hardware's registers are the guest's. */
+  #giveToHardware(): void {
+    const { spu } = this.#vcpu.core;
+    spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
+    spu.write("PMBSR_EL1", this.#copies.PMBSR_EL1);
+    spu.write("PMBLIMITR_EL1", this.#copies.PMBLIMITR_EL1);
+    this.#setLine(spu.pmbirq);
   }
 
   /** The host took a held page away: its pin is on a frame that no longer backs the guest. */
@@ -327,7 +341,7 @@ export class VcpuSpe {
       if (outcome.kind === "over-memlock") return { kind: "rlimit", byBytes: outcome.byBytes };
       this.#commit(next);
       this.#countEnable(enabledBit);
-      if (outcome.kind === "done") this.#active = true;
+      if (outcome.kind === "done") this.#active = this.#trapping;
       else this.#refuse(outcome);
       return DONE;
     }
@@ -349,8 +363,9 @@ export class VcpuSpe {
     if (PMBLIMITR_EL1.num(next.PMBLIMITR_EL1, "FM") === 2) return { kind: "done" };
     const buffer = this.#buffer(next);
     if (buffer.pages <= 0) return { kind: "full" };
-    const most = this.#maxBufferBytes;
-    if (most !== undefined && buffer.limit - buffer.pointer > BigInt(most)) return { kind: "too-large" };
+    // Without a limit of user space's, a guest still cannot have a buffer larger than its memory.
+    const most = this.#maxBufferBytes ?? this.#vcpu.vm.memslots.pages * PAGE_BYTES;
+    if (buffer.limit - buffer.pointer > BigInt(most)) return { kind: "too-large" };
     const { timeline, vm } = this.#vcpu;
     if (timeline.nowNs - this.#offSinceNs >= OVER_NS && !this.#enableBit) this.coldStop = true;
     this.#hardwareLimit = undefined;
@@ -361,13 +376,19 @@ export class VcpuSpe {
   /** The buffer cannot go on: the guest is told in PMBSR_EL1, as the SPU would. */
   #refuse(outcome: RefusedEnable): void {
     this.#active = false;
-    this.#setCopy("PMBSR_EL1", refusal(outcome));
+    if (this.#trapping) this.#setCopy("PMBSR_EL1", refusal(outcome));
+    else {
+      this.#vcpu.core.spu.write("PMBSR_EL1", refusal(outcome));
+      this.#setLine(true);
+    }
   }
 
   #commit(next: Copies): void {
     this.#copies.PMBLIMITR_EL1 = next.PMBLIMITR_EL1;
     this.#copies.PMBPTR_EL1 = next.PMBPTR_EL1;
     this.#setCopy("PMBSR_EL1", next.PMBSR_EL1);
+    // A policy may have stopped trapping while it was told of this very write.
+    if (!this.#trapping) this.#giveToHardware();
   }
 
   #setCopy(register: "PMBSR_EL1", value: bigint): void {
@@ -421,13 +442,13 @@ export class VcpuSpe {
     this.spentOnWalk(timeline.nowNs - startNs);
     if (missing === undefined) return;
     if ("kind" in missing) {
-      if (this.#trapping) this.#refuse(missing);
+      this.#refuse(missing);
       return;
     }
     const fault = { pointer: this.#copies.PMBPTR_EL1, page: missing.page, onWalk: missing.onWalk };
     this.#event("onStage2Fault", { page: missing.page, onWalk: missing.onWalk ? 1 : 0 });
     const outcome = vm.handlers.onStage2Fault?.(fault, this.context) ?? this.context.mapFault(fault);
-    if (outcome.kind === "unbacked" && this.#trapping) this.#refuse(outcome);
+    if (outcome.kind === "unbacked") this.#refuse(outcome);
   }
 
   #countEnable(on: boolean): void {
