@@ -49,7 +49,8 @@ export function predictionSetting(recorded: RecordedSchedule, settings: PredictS
       `Give the guest ${formatBytes(least)}, or take a smaller --buffer`,
     );
   return {
-    scenario: recording.name,
+    // The file's name without its folder: the same recording gives the same record wherever it lies.
+    scenario: recording.name.split(/[/\\]/).at(-1) ?? recording.name,
     schedule,
     event: { ...DEFAULT_EVENT, period: settings.period },
     bufferBytes: settings.bufferBytes,
