@@ -140,7 +140,7 @@ class Guest {
 /** What the charts and the trace listen to. */
 export interface Listeners {
   readonly trace?: Tracer;
-  /** Called with the VM before it runs. */
+  /** Called with the VM when it is set up, before the guest first runs. */
   readonly attach?: (machine: Machine) => void;
   readonly onProgress?: (fraction: number) => void;
 }
@@ -186,8 +186,8 @@ export function runVm(
   machine.touch(guest.memory.tablePages, mapped);
   for (const buffer of guest.buffers) machine.touch(buffer.ipns, mapped);
   machine.addVcpus(setting.schedule.vcpus, guest.core);
-  listeners.attach?.(machine);
   machine.start();
+  listeners.attach?.(machine);
   machine.run();
   return { machine, replay: guest.replay, cores: guest.cores };
 }

@@ -51,6 +51,8 @@ export class SpanListener {
       if (on) this.#onSince.set(vcpu, atNs);
       else this.#add(vcpu, "buffer-on", this.#onSince.get(vcpu) ?? atNs, atNs);
     };
+    // What was set up before time begins is held from its first instant.
+    if (machine.vm.pinnedPages > 0) this.#pin(0, machine.vm.pinnedPages * PAGE_BYTES);
     machine.vm.onPinned = (pages, atNs) => this.#pin(atNs, pages * PAGE_BYTES);
   }
 
