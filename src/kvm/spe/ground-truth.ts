@@ -35,7 +35,9 @@ export class GroundTruth {
   /** Told of every blackout when it ends. */
   onBlackout: ((startNs: number, endNs: number) => void) | undefined;
   #lossState: GuestView = "off";
+  /** Ops to the next selection that is lost, and the counter from which that was told. */
   #remaining = 0;
+  #counter: SamplingCounter = { count: 0, interval: 0, jitter: false };
   #blackoutStartNs = 0;
   #currentBlackoutNs = 0;
   readonly #jitter: RandomStream;
@@ -52,7 +54,7 @@ export class GroundTruth {
 
   /**
    * `ops` instructions ran from `startNs` to `endNs` that the hardware did not sample.
-   * @param counter where the hardware's counter stood; asked only when a stretch begins
+   * @param counter where the hardware's counter stands
    */
   unsampled(
     view: GuestView,
@@ -66,18 +68,22 @@ export class GroundTruth {
       return;
     }
     if (ops === 0) return;
+    const at = counter();
+    // The hardware's counter stands still meanwhile: if it moved, the guest has written to it.
+    const rewritten = at.count !== this.#counter.count || at.interval !== this.#counter.interval;
+    if (view !== this.#lossState || rewritten) {
+      this.#counter = at;
+      this.#remaining = at.count === 0 ? periodOf(at.interval) : at.count;
+    }
     if (view !== this.#lossState) {
-      this.#endLoss();
       this.#lossState = view;
-      const { count, interval } = counter();
-      this.#remaining = count === 0 ? periodOf(interval) : count;
       if (view === "on") {
         this.blackoutCount += 1;
         this.#blackoutStartNs = startNs;
         this.#currentBlackoutNs = 0;
       }
     }
-    const lost = this.#selections(ops, counter());
+    const lost = this.#selections(ops, at);
     switch (view) {
       case "on":
         this.profiledInstructions += ops;
