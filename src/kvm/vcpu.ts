@@ -243,9 +243,10 @@ export class Vcpu {
   #resumed(): void {
     const stopNs = this.timeline.nowNs - this.#stoppedAtNs - this.#idleInStopNs;
     const { statistics } = this.vm;
-    if (this.spe.coldStop) statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
+    if (this.spe.accounts.coldStop)
+      statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
     else statistics.longestStopWarmNs = Math.max(statistics.longestStopWarmNs, stopNs);
-    this.spe.coldStop = false;
+    this.spe.accounts.coldStop = false;
     this.#stoppedAtNs = this.timeline.nowNs;
     this.#idleInStopNs = 0;
   }

@@ -146,7 +146,7 @@ export class Machine {
       else this.#step(next);
       this.#options.onStep?.(this);
     }
-    for (const { vcpu } of this.#states) vcpu.spe.settle(vcpu.timeline.nowNs);
+    for (const { vcpu } of this.#states) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
   }
 
   /** Ends the VM. What its teardown costs is the host's time, not the guest's. */

@@ -54,7 +54,7 @@ export class VcpuPolicyContext implements PolicyContext {
     const { spe } = this.#vcpu;
     const startNs = this.nowNs;
     const result = spe.walker.walk(buffer, spe.regime(), this.#timeline);
-    spe.spentOnWalk(this.nowNs - startNs);
+    spe.accounts.spent(this.nowNs - startNs);
     if (result.kind === "unbacked") {
       this.#call("walk", { pages: buffer.pages, unbacked: result.page });
       // A table or a page outside of every memslot: the SPU would get an external abort, told at stage 1.
@@ -94,7 +94,7 @@ export class VcpuPolicyContext implements PolicyContext {
       for (const run of missing.runs)
         if (run.list.areTables) vm.statistics.tablePagesPinned += run.to - run.from;
     }
-    spe.spentOnPin(this.nowNs - startNs);
+    spe.accounts.spent(this.nowNs - startNs);
     this.#call("pin", { pages: missing.pages, outcome: outcome.kind });
     return outcome;
   }
@@ -104,7 +104,7 @@ export class VcpuPolicyContext implements PolicyContext {
     const startNs = this.nowNs;
     const gone = spe.held.unpin(pages, this.#timeline);
     if (gone.isEmpty) return;
-    spe.spentOnPin(this.nowNs - startNs);
+    spe.accounts.spent(this.nowNs - startNs);
     spe.withdrawReports(gone);
     vm.statistics.unpins += 1;
     vm.statistics.pagesUnpinned += gone.pages;
@@ -115,7 +115,7 @@ export class VcpuPolicyContext implements PolicyContext {
     const { vm, spe } = this.#vcpu;
     const startNs = this.nowNs;
     const outcome = vm.stage2.map(pages, this.#timeline);
-    spe.spentOnPin(this.nowNs - startNs);
+    spe.accounts.spent(this.nowNs - startNs);
     this.#call("map", { pages: pages.pages, outcome: outcome.kind });
     return outcome;
   }

@@ -7,34 +7,24 @@
  * written to hardware. On every exit the hardware buffer is disabled before stage 2 would go off.
  */
 import { withMaxBufferBytes } from "../../arm/max-buffer-size.ts";
-import {
-  HDFGRTR_EL2,
-  MDCR_EL2,
-  PMBIDR_EL1,
-  PMBLIMITR_EL1,
-  PMBPTR_EL1,
-  PMBSR_EL1,
-  type RegisterName,
-} from "../../arm/registers.ts";
-import { type CompiledSpeTraps, compileSpeTraps } from "../../arm/spe-traps.ts";
+import { PMBIDR_EL1, PMBLIMITR_EL1, PMBPTR_EL1, PMBSR_EL1, type RegisterName } from "../../arm/registers.ts";
+import type { CompiledSpeTraps } from "../../arm/spe-traps.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../../arm/syndromes.ts";
 import { type Ipn, PAGE_BYTES, vpn, vpnOf } from "../../common/address.ts";
-import { assertNever } from "../../common/errors.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
-import { faultStatusCode } from "../../mmu/fault.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
 import type { PageSet } from "../guest-pages.ts";
 import type { Vcpu } from "../vcpu.ts";
+import { BufferAccounts } from "./buffer-accounts.ts";
 import { BufferWalker } from "./buffer-walk.ts";
 import type { GuestView } from "./ground-truth.ts";
 import { PinnedPages } from "./pinned-pages.ts";
 import type { BufferWalk, EnableOutcome, SpeBuffer } from "./policy.ts";
 import { VcpuPolicyContext } from "./policy-context.ts";
-
-/** "Profiling is over" for a policy after E was 0 for this long: the next enable is cold again. */
-export const OVER_NS = 1_000_000_000;
+import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
+import { compileTraps } from "./trap-controls.ts";
 
 /** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
 const SPARE_TABLE_PAGES = 80;
@@ -56,6 +46,7 @@ interface Copies {
 
 export class VcpuSpe {
   readonly held: PinnedPages;
+  readonly accounts: BufferAccounts;
   readonly walker: BufferWalker;
   readonly context: VcpuPolicyContext;
   readonly #vcpu: Vcpu;
@@ -70,15 +61,6 @@ export class VcpuSpe {
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
   #reported: BufferWalk | undefined;
-  #hadFirstPin = false;
-  #enableBit = false;
-  #offSinceNs: number;
-  /** The guest runs with E = 0: what is pinned then is held after off. While KVM pins or unpins it is neither. */
-  #idleOff = true;
-  #heldAtNs = 0;
-  #heldPages = 0;
-  /** The stop that is going on began with a cold enable. */
-  coldStop = false;
 
   constructor(vcpu: Vcpu, options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean }) {
     this.#vcpu = vcpu;
@@ -87,13 +69,14 @@ export class VcpuSpe {
     this.#pmbidr = withMaxBufferBytes(vcpu.core.spu.implementation.pmbidr, options.maxBufferBytes);
     this.#trapping = options.traps;
     this.#traps = compileTraps(options.traps);
-    this.#offSinceNs = -OVER_NS;
-    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) => this.#pinnedChanged(pages, atNs));
+    this.accounts = new BufferAccounts(vcpu);
+    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) => this.accounts.pinned(pages, atNs));
     this.walker = new BufferWalker({
       memslots: vm.memslots,
       costs: vm.costs,
       guestMemory: (timeline) => vm.guestMemory(timeline),
       contentGeneration: () => vm.mm.frames.contentGeneration,
+      readable: (page) => vm.mm.accessible(vm.memslots.hostPageOf(page), false),
       extents: vm.mm.extents,
     });
     this.context = new VcpuPolicyContext(vcpu, vcpu.timeline);
@@ -129,10 +112,7 @@ export class VcpuSpe {
 
   /** Hands the buffer to the hardware, if it is on. */
   enter(): void {
-    if (this.#idleOff === this.#enableBit) {
-      this.settle(this.#vcpu.timeline.nowNs);
-      this.#idleOff = !this.#enableBit;
-    }
+    this.accounts.guestResumes();
     if (!this.#trapping || !this.#active) return;
     const { spu } = this.#vcpu.core;
     spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
@@ -223,7 +203,7 @@ export class VcpuSpe {
 
   /** An untrapped write of PMBLIMITR_EL1: seen by the statistics only. */
   untrappedEnable(on: boolean): void {
-    this.#countEnable(on);
+    this.accounts.enable(on);
   }
 
   // ---- What the policy context needs ----
@@ -237,23 +217,13 @@ export class VcpuSpe {
 
   report(walk: BufferWalk): void {
     this.#reported = walk;
-    this.#hadFirstPin = true;
+    this.accounts.hadFirstPin = true;
   }
 
   withdrawReports(gone: PageSet): void {
     const reported = this.#reported;
     if (reported !== undefined && !this.held.set.covers(reported.all) && !gone.isEmpty)
       this.#reported = undefined;
-  }
-
-  spentOnWalk(ns: number): void {
-    const { statistics } = this.#vcpu.vm;
-    if (this.#hadFirstPin) statistics.rewalkNs += ns;
-    else statistics.firstPinNs += ns;
-  }
-
-  spentOnPin(ns: number): void {
-    this.spentOnWalk(ns);
   }
 
   setHardwareLimit(limit: bigint | undefined): void {
@@ -311,22 +281,13 @@ export class VcpuSpe {
 
   /** Ends everything: the buffer off, all pins given back. */
   teardown(timeline: Timeline): void {
-    this.settle(this.#vcpu.timeline.nowNs);
+    this.accounts.settle(this.#vcpu.timeline.nowNs);
     this.#active = false;
     this.#reported = undefined;
     if (this.held.set.isEmpty) return;
     const gone = this.held.unpin(this.held.set, timeline);
     this.#vcpu.vm.statistics.unpins += 1;
     this.#vcpu.vm.statistics.pagesUnpinned += gone.pages;
-  }
-
-  /** Brings the sums over time (byte-seconds, held after off) up to an instant. */
-  settle(atNs: number): void {
-    const { statistics } = this.#vcpu.vm;
-    const passedNs = Math.max(0, atNs - this.#heldAtNs);
-    statistics.pinnedByteNs += this.#heldPages * PAGE_BYTES * passedNs;
-    if (this.#heldPages > 0 && this.#idleOff) statistics.heldAfterOffNs += passedNs;
-    this.#heldAtNs = Math.max(this.#heldAtNs, atNs);
   }
 
   // ---- Inside ----
@@ -340,7 +301,7 @@ export class VcpuSpe {
       const outcome = this.#enable(next);
       if (outcome.kind === "over-memlock") return { kind: "rlimit", byBytes: outcome.byBytes };
       this.#commit(next);
-      this.#countEnable(enabledBit);
+      this.accounts.enable(enabledBit);
       if (outcome.kind === "done") this.#active = this.#trapping;
       else this.#refuse(outcome);
       return DONE;
@@ -348,7 +309,7 @@ export class VcpuSpe {
     const switchedOff = PMBLIMITR_EL1.is(this.#copies.PMBLIMITR_EL1, "E") && !enabledBit;
     const buffer = switchedOff ? this.#buffer(this.#copies) : undefined;
     this.#commit(next);
-    this.#countEnable(enabledBit);
+    this.accounts.enable(enabledBit);
     if (!will) this.#active = false;
     if (buffer !== undefined) {
       this.#hardwareLimit = undefined;
@@ -366,8 +327,8 @@ export class VcpuSpe {
     // Without a limit of user space's, a guest still cannot have a buffer larger than its memory.
     const most = this.#maxBufferBytes ?? this.#vcpu.vm.memslots.pages * PAGE_BYTES;
     if (buffer.limit - buffer.pointer > BigInt(most)) return { kind: "too-large" };
-    const { timeline, vm } = this.#vcpu;
-    if (timeline.nowNs - this.#offSinceNs >= OVER_NS && !this.#enableBit) this.coldStop = true;
+    const { vm } = this.#vcpu;
+    this.accounts.enabling();
     this.#hardwareLimit = undefined;
     this.#event("onBufferEnabled", { pages: buffer.pages });
     return vm.handlers.onBufferEnabled?.(buffer, this.context) ?? { kind: "done" };
@@ -439,7 +400,7 @@ export class VcpuSpe {
       (ipage) => vm.stage2.allows(ipage, false) && (vm.stage2.lookup(ipage)?.writable ?? false),
       timeline,
     );
-    this.spentOnWalk(timeline.nowNs - startNs);
+    this.accounts.spent(timeline.nowNs - startNs);
     if (missing === undefined) return;
     if ("kind" in missing) {
       this.#refuse(missing);
@@ -451,58 +412,12 @@ export class VcpuSpe {
     if (outcome.kind === "unbacked") this.#refuse(outcome);
   }
 
-  #countEnable(on: boolean): void {
-    if (on === this.#enableBit) return;
-    const { timeline, vm, index } = this.#vcpu;
-    this.#enableBit = on;
-    if (on) vm.statistics.bufferEnables += 1;
-    else {
-      vm.statistics.bufferDisables += 1;
-      this.#offSinceNs = timeline.nowNs;
-    }
-    vm.onBuffer?.(index, on, timeline.nowNs);
-  }
-
-  #pinnedChanged(pages: number, atNs: number): void {
-    this.settle(atNs);
-    const change = pages - this.#heldPages;
-    this.#heldPages = pages;
-    this.#vcpu.vm.pinnedChanged(change, atNs);
-  }
-
   #event(name: string, detail: Record<string, number | string>): void {
     const { vm, timeline, index } = this.#vcpu;
     vm.trace?.({ atNs: timeline.nowNs, vcpu: index, what: "event", name, detail });
   }
 }
 
-/** Why KVM itself refuses an enable, before any policy sees it. */
-type OwnRefusal = { readonly kind: "full" } | { readonly kind: "too-large" };
-
-type RefusedEnable = Exclude<EnableOutcome, { kind: "done" } | { kind: "over-memlock" }> | OwnRefusal;
-
-/** What PMBSR_EL1 says of an enable that could not be. */
-function refusal(outcome: RefusedEnable): bigint {
-  switch (outcome.kind) {
-    case "stage1-fault":
-      return PMBSR_EL1.with(0n, {
-        S: 1,
-        EC: PMBSR_EC.stage1Abort,
-        EA: outcome.fault.kind === "external",
-        MSS: faultStatusCode(outcome.fault),
-      });
-    case "unbacked":
-      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.stage1Abort, EA: 1, MSS: SYNCHRONOUS_EXTERNAL_ABORT });
-    case "full":
-      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.buffer, MSS: PMBSR_BSC.filled });
-    case "too-large":
-      return PMBSR_EL1.with(0n, { S: 1, EC: PMBSR_EC.buffer, MSS: PMBSR_BSC.tooLarge });
-    default:
-      return assertNever(outcome);
-  }
-}
-
-const SYNCHRONOUS_EXTERNAL_ABORT = 0x10;
 /** PMBPTR_EL1 below PMBIDR_EL1.Align is RES0: 64-byte records. */
 const ALIGN_MASK = ~63n;
 
@@ -512,19 +427,3 @@ const isStage2Abort = (pmbsr: bigint): boolean => PMBSR_EL1.num(pmbsr, "EC") ===
 
 const sameRange = (a: Copies, b: Copies): boolean =>
   a.PMBPTR_EL1 === b.PMBPTR_EL1 && a.PMBLIMITR_EL1 === b.PMBLIMITR_EL1;
-
-const trapped = new Map<boolean, CompiledSpeTraps>();
-
-/** E2PB: 0b10 traps the buffer registers, 0b11 gives them to the guest; PMBIDR and PMSIDR trap with the former. */
-function compileTraps(on: boolean): CompiledSpeTraps {
-  const known = trapped.get(on);
-  if (known !== undefined) return known;
-  const compiled = compileSpeTraps({
-    MDCR_EL2: MDCR_EL2.with(0n, { E2PB: on ? 2 : 3 }),
-    HDFGRTR_EL2: HDFGRTR_EL2.with(0n, { PMBIDR_EL1: on, PMSIDR_EL1: on, nPMSNEVFR_EL1: 1 }),
-    HDFGWTR_EL2: 1n << 62n,
-    fgt: true,
-  });
-  trapped.set(on, compiled);
-  return compiled;
-}

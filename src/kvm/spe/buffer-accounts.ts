@@ -1,0 +1,74 @@
+/** What is counted of one vCPU's buffer for the report: toggles, stops, and what was held for how long. */
+import { PAGE_BYTES } from "../../common/address.ts";
+import type { Vcpu } from "../vcpu.ts";
+
+/** "Profiling is over" for a policy after E was 0 for this long: the next enable is cold again. */
+export const OVER_NS = 1_000_000_000;
+
+export class BufferAccounts {
+  readonly #vcpu: Vcpu;
+  /** PMBLIMITR_EL1.E as the guest last wrote it. */
+  #enableBit = false;
+  #offSinceNs = -OVER_NS;
+  /** The guest runs with E = 0: what is pinned then is held after off. While KVM pins or unpins it is neither. */
+  #runsOff = true;
+  #heldAtNs = 0;
+  #heldPages = 0;
+  /** The stop that is going on began with a cold enable. */
+  coldStop = false;
+  /** The policy has reported a range as pinned: what it does from now on is not its first pin. */
+  hadFirstPin = false;
+
+  constructor(vcpu: Vcpu) {
+    this.#vcpu = vcpu;
+  }
+
+  /** The guest is about to run again. */
+  guestResumes(): void {
+    if (this.#runsOff !== this.#enableBit) return;
+    this.settle(this.#vcpu.timeline.nowNs);
+    this.#runsOff = !this.#enableBit;
+  }
+
+  /** The guest's write is about to enable the buffer. */
+  enabling(): void {
+    if (!this.#enableBit && this.#vcpu.timeline.nowNs - this.#offSinceNs >= OVER_NS) this.coldStop = true;
+  }
+
+  /** The guest's E is now `on`. */
+  enable(on: boolean): void {
+    if (on === this.#enableBit) return;
+    const { timeline, vm, index } = this.#vcpu;
+    this.#enableBit = on;
+    if (on) vm.statistics.bufferEnables += 1;
+    else {
+      vm.statistics.bufferDisables += 1;
+      this.#offSinceNs = timeline.nowNs;
+    }
+    vm.onBuffer?.(index, on, timeline.nowNs);
+  }
+
+  /** The policy now holds `pages`. */
+  pinned(pages: number, atNs: number): void {
+    this.settle(atNs);
+    const change = pages - this.#heldPages;
+    this.#heldPages = pages;
+    this.#vcpu.vm.pinnedChanged(change, atNs);
+  }
+
+  /** The policy had `ns` spent on walking, pinning, mapping or unpinning. */
+  spent(ns: number): void {
+    const { statistics } = this.#vcpu.vm;
+    if (this.hadFirstPin) statistics.rewalkNs += ns;
+    else statistics.firstPinNs += ns;
+  }
+
+  /** Brings the sums over time (byte-seconds, held after off) up to an instant. */
+  settle(atNs: number): void {
+    const { statistics } = this.#vcpu.vm;
+    const passedNs = Math.max(0, atNs - this.#heldAtNs);
+    statistics.pinnedByteNs += this.#heldPages * PAGE_BYTES * passedNs;
+    if (this.#heldPages > 0 && this.#runsOff) statistics.heldAfterOffNs += passedNs;
+    this.#heldAtNs = Math.max(this.#heldAtNs, atNs);
+  }
+}
