@@ -46,6 +46,8 @@ export interface WalkSource {
   readonly guestMemory: (timeline: Timeline) => TableMemory<Ipn>;
   /** Frames.contentGeneration. */
   readonly contentGeneration: () => number;
+  /** Whether KVM reads a page without a host fault: NUMA balancing takes a table away without changing its content. */
+  readonly readable: (page: Ipn) => boolean;
   /** Whether walks may be kept at all. */
   readonly extents: boolean;
 }
@@ -63,8 +65,8 @@ export class BufferWalker {
   /** Walks [buffer.firstPage, + pages). The charge is the same whether the walk was kept or done. */
   walk(buffer: SpeBuffer, regime: Stage1Regime, timeline: Timeline): BufferWalk | WalkFault | Unbacked {
     const base = this.#baseFor(buffer, regime);
-    if (base !== undefined) {
-      const walk = this.#slice(base, buffer);
+    const walk = base === undefined ? undefined : this.#slice(base, buffer);
+    if (base !== undefined && walk !== undefined && this.#readable(walk.tables)) {
       this.#charge(timeline, walk.tables.pages, this.#leavesIn(base, buffer));
       return walk;
     }
@@ -100,6 +102,12 @@ export class BufferWalker {
     if (table !== undefined) return { page: table, onWalk: true };
     if (isFault(result)) return { kind: "stage1-fault", fault: result, firstPage: page };
     return mapped(result.outputPage) ? undefined : { page: result.outputPage, onWalk: false };
+  }
+
+  #readable(tables: PageSet): boolean {
+    for (const { list, from, to } of tables.runs)
+      for (let i = from; i < to; i++) if (!this.#source.readable(list.at(i))) return false;
+    return true;
   }
 
   #charge(timeline: Timeline, tablePages: number, leafDescriptors: number): void {

@@ -17,10 +17,15 @@ import { PolicyRefused } from "../../kvm/spe/policy-context.ts";
 /** A part of a set, as a policy may make one. */
 function partOf(set: PageSet, random: RandomStream): PageSet {
   if (random.integer(0, 3) > 0 || set.isEmpty) return set;
+  const first = random.integer(0, set.pages);
+  const last = random.integer(first, set.pages);
+  let at = 0;
   return PageSet.of(
     set.runs.map(({ list, from, to }) => {
-      const start = random.integer(from, to);
-      return { list, from: start, to: random.integer(start, to) };
+      const start = at - from;
+      at += to - from;
+      const within = (place: number): number => Math.min(to, Math.max(from, place - start));
+      return { list, from: within(first), to: within(last) };
     }),
   );
 }
