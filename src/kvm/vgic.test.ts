@@ -1,0 +1,29 @@
+import { describe, expect, it } from "vitest";
+import { UserError } from "../common/errors.ts";
+import { checkPpi, FIRST_PPI, LAST_PPI, VcpuGic } from "./vgic.ts";
+
+describe("the vGIC's private interrupts", () => {
+  it("are levels: told when they rise, forgotten when they fall", () => {
+    const gic = new VcpuGic();
+    expect(gic.setLevel(21, true)).toBe(true);
+    expect(gic.setLevel(21, true)).toBe(false);
+    expect(gic.level(21)).toBe(true);
+    expect(gic.lines).toBe(1 << 5);
+    expect(gic.setLevel(21, false)).toBe(false);
+    expect(gic.level(21)).toBe(false);
+    expect(gic.lines).toBe(0);
+    expect(gic.setLevel(21, true)).toBe(true);
+  });
+
+  it("do not touch each other", () => {
+    const gic = new VcpuGic();
+    for (let intid = FIRST_PPI; intid <= LAST_PPI; intid++) expect(gic.setLevel(intid, true)).toBe(true);
+    gic.setLevel(27, false);
+    for (let intid = FIRST_PPI; intid <= LAST_PPI; intid++) expect(gic.level(intid)).toBe(intid !== 27);
+  });
+
+  it("have INTIDs 16 to 31", () => {
+    for (const intid of [15, 32, 20.5, Number.NaN]) expect(() => checkPpi(intid, "--irq")).toThrow(UserError);
+    for (const intid of [16, 31]) expect(() => checkPpi(intid, "--irq")).not.toThrow();
+  });
+});
