@@ -197,18 +197,43 @@ export class HostMm {
    * out of movable zones, raises each frame's pin count. The mmap lock is held for reading; costs go to `timeline`.
    */
   pin(list: PageList, from: number, to: number, timeline: Timeline): PinResult {
+    const result = this.pinAll([{ list, from, to }], timeline);
+    return result.kind === "pinned" ? { kind: "pinned", run: result.runs[0] as PinnedRun } : result;
+  }
+
+  /** The same over several runs in one call: all or none, and one charge however the pages are cut into runs. */
+  pinAll(
+    wanted: readonly { readonly list: PageList; readonly from: number; readonly to: number }[],
+    timeline: Timeline,
+  ): { readonly kind: "pinned"; readonly runs: readonly PinnedRun[] } | (PinResult & { kind: "efault" }) {
     return this.mmapLock.hold(timeline, "shared", () => {
-      const snapshot = this.#verified(list, from, to, timeline);
-      if (typeof snapshot === "number") return { kind: "efault", page: snapshot };
-      timeline.charge("pin", this.costs.pinCall + (to - from) * this.costs.pinPage);
-      return { kind: "pinned", run: this.pins.add(snapshot, from, to) };
+      const runs: PinnedRun[] = [];
+      let pages = 0;
+      for (const { list, from, to } of wanted) {
+        const snapshot = this.#verified(list, from, to, timeline);
+        if (typeof snapshot === "number") {
+          for (const run of runs) this.pins.remove(run);
+          return { kind: "efault", page: snapshot };
+        }
+        runs.push(this.pins.add(snapshot, from, to));
+        pages += to - from;
+      }
+      timeline.charge("pin", this.costs.pinCall + pages * this.costs.pinPage);
+      return { kind: "pinned", runs };
     });
   }
 
   /** unpin_user_pages_dirty_lock: drops one pin of each page in the run. */
   unpin(run: PinnedRun, timeline: Timeline): void {
-    timeline.charge("unpin", (run.to - run.from) * this.costs.unpinPage);
-    this.pins.remove(run);
+    this.unpinAll([run], timeline);
+  }
+
+  /** The same over several runs, in one charge. */
+  unpinAll(runs: readonly PinnedRun[], timeline: Timeline): void {
+    let pages = 0;
+    for (const { from, to } of runs) pages += to - from;
+    timeline.charge("unpin", pages * this.costs.unpinPage);
+    for (const run of runs) this.pins.remove(run);
   }
 
   /**

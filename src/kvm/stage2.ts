@@ -103,6 +103,7 @@ export class Stage2 {
    */
   map(pages: PageSet, timeline: Timeline): MapOutcome {
     return this.mmuLock.hold(timeline, "shared", () => {
+      timeline.charge("stage2", pages.pages * this.#mm.costs.stage2Check);
       for (const run of pages.runs) {
         const bad = this.#mapRun(run.list, run.from, run.to, timeline);
         if (bad !== undefined) return { kind: "unbacked", page: bad };
@@ -163,8 +164,6 @@ export class Stage2 {
 
   #mapRun(list: GuestPages, from: number, to: number, timeline: Timeline): Ipn | undefined {
     const known = list.mapped;
-    const { costs } = this.#mm;
-    timeline.charge("stage2", (to - from) * costs.stage2Check);
     if (this.#mm.extents && known.generation === this.#generation && from >= known.from && to <= known.to)
       return undefined;
     const before = this.#generation;

@@ -3,6 +3,7 @@
  * memlock accounted for all of them.
  */
 import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
+import { BrokenInvariant } from "../../common/errors.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { Memlock } from "../../host/memlock.ts";
 import type { HostMm } from "../../host/mm.ts";
@@ -39,16 +40,15 @@ export class PinnedPages {
   pin(pages: PageSet, timeline: Timeline): PinOutcome {
     const locked = this.#memlock.lock(pages.pages * PAGE_BYTES);
     if (locked.kind === "over") return { kind: "over-memlock", byBytes: locked.byBytes };
-    const taken: Held[] = [];
-    for (const run of pages.runs) {
-      const result = this.#mm.pin(run.list.host, run.from, run.to, timeline);
-      if (result.kind === "efault") {
-        for (const held of taken) this.#mm.unpin(held.pin, timeline);
-        this.#memlock.unlock(pages.pages * PAGE_BYTES);
-        return { kind: "unbacked", page: run.list.at(run.list.host.indexOf(result.page)) };
-      }
-      taken.push({ run, pin: result.run });
+    const result = this.#mm.pinAll(
+      pages.runs.map(({ list, from, to }) => ({ list: list.host, from, to })),
+      timeline,
+    );
+    if (result.kind === "efault") {
+      this.#memlock.unlock(pages.pages * PAGE_BYTES);
+      return { kind: "unbacked", page: pageBehind(pages, result.page) };
     }
+    const taken = pages.runs.map((run, i): Held => ({ run, pin: result.runs[i] as PinnedRun }));
     this.#replace([...this.#held, ...taken], timeline.nowNs);
     return { kind: "done" };
   }
@@ -58,6 +58,7 @@ export class PinnedPages {
     const gone = pages === this.#set ? pages : this.#set.minus(this.#set.minus(pages));
     if (gone.isEmpty) return gone;
     const left: Held[] = [];
+    const given: PinnedRun[] = [];
     for (const held of this.#held) {
       const cuts = gone.runs
         .filter((run) => run.list === held.run.list && run.from < held.run.to && run.to > held.run.from)
@@ -67,11 +68,12 @@ export class PinnedPages {
         const from = Math.max(cut.from, held.run.from);
         const to = Math.min(cut.to, held.run.to);
         if (from > at) left.push(part(held, at, from));
-        this.#mm.unpin({ snapshot: held.pin.snapshot, from, to }, timeline);
+        given.push({ snapshot: held.pin.snapshot, from, to });
         at = to;
       }
       if (at < held.run.to) left.push(part(held, at, held.run.to));
     }
+    this.#mm.unpinAll(given, timeline);
     this.#memlock.unlock(gone.pages * PAGE_BYTES);
     this.#replace(left, timeline.nowNs);
     return gone;
@@ -95,6 +97,15 @@ export class PinnedPages {
     this.#set = PageSet.of(held.map(({ run }) => run));
     this.#onChange(this.#set.pages, atNs);
   }
+}
+
+/** The guest page whose host page GUP failed at. */
+function pageBehind(pages: PageSet, host: number): Ipn {
+  for (const { list, from, to } of pages.runs) {
+    const index = list.host.indexOf(host);
+    if (index >= from && index < to) return list.at(index);
+  }
+  throw new BrokenInvariant(`GUP failed at host page ${host}, which nobody asked for`);
 }
 
 const part = (held: Held, from: number, to: number): Held => ({
