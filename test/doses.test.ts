@@ -173,6 +173,10 @@ describe("the thread's figures", () => {
   });
 });
 
+const CELLS = ["thread-a", "thread-b"].flatMap((scenario) =>
+  ["thread-normal", "thread-debug"].map((profile) => [scenario, profile] as const),
+);
+
 describe("the other policies where no record passes the filter", () => {
   it.each(CELLS)("prefault slows %s on %s by less than a fifth", (scenario, profile) => {
     expect(result(scenario, "prefault", profile).slowdown).toBeLessThan(1.2);
