@@ -32,7 +32,8 @@ interface OpenSpan {
 export class SpanListener {
   #spans: OpenSpan[] = [];
   #resolutionNs = 1_000;
-  readonly #last = new Map<string, OpenSpan>();
+  /** The newest stretch of each kind, by vCPU. */
+  readonly #last: Partial<Record<SpanKind, OpenSpan>>[] = [];
   readonly #onSince = new Map<number, number>();
   #pinned: [number, number][] = [];
   #pinnedResolutionNs = 1;
@@ -65,14 +66,18 @@ export class SpanListener {
   }
 
   #add(vcpu: number, kind: SpanKind, startNs: number, endNs: number): void {
-    const key = `${vcpu} ${kind}`;
-    const last = this.#last.get(key);
+    let lasts = this.#last[vcpu];
+    if (lasts === undefined) {
+      lasts = {};
+      this.#last[vcpu] = lasts;
+    }
+    const last = lasts[kind];
     if (last !== undefined && startNs - last.endNs <= this.#resolutionNs) {
       last.endNs = Math.max(last.endNs, endNs);
       return;
     }
     const span = { vcpu, kind, startNs, endNs };
-    this.#last.set(key, span);
+    lasts[kind] = span;
     this.#spans.push(span);
     if (this.#spans.length > MOST_SPANS) this.#coarsen();
   }
@@ -81,7 +86,7 @@ export class SpanListener {
     this.#resolutionNs *= 4;
     const spans = this.#spans;
     this.#spans = [];
-    this.#last.clear();
+    this.#last.length = 0;
     for (const span of spans) this.#add(span.vcpu, span.kind, span.startNs, span.endNs);
   }
 
