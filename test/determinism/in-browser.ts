@@ -1,0 +1,3 @@
+import { measured } from "./measured.ts";
+
+Object.assign(globalThis, { measured });
