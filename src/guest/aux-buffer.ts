@@ -14,6 +14,8 @@ export interface AuxOptions {
   readonly watermarkBytes: number;
   /** PMSIDR_EL1.MaxSize in bytes. */
   readonly maxRecordBytes: number;
+  /** PMBIDR_EL1.Align in bytes; absent: 64. */
+  readonly alignBytes?: number;
 }
 
 /** Where the SPU may write next, as offsets into the buffer. */
@@ -25,6 +27,7 @@ export interface AuxWindow {
 export class AuxBuffer {
   readonly #options: AuxOptions;
   readonly #watermark: number;
+  readonly #align: number;
   /** rb->aux_head: bytes ever committed (in snapshot mode, the offset). */
   head = 0;
   /** user_page->aux_tail: bytes ever read. */
@@ -33,12 +36,15 @@ export class AuxBuffer {
   #wakeup = 0;
   /** handle->head: where the open handle stands. */
   #handle = 0;
-  /** Zero bytes that the driver wrote to fill a tail shorter than a record. */
+  /** Padding went past the wake-up point: the reader is to be woken. */
+  #paddedPastWakeup = false;
+  /** Zero bytes that the driver wrote: up to the alignment, to fill an end shorter than a record, or what was left. */
   paddedBytes = 0;
 
   constructor(options: AuxOptions) {
     this.#options = options;
     this.#watermark = options.watermarkBytes === 0 ? options.bytes / 2 : options.watermarkBytes;
+    this.#align = options.alignBytes ?? 64;
   }
 
   get bytes(): number {
@@ -73,6 +79,13 @@ export class AuxBuffer {
     const headBytes = this.#handle % bytes;
     this.head = this.#handle + (pointerBytes - headBytes);
     this.#handle = this.head;
+    const padded = this.#paddedPastWakeup;
+    this.#paddedPastWakeup = false;
+    return this.#passesWakeup() || padded;
+  }
+
+  /** rb_need_aux_wakeup. */
+  #passesWakeup(): boolean {
     if (this.head - this.#wakeup < this.#watermark) return false;
     this.#wakeup = this.head - (this.head % this.#watermark);
     return true;
@@ -92,6 +105,9 @@ export class AuxBuffer {
   /** __arm_spe_pmu_next_off. */
   #limit(): number | undefined {
     const { bytes } = this.#options;
+    // Without space for a record the driver filled up to the last free byte: the head is aligned again first.
+    const over = this.#handle % this.#align;
+    if (over > 0) this.#pad(Math.min(this.#align - over, this.#space()));
     const size = this.#space();
     if (size === 0) return undefined;
     const head = this.#handle % bytes;
@@ -125,5 +141,6 @@ export class AuxBuffer {
     this.paddedBytes += bytes;
     this.#handle += bytes;
     this.head = this.#handle;
+    if (!this.#options.snapshot && this.#passesWakeup()) this.#paddedPastWakeup = true;
   }
 }
