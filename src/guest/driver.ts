@@ -58,6 +58,9 @@ type Step =
   | { readonly op: "read"; readonly register: SpeRegisterName; readonly into: (value: bigint) => void }
   | { readonly op: "run"; readonly run: () => void };
 
+/** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
+const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
+
 /** The general register that the model's accesses go through. */
 const RT = 0;
 
@@ -217,7 +220,7 @@ export class SpeDriver {
     this.#window = this.#aux.begin();
     this.#pe.noSpace = this.#window === undefined;
     if (this.#window === undefined) {
-      this.#steps = [];
+      this.#begin(NO_LIMIT);
       this.#wakeReader();
     }
   }
@@ -346,7 +349,7 @@ export class SpeDriver {
           this.#pe.noSpace = this.#window === undefined;
           if (this.#window !== undefined) return;
           this.#wakeReader();
-          this.#begin(this.#halt);
+          this.#begin([...NO_LIMIT, ...this.#halt]);
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },
