@@ -3,6 +3,7 @@
  * invariant as a plausible mistake would; the property tests must notice.
  */
 import { ModelPe } from "../../src/guest/pe.ts";
+import { Frames } from "../../src/host/frames.ts";
 import { Memlock } from "../../src/host/memlock.ts";
 import { HostMm, type MmuNotifier } from "../../src/host/mm.ts";
 import { SpeDevice } from "../../src/kvm/spe/attributes.ts";
@@ -72,6 +73,11 @@ export const MUTANTS: readonly Mutant[] = [
     install: () => method(Stage2.prototype, "maps", () => true),
   },
   {
+    name: "a kept walk is taken for good although the guest has edited its tables",
+    breaks: 1,
+    install: () => method(Frames.prototype, "wrote", () => undefined),
+  },
+  {
     name: "the TLB is not invalidated when stage 2 changes",
     breaks: 2,
     install: () => method(ModelPe.prototype, "invalidateByIpa", () => undefined),
@@ -134,6 +140,11 @@ export const MUTANTS: readonly Mutant[] = [
         return guestView.call(this) === "full" ? "on" : guestView.call(this);
       });
     },
+  },
+  {
+    name: "a policy may pin as much as it likes",
+    breaks: 5,
+    install: () => method(VcpuSpe.prototype, "mayHold", () => true),
   },
   {
     name: "the maximum buffer size is ignored",

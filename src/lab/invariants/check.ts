@@ -2,12 +2,16 @@
  * The invariants of a machine, checked from outside: against the host's page tables, pins and memlock, not against
  * what KVM keeps of them.
  */
-import { type Ipn, ipn, PAGE_BYTES } from "../../common/address.ts";
+import { type Ipn, ipn, PAGE_BYTES, vpn } from "../../common/address.ts";
 import type { HostMm } from "../../host/mm.ts";
 import { HOST_PAGE } from "../../host/mm.ts";
 import type { PageSet } from "../../kvm/guest-pages.ts";
+import type { BufferWalk } from "../../kvm/spe/policy.ts";
 import type { Vcpu } from "../../kvm/vcpu.ts";
 import { INSPECT } from "../../mmu/access.ts";
+import { halfOf } from "../../mmu/config.ts";
+import { isFault } from "../../mmu/fault.ts";
+import { translate } from "../../mmu/translate.ts";
 import { visitRange } from "../../mmu/visit.ts";
 import type { Machine } from "../../vmm/machine.ts";
 import { InvariantBroken } from "./broken.ts";
@@ -55,6 +59,41 @@ export class InvariantChecker {
       },
       invalidateRangeEnd: () => undefined,
     });
+  }
+
+  /** From now on, every walk of a vCPU's is repeated page by page, and must have found the same. */
+  watchWalks(vcpu: Vcpu): void {
+    const { walker } = vcpu.spe;
+    const walk = walker.walk.bind(walker);
+    walker.walk = (buffer, regime, timeline) => {
+      const found = walk(buffer, regime, timeline);
+      if (found.kind === "walked") this.#walked(vcpu, found);
+      return found;
+    };
+  }
+
+  #walked(vcpu: Vcpu, { buffer, pages, tables }: BufferWalk): void {
+    const { memslots } = this.#machine.vm;
+    const { frames } = this.#mm;
+    const config = halfOf(vcpu.spe.regime(), vpn(buffer.firstPage));
+    const expected = { pages: new Set<number>(), tables: new Set<number>() };
+    for (let page = buffer.firstPage; page < buffer.firstPage + buffer.pages; page++) {
+      const leaf = translate(config, vpn(page), INSPECT, {
+        page: (table) => {
+          expected.tables.add(table);
+          return frames.read(this.#mm.frameOf(memslots.hostPageOf(table)));
+        },
+        wrote: () => undefined,
+      });
+      if (!isFault(leaf)) expected.pages.add(leaf.outputPage);
+    }
+    const same = (set: PageSet, wanted: ReadonlySet<number>): boolean =>
+      set.pages === wanted.size && [...wanted].every((page) => set.has(ipn(page)));
+    if (!same(pages, expected.pages) || !same(tables, expected.tables))
+      throw new InvariantBroken(
+        1,
+        `vCPU ${vcpu.index} walked to ${pages.pages} pages and ${tables.pages} tables; page by page they are ${expected.pages.size} and ${expected.tables.size}, or others`,
+      );
   }
 
   /** Before a vCPU runs its guest: what its hardware is about to rely on. */

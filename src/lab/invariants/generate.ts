@@ -57,16 +57,19 @@ interface Window {
 /** The scenario of a seed. */
 export function scenarioOf(seed: number): InvariantScenario {
   const draw = new Draw(seed);
-  const granule: Granule = GRANULES[draw.chance(75) ? 4096 : draw.one([16384, 65536] as const)];
-  const memoryPages = draw.chance(35)
-    ? draw.integer(HUGE_PAGES + 1, 1100)
-    : Math.max(draw.integer(24, 160), granule.units * 24);
+  // Much mapped and little allowed: who pins beyond the buffer meets the maximum.
+  const roomy = draw.chance(8);
+  const granule: Granule = GRANULES[roomy || draw.chance(75) ? 4096 : draw.one([16384, 65536] as const)];
+  const memoryPages =
+    roomy || draw.chance(35)
+      ? draw.integer(HUGE_PAGES + 1, 1100)
+      : Math.max(draw.integer(24, 160), granule.units * 24);
   const backing = draw.one<Backing>(["base", "base", "thp", "thp", "thp", "hugetlb-2M", "guest-memfd"]);
-  const neat = draw.chance(65);
+  const neat = roomy || draw.chance(65);
   const vcpus = draw.one([1, 2, 2, 3] as const);
   const spaceCount = draw.chance(15) ? 2 : 1;
   const half = draw.one(["lower", "upper", "upper"] as const);
-  const windowPages = windowSize(draw, granule, memoryPages);
+  const windowPages = roomy ? draw.integer(200, 500) : windowSize(draw, granule, memoryPages);
   const pools = poolsOf(draw, granule, memoryPages, spaceCount);
   const spaces: AddressSpace[] = [];
   let window: Window = { first: vpn(0), pages: windowPages };
@@ -87,10 +90,22 @@ export function scenarioOf(seed: number): InvariantScenario {
       setup: setupOf(draw, granule, window, memoryPages, pools[i] as number[], i, neat),
     });
   }
-  const maxBufferBytes = draw.chance(30) ? undefined : maxBufferOf(draw, windowPages);
+  const maxBufferBytes = roomy
+    ? draw.integer(1, 8) * PAGE_BYTES
+    : draw.chance(30)
+      ? undefined
+      : maxBufferOf(draw, windowPages);
   const needed = (maxBufferBytes ?? 0) * vcpus;
   const scripts = Array.from({ length: vcpus }, () =>
-    scriptOf(draw, { granule, window, memoryPages, pools, spaceCount, neat }),
+    scriptOf(draw, {
+      granule,
+      window,
+      memoryPages,
+      pools,
+      spaceCount,
+      neat,
+      bufferPages: roomy ? (maxBufferBytes ?? 0) / PAGE_BYTES : windowPages,
+    }),
   );
   const spanNs = Math.max(...scripts.map(runNs)) * 2;
   return {
@@ -119,7 +134,7 @@ export function scenarioOf(seed: number): InvariantScenario {
 
 function windowSize(draw: Draw, granule: Granule, memoryPages: number): number {
   const most = Math.min(memoryPages, 640);
-  const pages = draw.chance(80) ? draw.integer(2, 40) : draw.integer(40, Math.max(41, most));
+  const pages = draw.chance(75) ? draw.integer(2, 40) : draw.integer(40, Math.max(41, most));
   return Math.max(1, Math.ceil(Math.min(pages, most) / granule.units)) * granule.units;
 }
 
@@ -231,7 +246,11 @@ function setupOf(
 }
 
 function maxBufferOf(draw: Draw, windowPages: number): number {
-  const pages = draw.chance(70) ? windowPages : draw.integer(1, windowPages + 8);
+  const pages = draw.chance(65)
+    ? windowPages
+    : draw.chance(50)
+      ? draw.integer(1, 8)
+      : draw.integer(1, windowPages + 8);
   return (pages > 511 ? pages + (pages % 2) : pages) * PAGE_BYTES;
 }
 
@@ -249,6 +268,8 @@ interface ScriptContext {
   readonly pools: readonly (readonly number[])[];
   readonly spaceCount: number;
   readonly neat: boolean;
+  /** Pages of the largest buffer that it asks for on purpose. */
+  readonly bufferPages: number;
 }
 
 const write = (register: (GuestAction & { kind: "write" })["register"], value: bigint): GuestAction => ({
@@ -258,9 +279,13 @@ const write = (register: (GuestAction & { kind: "write" })["register"], value: b
 });
 
 /** A pointer and a limit inside of the window. */
-function bufferIn(draw: Draw, window: Window): { readonly pointer: bigint; readonly limit: bigint } {
+function bufferIn(
+  draw: Draw,
+  { window, bufferPages }: ScriptContext,
+): { readonly pointer: bigint; readonly limit: bigint } {
   const from = draw.chance(60) ? 0 : draw.integer(0, window.pages - 1);
-  const to = draw.chance(60) ? window.pages : draw.integer(from + 1, window.pages);
+  const end = Math.min(window.pages, from + bufferPages);
+  const to = draw.chance(60) ? end : draw.integer(from + 1, end);
   const offset = draw.chance(70) ? 0 : draw.integer(0, 63) * 64;
   return {
     pointer: (BigInt(window.first + from) << 12n) + BigInt(offset),
@@ -295,7 +320,7 @@ const filters = (draw: Draw): GuestAction[] =>
       ];
 
 function scriptOf(draw: Draw, context: ScriptContext): Script {
-  const { window, neat } = context;
+  const { neat } = context;
   const both = PMSCR_EL1.with(0n, { E0SPE: 1, E1SPE: 1, TS: 1 });
   const actions: GuestAction[] = [
     { kind: "el", el: draw.one([0, 1]) },
@@ -304,9 +329,9 @@ function scriptOf(draw: Draw, context: ScriptContext): Script {
     write("PMSCR_EL1", neat || draw.chance(80) ? both : BigInt(draw.integer(0, 3))),
   ];
   const sessions = draw.integer(2, 7);
-  let buffer = bufferIn(draw, window);
+  let buffer = bufferIn(draw, context);
   for (let i = 0; i < sessions; i++) {
-    if (draw.chance(30)) buffer = bufferIn(draw, window);
+    if (draw.chance(30)) buffer = bufferIn(draw, context);
     actions.push(
       write("PMBPTR_EL1", buffer.pointer),
       write("PMBLIMITR_EL1", buffer.limit | (draw.chance(3) ? 5n : 1n)),

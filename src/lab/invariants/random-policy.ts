@@ -30,6 +30,16 @@ function partOf(set: PageSet, random: RandomStream): PageSet {
   );
 }
 
+/** Now and then more than the guest asked for: what lies around the buffer. */
+function wider(buffer: SpeBuffer, random: RandomStream): SpeBuffer {
+  if (random.integer(0, 1) > 0) return buffer;
+  const some = (): number => (random.integer(0, 1) === 0 ? 0 : random.integer(1, 300));
+  const before = Math.min(buffer.firstPage, some());
+  const pages = Math.min(2_000, buffer.pages + before + some());
+  const firstPage = buffer.firstPage - before;
+  return { pointer: BigInt(firstPage) << 12n, limit: BigInt(firstPage + pages) << 12n, firstPage, pages };
+}
+
 export function randomPolicy(seed: number): PinPolicy {
   return {
     name: "random",
@@ -47,7 +57,7 @@ export function randomPolicy(seed: number): PinPolicy {
         switch (random.integer(0, 12)) {
           case 0:
           case 1: {
-            const found = buffer === undefined ? undefined : ctx.walk(buffer);
+            const found = buffer === undefined ? undefined : ctx.walk(wider(buffer, random));
             if (found?.kind === "walked") walk = found;
             return;
           }

@@ -156,6 +156,7 @@ export function runScenario(
   let ledgers: Ledger[] = [];
   try {
     machine.addVcpus(scenario.scripts.length, factory);
+    for (const vcpu of machine.vcpus) checker.watchWalks(vcpu);
     ledgers = machine.vcpus.map((vcpu, i) => new Ledger(vcpu, cores[i] as ScriptedCore));
     machine.start();
     machine.run();
