@@ -72,14 +72,14 @@ export const COST_NAMES: readonly CostName[] = [
 ];
 
 /**
- * The ns a unit that a run is charged.
+ * The ns a unit that a run is charged. The guest's own costs stand on both sides of a slowdown and stay at their values.
  * @param only moves this one cost to `end` and leaves the others at their values
  */
 export function costTable(profile: CostProfile, end: CostEnd = "value", only?: CostName): CostTable {
   const table: Partial<Record<CostName, number>> = {};
   for (const name of COST_NAMES) {
     const cost = profile.costs[name];
-    const at = only === undefined || only === name ? end : "value";
+    const at = !(name in GUEST_COSTS) && (only === undefined || only === name) ? end : "value";
     table[name] = at === "low" ? cost.lowNs : at === "high" ? cost.highNs : cost.ns;
   }
   return table as CostTable;

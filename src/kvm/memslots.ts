@@ -30,7 +30,9 @@ export class Memslots {
   }
 
   find(page: Ipn): Memslot | undefined {
-    return this.#slots.find((s) => page >= s.firstIpn && page < s.firstIpn + s.pages);
+    for (const slot of this.#slots)
+      if (page >= slot.firstIpn && page < slot.firstIpn + slot.pages) return slot;
+    return undefined;
   }
 
   /** The host page behind a guest page, or -1 where no slot has it. */

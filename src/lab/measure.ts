@@ -173,15 +173,11 @@ const CHARGED_AS: Readonly<Record<HostCostName, TimePart>> = {
   copyPage: "stage2Ns",
 };
 
-/** No toggle of the buffer has more of any one of the guest's own costs than this: register accesses. */
-const GUEST_CHARGES_PER_TOGGLE = 20;
-
 /** The most that one cost at the end of its range can change a run's time, so that most need not be tried. */
 function mostEffect(run: Run, profile: CostProfile, end: "low" | "high", name: CostName): number {
   const cost = profile.costs[name];
   const atEnd = end === "low" ? cost.lowNs : cost.highNs;
-  if (name in GUEST_COSTS)
-    return (atEnd - cost.ns) * GUEST_CHARGES_PER_TOGGLE * Math.max(1, run.bufferEnables);
+  if (name in GUEST_COSTS) return 0;
   // As if all of that kind of time were this cost's; one that is free now may matter when it is not.
   if (cost.ns === 0) return atEnd === 0 ? 0 : Number.POSITIVE_INFINITY;
   return run[CHARGED_AS[name as HostCostName]] * (atEnd / cost.ns - 1);
