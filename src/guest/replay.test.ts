@@ -126,6 +126,9 @@ describe("a replayed schedule", () => {
     expect(ends(parts, 10, "absorbing")).toEqual([150, 250]);
     // With room left, nobody starts before the recorded instant.
     expect(ends(parts, 2, "absorbing")).toEqual([110, 210]);
+    // Nor on another vCPU before the task's last run is over.
+    const moved = parts.map((part, i) => ({ ...part, vcpu: i }));
+    expect(ends(moved, 20, "absorbing")).toEqual([200, 350]);
   });
 
   it("starts a woken task when its waker has run as far as recorded", () => {

@@ -188,6 +188,8 @@ describe("a huge page", () => {
     expect(s.mm.has(PAGE, HOST_PAGE.huge)).toBe(true);
     expect(s.word()).toBe(99);
     expect(s.time.spentNs("stage2")).toBeGreaterThanOrEqual(COSTS.collapseHuge);
+    s.apply("thp-collapse", BLOCK, BLOCK);
+    expect(s.heard).toEqual([WHOLE]);
   });
 
   it("is not made of a block with a page missing", () => {
