@@ -24,18 +24,18 @@ export function randomStream(seed: number): RandomStream {
   };
 }
 
+/** The finaliser of MurmurHash3: every bit of the input changes every bit of the output half of the time. */
+function mixed(bits: number): number {
+  let h = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
+}
+
 /**
- * 32 random bits as a pure function of a seed and a position below 2^53 (the finaliser of MurmurHash3 over both
- * halves of the position).
+ * 32 random bits as a pure function of a seed and a position below 2^53. The seed is mixed before it meets the
+ * position, so that neighbouring seeds are not the same sequence in another order.
  */
 export function randomBitsAt(seed: number, position: number): number {
-  let h = seed | 0;
-  h = Math.imul(h ^ (position | 0), 0x85ebca6b);
-  h ^= h >>> 13;
-  h = Math.imul(h ^ Math.floor(position / 0x100000000), 0xc2b2ae35);
-  h ^= h >>> 16;
-  h = Math.imul(h, 0x85ebca6b);
-  h ^= h >>> 13;
-  h = Math.imul(h, 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  const high = mixed(mixed((seed ^ 0x9e3779b9) | 0) + Math.floor(position / 0x100000000));
+  return mixed(high ^ (position | 0)) >>> 0;
 }

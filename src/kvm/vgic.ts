@@ -2,8 +2,6 @@
  * A minimal vGIC: level-sensitive private interrupts (PPIs) of each vCPU. A line's level is what its device says
  * now; nothing is latched, so a line that falls before the guest looks is simply gone.
  */
-import { UserError } from "../common/errors.ts";
-
 /** INTIDs of PPIs: GICv3, 16 to 31. */
 export const FIRST_PPI = 16;
 export const LAST_PPI = 31;
@@ -30,10 +28,4 @@ export class VcpuGic {
   get lines(): number {
     return this.#lines;
   }
-}
-
-/** Refuses an INTID that is not a PPI. */
-export function checkPpi(intid: number, what: string): void {
-  if (!Number.isInteger(intid) || intid < FIRST_PPI || intid > LAST_PPI)
-    throw new UserError(`${what}: INTID ${intid} is not a PPI`, `Use ${FIRST_PPI} to ${LAST_PPI}`);
 }

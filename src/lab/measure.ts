@@ -123,12 +123,17 @@ function atBothEnds(
 ): Pick<Run, "atLowCosts" | "atHighCosts" | "flips"> {
   if (setting.schedule.segments.count > MOST_SEGMENTS_FOR_RANGES)
     return { atLowCosts: null, atHighCosts: null, flips: [] };
-  const slowdownAt = (costs: CostTable): number => {
-    const outcome = runVm(setting, policy, costs, waits);
-    return outcome.replay.lastTargetEndNs / baseline.of(costs, waits).wallNs;
-  };
-  const low = slowdownAt(costTable(profile, "low"));
-  const high = slowdownAt(costTable(profile, "high"));
+  // Kept waits never end sooner than absorbing ones, so at higher costs they may be the worse reading after all.
+  const readings: readonly Waits[] = waits === "kept" ? ["kept"] : [waits, "kept"];
+  const slowdownAt = (costs: CostTable, end: "low" | "high"): number =>
+    Math.max(
+      ...(end === "low" ? [waits] : readings).map((reading) => {
+        const outcome = runVm(setting, policy, costs, reading);
+        return outcome.replay.lastTargetEndNs / baseline.of(costs, reading).wallNs;
+      }),
+    );
+  const low = slowdownAt(costTable(profile, "low"), "low");
+  const high = slowdownAt(costTable(profile, "high"), "high");
   const tone = speedTone(run.slowdown);
   const flips: string[] = [];
   for (const [end, slowdown] of [
@@ -140,7 +145,7 @@ function atBothEnds(
       if (flips.includes(name)) continue;
       const most = run.slowdown + mostEffect(run, profile, end, name) / run.bareMetalWallNs;
       if (speedTone(most) === tone) continue;
-      if (speedTone(slowdownAt(costTable(profile, end, name))) !== tone) flips.push(name);
+      if (speedTone(slowdownAt(costTable(profile, end, name), end)) !== tone) flips.push(name);
     }
   }
   return { atLowCosts: { slowdown: low }, atHighCosts: { slowdown: high }, flips };
