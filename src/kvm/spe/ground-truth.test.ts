@@ -16,8 +16,8 @@ const stretch: fc.Arbitrary<Stretch> = fc.record({
 });
 
 /**
- * Counts op by op: the counter goes down from where it stood, selects at zero, and is reloaded. The hardware's own
- * counter stands still meanwhile, so another value in it is a guest's write, and counting begins there.
+ * Counts op by op: one counter for all that is lost goes down from where the hardware's stood at first, selects at
+ * zero, and is reloaded.
  */
 function naive(stretches: readonly Stretch[], interval: number) {
   const lost = { on: 0, full: 0, "no-space": 0 };
@@ -25,7 +25,7 @@ function naive(stretches: readonly Stretch[], interval: number) {
   const period = interval === 0 ? Number.POSITIVE_INFINITY : interval + 1;
   let state: Stretch["view"] = "off";
   let counter = 0;
-  let stood = -1;
+  let began = false;
   let [blackouts, longest, current, blackoutOps, profiled] = [0, 0, 0, 0, 0];
   for (const { view, ops, count } of stretches) {
     if (view === "off" || view === "sampled") {
@@ -34,8 +34,8 @@ function naive(stretches: readonly Stretch[], interval: number) {
       continue;
     }
     if (ops === 0) continue;
-    if (view !== state || count !== stood) counter = count === 0 ? period : count;
-    stood = count;
+    if (!began) counter = count === 0 ? period : count;
+    began = true;
     if (view !== state && view === "on") {
       blackouts += 1;
       current = 0;

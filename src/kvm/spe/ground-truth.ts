@@ -3,7 +3,7 @@
  * of them the hardware really watched. Only reports read it.
  *
  * blackout: the guest's own view says profiling is on (its E = 1, S = 0, a profiled EL), and the hardware samples
- * nothing, whatever the cause. What the SPU would have selected there, had its counter gone on from where it stood,
+ * nothing, whatever the cause. What the SPU would have selected there, had a counter gone on from where its own stood,
  * is counted as lostInBlackout; between the guest's own S = 1 and its restart, as lostWhileFull; while its driver has
  * no AUX space, as truncated.
  */
@@ -35,9 +35,13 @@ export class GroundTruth {
   /** Told of every blackout when it ends. */
   onBlackout: ((startNs: number, endNs: number) => void) | undefined;
   #lossState: GuestView = "off";
-  /** Ops to the next selection that is lost, and the counter from which that was told. */
+  /**
+   * Ops to the next selection that is lost. A stretch shorter than the interval leaves the next one less: the hardware's
+   * counter stands still meanwhile, so otherwise what many short stretches lose would never be told.
+   */
   #remaining = 0;
-  #counter: SamplingCounter = { count: 0, interval: 0, jitter: false };
+  /** The interval that this was counted with. */
+  #interval: number | undefined;
   #blackoutStartNs = 0;
   #currentBlackoutNs = 0;
   readonly #jitter: RandomStream;
@@ -69,10 +73,8 @@ export class GroundTruth {
     }
     if (ops === 0) return;
     const at = counter();
-    // The hardware's counter stands still meanwhile: if it moved, the guest has written to it.
-    const rewritten = at.count !== this.#counter.count || at.interval !== this.#counter.interval;
-    if (view !== this.#lossState || rewritten) {
-      this.#counter = at;
+    if (at.interval !== this.#interval) {
+      this.#interval = at.interval;
       this.#remaining = at.count === 0 ? periodOf(at.interval) : at.count;
     }
     if (view !== this.#lossState) {

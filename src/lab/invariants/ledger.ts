@@ -19,9 +19,8 @@ export class Ledger {
   readonly ops = { off: 0, on: 0, full: 0, blackout: 0 };
   #leastSelected = 0;
   #mostSelected = 0;
-  /** Each stretch of losses, and each write of the counter, may be off by a sample at either end. */
-  #stretches = 1;
-  #lossOf: GuestView = "off";
+  /** Times the counter was set: what is selected from there on, and what is lost, may each be off by a sample. */
+  #restarts = 1;
 
   constructor(vcpu: Vcpu, core: ScriptedCore) {
     this.#vcpu = vcpu;
@@ -38,12 +37,11 @@ export class Ledger {
       unsampled(view, ops, startNs, endNs, counter);
     };
     core.onWritten = (register) => {
-      if (register === "PMSICR_EL1" || register === "PMSIRR_EL1") this.#stretches += 1;
+      if (register === "PMSICR_EL1" || register === "PMSIRR_EL1") this.#restarts += 1;
     };
   }
 
   #sampled(ops: number): void {
-    this.#lossOf = "off";
     if (ops === 0) return;
     this.#expectView("on", "while the hardware samples", true);
     this.ops.on += ops;
@@ -53,8 +51,6 @@ export class Ledger {
   #unsampled(view: GuestView, ops: number): void {
     this.#expectView(view, "by KVM's account");
     if (ops === 0) return;
-    if (view !== this.#lossOf) this.#stretches += 1;
-    this.#lossOf = view;
     if (view === "off" || view === "no-space") {
       this.ops.off += ops;
       return;
@@ -118,8 +114,8 @@ export class Ledger {
     if (on + full + off !== this.#core.pe.instructions)
       broken(`${this.#core.pe.instructions} instructions ran, ${on + full + off} were accounted for`);
     const selected = counters.selected + truth.lostInBlackout + truth.lostWhileFull + truth.truncated;
-    const least = this.#leastSelected - 2 * this.#stretches;
-    const most = this.#mostSelected + 2 * this.#stretches;
+    const least = this.#leastSelected - 2 * this.#restarts;
+    const most = this.#mostSelected + 2 * this.#restarts;
     if (selected < least || selected > most)
       broken(
         `${selected} samples are accounted for, but between ${least.toFixed(1)} and ${most.toFixed(1)} must have been selected`,
