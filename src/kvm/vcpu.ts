@@ -126,7 +126,9 @@ export class Vcpu {
     const { timeline, core, spe, vm } = this;
     if (!this.#loaded) {
       this.#loaded = true;
+      vm.events.enter();
       vm.handlers.onVcpuLoad?.(spe.context);
+      vm.events.leave();
     }
     for (;;) {
       this.#serveTimers();
@@ -138,7 +140,9 @@ export class Vcpu {
       spe.leave();
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
+      vm.events.enter();
       const result = this.#handle(exit);
+      vm.events.leave();
       if (result !== undefined) return result;
     }
   }
@@ -235,7 +239,9 @@ export class Vcpu {
   #serveTimers(): void {
     while (this.nextTimerNs <= this.timeline.nowNs) {
       const timer = this.#timers.shift() as Timer;
+      this.vm.events.enter();
       this.vm.handlers.onTimer?.(timer.tag, this.spe.context);
+      this.vm.events.leave();
     }
   }
 

@@ -15,6 +15,7 @@ import type { HostMm, MmuNotifier, NotifierEvent } from "../host/mm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Memslot, Memslots } from "./memslots.ts";
 import type { PinPolicy, PolicyHandlers } from "./spe/policy.ts";
+import { PolicyEvents } from "./spe/policy-events.ts";
 import { Stage2 } from "./stage2.ts";
 import { Statistics } from "./statistics.ts";
 import type { Tracer } from "./trace.ts";
@@ -36,6 +37,7 @@ export class Vm {
   readonly costs: CostTable;
   readonly policy: PinPolicy;
   readonly handlers: PolicyHandlers;
+  readonly events = new PolicyEvents();
   readonly memslots = new Memslots();
   readonly stage2: Stage2;
   readonly statistics = new Statistics();

@@ -131,7 +131,9 @@ export class Machine {
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
     const { vm } = this;
     const setup = first.timeline;
+    vm.events.enter();
     vm.handlers.onVmStart?.(first.spe.context);
+    vm.events.leave();
     this.setupNs = setup.nowNs;
     // The guest's time starts when it first runs, on every vCPU.
     for (const { vcpu } of this.#states) vcpu.timeline.restart();
@@ -232,7 +234,9 @@ export class Machine {
       name: event.kind,
       detail: { first: event.first, pages: event.pages },
     });
+    this.vm.events.enter();
     applyPressure(this.mm, event, this.#hostFirstPage, this.host);
+    this.vm.events.leave();
     this.#nextPressure = this.#options.pressure?.next().value;
   }
 

@@ -132,7 +132,10 @@ export interface PolicyHandlers {
   onHardwareLimit?(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome;
   /** Left out: ctx.mapFault(fault). */
   onStage2Fault?(fault: SpuStage2Fault, ctx: PolicyContext): MapOutcome;
-  /** The host invalidated pages this vCPU's policy held or mapped; those zapped have left ctx.pinned. */
+  /**
+   * The host invalidated pages this vCPU's policy held; those zapped have left ctx.pinned. Told when whatever KVM or a
+   * policy was doing then is over: handlers never nest.
+   */
   onInvalidated?(first: Ipn, pages: number, event: NotifierEvent, ctx: PolicyContext): void;
   onVcpuLoad?(ctx: PolicyContext): void;
   onVcpuPut?(ctx: PolicyContext): void;

@@ -273,10 +273,12 @@ export class VcpuSpe {
   }
 
   invalidated(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void {
-    const { handlers } = this.#vcpu.vm;
+    const { handlers, events } = this.#vcpu.vm;
     if (handlers.onInvalidated === undefined) return;
-    this.#event("onInvalidated", { first, pages, event });
-    handlers.onInvalidated(first, pages, event, new VcpuPolicyContext(this.#vcpu, timeline));
+    events.tell(() => {
+      this.#event("onInvalidated", { first, pages, event });
+      handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this.#vcpu, timeline));
+    });
   }
 
   /** Ends everything: the buffer off, all pins given back. */
