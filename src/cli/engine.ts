@@ -84,6 +84,8 @@ export interface PredictOptions extends CommonOptions {
   readonly memlockBytes: number | null;
   /** From PMBIRQ asserted to KVM's handler; null: the profile's own. */
   readonly irqLatencyNs: number | null;
+  /** Run the ends of the cost ranges however long the recording is. */
+  readonly ranges: boolean;
 }
 
 /** Where `--trace` lines go: each event, call and charge. */

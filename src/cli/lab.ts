@@ -168,6 +168,7 @@ async function* runPredict(
         profile: profileNamed(name),
         options: {
           warnings: recorded.recording.warnings,
+          ranges: options.ranges,
           enablesWithoutDirectRule: recorded.recording.enablesWithoutDirectRule,
           ...traced,
         },

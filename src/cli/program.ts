@@ -51,6 +51,7 @@ interface PredictFlags extends CommonFlags {
   readonly memory: number;
   readonly memlock: number | null;
   readonly irqLatency?: number;
+  readonly ranges?: true;
 }
 
 const outputsOf = (flags: CommonFlags, title: string): Outputs => ({
@@ -95,6 +96,7 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
   memoryBytes: flags.memory,
   memlockBytes: flags.memlock,
   irqLatencyNs: flags.irqLatency ?? null,
+  ranges: flags.ranges === true,
 });
 
 /** The recording that `npm start` predicts on, and where its page goes. */
@@ -191,6 +193,7 @@ Examples:
       "from PMBIRQ asserted to handled (default: the profile's)",
       duration("--irq-latency"),
     )
+    .option("--ranges", "run both ends of the cost ranges for a long recording, too")
     .addHelpText(
       "after",
       `

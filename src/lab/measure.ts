@@ -26,13 +26,19 @@ export interface MeasureOptions {
   readonly warnings?: readonly string[];
   readonly reference?: Run["reference"];
   readonly enablesWithoutDirectRule?: number | null;
+  /** Runs the ends of the cost ranges however long the schedule is. */
+  readonly ranges?: boolean;
   readonly trace?: Tracer;
   /** Of this measurement, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
 
-/** Above this, the ends of the cost ranges are not run: a prediction stays a matter of seconds. */
-const MOST_SEGMENTS_FOR_RANGES = 20_000;
+/** Above this, the ends of the cost ranges are run only where asked for: a prediction stays a matter of a second. */
+const MOST_SEGMENTS_FOR_RANGES = 4_000;
+
+/** What a record says where they were not run. */
+const RANGES_LEFT_OUT =
+  "The ends of the cost ranges were not run, since the recording is long (--ranges runs them).";
 
 /** Bare metal of a setting, run once for each reading of the waits and each price of the guest's own work. */
 export class Baseline {
@@ -98,13 +104,16 @@ export function measure(
   });
   const worse = done.reduce((a, b) => (b.run.slowdown > a.run.slowdown ? b : a));
   const [kept, absorbing] = done;
+  const withRanges = options.ranges === true || setting.schedule.segments.count <= MOST_SEGMENTS_FOR_RANGES;
   const ranged: Run = {
     ...worse.run,
     slowdownRange:
       kept === undefined || absorbing === undefined
         ? null
         : { kept: kept.run.slowdown, absorbing: absorbing.run.slowdown },
-    ...atBothEnds(setting, policy, profile, baseline, worse),
+    ...(withRanges
+      ? atBothEnds(setting, policy, profile, baseline, worse)
+      : { assumptions: [...worse.run.assumptions, RANGES_LEFT_OUT] }),
   };
   return {
     run: checkRun(ranged),
@@ -121,8 +130,6 @@ function atBothEnds(
   baseline: Baseline,
   { waits, run }: Reading,
 ): Pick<Run, "atLowCosts" | "atHighCosts" | "flips"> {
-  if (setting.schedule.segments.count > MOST_SEGMENTS_FOR_RANGES)
-    return { atLowCosts: null, atHighCosts: null, flips: [] };
   // Kept waits never end sooner than absorbing ones, so at higher costs they may be the worse reading after all.
   const readings: readonly Waits[] = waits === "kept" ? ["kept"] : [waits, "kept"];
   const slowdownAt = (costs: CostTable, end: "low" | "high"): number =>
