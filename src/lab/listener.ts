@@ -31,7 +31,7 @@ interface OpenSpan {
  */
 export class SpanListener {
   #spans: OpenSpan[] = [];
-  #resolutionNs = 1_000;
+  #resolutionNs = 10_000;
   /** The newest stretch of each kind, by vCPU. */
   readonly #last: Partial<Record<SpanKind, OpenSpan>>[] = [];
   readonly #onSince = new Map<number, number>();
@@ -83,7 +83,7 @@ export class SpanListener {
   }
 
   #coarsen(): void {
-    this.#resolutionNs *= 4;
+    this.#resolutionNs *= 8;
     const spans = this.#spans;
     this.#spans = [];
     this.#last.length = 0;

@@ -252,16 +252,22 @@ function listOf(
   memslots: Memslots,
   areTables: boolean,
 ): { readonly list: GuestPages; readonly unbacked: Ipn | undefined } {
-  const seen = new Set<number>();
+  const kept = hasRepeats(pages) ? Int32Array.from(new Set(pages)) : pages;
+  const host = new Int32Array(kept.length);
   let unbacked: Ipn | undefined;
-  const kept = pages.filter((page) => {
-    if (seen.has(page)) return false;
-    seen.add(page);
-    if (memslots.hostPageOf(page as Ipn) < 0) unbacked ??= page as Ipn;
-    return true;
-  });
-  const host = kept.map((page) => memslots.hostPageOf(page as Ipn));
+  for (let i = 0; i < kept.length; i++) {
+    const page = kept[i] as Ipn;
+    const hostPage = memslots.hostPageOf(page);
+    host[i] = hostPage;
+    if (hostPage < 0) unbacked ??= page;
+  }
   return { list: new GuestPages(kept, host, areTables), unbacked };
+}
+
+function hasRepeats(pages: Int32Array): boolean {
+  const sorted = pages.slice().sort();
+  for (let i = 1; i < sorted.length; i++) if (sorted[i] === sorted[i - 1]) return true;
+  return false;
 }
 
 /**
