@@ -17,6 +17,7 @@ export class GuestPages {
   readonly areTables: boolean;
   /** Page number and index as one number, sorted: cheaper to make than a Map of tens of thousands of pages. */
   #order: Float64Array | undefined;
+  readonly #shared = new WeakMap<GuestPages, Shared | "scattered">();
   /** [from, to) of the list known to be mapped writable at stage 2, as of a generation of the stage 2. */
   mapped = { generation: -1, from: 0, to: 0 };
 
@@ -57,6 +58,42 @@ export class GuestPages {
     const found = order[low];
     return found !== undefined && found < wanted + INDICES ? found - wanted : -1;
   }
+
+  /**
+   * What this list shares with another: one stretch (perhaps empty), as walks of the same buffer from different heads
+   * do, or scattered pages. Found once for each pair.
+   */
+  sharedWith(other: GuestPages): Shared | "scattered" {
+    const known = this.#shared.get(other);
+    if (known !== undefined) return known;
+    const found = this.#findShared(other);
+    this.#shared.set(other, found);
+    return found;
+  }
+
+  #findShared(other: GuestPages): Shared | "scattered" {
+    let from = -1;
+    let to = -1;
+    let shift = 0;
+    for (let i = 0; i < this.length; i++) {
+      const at = other.indexOf(this.ipns[i] as number);
+      if (at < 0) {
+        if (from >= 0 && to < 0) to = i;
+      } else if (from < 0) {
+        from = i;
+        shift = at - i;
+      } else if (to >= 0 || at - i !== shift) return "scattered";
+    }
+    if (from < 0) return { from: 0, to: 0, shift: 0 };
+    return { from, to: to < 0 ? this.length : to, shift };
+  }
+}
+
+/** The pages that two lists have in common where they are one stretch of both: entry i is the other's i + shift. */
+interface Shared {
+  readonly from: number;
+  readonly to: number;
+  readonly shift: number;
 }
 
 /** Pages [from, to) of a list. */
@@ -111,12 +148,20 @@ export class PageSet {
     if (other === this || this.runs.every((run) => other.#hasRun(run))) return PageSet.empty;
     const out: PageRun[] = [];
     for (const run of this.runs) {
-      const same = other.runs.filter((r) => r.list === run.list);
-      const strange = other.runs.filter((r) => r.list !== run.list);
-      const left = subtract(
-        [{ first: run.from, pages: run.to - run.from }],
-        normalise(same.map((r) => ({ first: r.from, pages: r.to - r.from }))),
-      );
+      const known: Extent[] = [];
+      const strange: PageRun[] = [];
+      for (const r of other.runs) {
+        const shared =
+          r.list === run.list ? { from: r.from, to: r.to, shift: 0 } : run.list.sharedWith(r.list);
+        if (shared === "scattered") {
+          strange.push(r);
+          continue;
+        }
+        const first = Math.max(shared.from, r.from - shared.shift);
+        const end = Math.min(shared.to, r.to - shared.shift);
+        if (end > first) known.push({ first, pages: end - first });
+      }
+      const left = subtract([{ first: run.from, pages: run.to - run.from }], normalise(known));
       for (const piece of left)
         out.push(...withoutStrange(run.list, piece.first, piece.first + piece.pages, strange));
     }
