@@ -16,7 +16,7 @@ import { Baseline, type MeasureOptions, measure } from "../lab/measure.ts";
 import { asPolicy, policyNamed } from "../lab/policies.ts";
 import { checkBuffer, predictionSetting } from "../lab/predict.ts";
 import type { RunDetail } from "../lab/report/run.ts";
-import { DEFAULT_IRQ_LATENCY_NS, SCENARIOS } from "../lab/scenarios.ts";
+import { DEFAULT_IRQ_LATENCY_NS, SCENARIOS, THREAD_SCENARIOS } from "../lab/scenarios.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
 import type {
   Engine,
@@ -102,7 +102,7 @@ function runThread(
 ): AsyncIterable<RunDetail> {
   checkBuffer(options.bufferBytes);
   const traced = traceOption(trace);
-  const tasks = SCENARIOS.flatMap((scenario) => {
+  const tasks = THREAD_SCENARIOS.flatMap((scenario) => {
     const setting = scenario.setting(options.bufferBytes, options.seed);
     return options.profiles.flatMap((name) =>
       options.policies.map((choice): Task => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { COST_NAMES, type Cost, type CostName, type CostProfile, checkedProfile } from "../host/costs.ts";
 import { Baseline, measure } from "./measure.ts";
 import { policyNamed } from "./policies.ts";
-import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { SCENARIOS, type Scenario, THREAD_SCENARIOS } from "./scenarios.ts";
 
 const BUFFER_BYTES = 64 * 1024;
 const scenario = SCENARIOS[0] as Scenario;
@@ -62,7 +62,7 @@ describe("measuring", () => {
 });
 
 describe("the thread's scenarios", () => {
-  it.each(SCENARIOS.map((each) => [each.name, each] as const))(
+  it.each(THREAD_SCENARIOS.map((each) => [each.name, each] as const))(
     "%s is what the message says",
     (name, each) => {
       const { schedule, event, measured: counted } = each.setting(256 * 1024 ** 2, 1);

@@ -1,8 +1,9 @@
 /** The hand-written scenarios: the thread's two commands, as posted and with samples let through. */
 import { DEFAULT_EVENT, type SpeEvent } from "../guest/driver.ts";
-import { NO_SEGMENT, type Schedule, SEGMENT, type Segments, WAIT } from "../guest/schedule.ts";
+import type { Schedule } from "../guest/schedule.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
 import type { Run } from "./report/run.ts";
+import { type Burst, perCpu, scheduleOf, toggling } from "./schedules.ts";
 
 export interface Scenario {
   readonly name: string;
@@ -46,85 +47,49 @@ const THREAD = "James Clark, 9 Jan 2026, reply to v6 29/35";
 /** The message's filter, min_latency=1000,event_filter=10: it lets no record through. */
 const FILTERED: SpeEvent = { ...DEFAULT_EVENT, minLatency: 1000, eventFilter: 10 };
 
-interface Burst {
-  readonly task: number;
-  readonly runNs: number;
-}
-
-/** One vCPU; runs with equal waits in between, over `durationNs`. The buffer is turned on and off around each. */
-function scheduleOf(
-  tasks: readonly string[],
-  bursts: readonly Burst[],
-  durationNs: number,
-  assumptions: readonly string[],
-): Schedule {
-  const { length: count } = bursts;
-  const busyNs = bursts.reduce((sum, burst) => sum + burst.runNs, 0);
-  const gapNs = Math.floor((durationNs - busyNs) / Math.max(1, count - 1));
-  const segments: Segments = {
-    count,
-    vcpu: new Uint16Array(count),
-    task: new Uint32Array(count),
-    startNs: new Float64Array(count),
-    endNs: new Float64Array(count),
-    flags: new Uint8Array(count),
-    wait: new Uint8Array(count).fill(WAIT.other),
-    waitNs: new Float64Array(count),
-    waker: new Int32Array(count).fill(NO_SEGMENT),
-    wakerOffsetNs: new Float64Array(count),
-    previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
-  };
-  const last = new Map<number, number>();
-  let atNs = 0;
-  for (const [i, { task, runNs }] of bursts.entries()) {
-    const previous = last.get(task) ?? NO_SEGMENT;
-    segments.task[i] = task;
-    segments.startNs[i] = atNs;
-    segments.endNs[i] = atNs + runNs;
-    segments.flags[i] = SEGMENT.target | SEGMENT.enables | SEGMENT.disables;
-    segments.previousOfTask[i] = previous;
-    segments.waitNs[i] = previous === NO_SEGMENT ? atNs : atNs - (segments.endNs[previous] as number);
-    last.set(task, i);
-    atNs += runNs + gapNs;
-  }
-  return {
-    vcpus: 1,
-    tasks: tasks.map((comm, i) => ({ pid: 100 + i, tid: 100 + i, comm, target: true })),
-    segments,
-    durationNs,
-    assumptions,
-  };
+/** Runs with equal waits in between, over `durationNs`. */
+function evenly(runs: readonly Omit<Burst, "gapNs">[], durationNs: number): Burst[] {
+  const busyNs = runs.reduce((sum, { runNs }) => sum + runNs, 0);
+  const gapNs = Math.floor((durationNs - busyNs) / Math.max(1, runs.length - 1));
+  return runs.map((run) => ({ ...run, gapNs }));
 }
 
 function scheduleA(): Schedule {
   const runNs = Math.round(CYCLES_OF_TRUE / DEFAULT_CLOCK_GHZ / SWITCHES_A);
-  return scheduleOf(
-    ["true"],
-    Array.from({ length: SWITCHES_A }, () => ({ task: 0, runNs })),
-    BARE_METAL_NS,
-    [
+  return scheduleOf({
+    tasks: ["true"],
+    bursts: evenly(
+      Array.from({ length: SWITCHES_A }, () => ({ task: 0, runNs })),
+      BARE_METAL_NS,
+    ),
+    assumptions: [
       `The command switches ${SWITCHES_A} times, as the message says; its ${CYCLES_OF_TRUE.toLocaleString("en")} cycles are those that the second command shows for the same program.`,
       "On bare metal it takes 0.45 s; the message says less than half a second.",
     ],
-  );
+  });
 }
 
 function scheduleB(): Schedule {
   const trueRunNs = Math.round(CYCLES_OF_TRUE / DEFAULT_CLOCK_GHZ / SWITCHES_OF_TRUE);
   const before = Math.floor((SWITCHES_B - SWITCHES_OF_TRUE) / 2);
-  const bursts = Array.from({ length: SWITCHES_B }, (_, i) =>
+  const runs = Array.from({ length: SWITCHES_B }, (_, i) =>
     i >= before && i < before + SWITCHES_OF_TRUE
       ? { task: 1, runNs: trueRunNs }
       : { task: 0, runNs: PERF_STAT_RUN_NS },
   );
-  return scheduleOf(["perf", "true"], bursts, BARE_METAL_NS, [
-    `The command switches ${SWITCHES_B.toLocaleString("en")} times: the message gives no count, its times imply 900 and 1,250, and rounding allows 1,000 to 1,400.`,
-    `${SWITCHES_OF_TRUE} of the switches are those of \`true\`: its ${CYCLES_OF_TRUE.toLocaleString("en")} cycles at 0.004 GHz are 16 stops of 0.2 s.`,
-    "On bare metal it takes 0.45 s; the message says less than half a second.",
-  ]);
+  return scheduleOf({
+    tasks: ["perf", "true"],
+    bursts: evenly(runs, BARE_METAL_NS),
+    assumptions: [
+      `The command switches ${SWITCHES_B.toLocaleString("en")} times: the message gives no count, its times imply 900 and 1,250, and rounding allows 1,000 to 1,400.`,
+      `${SWITCHES_OF_TRUE} of the switches are those of \`true\`: its ${CYCLES_OF_TRUE.toLocaleString("en")} cycles at 0.004 GHz are 16 stops of 0.2 s.`,
+      "On bare metal it takes 0.45 s; the message says less than half a second.",
+    ],
+  });
 }
 
-function settingOf(
+/** A setting with every assumption at its default: 4 KiB pages, a small guest, the usual limits. */
+export function settingOf(
   scenario: string,
   schedule: Schedule,
   event: SpeEvent,
@@ -139,7 +104,7 @@ function settingOf(
     snapshot: false,
     pageBytes: 4096,
     backing: "base",
-    memoryBytes: defaultMemoryBytes(1, bufferBytes),
+    memoryBytes: defaultMemoryBytes(schedule.vcpus, bufferBytes),
     memlockBytes: DEFAULT_MEMLOCK_BYTES,
     memlockMaxBytes: Number.POSITIVE_INFINITY,
     irqLatencyNs: DEFAULT_IRQ_LATENCY_NS,
@@ -147,7 +112,6 @@ function settingOf(
     ipc: DEFAULT_IPC,
     seed,
     stage2AtStart: "absent",
-    measured: (task) => schedule.tasks[task]?.comm === "true",
   };
 }
 
@@ -165,14 +129,14 @@ function scenario(letter: "a" | "b", sampling: boolean): Scenario {
       ? `perf record -e arm_spe/period=4096/ -m,256M -- ${command}: no filter, so that records are written`
       : `perf record -e arm_spe/min_latency=1000,event_filter=10/ -m,256M -- ${command}: no record passes the filter`,
     origin: sampling ? `${THREAD}, without its filters` : THREAD,
-    setting: (bufferBytes, seed) =>
-      settingOf(
-        name,
-        letter === "a" ? scheduleA() : scheduleB(),
-        sampling ? DEFAULT_EVENT : FILTERED,
-        bufferBytes,
-        seed,
-      ),
+    setting(bufferBytes, seed) {
+      const schedule = letter === "a" ? scheduleA() : scheduleB();
+      const event = sampling ? DEFAULT_EVENT : FILTERED;
+      return {
+        ...settingOf(name, schedule, event, bufferBytes, seed),
+        measured: (task) => schedule.tasks[task]?.comm === "true",
+      };
+    },
     reference: (profile) => {
       const seconds = SECONDS[letter][profile];
       return seconds === undefined || sampling
@@ -182,9 +146,37 @@ function scenario(letter: "a" | "b", sampling: boolean): Scenario {
   };
 }
 
-export const SCENARIOS: readonly Scenario[] = [
+/** The thread's commands, each as posted and with samples let through. */
+export const THREAD_SCENARIOS: readonly Scenario[] = [
   scenario("a", false),
   scenario("b", false),
   scenario("a", true),
   scenario("b", true),
 ];
+
+const further = (name: string, summary: string, schedule: () => Schedule): Scenario => ({
+  name,
+  summary,
+  origin: "Written for comparison: nobody has measured it.",
+  setting: (bufferBytes, seed) => settingOf(name, schedule(), DEFAULT_EVENT, bufferBytes, seed),
+  reference: () => null,
+});
+
+/** What the thread's commands do not show: long sessions, per-CPU sessions, a task that moves between vCPUs. */
+const FURTHER: readonly Scenario[] = [
+  further("long-task", "perf record of one task that runs for 5 s in slices of 50 ms", () =>
+    toggling({ count: 100, runNs: 49_000_000, gapNs: 1_000_000 }, [
+      "The task runs 49 ms of every 50 ms, as one that shares its CPU with little else.",
+    ]),
+  ),
+  further("per-cpu", "perf record -a over 4 vCPUs for 2 s: the buffers stay on", () =>
+    perCpu({ vcpus: 4, durationNs: 2_000_000_000 }, ["Every vCPU is busy all the time."]),
+  ),
+  further("migrating", "perf record of one task that wakes up on another of 4 vCPUs each time", () =>
+    toggling({ count: 400, runNs: 1_000_000, gapNs: 1_000_000, vcpus: 4 }, [
+      "The task sleeps for 1 ms after each 1 ms of running and always wakes up on the next vCPU.",
+    ]),
+  ),
+];
+
+export const SCENARIOS: readonly Scenario[] = [...THREAD_SCENARIOS, ...FURTHER];
