@@ -61,6 +61,7 @@ export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<Time
     pinnedPeakBytes: 128 * MIB,
     pinnedByteSeconds: 128 * MIB * 0.4,
     heldAfterOffNs: 0,
+    releasedAfterNs: null,
     memlockPeakBytes: 128 * MIB,
     memlockLimitBytes: null,
     stage2Faults: 0,

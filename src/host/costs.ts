@@ -29,6 +29,9 @@ export const COSTS = {
   maintenanceIrq: "the host's handler of a hardware PMBIRQ",
   injectIrq: "queueing one virtual interrupt",
   copyPage: "copying one 4 KiB page",
+  armTimer: "arming a host timer (hrtimer_start)",
+  timerIrq: "the host's timer interrupt and the callback around what a policy does in it",
+  workerWake: "from queueing work to the host worker running it; no vCPU waits for it",
 } as const;
 
 /** What guest instructions cost the guest itself, on bare metal too. */

@@ -1,6 +1,10 @@
 /** Memslots: which guest pages there are, and the host pages behind them (struct kvm_memory_slot). */
 import { hex, type Ipn, ipaOf } from "../common/address.ts";
 import { UserError } from "../common/errors.ts";
+import { GuestPages, PageSet } from "./guest-pages.ts";
+
+/** Pages of a list of guest pages: well below what one may hold. */
+const LIST_PAGES = 2 ** 20;
 
 export interface Memslot {
   readonly firstIpn: Ipn;
@@ -11,6 +15,7 @@ export interface Memslot {
 
 export class Memslots {
   readonly #slots: Memslot[] = [];
+  #allPages: PageSet | undefined;
 
   get all(): readonly Memslot[] {
     return this.#slots;
@@ -26,6 +31,7 @@ export class Memslots {
         `the memslot at ${hex(ipaOf(slot.firstIpn))} overlaps the one at ${hex(ipaOf(overlap.firstIpn))}`,
       );
     this.#slots.push(slot);
+    this.#allPages = undefined;
     this.#slots.sort((a, b) => a.firstIpn - b.firstIpn);
   }
 
@@ -39,6 +45,23 @@ export class Memslots {
   hostPageOf(page: Ipn): number {
     const slot = this.find(page);
     return slot === undefined ? -1 : slot.hostPage + (page - slot.firstIpn);
+  }
+
+  /** Every page of every slot: the same value until a slot is added. */
+  allPages(): PageSet {
+    this.#allPages ??= PageSet.of(
+      this.#slots.flatMap(({ firstIpn, pages, hostPage }) => {
+        const runs = [];
+        for (let at = 0; at < pages; at += LIST_PAGES) {
+          const count = Math.min(LIST_PAGES, pages - at);
+          const ipns = Int32Array.from({ length: count }, (_, i) => firstIpn + at + i);
+          const host = Int32Array.from({ length: count }, (_, i) => hostPage + at + i);
+          runs.push({ list: new GuestPages(ipns, host), from: 0, to: count });
+        }
+        return runs;
+      }),
+    );
+    return this.#allPages;
   }
 
   get pages(): number {

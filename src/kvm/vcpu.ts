@@ -111,7 +111,9 @@ export class Vcpu {
     vm.vcpus.push(this);
   }
 
+  /** A tag has one timer: armed again it moves (mod_timer). */
   armTimer(atNs: number, tag: string): void {
+    this.#timers = this.#timers.filter((timer) => timer.tag !== tag);
     this.#timers.push({ atNs, tag });
     this.#timers.sort((a, b) => a.atNs - b.atNs);
   }
@@ -131,7 +133,7 @@ export class Vcpu {
       vm.events.leave();
     }
     for (;;) {
-      this.#serveTimers();
+      this.serveTimers();
       if (timeline.nowNs >= untilNs) return QUANTUM;
       core.setVirq(this.gic.lines);
       this.#resumed();
@@ -159,6 +161,11 @@ export class Vcpu {
     const { costs } = vm;
     switch (exit.kind) {
       case "deadline":
+        // A host timer takes the vCPU out of the guest; the end of a quantum is not a real exit.
+        if (this.nextTimerNs <= timeline.nowNs) {
+          this.#exit("host timer");
+          timeline.charge("exit", costs.exit);
+        }
         return this.#maintenance();
       case "wfi":
         return (
@@ -236,12 +243,22 @@ export class Vcpu {
     return this.gic.level(this.pmbirq);
   }
 
-  #serveTimers(): void {
+  /** Calls the policy for each timer that is due. */
+  serveTimers(): void {
     while (this.nextTimerNs <= this.timeline.nowNs) {
       const timer = this.#timers.shift() as Timer;
-      this.vm.events.enter();
-      this.vm.handlers.onTimer?.(timer.tag, this.spe.context);
-      this.vm.events.leave();
+      const { vm, timeline, spe } = this;
+      timeline.charge("irq", vm.costs.timerIrq);
+      vm.trace?.({
+        atNs: timeline.nowNs,
+        vcpu: this.index,
+        what: "event",
+        name: "onTimer",
+        detail: { tag: timer.tag },
+      });
+      vm.events.enter();
+      vm.handlers.onTimer?.(timer.tag, spe.context);
+      vm.events.leave();
     }
   }
 

@@ -48,6 +48,8 @@ export class Vm {
   readonly workerLock = new TimelineLock("policy worker");
   /** Pages made unreclaimable without a pin (guest_memfd, prefaulted). */
   prefaultedPages = 0;
+  /** When what is pinned last changed. */
+  pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean, atNs: number) => void) | undefined;
@@ -109,6 +111,7 @@ export class Vm {
   /** A policy's pins changed by `pages`. */
   pinnedChanged(pages: number, atNs: number): void {
     this.#pinnedPages += pages;
+    if (pages !== 0) this.pinnedChangedAtNs = Math.max(this.pinnedChangedAtNs, atNs);
     this.#pinnedPeakPages = Math.max(this.#pinnedPeakPages, this.pinnedPages);
     this.onPinned?.(this.pinnedPages, atNs);
   }

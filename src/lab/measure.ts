@@ -66,7 +66,7 @@ function hasUnseenWaits(setting: Setting): boolean {
 interface Reading {
   readonly waits: Waits;
   readonly run: Run;
-  readonly listener: SpanListener;
+  readonly charts: Omit<RunDetail, "run">;
 }
 
 /** Runs a policy in a setting at a profile's costs and gives its record, checked. */
@@ -90,6 +90,7 @@ export function measure(
         ? {}
         : { onProgress: (fraction) => onProgress((i + fraction) / readings.length) }),
     });
+    const charts = { spans: listener.spans(), pinnedOverTime: listener.pinnedOverTime() };
     const run = recordOf(outcome, {
       setting,
       policy: policy.name,
@@ -100,7 +101,7 @@ export function measure(
       enablesWithoutDirectRule: options.enablesWithoutDirectRule ?? null,
     });
     outcome.machine.destroy();
-    return { waits, run, listener };
+    return { waits, run, charts };
   });
   const worse = done.reduce((a, b) => (b.run.slowdown > a.run.slowdown ? b : a));
   const [kept, absorbing] = done;
@@ -115,11 +116,7 @@ export function measure(
       ? atBothEnds(setting, policy, profile, baseline, worse)
       : { assumptions: [...worse.run.assumptions, RANGES_LEFT_OUT] }),
   };
-  return {
-    run: checkRun(ranged),
-    spans: worse.listener.spans(),
-    pinnedOverTime: worse.listener.pinnedOverTime(),
-  };
+  return { run: checkRun(ranged), ...worse.charts };
 }
 
 /** The slowdown with every cost at either end of its range, and the single costs that change the verdict. */
@@ -183,6 +180,10 @@ const CHARGED_AS: Readonly<Record<HostCostName, TimePart>> = {
   maintenanceIrq: "irqNs",
   injectIrq: "irqNs",
   copyPage: "stage2Ns",
+  armTimer: "irqNs",
+  timerIrq: "irqNs",
+  // No part of a vCPU's time: it delays what makes an exit needless.
+  workerWake: "exitNs",
 };
 
 /** The most that one cost at the end of its range can change a run's time, so that most need not be tried. */

@@ -29,7 +29,8 @@ export function asPolicy(candidate: unknown): PinPolicy | string {
   if (typeof fields["trapsBuffer"] !== "boolean")
     return "it does not say whether it traps: trapsBuffer is not a boolean";
   if (typeof fields["create"] !== "function") return "it has no create() that makes its event handlers";
-  const { backing } = fields;
+  const { backing, neverProfiles } = fields;
+  if (neverProfiles !== undefined && neverProfiles !== true) return "its neverProfiles can only be true";
   if (backing !== undefined && backing !== "guest-memfd") return 'its backing can only be "guest-memfd"';
   return candidate as PinPolicy;
 }

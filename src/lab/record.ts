@@ -1,6 +1,8 @@
 /** From what a machine was at its end to its record (report/run.ts). */
 import { PAGE_BYTES } from "../common/address.ts";
 import { TIME_KINDS, type TimeKind, type Timeline } from "../common/timeline.ts";
+import { OVER_NS } from "../kvm/spe/buffer-accounts.ts";
+import type { Machine } from "../vmm/machine.ts";
 import type { BareMetalOutcome, Setting, VmOutcome } from "./experiment.ts";
 import { assumptionsOf } from "./experiment.ts";
 import { RUN_SCHEMA, type Run, type TimePart } from "./report/run.ts";
@@ -35,7 +37,20 @@ function addUp(counts: readonly Readonly<Record<string, number>>[]): Record<stri
   return total;
 }
 
-/** The record of one run of a VM: everything but what only several runs together tell. */
+/** How long the guest sleeps on after its last instruction, to see what a policy gives back: OVER_NS and as long again. */
+const LINGER_NS = 2 * OVER_NS;
+
+/** From the last disable to when nothing was pinned any more; null if something still is after LINGER_NS. */
+function releasedAfterNs({ vm }: Machine, releasedNs: number | undefined): number | null {
+  if (releasedNs === undefined) return null;
+  const lastDisableNs = Math.max(0, ...vm.vcpus.map(({ spe }) => spe.accounts.lastDisableNs ?? 0));
+  return Math.max(0, releasedNs - lastDisableNs);
+}
+
+/**
+ * The record of one run of a VM: everything but what only several runs together tell. The machine is moved on: call
+ * it once, at the end.
+ */
 export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
   const { machine, replay, cores } = outcome;
   const { setting, bareMetal } = context;
@@ -58,7 +73,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
   };
   const taskNs = sum(counters, (c) => c.taskNs);
   const slowdown = replay.lastTargetEndNs / bareMetal.wallNs;
-  return {
+  const run: Run = {
     schema: RUN_SCHEMA,
     scenario: setting.scenario,
     guest: "model",
@@ -104,6 +119,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     pinnedByteSeconds:
       statistics.pinnedByteNs / 1e9 + (vm.prefaultedPages * PAGE_BYTES * replay.lastTargetEndNs) / 1e9,
     heldAfterOffNs: statistics.heldAfterOffNs,
+    releasedAfterNs: null,
     memlockPeakBytes: memlock.markBytes,
     memlockLimitBytes: Number.isFinite(setting.memlockMaxBytes) ? setting.memlockMaxBytes : null,
     stage2Faults: statistics.stage2Faults,
@@ -128,4 +144,5 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     guestComplaints: null,
     exitReasons: Object.fromEntries([...statistics.exitReasons].sort(([a], [b]) => (a < b ? -1 : 1))),
   };
+  return { ...run, releasedAfterNs: releasedAfterNs(machine, machine.linger(LINGER_NS)) };
 }

@@ -131,12 +131,20 @@ export class Machine {
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
     const { vm } = this;
     const setup = first.timeline;
-    vm.events.enter();
-    vm.handlers.onVmStart?.(first.spe.context);
-    vm.events.leave();
+    for (;;) {
+      vm.events.enter();
+      const outcome = vm.handlers.onVmStart?.(first.spe.context);
+      vm.events.leave();
+      if (outcome?.kind !== "over-memlock") break;
+      this.#raiseMemlock(first, outcome.byBytes);
+    }
     this.setupNs = setup.nowNs;
     // The guest's time starts when it first runs, on every vCPU.
-    for (const { vcpu } of this.#states) vcpu.timeline.restart();
+    for (const { vcpu } of this.#states) {
+      vcpu.timeline.restart();
+      vcpu.spe.accounts.restart();
+    }
+    vm.pinnedChangedAtNs = 0;
   }
 
   /** Runs until every vCPU has shut down. */
@@ -149,6 +157,22 @@ export class Machine {
       this.#options.onStep?.(this);
     }
     for (const { vcpu } of this.#states) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
+  }
+
+  /**
+   * Lets the guest sleep on after its last instruction, for a policy to give back what it holds.
+   * @param forNs how long
+   * @returns the instant at which nothing was pinned any more, undefined if something still is
+   */
+  linger(forNs: number): number | undefined {
+    const untilNs = Math.max(...this.#states.map(({ vcpu }) => vcpu.timeline.nowNs)) + forNs;
+    for (;;) {
+      const next = this.#states.reduce((a, b) => (b.vcpu.nextTimerNs < a.vcpu.nextTimerNs ? b : a)).vcpu;
+      if (this.vm.pinnedPages === 0 || next.nextTimerNs > untilNs) break;
+      next.idleUntil(next.nextTimerNs);
+      next.serveTimers();
+    }
+    return this.vm.pinnedPages === 0 ? this.vm.pinnedChangedAtNs : undefined;
   }
 
   /** Ends the VM. What its teardown costs is the host's time, not the guest's. */
@@ -194,7 +218,11 @@ export class Machine {
       case "quantum":
         return;
       case "idle":
-        state.wakeAtNs = Math.max(Math.ceil(exit.untilNs), state.vcpu.timeline.nowNs);
+        // A policy's timer goes off on the host while its vCPU sleeps.
+        state.wakeAtNs = Math.max(
+          Math.ceil(Math.min(exit.untilNs, state.vcpu.nextTimerNs)),
+          state.vcpu.timeline.nowNs,
+        );
         return;
       case "shutdown":
         state.over = true;

@@ -51,6 +51,8 @@ export async function runPayload(
     "none",
     "-serial",
     "none",
+    "-nic",
+    "none",
     "-monitor",
     "none",
     "-semihosting-config",

@@ -48,12 +48,24 @@ export class BufferAccounts {
     vm.onBuffer?.(index, on, timeline.nowNs);
   }
 
+  /** When the guest last turned the buffer off; undefined if it never did. */
+  get lastDisableNs(): number | undefined {
+    return this.#offSinceNs < 0 ? undefined : this.#offSinceNs;
+  }
+
   /** The policy now holds `pages`. */
   pinned(pages: number, atNs: number): void {
     this.settle(atNs);
     const change = pages - this.#heldPages;
     this.#heldPages = pages;
     this.#vcpu.vm.pinnedChanged(change, atNs);
+  }
+
+  /** Time begins again at 0: what was held before is held from there. */
+  restart(): void {
+    this.#heldAtNs = 0;
+    this.#vcpu.vm.statistics.pinnedByteNs = 0;
+    this.#vcpu.vm.statistics.heldAfterOffNs = 0;
   }
 
   /** The policy had `ns` spent on walking, pinning, mapping or unpinning. */

@@ -6,14 +6,15 @@ import { vpnOf } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { PageSet } from "../guest-pages.ts";
 import type { Vcpu } from "../vcpu.ts";
-import type {
-  BufferWalk,
-  MapOutcome,
-  PinOutcome,
-  PolicyContext,
-  SpeBuffer,
-  SpuStage2Fault,
-  WalkFault,
+import {
+  type BufferWalk,
+  DONE,
+  type MapOutcome,
+  type PinOutcome,
+  type PolicyContext,
+  type SpeBuffer,
+  type SpuStage2Fault,
+  type WalkFault,
 } from "./policy.ts";
 
 /** A policy asked for something that would break an invariant: its author's mistake. */
@@ -50,11 +51,15 @@ export class VcpuPolicyContext implements PolicyContext {
     return { limitBytes, currentBytes, markBytes };
   }
 
+  get buffer(): SpeBuffer | undefined {
+    return this.#vcpu.spe.enabledBuffer;
+  }
+
   walk(buffer: SpeBuffer): BufferWalk | WalkFault {
     const { spe } = this.#vcpu;
     const startNs = this.nowNs;
     const result = spe.walker.walk(buffer, spe.regime(), this.#timeline);
-    spe.accounts.spent(this.nowNs - startNs);
+    this.#spent(startNs);
     if (result.kind === "unbacked") {
       this.#call("walk", { pages: buffer.pages, unbacked: result.page });
       // A table or a page outside of every memslot: the SPU would get an external abort, told at stage 1.
@@ -86,17 +91,7 @@ export class VcpuPolicyContext implements PolicyContext {
         `pin of ${missing.pages} pages`,
         `with ${this.pinned.pages} held that is more than the maximum buffer and its tables`,
       );
-    const startNs = this.nowNs;
-    const outcome = spe.held.pin(missing, this.#timeline);
-    if (outcome.kind === "done") {
-      vm.statistics.pins += 1;
-      vm.statistics.pagesPinned += missing.pages;
-      for (const run of missing.runs)
-        if (run.list.areTables) vm.statistics.tablePagesPinned += run.to - run.from;
-    }
-    spe.accounts.spent(this.nowNs - startNs);
-    this.#call("pin", { pages: missing.pages, outcome: outcome.kind });
-    return outcome;
+    return this.#pin(missing);
   }
 
   unpin(pages: PageSet): void {
@@ -104,7 +99,7 @@ export class VcpuPolicyContext implements PolicyContext {
     const startNs = this.nowNs;
     const gone = spe.held.unpin(pages, this.#timeline);
     if (gone.isEmpty) return;
-    spe.accounts.spent(this.nowNs - startNs);
+    this.#spent(startNs);
     spe.withdrawReports(gone);
     vm.statistics.unpins += 1;
     vm.statistics.pagesUnpinned += gone.pages;
@@ -112,10 +107,10 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   map(pages: PageSet): MapOutcome {
-    const { vm, spe } = this.#vcpu;
+    const { vm } = this.#vcpu;
     const startNs = this.nowNs;
     const outcome = vm.stage2.map(pages, this.#timeline);
-    spe.accounts.spent(this.nowNs - startNs);
+    this.#spent(startNs);
     this.#call("map", { pages: pages.pages, outcome: outcome.kind });
     return outcome;
   }
@@ -145,21 +140,35 @@ export class VcpuPolicyContext implements PolicyContext {
     this.#call("setHardwareLimit", { limit: limit === undefined ? "guest" : `0x${limit.toString(16)}` });
   }
 
+  resume(): void {
+    if (this.#vcpu.spe.resume()) this.#call("resume", {});
+  }
+
   trapBuffer(on: boolean): void {
     this.#vcpu.spe.trapBuffer(on);
     this.#call("trapBuffer", { on: on ? 1 : 0 });
   }
 
   armTimer(atNs: number, tag: string): void {
-    this.#vcpu.armTimer(atNs, tag);
+    this.#timeline.charge("irq", this.#vcpu.vm.costs.armTimer);
+    this.#vcpu.armTimer(Math.ceil(atNs), tag);
     this.#call("armTimer", { atNs, tag });
   }
 
   background(work: (ctx: PolicyContext) => void): void {
     const { vm } = this.#vcpu;
     this.#call("background", {});
-    vm.worker.skipTo("idle", this.nowNs);
+    // A worker that is busy already needs no waking.
+    vm.worker.skipTo("idle", this.nowNs + vm.costs.workerWake);
     vm.workerLock.hold(vm.worker, "exclusive", () => work(new VcpuPolicyContext(this.#vcpu, vm.worker)));
+  }
+
+  pinMemslots(): PinOutcome {
+    const { vm } = this.#vcpu;
+    const all = vm.memslots.allPages();
+    const missing = all.minus(this.pinned);
+    const pinned = missing.isEmpty ? DONE : this.#pin(missing);
+    return pinned.kind === "done" ? this.map(all) : pinned;
   }
 
   prefault(): void {
@@ -169,6 +178,27 @@ export class VcpuPolicyContext implements PolicyContext {
 
   note(text: string): void {
     this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "note", name: text });
+  }
+
+  /** Pins pages of which none is pinned. */
+  #pin(pages: PageSet): PinOutcome {
+    const { spe, vm } = this.#vcpu;
+    const startNs = this.nowNs;
+    const outcome = spe.held.pin(pages, this.#timeline);
+    if (outcome.kind === "done") {
+      vm.statistics.pins += 1;
+      vm.statistics.pagesPinned += pages.pages;
+      for (const run of pages.runs)
+        if (run.list.areTables) vm.statistics.tablePagesPinned += run.to - run.from;
+    }
+    this.#spent(startNs);
+    this.#call("pin", { pages: pages.pages, outcome: outcome.kind });
+    return outcome;
+  }
+
+  /** What the policy did since `startNs` was on the vCPU's own time, or in the background. */
+  #spent(startNs: number): void {
+    if (this.#timeline === this.#vcpu.timeline) this.#vcpu.spe.accounts.spent(this.nowNs - startNs);
   }
 
   #call(name: string, detail: Record<string, number | string>): void {

@@ -62,8 +62,13 @@ export const DONE: Done = { kind: "done" };
 export type PinOutcome = Done | OverMemlock | Unbacked;
 export type MapOutcome = Done | Unbacked;
 
+/** The hardware buffer stays off, and the guest is not told: a blackout until its next enable or ctx.resume(). */
+export interface Withheld {
+  readonly kind: "withheld";
+}
+
 /** How an enable ends. "done": the hardware buffer goes on. */
-export type EnableOutcome = Done | WalkFault | OverMemlock | Unbacked;
+export type EnableOutcome = Done | Withheld | WalkFault | OverMemlock | Unbacked;
 
 /** The SPU could not translate a record at stage 2. */
 export interface SpuStage2Fault {
@@ -83,6 +88,8 @@ export interface PolicyContext {
   readonly nowNs: number;
   /** What this vCPU's policy holds pinned. Pages that the host has taken away since are no longer in it. */
   readonly pinned: PageSet;
+  /** The buffer that the guest has enabled, its pointer as of this vCPU's last exit; undefined while E is 0. */
+  readonly buffer: SpeBuffer | undefined;
   /** RLIMIT_MEMLOCK: the limit, what is accounted now, and the high-water mark that counts against it. */
   readonly memlock: {
     readonly limitBytes: number;
@@ -103,15 +110,26 @@ export interface PolicyContext {
   mapFault(fault: SpuStage2Fault): MapOutcome;
   /** Sets the hardware's limit below the guest's (a page-aligned VA), or back to the guest's. */
   setHardwareLimit(limit: bigint | undefined): void;
+  /** The hardware goes on with an enabled buffer that was withheld. */
+  resume(): void;
   /** Whether the guest's accesses to PMBLIMITR, PMBPTR and PMBSR trap; without, their events do not come. */
   trapBuffer(on: boolean): void;
-  /** Calls onTimer with `tag` at an instant, on this vCPU. */
+  /**
+   * Calls onTimer with `tag` at an instant, on this vCPU; a timer of the same tag is moved there. One that goes off
+   * while the guest runs costs an exit.
+   */
   armTimer(atNs: number, tag: string): void;
   /**
-   * Runs `work` on a host worker's timeline from now on: what it charges does not stop the vCPU. The context it is
-   * given holds the same pages as this one.
+   * Runs `work` on the VM's one host worker, after what it has to do already: what it charges does not stop the vCPU.
+   * The context it is given holds the same pages as this one. What it did counts from its `nowNs` at the end: until
+   * then the hardware must not depend on it (setHardwareLimit), and a timer can be armed for that instant.
    */
   background(work: (ctx: PolicyContext) => void): void;
+  /**
+   * Pins and maps all of the guest's memory, its tables with it (v4 and v5's lock operation): user space's choice, so
+   * no maximum but memlock's. For onVmStart.
+   */
+  pinMemslots(): PinOutcome;
   /** KVM_PRE_FAULT_MEMORY over every memslot. Refused unless guest memory is guest_memfd. */
   prefault(): void;
   /** A line for `--trace`. */
@@ -120,8 +138,11 @@ export interface PolicyContext {
 
 /** The events. Each is called with the context of the vCPU it happens on; leave out what does not matter. */
 export interface PolicyHandlers {
-  /** Once, before the first guest run, on vCPU 0. Its time is the run's setupNs. */
-  onVmStart?(ctx: PolicyContext): void;
+  /**
+   * Once, before the first guest run, on vCPU 0. Its time is the run's setupNs. Where it returns that memlock is
+   * exhausted, user space raises the limit and it is called again.
+   */
+  onVmStart?(ctx: PolicyContext): PinOutcome | undefined;
   /** ProfilingBufferEnabled() is about to become true: the guest's write is trapped, the hardware still off. */
   onBufferEnabled?(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome;
   /** The guest wrote E = 0. */
@@ -154,6 +175,8 @@ export interface PinPolicy {
   readonly tradeOff: string;
   /** Whether the buffer registers trap from the start. */
   readonly trapsBuffer: boolean;
+  /** A reference that never lets the hardware profile: it has no samples to offer. */
+  readonly neverProfiles?: true;
   /** The only backing it works with, if it is not free to choose. */
   readonly backing?: "guest-memfd";
   /** Made once for a VM. State for each vCPU is the policy's own (a Map by ctx.vcpu). */

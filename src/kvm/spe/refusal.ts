@@ -8,7 +8,9 @@ import type { EnableOutcome } from "./policy.ts";
 /** Why KVM itself refuses an enable, before any policy sees it. */
 export type OwnRefusal = { readonly kind: "full" } | { readonly kind: "too-large" };
 
-export type RefusedEnable = Exclude<EnableOutcome, { kind: "done" } | { kind: "over-memlock" }> | OwnRefusal;
+export type RefusedEnable =
+  | Exclude<EnableOutcome, { kind: "done" } | { kind: "withheld" } | { kind: "over-memlock" }>
+  | OwnRefusal;
 
 /** What PMBSR_EL1 says of an enable that could not be. */
 export function refusal(outcome: RefusedEnable): bigint {

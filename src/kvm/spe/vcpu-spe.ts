@@ -57,6 +57,8 @@ export class VcpuSpe {
   #trapping: boolean;
   /** The policy let the enabled buffer go on: the hardware runs it while the guest runs. */
   #active = false;
+  /** The policy did not let the enabled buffer go on: the hardware is off, and the guest does not know. */
+  #withheld = false;
   #hardwareLimit: bigint | undefined;
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
@@ -215,6 +217,20 @@ export class VcpuSpe {
     return pages <= Math.min(slots, most + Math.ceil(most / 512) + SPARE_TABLE_PAGES);
   }
 
+  get enabledBuffer(): SpeBuffer | undefined {
+    const copies = this.#trapping ? this.#copies : this.#hardwareCopies();
+    return PMBLIMITR_EL1.is(copies.PMBLIMITR_EL1, "E") ? this.#buffer(copies) : undefined;
+  }
+
+  #hardwareCopies(): Copies {
+    const { spu } = this.#vcpu.core;
+    return {
+      PMBLIMITR_EL1: spu.read("PMBLIMITR_EL1"),
+      PMBPTR_EL1: spu.read("PMBPTR_EL1"),
+      PMBSR_EL1: spu.read("PMBSR_EL1"),
+    };
+  }
+
   report(walk: BufferWalk): void {
     this.#reported = walk;
     this.accounts.hadFirstPin = true;
@@ -230,10 +246,19 @@ export class VcpuSpe {
     this.#hardwareLimit = limit;
   }
 
+  /** Lets a withheld buffer go on; false where there is none. */
+  resume(): boolean {
+    if (!this.#withheld) return false;
+    this.#withheld = false;
+    this.#active = true;
+    return true;
+  }
+
   trapBuffer(on: boolean): void {
     if (on === this.#trapping) return;
     const { spu } = this.#vcpu.core;
     this.#trapping = on;
+    this.#withheld = false;
     this.#traps = compileTraps(on);
     this.#hardwareLimit = undefined;
     if (on) {
@@ -305,6 +330,7 @@ export class VcpuSpe {
       this.#commit(next);
       this.accounts.enable(enabledBit);
       if (outcome.kind === "done") this.#active = this.#trapping;
+      else if (outcome.kind === "withheld") this.#withhold();
       else this.#refuse(outcome);
       return DONE;
     }
@@ -347,6 +373,7 @@ export class VcpuSpe {
   }
 
   #commit(next: Copies): void {
+    this.#withheld = false;
     this.#copies.PMBLIMITR_EL1 = next.PMBLIMITR_EL1;
     this.#copies.PMBPTR_EL1 = next.PMBPTR_EL1;
     this.#setCopy("PMBSR_EL1", next.PMBSR_EL1);
@@ -387,8 +414,15 @@ export class VcpuSpe {
       this.#hardwareLimit = buffer.pointer & ~0xfffn;
       return { kind: "rlimit", byBytes: outcome.byBytes };
     }
-    if (outcome.kind !== "done") this.#refuse(outcome);
+    if (outcome.kind === "withheld") this.#withhold();
+    else if (outcome.kind !== "done") this.#refuse(outcome);
     return DONE;
+  }
+
+  /** The hardware stays off, and the guest believes that it is on. Without traps it has the buffer already. */
+  #withhold(): void {
+    this.#active = false;
+    this.#withheld = this.#trapping;
   }
 
   #resolveStage2Fault(): void {

@@ -154,6 +154,8 @@ export const Run = z.strictObject({
   pinnedByteSeconds: z.number().nonnegative(),
   /** Summed over the stretches in which memory was pinned while E was 0. */
   heldAfterOffNs: ns,
+  /** From the last disable until nothing was pinned any more; null: something still was 2 s after the end. */
+  releasedAfterNs: ns.nullable(),
   memlockPeakBytes: bytes,
   /** Null: unlimited. */
   memlockLimitBytes: bytes.nullable(),

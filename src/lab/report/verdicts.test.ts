@@ -116,10 +116,16 @@ describe("the profile verdict", () => {
 });
 
 it("says what the host gives up", () => {
-  expect(textsOf({ pinnedPeakBytes: 128 * 1024 ** 2, heldAfterOffNs: 3.2e9 })).toContain(
+  const held = { pinnedPeakBytes: 128 * 1024 ** 2, heldAfterOffNs: 3.2e9 };
+  expect(textsOf({ ...held, releasedAfterNs: 2e8 })).toContain(
     "holds 128 MiB pinned, for 3.2 s with profiling off",
   );
-  expect(textsOf({ pinnedPeakBytes: 2 * 1024 ** 3 })).toContain("holds 2 GiB pinned, more than the buffer");
+  expect(textsOf({ ...held, releasedAfterNs: null })).toContain(
+    "holds 128 MiB pinned, for 3.2 s with profiling off, and still holds it when profiling is over",
+  );
+  expect(textsOf({ pinnedPeakBytes: 2 * 1024 ** 3, releasedAfterNs: 0 })).toContain(
+    "holds 2 GiB pinned, more than the buffer",
+  );
   expect(textsOf({ exitReasons: { KVM_EXIT_RLIMIT: 3 }, memlockLimitBytes: 8 * 1024 ** 2 })).toContain(
     "memlock limit of 8 MiB hit 3 times",
   );

@@ -151,7 +151,8 @@ export function profileVerdict(run: Run): Verdict {
 export function memoryVerdict(run: Run): Verdict {
   if (run.pinnedPeakBytes === 0) return { about: "memory", tone: "good", text: "pins nothing" };
   const beyond = run.pinnedPeakBytes > run.bufferBytes * THRESHOLDS.pinnedPerBuffer;
-  const after = run.heldAfterOffNs > 0 ? `, for ${formatNs(run.heldAfterOffNs)} with profiling off` : "";
+  const off = run.heldAfterOffNs > 0 ? `, for ${formatNs(run.heldAfterOffNs)} with profiling off` : "";
+  const after = `${off}${run.releasedAfterNs === null ? ", and still holds it when profiling is over" : ""}`;
   return {
     about: "memory",
     tone: beyond ? "fair" : "plain",

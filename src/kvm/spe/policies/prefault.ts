@@ -10,6 +10,9 @@ export const prefault: PinPolicy = {
   trapsBuffer: false,
   backing: "guest-memfd",
   create: () => ({
-    onVmStart: (ctx) => ctx.prefault(),
+    onVmStart(ctx) {
+      ctx.prefault();
+      return undefined;
+    },
   }),
 };

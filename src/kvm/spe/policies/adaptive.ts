@@ -1,0 +1,259 @@
+import { PAGE_BYTES } from "../../../common/address.ts";
+import {
+  type BufferWalk,
+  DONE,
+  type EnableOutcome,
+  type PinPolicy,
+  type PolicyContext,
+  type SpeBuffer,
+  type WalkFault,
+} from "../policy.ts";
+
+/** Pages that are pinned while a vCPU waits. */
+const FIRST_PAGES = 8;
+/** Pages kept pinned ahead of PMBPTR, at least and at most: what is written in AHEAD_NS decides in between. */
+const LEAST_AHEAD_PAGES = 128;
+const MOST_AHEAD_PAGES = 2_048;
+const AHEAD_NS = 20_000_000;
+/** How often a running vCPU is stopped to see how far PMBPTR is, and whether stage 1 is still what it was. */
+const LEAST_TICK_NS = 100_000;
+const MOST_TICK_NS = 2_500_000;
+/** Everything is given back when the buffer was off for so long. */
+const GRACE_NS = 100_000_000;
+
+/** What is pinned and mapped for one vCPU's buffer: from the pointer as it was then, up to a page of VA space. */
+interface Window {
+  readonly kind: "window";
+  readonly walk: BufferWalk;
+  readonly from: number;
+  readonly to: number;
+  /** The worker that pinned it is done; the hardware may not go there before. */
+  readonly readyAtNs: number;
+}
+
+type Refused = Exclude<EnableOutcome, { kind: "done" } | { kind: "withheld" }>;
+
+/** One vCPU's window. */
+class VcpuWindow {
+  #now: Window | undefined;
+  /** What the worker makes of it. */
+  #next: Window | undefined;
+  /** The guest's limit of the buffer that the window belongs to. */
+  #limit = 0n;
+  /** The host took pages away, or a fault showed that stage 1 has changed. */
+  #stale = false;
+  #tickNs = LEAST_TICK_NS;
+  #tickAtNs = Number.POSITIVE_INFINITY;
+  /** PMBPTR at the last look, and when that was; then bytes a ns, the most of late. */
+  #seen = { pointer: 0n, atNs: Number.POSITIVE_INFINITY };
+  #rate = 0;
+  #offSinceNs = 0;
+
+  enabled(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
+    this.#adopt(ctx);
+    this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
+    if (!this.#fits(buffer, ctx)) return this.#start(buffer, ctx);
+    this.#setLimit(ctx);
+    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    return DONE;
+  }
+
+  disabled(buffer: SpeBuffer, ctx: PolicyContext): void {
+    this.#offSinceNs = ctx.nowNs;
+    this.#look(buffer, ctx);
+    this.#tickBy(ctx.nowNs + GRACE_NS, ctx);
+  }
+
+  /** The window was written up before it was moved on. */
+  limitReached(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
+    this.#look(buffer, ctx);
+    this.#adopt(ctx);
+    if (!this.#stale && this.#ahead(buffer) > 0) {
+      this.#setLimit(ctx);
+      return DONE;
+    }
+    if (this.#next === undefined) return this.#start(buffer, ctx);
+    // The worker is at it.
+    this.#tickBy(this.#next.readyAtNs, ctx);
+    return { kind: "withheld" };
+  }
+
+  /** What is held may not be what stage 1 or the host has any more. */
+  doubt(ctx: PolicyContext): void {
+    this.#stale = true;
+    if (ctx.buffer !== undefined && ctx.buffer.pages > 0) this.#refill(ctx.buffer, ctx);
+  }
+
+  tick(ctx: PolicyContext): void {
+    this.#tickAtNs = Number.POSITIVE_INFINITY;
+    this.#adopt(ctx);
+    const { buffer } = ctx;
+    if (buffer === undefined) {
+      const givenBackAtNs = this.#offSinceNs + GRACE_NS;
+      if (ctx.nowNs < givenBackAtNs) this.#tickBy(givenBackAtNs, ctx);
+      else {
+        this.#now = this.#next = undefined;
+        ctx.background((worker) => worker.unpin(worker.pinned));
+      }
+      return;
+    }
+    // A full buffer that the guest has not restarted yet.
+    if (buffer.pages <= 0 || this.#now === undefined) return;
+    this.#look(buffer, ctx);
+    this.#setLimit(ctx);
+    ctx.resume();
+    // Also where there is nothing to pin: stage 1 is walked again.
+    if (this.#next === undefined) this.#refill(buffer, ctx);
+    const slackBytes = this.#ahead(buffer) * PAGE_BYTES;
+    const writtenInNs = this.#rate > 0 ? slackBytes / this.#rate : Number.POSITIVE_INFINITY;
+    this.#tickNs = Math.min(MOST_TICK_NS, 2 * this.#tickNs, Math.max(LEAST_TICK_NS, writtenInNs / 4));
+    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+  }
+
+  /** Whether the hardware can go on in the window; stage 1 is walked again if that was long ago. */
+  #fits(buffer: SpeBuffer, ctx: PolicyContext): boolean {
+    const held = this.#now;
+    if (held === undefined || this.#stale || this.#ahead(buffer) === 0) return false;
+    if (ctx.nowNs - held.readyAtNs <= MOST_TICK_NS) return true;
+    const walk = walkAhead(this.#ahead(buffer), buffer, ctx);
+    if (walk.kind !== "walked" || !ctx.pinned.covers(walk.all)) return false;
+    this.#now = { ...held, readyAtNs: ctx.nowNs };
+    return true;
+  }
+
+  /** Pins the first pages from the pointer on while the vCPU waits: there is no window to go on in. */
+  #start(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
+    this.#now = this.#next = undefined;
+    const held = hold(FIRST_PAGES, buffer, ctx);
+    if (held.kind !== "window") return held;
+    this.#limit = buffer.limit;
+    this.#stale = false;
+    this.#next = held;
+    this.#adopt(ctx);
+    this.#setLimit(ctx);
+    this.#tickNs = LEAST_TICK_NS;
+    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    return DONE;
+  }
+
+  /**
+   * Has the worker walk stage 1 and pin as far ahead of the pointer as the rate of writing asks for. A window that
+   * nothing is written to only doubles: a guest gets no more work out of the host than it does itself.
+   */
+  #refill(buffer: SpeBuffer, ctx: PolicyContext): void {
+    const ahead = Math.max(FIRST_PAGES, this.#ahead(buffer));
+    const written = Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES);
+    const most = Math.min(MOST_AHEAD_PAGES, Math.max(LEAST_AHEAD_PAGES, written));
+    // In steps, so that the first pages are ready before those that the vCPU pinned are written up; never less than the
+    // hardware may write to now.
+    const pages = Math.max(ahead, Math.min(most, 2 * ahead));
+    ctx.background((worker) => {
+      const held = hold(pages, buffer, worker);
+      if (held.kind !== "window") return;
+      this.#stale = false;
+      this.#next = held;
+      worker.unpin(worker.pinned.minus(held.walk.all));
+    });
+  }
+
+  /** What the worker has finished by now is the hardware's. */
+  #adopt(ctx: PolicyContext): void {
+    const next = this.#next;
+    if (next === undefined || ctx.nowNs < next.readyAtNs) return;
+    this.#next = undefined;
+    // The host may have taken pages away since.
+    if (!ctx.pinned.covers(next.walk.all)) return;
+    this.#now = next;
+    ctx.report(next.walk);
+  }
+
+  /** Sees how fast the buffer is written, and refills a window of which half is used up. */
+  #look(buffer: SpeBuffer, ctx: PolicyContext): void {
+    const writtenBytes = Number(buffer.pointer - this.#seen.pointer);
+    const passedNs = ctx.nowNs - this.#seen.atNs;
+    this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
+    if (passedNs <= 0 || writtenBytes <= 0) return;
+    this.#rate = Math.max(this.#rate * 0.9, writtenBytes / passedNs);
+    const held = this.#now;
+    if (held === undefined || this.#next !== undefined || buffer.pages <= 0) return;
+    if (2 * this.#ahead(buffer) < held.to - held.from) this.#refill(buffer, ctx);
+  }
+
+  /** Pages from the pointer to the end of the window; 0 where it lies elsewhere. */
+  #ahead({ firstPage, limit }: SpeBuffer): number {
+    const held = this.#now;
+    const within =
+      held !== undefined && this.#limit === limit && firstPage >= held.from && firstPage < held.to;
+    return within ? held.to - firstPage : 0;
+  }
+
+  #setLimit(ctx: PolicyContext): void {
+    const end = BigInt(this.#now?.to ?? 0) << 12n;
+    ctx.setHardwareLimit(end < this.#limit ? end : undefined);
+  }
+
+  /** One timer serves everything: it goes off at the earliest instant that was asked for. */
+  #tickBy(atNs: number, ctx: PolicyContext): void {
+    if (this.#tickAtNs <= atNs) return;
+    this.#tickAtNs = Math.ceil(atNs);
+    ctx.armTimer(this.#tickAtNs, "tick");
+  }
+}
+
+/** Walks the first pages of a buffer; where stage 1 ends inside of them, those before. */
+function walkAhead(pages: number, buffer: SpeBuffer, ctx: PolicyContext): BufferWalk | WalkFault {
+  const { firstPage } = buffer;
+  const upTo = (count: number): BufferWalk | WalkFault =>
+    ctx.walk({ ...buffer, limit: BigInt(firstPage + count) << 12n, pages: count });
+  const walk = upTo(Math.min(pages, buffer.pages));
+  return walk.kind === "walked" || walk.firstPage <= firstPage ? walk : upTo(walk.firstPage - firstPage);
+}
+
+/** Pins and maps the first pages of a buffer, beside what is pinned already unless that is too much for it. */
+function hold(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Window | Refused {
+  const walk = walkAhead(pages, buffer, ctx);
+  if (walk.kind !== "walked") return walk;
+  const missing = walk.all.minus(ctx.pinned);
+  if (!missing.isEmpty) {
+    if (ctx.pinned.pages + missing.pages > buffer.pages) ctx.unpin(ctx.pinned.minus(walk.all));
+    const pinned = ctx.pin(missing);
+    if (pinned.kind !== "done") return pinned;
+    const mapped = ctx.map(missing);
+    if (mapped.kind !== "done") return mapped;
+  }
+  const { firstPage: from } = buffer;
+  return { kind: "window", walk, from, to: from + walk.buffer.pages, readyAtNs: ctx.nowNs };
+}
+
+export const adaptive: PinPolicy = {
+  name: "adaptive",
+  summary:
+    "Keeps a small window ahead of PMBPTR pinned, mostly from a host worker, until profiling was off for 100 ms.",
+  origin:
+    "An answer to James Clark's question of 9 January 2026 (reply to v6 29/35); built from what was measured here.",
+  tradeOff:
+    "A switch costs its traps and little else, and a small part of the buffer is pinned, whatever its size. A worker of " +
+    "the host spends time instead: it pins and unpins each page that is written. A guest that edits stage 1 while its " +
+    "buffer is on is found out at the next look, 2.5 ms later at most, or by a fault: until then it may lose records.",
+  trapsBuffer: true,
+  create() {
+    const windows = new Map<number, VcpuWindow>();
+    const of = (ctx: PolicyContext): VcpuWindow => {
+      const known = windows.get(ctx.vcpu) ?? new VcpuWindow();
+      windows.set(ctx.vcpu, known);
+      return known;
+    };
+    return {
+      onBufferEnabled: (buffer, ctx) => of(ctx).enabled(buffer, ctx),
+      onBufferDisabled: (buffer, ctx) => of(ctx).disabled(buffer, ctx),
+      onHardwareLimit: (buffer, ctx) => of(ctx).limitReached(buffer, ctx),
+      onStage2Fault(fault, ctx) {
+        const outcome = ctx.mapFault(fault);
+        of(ctx).doubt(ctx);
+        return outcome;
+      },
+      onInvalidated: (_first, _pages, _event, ctx) => of(ctx).doubt(ctx),
+      onTimer: (_tag, ctx) => of(ctx).tick(ctx),
+    };
+  },
+};
