@@ -37,7 +37,8 @@ const infoOf = ({ name, summary, origin, tradeOff, trapsBuffer }: PinPolicy): Po
   trapsBuffer,
 });
 
-function profileNamed(name: string): CostProfile {
+/** @throws UserError for a name that no profile has */
+export function profileNamed(name: string): CostProfile {
   const profile = PROFILES.find((each) => each.name === name);
   if (profile === undefined) throw new UserError(`no cost profile is called "${name}"`);
   return profile;

@@ -30,6 +30,7 @@ const spevisor = (...argv: string[]): Promise<number> =>
     env: {},
     runJob: (job, onProgress) => runJob(engine, job, onProgress),
     loadLab: () => Promise.resolve(engine),
+    questions: new URL("../lab/questions/index.ts", import.meta.url),
     nowNs: () => 0,
   });
 

@@ -66,6 +66,7 @@ export async function runFromShell(argv: readonly string[]): Promise<void> {
     env: process.env,
     runJob: runInWorker,
     loadLab,
+    questions: new URL("../lab/questions/index.ts", import.meta.url),
     nowNs: () => Number(process.hrtime.bigint()),
   });
 }

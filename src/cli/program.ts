@@ -4,6 +4,7 @@ import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
+import { addAsk } from "./ask/command.ts";
 import type { Target } from "./engine.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
@@ -214,6 +215,8 @@ Examples:
         throw new UserError("--comm, --pid and --per-cpu exclude each other");
       return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
     });
+
+  addAsk(program, world);
 
   const listing = (name: string, description: string) =>
     program.command(name).description(description).option("--json", "as JSON");

@@ -18,6 +18,8 @@ export interface World {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly runJob: RunJob;
   readonly loadLab: () => Promise<Engine>;
+  /** The module that exports QUESTIONS; workers load it, too. */
+  readonly questions: URL;
   /** A clock for how long things took here; ns. */
   readonly nowNs: () => number;
 }

@@ -1,0 +1,112 @@
+/** Asks questions: runs their cells, and writes the answers on the terminal, as JSON and as a page. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Answer, Json, Perturbation, Question } from "../../lab/questions/question.ts";
+import { beginFile, type PendingFile } from "../files.ts";
+import { STDOUT, VERSION } from "../output.ts";
+import { startProgress } from "../progress.ts";
+import { renderList } from "../tables.ts";
+import { lookOf, type World } from "../world.ts";
+import { cacheFolder, RowCache, sourceVersion } from "./cache.ts";
+import { beginPictures, markdownOf } from "./markdown.ts";
+import { runCells } from "./pool.ts";
+import { renderAnswers } from "./terminal.ts";
+
+/** A question with what came of it. */
+export interface Answered {
+  readonly question: Question;
+  readonly rows: readonly Json[];
+  readonly answer: Answer;
+}
+
+export interface AskOptions {
+  /** "all" was asked for. */
+  readonly everything: boolean;
+  readonly json: string | undefined;
+  readonly markdown: string | undefined;
+  readonly jobs: number;
+  readonly cache: boolean;
+  readonly perturbation: Perturbation;
+}
+
+const ANSWERS_SCHEMA = "spevisor.answers/1";
+
+/** Where a checkout keeps the answers. */
+const DOCS = join("docs", "answers.md");
+
+/** What all readers get. The same questions and costs give the same bytes, on any machine. */
+const jsonOf = (answered: readonly Answered[], perturbation: Perturbation): string =>
+  `${JSON.stringify(
+    {
+      schema: ANSWERS_SCHEMA,
+      version: VERSION,
+      costFactors: perturbation,
+      questions: answered.map(({ question, rows, answer }) => ({
+        number: question.number,
+        title: question.title,
+        asked: question.asked,
+        origin: question.origin,
+        decidedBy: question.decidedBy,
+        leavesOut: question.leavesOut,
+        answer,
+        cells: question.cells().map((cell, i) => ({ cell, row: rows[i] })),
+      })),
+    },
+    null,
+    2,
+  )}\n`;
+
+/** Numbers and titles. */
+export function listQuestions(questions: readonly Question[], world: World): void {
+  const rows = questions.map(({ number, title }) => [String(number).padStart(2), title]);
+  world.stdout.write(`${renderList(rows, lookOf(world.stdout, world.env))}\n`);
+}
+
+/** Runs the questions and writes what was asked for: files first, then the terminal. */
+export async function ask(questions: readonly Question[], options: AskOptions, world: World): Promise<void> {
+  const { perturbation } = options;
+  const atOwnCosts = Object.keys(perturbation).length === 0;
+  const page = options.markdown ?? (options.everything && atOwnCosts && existsSync(DOCS) ? DOCS : undefined);
+  const warn = (text: string) => world.stderr.write(`spevisor: ${text}\n`);
+  const files: PendingFile[] = [];
+  const begun = (path: string): PendingFile => {
+    const file = beginFile(path);
+    files.push(file);
+    return file;
+  };
+  const progress = startProgress("starting", world);
+  try {
+    const json = options.json === undefined || options.json === STDOUT ? undefined : begun(options.json);
+    const markdown = page === undefined ? undefined : begun(page);
+    const rowsOf = await runCells(questions, {
+      module: world.questions.href,
+      perturbation,
+      jobs: options.jobs,
+      cache: options.cache ? new RowCache(cacheFolder(world.env), sourceVersion(), warn) : null,
+      onProgress: progress.onProgress,
+      onKnown: (known, total) => {
+        if (known > 0) world.stderr.write(`${known} of ${total} cells from the cache\n`);
+      },
+    });
+    const answered = questions.map((question): Answered => {
+      const rows = rowsOf.get(question) ?? [];
+      return { question, rows, answer: question.answer(rows) };
+    });
+    json?.write(jsonOf(answered, perturbation));
+    const pictures = page === undefined ? undefined : beginPictures(page, answered, begun);
+    markdown?.write(markdownOf(answered, perturbation, pictures));
+    for (const file of files) file.commit();
+    pictures?.removeUnused();
+    progress.stop();
+    world.stdout.write(
+      options.json === STDOUT
+        ? jsonOf(answered, perturbation)
+        : renderAnswers(answered, perturbation, lookOf(world.stdout, world.env)),
+    );
+    for (const { path } of [json, markdown].filter((file) => file !== undefined))
+      world.stderr.write(`written: ${path}\n`);
+  } finally {
+    progress.stop();
+    for (const file of files) file.discard();
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Rows from earlier runs, by content: a row is found again only under the same source of spevisor, the same question,
+ * the same cell and the same costs. Whatever goes wrong here costs time and no answer.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import cacache from "cacache";
+import { jsonText } from "../../lab/questions/json.ts";
+import type { CellTask } from "./cell.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const TEST = /\.(test|testing)\.ts$/;
+
+/** How many versions of the source keep their rows: enough to go back and forth between two branches. */
+const VERSIONS_KEPT = 3;
+
+/** A hash over everything under src/ but tests, and over package.json. */
+export function sourceVersion(): string {
+  const hash = createHash("sha256").update(readFileSync(join(ROOT, "package.json")));
+  const files = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !TEST.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+  for (const file of files) {
+    const content = readFileSync(file);
+    hash.update(`${file.slice(ROOT.length)}\0${content.length}\0`).update(content);
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** The user's folder for what may be thrown away: XDG_CACHE_HOME, or ~/.cache. */
+export const cacheFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "spevisor", "answers");
+
+/** What a row depends on beside the source. Costs at their own values are no perturbation. */
+const keyOf = ({ number, cell, perturbation }: CellTask): string =>
+  jsonText([
+    number,
+    cell,
+    Object.entries(perturbation)
+      .filter(([, factor]) => factor !== 1)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  ]);
+
+/** Rows of one version of the source, in a folder of their own. */
+export class RowCache {
+  readonly #folder: string;
+  readonly #warn: (text: string) => void;
+  #warned = false;
+
+  /**
+   * @param folder where the versions' folders are
+   * @param warn is told once if rows cannot be kept
+   */
+  constructor(folder: string, version: string, warn: (text: string) => void) {
+    this.#folder = join(folder, version);
+    this.#warn = warn;
+    try {
+      mkdirSync(this.#folder, { recursive: true });
+      const now = new Date();
+      utimesSync(this.#folder, now, now);
+      removeOldest(folder);
+    } catch (error) {
+      this.#cannotKeep(error);
+    }
+  }
+
+  /** The row's JSON text, or undefined where there is none or it is damaged. */
+  async get(task: CellTask): Promise<string | undefined> {
+    try {
+      // cacache compares the content with its hash.
+      return (await cacache.get(this.#folder, keyOf(task))).data.toString("utf8");
+    } catch {
+      return undefined;
+    }
+  }
+
+  async put(task: CellTask, text: string): Promise<void> {
+    try {
+      await cacache.put(this.#folder, keyOf(task), text);
+    } catch (error) {
+      this.#cannotKeep(error);
+    }
+  }
+
+  #cannotKeep(error: unknown): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#warn(`rows are not kept for the next time: ${why}`);
+  }
+}
+
+/** Removes the versions that were not used for longest. */
+function removeOldest(folder: string): void {
+  const versions = readdirSync(folder)
+    .map((name) => ({ path: join(folder, name), usedMs: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path } of versions.slice(VERSIONS_KEPT)) rmSync(path, { recursive: true, force: true });
+}

@@ -1,0 +1,5 @@
+/** The questions in the order of their numbers. A new one is one import and one name here. */
+import { q20 } from "./q20.ts";
+import type { Question } from "./question.ts";
+
+export const QUESTIONS: readonly Question[] = [q20];
