@@ -146,6 +146,10 @@ export class PageSet {
   minus(other: PageSet): PageSet {
     if (other.isEmpty || this.isEmpty) return this;
     if (other === this || this.runs.every((run) => other.#hasRun(run))) return PageSet.empty;
+    if (this.pages + other.pages <= FEW_PAGES) {
+      const out = marked(this.runs, other.runs);
+      if (out !== undefined) return PageSet.of(out);
+    }
     const out: PageRun[] = [];
     for (const run of this.runs) {
       const known: Extent[] = [];
@@ -198,6 +202,44 @@ export class PageSet {
   each(visit: (page: Ipn, run: PageRun, index: number) => void): void {
     for (const run of this.runs) for (let i = run.from; i < run.to; i++) visit(run.list.at(i), run, i);
   }
+}
+
+/** Up to so many pages are compared one by one sooner than lists are related to each other. */
+const FEW_PAGES = 8_192;
+/** Page numbers up to 32 GiB can be marked. */
+const MARKED_PAGES = 2 ** 23;
+let marks = new Uint32Array(0);
+let mark = 0;
+
+/** The pieces of `runs` that are not in `others`, by marking those; undefined where page numbers are too high. */
+function marked(runs: readonly PageRun[], others: readonly PageRun[]): PageRun[] | undefined {
+  mark = mark === 0xffff_ffff ? 1 : mark + 1;
+  if (mark === 1) marks.fill(0);
+  for (const { list, from, to } of others)
+    for (let i = from; i < to; i++) {
+      const page = list.ipns[i] as number;
+      if (page >= marks.length) {
+        if (page >= MARKED_PAGES) return undefined;
+        const grown = new Uint32Array(Math.min(MARKED_PAGES, 2 * page + 1));
+        grown.set(marks);
+        marks = grown;
+      }
+      marks[page] = mark;
+    }
+  const out: PageRun[] = [];
+  for (const { list, from, to } of runs) {
+    let start = -1;
+    for (let i = from; i < to; i++) {
+      const gone = marks[list.ipns[i] as number] === mark;
+      if (!gone && start < 0) start = i;
+      if (gone && start >= 0) {
+        out.push({ list, from: start, to: i });
+        start = -1;
+      }
+    }
+    if (start >= 0) out.push({ list, from: start, to });
+  }
+  return out;
 }
 
 /** The pieces of [from, to) of a list whose pages are in none of the runs of other lists. */
