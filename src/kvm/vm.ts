@@ -48,6 +48,8 @@ export class Vm {
   readonly workerLock = new TimelineLock("policy worker");
   /** Pages made unreclaimable without a pin (guest_memfd, prefaulted). */
   prefaultedPages = 0;
+  /** The guest may have run: what user space decides about pinning it has decided. */
+  started = false;
   /** When what is pinned last changed. */
   pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;

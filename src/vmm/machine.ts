@@ -145,6 +145,7 @@ export class Machine {
       vcpu.spe.accounts.restart();
     }
     vm.pinnedChangedAtNs = 0;
+    vm.started = true;
   }
 
   /** Runs until every vCPU has shut down. */

@@ -165,6 +165,7 @@ export class VcpuPolicyContext implements PolicyContext {
 
   pinMemslots(): PinOutcome {
     const { vm } = this.#vcpu;
+    if (vm.started) throw new PolicyRefused(vm.policy.name, "pinMemslots", "the guest runs already");
     const all = vm.memslots.allPages();
     const missing = all.minus(this.pinned);
     const pinned = missing.isEmpty ? DONE : this.#pin(missing);

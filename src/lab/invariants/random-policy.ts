@@ -88,6 +88,7 @@ export function randomPolicy(seed: number): PinPolicy {
             return;
           case 11:
             if (random.integer(0, 3) === 0) ctx.trapBuffer(random.integer(0, 1) === 0);
+            else if (random.integer(0, 1) === 0) ctx.resume();
             else if (timers++ < 8) ctx.armTimer(ctx.nowNs + random.integer(0, 20_000), `timer ${timers}`);
             return;
           default:
@@ -125,7 +126,7 @@ export function randomPolicy(seed: number): PinPolicy {
           some(ctx);
           const outcome = random.integer(0, 2) > 0 ? orderly(ctx) : DONE;
           some(ctx);
-          return outcome;
+          return random.integer(0, 9) === 0 ? { kind: "withheld" } : outcome;
         },
         onBufferDisabled: (_buffer, ctx) => some(ctx),
         onBufferFull: (_buffer, ctx) => some(ctx),
