@@ -30,7 +30,7 @@ export function syntheticEngine(): { engine: Engine; calls: Calls } {
   const calls: Calls = { policies: [], profiles: [], options: null };
   const engine: Engine = {
     listPolicies: () => POLICIES,
-    listScenarios: () => [{ name: "thread-a", summary: "The first command." }],
+    listScenarios: () => [{ name: "thread-a", summary: "The first command.", ofThread: true }],
     listProfiles: () =>
       ["thread-normal", "thread-debug", "free"].map((name) => ({
         name,

@@ -21,6 +21,8 @@ export interface PolicyInfo {
 export interface ScenarioInfo {
   readonly name: string;
   readonly summary: string;
+  /** One of the thread's commands: what `thread` runs unless told otherwise. */
+  readonly ofThread: boolean;
 }
 
 export interface CostInfo {
@@ -60,7 +62,10 @@ export interface CommonOptions {
   readonly seed: number;
 }
 
-export type ThreadOptions = CommonOptions;
+export interface ThreadOptions extends CommonOptions {
+  /** Names of scenarios. */
+  readonly scenarios: readonly string[];
+}
 
 /** Whom a prediction profiles. `recorded`: the recorded command and its children. */
 export type Target =

@@ -6,7 +6,15 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { RunDetail } from "../lab/report/run.ts";
 import { openSource } from "../vmm/node/file-source.ts";
-import type { CommonOptions, Engine, OnProgress, PolicyChoice, PredictOptions, TraceSink } from "./engine.ts";
+import type {
+  CommonOptions,
+  Engine,
+  OnProgress,
+  PolicyChoice,
+  PredictOptions,
+  ThreadOptions,
+  TraceSink,
+} from "./engine.ts";
 import { fileError } from "./files.ts";
 import { loadPolicy } from "./load-policy.ts";
 import { knownName } from "./options.ts";
@@ -20,9 +28,13 @@ interface Chosen {
   readonly policyNames: readonly string[];
   readonly profileNames: readonly string[];
 }
-type WithNames<Options extends CommonOptions> = Omit<Options, "policies" | "profiles"> & Chosen;
+type WithNames<Options extends CommonOptions> = Omit<Options, "policies" | "profiles" | "scenarios"> & Chosen;
 
-export type ThreadJob = { readonly kind: "thread" } & WithNames<CommonOptions>;
+export type ThreadJob = {
+  readonly kind: "thread";
+  /** Empty: the thread's own. */
+  readonly scenarioNames: readonly string[];
+} & WithNames<ThreadOptions>;
 export type PredictJob = {
   readonly kind: "predict";
   readonly file: string;
@@ -58,6 +70,14 @@ const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
   ];
 };
 
+/** What `--scenario` names. */
+function chooseScenarios(engine: Engine, given: readonly string[]): string[] {
+  const scenarios = engine.listScenarios();
+  const known = scenarios.map(({ name }) => name);
+  if (given.length === 0) return scenarios.filter(({ ofThread }) => ofThread).map(({ name }) => name);
+  return [...new Set(given.flatMap((name) => (name === ALL ? known : [knownName("scenario", name, known)])))];
+}
+
 /** Carries out a job with an engine, giving each run as it is done. */
 export async function* runJob(engine: Engine, job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
   const { policyNames, profileNames, traceFile, ...rest } = job;
@@ -72,8 +92,9 @@ export async function* runJob(engine: Engine, job: Job, onProgress: OnProgress):
       const { kind: _, file: __, ...options } = rest;
       yield* engine.runPredict(recording.source, { ...options, policies, profiles }, onProgress, sink);
     } else if (rest.kind === "thread") {
-      const { kind: _, ...options } = rest;
-      yield* engine.runThread({ ...options, policies, profiles }, onProgress, sink);
+      const { kind: _, scenarioNames, ...options } = rest;
+      const scenarios = chooseScenarios(engine, scenarioNames);
+      yield* engine.runThread({ ...options, policies, profiles, scenarios }, onProgress, sink);
     }
   } finally {
     await recording?.close();

@@ -103,7 +103,8 @@ function runThread(
 ): AsyncIterable<RunDetail> {
   checkBuffer(options.bufferBytes);
   const traced = traceOption(trace);
-  const tasks = THREAD_SCENARIOS.flatMap((scenario) => {
+  const chosenScenarios = SCENARIOS.filter(({ name }) => options.scenarios.includes(name));
+  const tasks = chosenScenarios.flatMap((scenario) => {
     const setting = scenario.setting(options.bufferBytes, options.seed);
     return options.profiles.flatMap((name) =>
       options.policies.map((choice): Task => {
@@ -195,7 +196,11 @@ export function loadLab(): Promise<Engine> {
   return Promise.resolve({
     listPolicies: () => POLICIES.map(infoOf),
     listScenarios: () =>
-      SCENARIOS.map(({ name, summary, origin }) => ({ name, summary: `${summary}. ${origin}` })),
+      SCENARIOS.map((scenario) => ({
+        name: scenario.name,
+        summary: `${scenario.summary}. ${scenario.origin}`,
+        ofThread: THREAD_SCENARIOS.includes(scenario),
+      })),
     listProfiles: () =>
       PROFILES.map(({ name, about, costs }) => ({
         name,

@@ -71,8 +71,9 @@ const targetOf = (flags: PredictFlags): Target => {
 const given = (value: readonly string[] | undefined, otherwise: string): readonly string[] =>
   value === undefined || value.length === 0 ? [otherwise] : value;
 
-const threadJob = (flags: CommonFlags): ThreadJob => ({
+const threadJob = (flags: CommonFlags & { readonly scenario?: string[] }): ThreadJob => ({
   kind: "thread",
+  scenarioNames: flags.scenario ?? [],
   traceFile: flags.trace ?? null,
   policyNames: given(flags.policy, ALL),
   profileNames: given(flags.profile, ALL),
@@ -149,15 +150,21 @@ Examples:
 
   withCommon(program.command("thread"), ALL)
     .description("reproduce the thread: its two commands, on its two kernels, under each policy")
+    .option(
+      "--scenario <names...>",
+      'other scenarios instead: "all" or names (see `spevisor scenarios`)',
+      names,
+    )
     .addHelpText(
       "after",
       `
 Examples:
   $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
   $ spevisor thread --buffer 4M --html thread.html
+  $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
   $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
     )
-    .action((flags: CommonFlags) =>
+    .action((flags: CommonFlags & { readonly scenario?: string[] }) =>
       runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
     );
 
