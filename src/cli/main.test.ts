@@ -235,3 +235,26 @@ describe("a bug of ours", () => {
     expect(err).toContain("does not add up");
   });
 });
+
+describe("spevisor ask", () => {
+  it("lists the questions where none is named", async () => {
+    expect(await spevisor("ask")).toBe(0);
+    expect(out).toMatch(/^ +20 {2}The floor/m);
+  });
+
+  it.each([
+    [["21"], "there is no question 21", "There are "],
+    [["foo"], '"foo" is not a question\'s number', "There are "],
+    [["20", "--jobs", "0"], '--jobs: "0" is not a whole number', ""],
+    [["20", "--costs", "exitt=2"], 'cost "exitt" does not exist', "Did you mean exit?"],
+    [["20", "--costs", "exit"], '--costs: "exit" is not a cost and a factor', "exit=10"],
+    [["20", "--costs", "exit=-1"], '--costs: "exit=-1" is not a cost and a factor', "exit=10"],
+    [["--json", "-"], "ask: which question?", "spevisor ask all"],
+    [["20", "--json", "/nonesuch/answers.json"], "/nonesuch/answers.json: no such file or directory", ""],
+  ])("refuses %j", async (argv, what, remedy) => {
+    expect(await spevisor("ask", ...argv)).toBe(2);
+    expect(err).toContain(what);
+    expect(err).toContain(remedy);
+    expect(out).toBe("");
+  });
+});

@@ -46,8 +46,11 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
   }
 }
 
+/** The module with spevisor's own questions. */
+const QUESTIONS = new URL("../lab/questions/index.ts", import.meta.url);
+
 /** Runs as a process: with its streams, its signals and its exit code. */
-export async function runFromShell(argv: readonly string[]): Promise<void> {
+export async function runFromShell(argv: readonly string[], questions: URL = QUESTIONS): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
       discardPendingFiles();
@@ -66,7 +69,7 @@ export async function runFromShell(argv: readonly string[]): Promise<void> {
     env: process.env,
     runJob: runInWorker,
     loadLab,
-    questions: new URL("../lab/questions/index.ts", import.meta.url),
+    questions,
     nowNs: () => Number(process.hrtime.bigint()),
   });
 }

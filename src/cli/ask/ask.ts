@@ -62,6 +62,13 @@ export function listQuestions(questions: readonly Question[], world: World): voi
   world.stdout.write(`${renderList(rows, lookOf(world.stdout, world.env))}\n`);
 }
 
+/** What to type for the same answers, after `spevisor ask`. */
+function commandOf(questions: readonly Question[], { everything, perturbation }: AskOptions): string {
+  const numbers = everything ? "all" : questions.map(({ number }) => number).join(" ");
+  const factors = Object.entries(perturbation).map(([name, factor]) => `${name}=${factor}`);
+  return factors.length === 0 ? numbers : `${numbers} --costs ${factors.join(",")}`;
+}
+
 /** Runs the questions and writes what was asked for: files first, then the terminal. */
 export async function ask(questions: readonly Question[], options: AskOptions, world: World): Promise<void> {
   const { perturbation } = options;
@@ -93,8 +100,9 @@ export async function ask(questions: readonly Question[], options: AskOptions, w
       return { question, rows, answer: question.answer(rows) };
     });
     json?.write(jsonOf(answered, perturbation));
-    const pictures = page === undefined ? undefined : beginPictures(page, answered, begun);
-    markdown?.write(markdownOf(answered, perturbation, pictures));
+    const pictures = markdown === undefined ? undefined : beginPictures(markdown.path, answered, begun);
+    if (pictures !== undefined)
+      markdown?.write(markdownOf(answered, commandOf(questions, options), pictures));
     for (const file of files) file.commit();
     pictures?.removeUnused();
     progress.stop();

@@ -1,15 +1,15 @@
 /** Answers as a Markdown page, with their charts as pictures in a folder beside it. */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
-import type { Answer, Perturbation } from "../../lab/questions/question.ts";
+import type { Answer } from "../../lab/questions/question.ts";
 import { fileError, type PendingFile } from "../files.ts";
 import type { Answered } from "./ask.ts";
 import { svgOf } from "./picture.ts";
-import { aboutCost, factorsText, isNumeric } from "./terminal.ts";
+import { aboutCost, isNumeric } from "./terminal.ts";
 
 /** The pictures of a page, begun as files. */
 export interface Pictures {
-  /** The folder's name as seen from the page. */
+  /** The folder's name, as seen from the page. */
   readonly folder: string;
   /** Removes pictures of an earlier page that this one does not show. */
   removeUnused(): void;
@@ -44,7 +44,7 @@ export function beginPictures(
   return {
     folder,
     removeUnused: () => {
-      if (charts.length === 0) return;
+      if (!existsSync(path)) return;
       for (const name of readdirSync(path))
         if (OURS.test(name) && !used.has(name)) rmSync(join(path, name), { force: true });
     },
@@ -62,7 +62,7 @@ function tableOf({ columns, rows }: Answer["table"]): string {
 
 const list = (texts: readonly string[]): string => texts.map((text) => `- ${text}`).join("\n");
 
-function sectionOf({ question, answer }: Answered, folder: string | undefined): string {
+function sectionOf({ question, answer }: Answered, folder: string): string {
   const { number, title, asked, origin, leavesOut, decidedBy } = question;
   const blocks = [
     `<a id="q${number}"></a>`,
@@ -71,28 +71,24 @@ function sectionOf({ question, answer }: Answered, folder: string | undefined): 
     `*Asked:* ${asked}  \n*Origin:* ${origin}`,
     list(answer.sentences),
     answer.table.rows.length === 0 ? "" : tableOf(answer.table),
-    ...(folder === undefined
-      ? []
-      : answer.charts.map(({ title: what }, i) => `![${what}](${folder}/${nameOf(number, i)})`)),
+    ...answer.charts.map(({ title: what }, i) => `![${what}](${folder}/${nameOf(number, i)})`),
     leavesOut.length === 0 ? "" : `What the model leaves out:\n\n${list(leavesOut)}`,
     `Decided by the cost \`${decidedBy}\`: ${aboutCost(decidedBy)}. Try another: \`npx spevisor ask ${number} --costs ${decidedBy}=10\``,
   ];
   return blocks.filter((block) => block !== "").join("\n\n");
 }
 
-/** The page: the headlines, then a section for each question. */
-export function markdownOf(
-  answered: readonly Answered[],
-  perturbation: Perturbation,
-  pictures: Pictures | undefined,
-): string {
-  const factors = factorsText(perturbation);
+/**
+ * The page: the headlines, then a section for each question.
+ * @param asked what stands after `npx spevisor ask`
+ */
+export function markdownOf(answered: readonly Answered[], asked: string, pictures: Pictures): string {
   const blocks = [
     "# Answers",
     "The questions that were asked about SPE in virtual machines and never measured, answered on spevisor's model. " +
       "Each answer is a sweep of runs and is computed from its rows; each names the cost that decides it and what " +
       "the model leaves out.",
-    `Written by \`npx spevisor ask ${answered.length === 1 ? answered[0]?.question.number : "all"}\`${factors === "" ? "" : ` with costs multiplied: ${factors}`}. Do not edit it: the next run writes it anew.`,
+    `Written by \`npx spevisor ask ${asked}\`. Do not edit it: the next run writes it anew.`,
     [
       "| | question | answer |",
       "| ---: | --- | --- |",
@@ -101,7 +97,7 @@ export function markdownOf(
           `| ${number} | [${inCell(title)}](#q${number}) | ${inCell(answer.headline)} |`,
       ),
     ].join("\n"),
-    ...answered.map((each) => sectionOf(each, pictures?.folder)),
+    ...answered.map((each) => sectionOf(each, pictures.folder)),
   ];
   return `${blocks.join("\n\n")}\n`;
 }
