@@ -36,8 +36,8 @@ type Refused = Exclude<EnableOutcome, { kind: "done" } | { kind: "withheld" }>;
 /** One vCPU's window. */
 class VcpuWindow {
   #now: Window | undefined;
-  /** What the worker makes of it. */
-  #next: Window | undefined;
+  /** What the worker makes of it, step by step. */
+  #coming: Window[] = [];
   /** The guest's limit of the buffer that the window belongs to. */
   #limit = 0n;
   /** The host took pages away, or a fault showed that stage 1 has changed. */
@@ -72,9 +72,10 @@ class VcpuWindow {
       this.#setLimit(ctx);
       return DONE;
     }
-    if (this.#next === undefined) return this.#start(buffer, ctx);
+    const [next] = this.#coming;
+    if (next === undefined) return this.#start(buffer, ctx);
     // The worker is at it.
-    this.#tickBy(this.#next.readyAtNs, ctx);
+    this.#tickBy(next.readyAtNs, ctx);
     return { kind: "withheld" };
   }
 
@@ -92,7 +93,8 @@ class VcpuWindow {
       const givenBackAtNs = this.#offSinceNs + GRACE_NS;
       if (ctx.nowNs < givenBackAtNs) this.#tickBy(givenBackAtNs, ctx);
       else {
-        this.#now = this.#next = undefined;
+        this.#now = undefined;
+        this.#coming = [];
         ctx.background((worker) => worker.unpin(worker.pinned));
       }
       return;
@@ -103,11 +105,12 @@ class VcpuWindow {
     this.#setLimit(ctx);
     ctx.resume();
     // Also where there is nothing to pin: stage 1 is walked again.
-    if (this.#next === undefined) this.#refill(buffer, ctx);
+    if (this.#coming.length === 0) this.#refill(buffer, ctx);
     const slackBytes = this.#ahead(buffer) * PAGE_BYTES;
     const writtenInNs = this.#rate > 0 ? slackBytes / this.#rate : Number.POSITIVE_INFINITY;
     this.#tickNs = Math.min(MOST_TICK_NS, 2 * this.#tickNs, Math.max(LEAST_TICK_NS, writtenInNs / 4));
-    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    // Before the worker is done there is nothing to do.
+    this.#tickBy(Math.max(ctx.nowNs + this.#tickNs, this.#coming[0]?.readyAtNs ?? 0), ctx);
   }
 
   /** Whether the hardware can go on in the window; stage 1 is walked again if that was long ago. */
@@ -123,13 +126,14 @@ class VcpuWindow {
 
   /** Pins the first pages from the pointer on while the vCPU waits: there is no window to go on in. */
   #start(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
-    this.#now = this.#next = undefined;
+    this.#now = undefined;
+    this.#coming = [];
     const held = hold(FIRST_PAGES, buffer, ctx);
     if (held.kind !== "window") return held;
     this.#limit = buffer.limit;
     this.#stale = false;
-    this.#next = held;
-    this.#adopt(ctx);
+    this.#now = held;
+    ctx.report(held.walk);
     this.#setLimit(ctx);
     this.#tickNs = LEAST_TICK_NS;
     this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
@@ -137,34 +141,38 @@ class VcpuWindow {
   }
 
   /**
-   * Has the worker walk stage 1 and pin as far ahead of the pointer as the rate of writing asks for. A window that
-   * nothing is written to only doubles: a guest gets no more work out of the host than it does itself.
+   * Has the worker walk stage 1 and pin as far ahead of the pointer as the rate of writing asks for, in steps, so that
+   * the first are ready before what is left is written up. A window that nothing is written to only doubles: a guest
+   * gets no more work out of the host than it does itself.
    */
   #refill(buffer: SpeBuffer, ctx: PolicyContext): void {
     const ahead = Math.max(FIRST_PAGES, this.#ahead(buffer));
-    const written = Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES);
-    const most = Math.min(MOST_AHEAD_PAGES, Math.max(LEAST_AHEAD_PAGES, written));
-    // In steps, so that the first pages are ready before those that the vCPU pinned are written up; never less than the
-    // hardware may write to now.
-    const pages = Math.max(ahead, Math.min(most, 2 * ahead));
+    const written = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
+    // Never less than the hardware may write to now; not so much that other vCPUs' first pages wait for it.
+    const most = Math.max(ahead, Math.min(LEAST_AHEAD_PAGES, 2 * ahead), Math.min(written, 4 * ahead));
     ctx.background((worker) => {
-      const held = hold(pages, buffer, worker);
-      if (held.kind !== "window") return;
-      this.#stale = false;
-      this.#next = held;
-      worker.unpin(worker.pinned.minus(held.walk.all));
+      for (let pages = ahead, last = false; !last; ) {
+        pages = Math.min(most, 2 * pages);
+        const held = hold(pages, buffer, worker);
+        if (held.kind !== "window") return;
+        this.#stale = false;
+        this.#coming.push(held);
+        // Shorter than asked for: there is no more buffer.
+        last = pages === most || held.to - held.from < pages;
+        if (last) worker.unpin(worker.pinned.minus(held.walk.all));
+      }
     });
   }
 
   /** What the worker has finished by now is the hardware's. */
   #adopt(ctx: PolicyContext): void {
-    const next = this.#next;
-    if (next === undefined || ctx.nowNs < next.readyAtNs) return;
-    this.#next = undefined;
+    let ready: Window | undefined;
+    while (this.#coming[0] !== undefined && this.#coming[0].readyAtNs <= ctx.nowNs)
+      ready = this.#coming.shift();
     // The host may have taken pages away since.
-    if (!ctx.pinned.covers(next.walk.all)) return;
-    this.#now = next;
-    ctx.report(next.walk);
+    if (ready === undefined || !ctx.pinned.covers(ready.walk.all)) return;
+    this.#now = ready;
+    ctx.report(ready.walk);
   }
 
   /** Sees how fast the buffer is written, and refills a window of which half is used up. */
@@ -175,7 +183,7 @@ class VcpuWindow {
     if (passedNs <= 0 || writtenBytes <= 0) return;
     this.#rate = Math.max(this.#rate * 0.9, writtenBytes / passedNs);
     const held = this.#now;
-    if (held === undefined || this.#next !== undefined || buffer.pages <= 0) return;
+    if (held === undefined || this.#coming.length > 0 || buffer.pages <= 0) return;
     if (2 * this.#ahead(buffer) < held.to - held.from) this.#refill(buffer, ctx);
   }
 
