@@ -38,8 +38,6 @@ class VcpuWindow {
   #now: Window | undefined;
   /** What the worker makes of it, step by step. */
   #coming: Window[] = [];
-  /** The guest's limit of the buffer that the window belongs to. */
-  #limit = 0n;
   /** The host took pages away, or a fault showed that stage 1 has changed. */
   #stale = false;
   #tickNs = LEAST_TICK_NS;
@@ -53,7 +51,7 @@ class VcpuWindow {
     this.#adopt(ctx);
     this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
     if (!this.#fits(buffer, ctx)) return this.#start(buffer, ctx);
-    this.#setLimit(ctx);
+    this.#setLimit(buffer, ctx);
     this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
     return DONE;
   }
@@ -69,7 +67,7 @@ class VcpuWindow {
     this.#look(buffer, ctx);
     this.#adopt(ctx);
     if (!this.#stale && this.#ahead(buffer) > 0) {
-      this.#setLimit(ctx);
+      this.#setLimit(buffer, ctx);
       return DONE;
     }
     const [next] = this.#coming;
@@ -102,7 +100,7 @@ class VcpuWindow {
     // A full buffer that the guest has not restarted yet.
     if (buffer.pages <= 0 || this.#now === undefined) return;
     this.#look(buffer, ctx);
-    this.#setLimit(ctx);
+    this.#setLimit(buffer, ctx);
     ctx.resume();
     // Also where there is nothing to pin: stage 1 is walked again.
     if (this.#coming.length === 0) this.#refill(buffer, ctx);
@@ -130,11 +128,10 @@ class VcpuWindow {
     this.#coming = [];
     const held = hold(FIRST_PAGES, buffer, ctx);
     if (held.kind !== "window") return held;
-    this.#limit = buffer.limit;
     this.#stale = false;
     this.#now = held;
     ctx.report(held.walk);
-    this.#setLimit(ctx);
+    this.#setLimit(buffer, ctx);
     this.#tickNs = LEAST_TICK_NS;
     this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
     return DONE;
@@ -188,16 +185,14 @@ class VcpuWindow {
   }
 
   /** Pages from the pointer to the end of the window; 0 where it lies elsewhere. */
-  #ahead({ firstPage, limit }: SpeBuffer): number {
+  #ahead({ firstPage }: SpeBuffer): number {
     const held = this.#now;
-    const within =
-      held !== undefined && this.#limit === limit && firstPage >= held.from && firstPage < held.to;
-    return within ? held.to - firstPage : 0;
+    return held !== undefined && firstPage >= held.from && firstPage < held.to ? held.to - firstPage : 0;
   }
 
-  #setLimit(ctx: PolicyContext): void {
+  #setLimit(buffer: SpeBuffer, ctx: PolicyContext): void {
     const end = BigInt(this.#now?.to ?? 0) << 12n;
-    ctx.setHardwareLimit(end < this.#limit ? end : undefined);
+    ctx.setHardwareLimit(end < buffer.limit ? end : undefined);
   }
 
   /** One timer serves everything: it goes off at the earliest instant that was asked for. */
