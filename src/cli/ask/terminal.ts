@@ -15,32 +15,34 @@ export const factorsText = (perturbation: Perturbation): string =>
     .map(([name, factor]) => `${name} × ${factor}`)
     .join(", ");
 
-/** Whether a column holds figures, which stand at its right. */
+/** Whether a column holds figures, or words in their place: they stand at its right. */
 export const isNumeric = (cells: readonly string[]): boolean =>
   cells.length > 0 && cells.every((cell) => /^([-+<>~]*\s*\d|-?$|none|never)/.test(cell.trim()));
 
 /** A bar, and a blank on either side of the cell. */
 const COLUMN_EXTRA = 3;
 const PADDING = 2;
-/** A column is not made narrower than this for the terminal's sake. */
-const NARROWEST_COLUMN = 8;
 
-/** Widths of the columns, the widest of them narrowed until the table fits. */
+const longest = (texts: readonly string[]): number => Math.max(0, ...texts.map((text) => text.length));
+
+/** Widths of the columns, the widest of them narrowed until the table fits or words would break. */
 function columnWidths(rows: readonly (readonly string[])[], widthColumns: number): number[] {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? "").length)));
-  const total = () => widths.reduce((sum, width) => sum + width + COLUMN_EXTRA, 1);
+  const columns = (rows[0] ?? []).map((_, i) => {
+    const cells = rows.map((row) => row[i] ?? "");
+    return { width: longest(cells), least: longest(cells.flatMap((cell) => cell.split(" "))) };
+  });
+  const total = () => columns.reduce((sum, { width }) => sum + width + COLUMN_EXTRA, 1);
   while (total() > widthColumns) {
-    const widest = widths.indexOf(Math.max(...widths));
-    if ((widths[widest] ?? 0) <= NARROWEST_COLUMN) break;
-    widths[widest] = (widths[widest] as number) - 1;
+    const widest = columns.filter(({ width, least }) => width > least).sort((a, b) => b.width - a.width)[0];
+    if (widest === undefined) break;
+    widest.width--;
   }
-  return widths;
+  return columns.map(({ width }) => width);
 }
 
 function renderTable({ columns, rows }: Answer["table"], { widthColumns }: Look): string {
   const widths = columnWidths([columns, ...rows], widthColumns);
-  const wrap = (row: readonly string[]) =>
-    row.map((cell, i) => wrapAnsi(cell, widths[i] as number, { hard: true }));
+  const wrap = (row: readonly string[]) => row.map((cell, i) => wrapAnsi(cell, widths[i] as number));
   const table = new Table({
     head: wrap(columns),
     colWidths: widths.map((width) => width + PADDING),
