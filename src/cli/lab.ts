@@ -44,7 +44,8 @@ export function profileNamed(name: string): CostProfile {
   return profile;
 }
 
-function chosen(choice: PolicyChoice): PinPolicy {
+/** @throws UserError for a name that no policy has, or an object that is none */
+export function chosen(choice: PolicyChoice): PinPolicy {
   if (choice.kind === "named") return policyNamed(choice.name);
   const policy = asPolicy(choice.policy);
   if (typeof policy === "string") throw new UserError(`${choice.file}: not a policy: ${policy}`);

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
 import { addAsk } from "./ask/command.ts";
+import { addBar } from "./bar.ts";
 import type { Target } from "./engine.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
@@ -224,6 +225,7 @@ Examples:
     });
 
   addAsk(program, world);
+  addBar(program, world);
 
   const listing = (name: string, description: string) =>
     program.command(name).description(description).option("--json", "as JSON");

@@ -58,9 +58,9 @@ export class Baseline {
   }
 }
 
-/** Whether the schedule has waits whose cause it does not know, so that there are two readings. */
-function hasUnseenWaits(setting: Setting): boolean {
-  return setting.schedule.segments.wait.includes(WAIT.other);
+/** How the waits can be read: in two ways where the schedule does not know the cause of one. */
+export function readingsOf(setting: Setting): readonly Waits[] {
+  return setting.schedule.segments.wait.includes(WAIT.other) ? ["kept", "absorbing"] : ["kept"];
 }
 
 interface Reading {
@@ -78,7 +78,7 @@ export function measure(
   options: MeasureOptions = {},
 ): RunDetail {
   const costs = costTable(profile);
-  const readings: readonly Waits[] = hasUnseenWaits(setting) ? ["kept", "absorbing"] : ["kept"];
+  const readings = readingsOf(setting);
   const done: Reading[] = readings.map((waits, i) => {
     const listener = new SpanListener();
     const bareMetal = baseline.of(costs, waits);

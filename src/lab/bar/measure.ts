@@ -1,0 +1,132 @@
+/** The runs that a verdict needs: the policy and trap-only, at a profile's values and at both ends of its ranges. */
+import { UserError } from "../../common/errors.ts";
+import {
+  COST_NAMES,
+  type CostEnd,
+  type CostName,
+  type CostProfile,
+  type CostTable,
+  costTable,
+  GUEST_COSTS,
+} from "../../host/costs.ts";
+import { trapOnly } from "../../kvm/spe/policies/trap-only.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
+import {
+  type BarRuns,
+  type Finding,
+  findingsOf,
+  type Measured,
+  measuredOf,
+  mostPinnedBytes,
+  slowdownFindings,
+} from "../bar.ts";
+import type { Setting } from "../experiment.ts";
+import { Baseline, readingsOf } from "../measure.ts";
+import { trial } from "../trial.ts";
+
+/** What is asked of a run: everything, or only that it is not slow. */
+export type Asked = "all" | "slowdown";
+
+/** A setting at one set of costs, judged. */
+export interface Judged {
+  /** Null: user space gave up, since the policy must lock more than the buffers and their tables. */
+  readonly measured: Measured | null;
+  readonly findings: readonly Finding[];
+}
+
+/** A setting at a profile's costs, with what their ranges do to the verdict. */
+export interface Verdict {
+  readonly scenario: string;
+  readonly profile: string;
+  readonly atValues: Judged;
+  /** Only asked for where the ends of the ranges are run. */
+  readonly atEnds: Readonly<Record<"low" | "high", Judged>> | null;
+  readonly flips: readonly Flip[];
+}
+
+/** An end of the cost ranges at which the verdict is not that at the values. */
+export interface Flip {
+  readonly end: "low" | "high";
+  readonly met: boolean;
+  /** Single costs that do it alone; none: it takes several. */
+  readonly costs: readonly CostName[];
+}
+
+export const isMet = ({ findings }: Judged): boolean => findings.length === 0;
+
+/** Whether a verdict meets the bar at the values and, where they were run, at both ends. */
+export const meetsBar = ({ atValues, atEnds }: Verdict): boolean =>
+  [atValues, ...Object.values(atEnds ?? {})].every(isMet);
+
+/** A setting that policies are measured in: bare metal and trap-only are run once for all of them. */
+export class BarCase {
+  readonly setting: Setting;
+  readonly #baseline: Baseline;
+  readonly #trapOnly = new Map<string, BarRuns["runs"]>();
+
+  constructor(setting: Setting) {
+    // User space allows the buffers and their tables to be locked, and no more.
+    this.setting = {
+      ...setting,
+      memlockMaxBytes: Math.min(setting.memlockMaxBytes, mostPinnedBytes(setting)),
+    };
+    this.#baseline = new Baseline(this.setting);
+  }
+
+  /** Runs a policy in both readings of the waits at one set of costs. */
+  judge(policy: PinPolicy, profile: string, costs: CostTable, asked: Asked = "all"): Judged {
+    try {
+      const of: BarRuns = {
+        runs: this.#runs(policy, profile, costs),
+        trapOnly: this.#runsOfTrapOnly(profile, costs),
+        profile,
+        mostPinnedBytes: mostPinnedBytes(this.setting),
+      };
+      const measured = measuredOf(of);
+      return { measured, findings: asked === "all" ? findingsOf(of) : slowdownFindings(measured) };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return { measured: null, findings: [{ clause: "memlock", text: error.what }] };
+    }
+  }
+
+  #runs(policy: PinPolicy, profile: string, costs: CostTable): BarRuns["runs"] {
+    const { setting } = this;
+    return readingsOf(setting).map((waits) =>
+      trial({ setting, policy, costs, profile, waits, bareMetal: this.#baseline.of(costs, waits) }),
+    );
+  }
+
+  #runsOfTrapOnly(profile: string, costs: CostTable): BarRuns["runs"] {
+    const key = JSON.stringify(costs);
+    const known = this.#trapOnly.get(key) ?? this.#runs(trapOnly, profile, costs);
+    this.#trapOnly.set(key, known);
+    return known;
+  }
+}
+
+/**
+ * The verdict on a policy in a case at a profile's costs.
+ * @param ends whether the ends of the cost ranges are run, too
+ */
+export function verdictOf(
+  of: BarCase,
+  policy: PinPolicy,
+  profile: CostProfile,
+  { ends, asked = "all" }: { readonly ends: boolean; readonly asked?: Asked },
+): Verdict {
+  const at = (end: CostEnd, only?: CostName): Judged =>
+    of.judge(policy, profile.name, costTable(profile, end, only), asked);
+  const atValues = at("value");
+  const verdict = { scenario: of.setting.scenario, profile: profile.name, atValues };
+  if (!ends) return { ...verdict, atEnds: null, flips: [] };
+  const atEnds = { low: at("low"), high: at("high") };
+  const flips = (["low", "high"] as const)
+    .filter((end) => isMet(atEnds[end]) !== isMet(atValues))
+    .map((end): Flip => {
+      const met = isMet(atEnds[end]);
+      const costs = COST_NAMES.filter((name) => !(name in GUEST_COSTS) && isMet(at(end, name)) === met);
+      return { end, met, costs };
+    });
+  return { ...verdict, atEnds, flips };
+}

@@ -1,0 +1,147 @@
+/**
+ * Settings from seeds: what some guest might run, profiled somehow, without pressure from its host. The same seed gives
+ * the same setting.
+ */
+import { PAGE_BYTES } from "../common/address.ts";
+import { type RandomStream, randomStream } from "../common/random.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "../guest/driver.ts";
+import type { GuestPageBytes } from "../guest/memory.ts";
+import { type Schedule, WAIT } from "../guest/schedule.ts";
+import { HUGE_PAGES } from "../host/frames.ts";
+import { BACKINGS } from "../host/mm.ts";
+import { DEFAULT_MEMLOCK_BYTES, type Setting } from "./experiment.ts";
+import { type Burst, scheduleOf } from "./schedules.ts";
+
+const MIB = 1024 ** 2;
+
+/** Runs and gaps between them, and how long everything takes on bare metal, but for the last gap. */
+const RUN_NS = { least: 5_000, most: 20_000_000 } as const;
+const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
+/** A schedule of the shortest runs is cut short here. */
+const MOST_BURSTS = 2_000;
+
+/** Draws in words that read well. */
+class Draw {
+  readonly #random: RandomStream;
+  constructor(seed: number) {
+    this.#random = randomStream(seed);
+  }
+  integer(low: number, high: number): number {
+    return this.#random.integer(low, high);
+  }
+  one<T>(choices: readonly T[]): T {
+    return choices[this.integer(0, choices.length - 1)] as T;
+  }
+  chance(percent: number): boolean {
+    return this.integer(0, 99) < percent;
+  }
+  uniform(low: number, high: number): number {
+    return low + (high - low) * this.#random.fraction();
+  }
+  logUniform(low: number, high: number): number {
+    return Math.exp(this.uniform(Math.log(low), Math.log(high)));
+  }
+}
+
+/** A range of durations within RUN_NS: some tasks run for about the same time always, some for any. */
+function range(draw: Draw): { readonly low: number; readonly high: number } {
+  const [a, b] = [draw.logUniform(RUN_NS.least, RUN_NS.most), draw.logUniform(RUN_NS.least, RUN_NS.most)];
+  return { low: Math.min(a, b), high: Math.max(a, b) };
+}
+
+/** Tasks that run and wait by turns, each mostly on the vCPU it was on. */
+function bursts(draw: Draw, vcpus: number, tasks: number, totalNs: number): Burst[] {
+  const lengths = range(draw);
+  const gaps = range(draw);
+  const staysPercent = draw.one([0, 50, 90, 100]);
+  const freeNs = new Array<number>(vcpus).fill(0);
+  const on = Array.from({ length: tasks }, (_, task) => task % vcpus);
+  const readyNs = new Array<number>(tasks).fill(0);
+  const runs: { task: number; vcpu: number; startNs: number; endNs: number }[] = [];
+  while (runs.length < MOST_BURSTS) {
+    const task = readyNs.indexOf(Math.min(...readyNs));
+    if (!draw.chance(staysPercent)) on[task] = draw.integer(0, vcpus - 1);
+    const vcpu = on[task] as number;
+    const startNs = Math.max(readyNs[task] as number, freeNs[vcpu] as number);
+    if (startNs >= totalNs && Math.max(...freeNs) >= TOTAL_NS.least) break;
+    const endNs = startNs + Math.round(Math.min(draw.logUniform(lengths.low, lengths.high), totalNs));
+    runs.push({ task, vcpu, startNs, endNs });
+    freeNs[vcpu] = endNs;
+    readyNs[task] = endNs + Math.round(draw.logUniform(gaps.low, gaps.high));
+  }
+  runs.sort((a, b) => a.startNs - b.startNs);
+  return runs.map(({ task, vcpu, startNs, endNs }, i) => ({
+    task,
+    vcpu,
+    runNs: endNs - startNs,
+    gapNs: startNs - (runs[i - 1]?.endNs ?? 0),
+  }));
+}
+
+/** Some of the waits are for another task: it wakes this one up while it runs, or when it ends. */
+function wakeUps(draw: Draw, { segments }: Schedule): void {
+  const percent = draw.one([0, 0, 50, 100]);
+  for (let i = 1; i < segments.count; i++) {
+    if (!draw.chance(percent)) continue;
+    const waker = draw.integer(Math.max(0, i - 4), i - 1);
+    if (segments.task[waker] === segments.task[i]) continue;
+    const sinceStartNs = (segments.startNs[i] as number) - (segments.startNs[waker] as number);
+    segments.wait[i] = WAIT.woken;
+    segments.waker[i] = waker;
+    segments.wakerOffsetNs[i] = sinceStartNs;
+  }
+}
+
+function eventOf(draw: Draw): SpeEvent {
+  return {
+    ...DEFAULT_EVENT,
+    period: Math.round(draw.logUniform(256, 65_536)),
+    jitter: draw.chance(50),
+    minLatency: draw.one([0, 0, 12, 1_000]),
+    eventFilter: draw.one([0, 0, 0, 10]),
+    loadFilter: draw.chance(20),
+    storeFilter: draw.chance(20),
+  };
+}
+
+/** Room for each vCPU's buffer and its tables, in whole 2 MiB. */
+function memoryFor(vcpus: number, bufferBytes: number, pageBytes: number): number {
+  const blockBytes = HUGE_PAGES * PAGE_BYTES;
+  const wanted = vcpus * (bufferBytes * 1.1 + 8 * pageBytes) + 16 * MIB;
+  return Math.ceil(wanted / blockBytes) * blockBytes;
+}
+
+/** The setting of a seed. */
+export function randomSetting(seed: number): Setting {
+  const draw = new Draw(seed);
+  const vcpus = draw.integer(1, 4);
+  const tasks = draw.integer(1, 6);
+  const pageBytes = draw.one<GuestPageBytes>([4096, 4096, 16_384, 65_536]);
+  const bufferBytes = Math.max(2 ** draw.integer(16, 28), 2 * pageBytes);
+  const totalNs = draw.logUniform(TOTAL_NS.least, TOTAL_NS.most);
+  const schedule = scheduleOf({
+    tasks: Array.from({ length: tasks }, (_, i) => `task-${i}`),
+    bursts: bursts(draw, vcpus, tasks, totalNs),
+    vcpus,
+    perCpu: draw.chance(25),
+    assumptions: [],
+  });
+  wakeUps(draw, schedule);
+  return {
+    scenario: `random ${seed}`,
+    schedule,
+    event: eventOf(draw),
+    bufferBytes,
+    snapshot: draw.chance(25),
+    pageBytes,
+    backing: draw.one(BACKINGS),
+    memoryBytes: memoryFor(vcpus, bufferBytes, pageBytes),
+    memlockBytes: DEFAULT_MEMLOCK_BYTES,
+    memlockMaxBytes: Number.POSITIVE_INFINITY,
+    irqLatencyNs: Math.round(draw.logUniform(500, 10_000)),
+    clockGHz: draw.uniform(1.5, 3.5),
+    ipc: draw.logUniform(0.25, 4),
+    seed,
+    stage2AtStart: draw.one(["mapped", "absent"] as const),
+  };
+}
