@@ -100,6 +100,11 @@ describe("ask", () => {
     expect((await sample("1", "--costs", "exit=10")).out).toContain("Costs multiplied: exit × 10");
   });
 
+  it("says how long the cells of each question took that were run", async () => {
+    expect((await sample("1", "--times")).err).toMatch(/^ +\d+\.\d s {2}1\. Cheap\n$/);
+    expect((await sample("1", "--times")).err).toBe("3 of 3 cells from the cache\n");
+  });
+
   it("stops at once when interrupted, leaves no file, and goes on from the rows it had", async () => {
     writeFileSync(at("hold"), "");
     const env = { SPEVISOR_TEST_HOLD: at("hold") };

@@ -26,6 +26,8 @@ export interface AskOptions {
   readonly markdown: string | undefined;
   readonly jobs: number;
   readonly cache: boolean;
+  /** Say how long each question's cells took. */
+  readonly times: boolean;
   readonly perturbation: Perturbation;
 }
 
@@ -69,43 +71,62 @@ function commandOf(questions: readonly Question[], { everything, perturbation }:
   return factors.length === 0 ? numbers : `${numbers} --costs ${factors.join(",")}`;
 }
 
+/** Runs every cell and answers the questions; says on stderr what it need not run, and what took how long. */
+async function answersTo(
+  questions: readonly Question[],
+  { perturbation, jobs, cache, times }: AskOptions,
+  world: World,
+): Promise<Answered[]> {
+  const say = (text: string) => world.stderr.write(`${text}\n`);
+  const warn = (text: string) => say(`spevisor: ${text}`);
+  const tookMs = new Map<Question, number>();
+  const progress = startProgress("starting", world);
+  try {
+    const rowsOf = await runCells(questions, {
+      module: world.questions.href,
+      perturbation,
+      jobs,
+      cache: cache ? new RowCache(cacheFolder(world.env), sourceVersion(), warn) : null,
+      onProgress: progress.onProgress,
+      onKnown: (known, total) => {
+        if (known > 0) say(`${known} of ${total} cells from the cache`);
+      },
+      onRun: (question, ms) => tookMs.set(question, (tookMs.get(question) ?? 0) + ms),
+    });
+    progress.stop();
+    if (times)
+      for (const [{ number, title }, ms] of [...tookMs].sort(([, a], [, b]) => b - a))
+        say(`${(ms / 1000).toFixed(1).padStart(7)} s  ${number}. ${title}`);
+    return questions.map((question) => {
+      const rows = rowsOf.get(question) ?? [];
+      return { question, rows, answer: question.answer(rows) };
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
 /** Runs the questions and writes what was asked for: files first, then the terminal. */
 export async function ask(questions: readonly Question[], options: AskOptions, world: World): Promise<void> {
   const { perturbation } = options;
   const atOwnCosts = Object.keys(perturbation).length === 0;
   const page = options.markdown ?? (options.everything && atOwnCosts && existsSync(DOCS) ? DOCS : undefined);
-  const warn = (text: string) => world.stderr.write(`spevisor: ${text}\n`);
   const files: PendingFile[] = [];
   const begun = (path: string): PendingFile => {
     const file = beginFile(path);
     files.push(file);
     return file;
   };
-  const progress = startProgress("starting", world);
   try {
     const json = options.json === undefined || options.json === STDOUT ? undefined : begun(options.json);
     const markdown = page === undefined ? undefined : begun(page);
-    const rowsOf = await runCells(questions, {
-      module: world.questions.href,
-      perturbation,
-      jobs: options.jobs,
-      cache: options.cache ? new RowCache(cacheFolder(world.env), sourceVersion(), warn) : null,
-      onProgress: progress.onProgress,
-      onKnown: (known, total) => {
-        if (known > 0) world.stderr.write(`${known} of ${total} cells from the cache\n`);
-      },
-    });
-    const answered = questions.map((question): Answered => {
-      const rows = rowsOf.get(question) ?? [];
-      return { question, rows, answer: question.answer(rows) };
-    });
+    const answered = await answersTo(questions, options, world);
     json?.write(jsonOf(answered, perturbation));
     const pictures = markdown === undefined ? undefined : beginPictures(markdown.path, answered, begun);
     if (pictures !== undefined)
       markdown?.write(markdownOf(answered, commandOf(questions, options), pictures));
     for (const file of files) file.commit();
     pictures?.removeUnused();
-    progress.stop();
     world.stdout.write(
       options.json === STDOUT
         ? jsonOf(answered, perturbation)
@@ -114,7 +135,6 @@ export async function ask(questions: readonly Question[], options: AskOptions, w
     for (const { path } of [json, markdown].filter((file) => file !== undefined))
       world.stderr.write(`written: ${path}\n`);
   } finally {
-    progress.stop();
     for (const file of files) file.discard();
   }
 }

@@ -15,7 +15,7 @@ export interface CellTask {
 
 /** What became of it. Error classes do not survive the crossing, so a user's error is spelt out. */
 export type CellOutcome =
-  | { readonly kind: "row"; readonly text: string }
+  | { readonly kind: "row"; readonly text: string; readonly tookMs: number }
   | { readonly kind: "user-error"; readonly what: string; readonly remedy: string };
 
 /** The questions of a module. */
@@ -28,8 +28,10 @@ export async function loadQuestions(url: string): Promise<readonly Question[]> {
 export async function runCell(task: CellTask): Promise<CellOutcome> {
   const question = (await loadQuestions(task.questions)).find(({ number }) => number === task.number);
   if (question === undefined) throw new BrokenInvariant(`a worker knows of no question ${task.number}`);
+  const startedMs = performance.now();
   try {
-    return { kind: "row", text: jsonText(question.run(task.cell, worldOf(profileNamed, task.perturbation))) };
+    const row = question.run(task.cell, worldOf(profileNamed, task.perturbation));
+    return { kind: "row", text: jsonText(row), tookMs: performance.now() - startedMs };
   } catch (error) {
     if (error instanceof UserError) return { kind: "user-error", what: error.what, remedy: error.remedy };
     throw error;

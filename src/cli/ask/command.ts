@@ -15,8 +15,9 @@ const MOST_JOBS = 1024;
 interface Flags {
   readonly json?: string;
   readonly markdown?: string;
-  readonly jobs: number;
+  readonly jobs?: number;
   readonly cache: boolean;
+  readonly times?: true;
   readonly costs?: Perturbation;
 }
 
@@ -57,6 +58,7 @@ export function addAsk(program: Command, world: World): void {
     .option("--markdown <file>", "write the answers as a page, its charts in a folder beside it", nonEmpty)
     .option("--jobs <n>", "threads (default: one for each core)", whole("--jobs", 1, MOST_JOBS))
     .option("--no-cache", "run every cell, and keep no rows for the next time")
+    .option("--times", "say how long the cells of each question took")
     .option(
       "--costs <factors>",
       "multiply costs, to see whether an answer depends on them: exit=10,walkTable=0.5",
@@ -90,6 +92,7 @@ Examples:
           markdown: flags.markdown,
           jobs: flags.jobs ?? availableParallelism(),
           cache: flags.cache,
+          times: flags.times === true,
           perturbation: flags.costs ?? {},
         },
         world,

@@ -18,6 +18,8 @@ export interface CellRunOptions {
   readonly onProgress: OnProgress;
   /** Told before anything runs. */
   readonly onKnown: (known: number, total: number) => void;
+  /** Told how long a cell took that was run. */
+  readonly onRun: (question: Question, tookMs: number) => void;
 }
 
 /** The rows of each question, in the order of its cells. */
@@ -60,9 +62,10 @@ export async function runCells(questions: readonly Question[], options: CellRunO
     let done = known;
     const runOne = async (pending: Pending): Promise<void> => {
       const { question, task } = pending;
-      const text = await runOn(pool, task);
+      const { text, tookMs } = await runOn(pool, task);
       pending.row = JSON.parse(text) as Json;
       done++;
+      options.onRun(question, tookMs);
       onProgress({ done, total: all.length, what: `${question.number}. ${question.title}` });
       await cache?.put(task, text);
     };
@@ -78,12 +81,15 @@ export async function runCells(questions: readonly Question[], options: CellRunO
 }
 
 /** Runs one cell on the pool; what fails says which cell it was. */
-async function runOn(pool: Piscina<CellTask, CellOutcome>, task: CellTask): Promise<string> {
+async function runOn(
+  pool: Piscina<CellTask, CellOutcome>,
+  task: CellTask,
+): Promise<Extract<CellOutcome, { kind: "row" }>> {
   const place = `question ${task.number}, cell ${jsonText(task.cell)}`;
   const outcome = await pool.run(task).catch((error: unknown) => {
     const { message, stack = message } = error instanceof Error ? error : new Error(String(error));
     throw Object.assign(new Error(`${place}: ${message}`), { stack: `${place}: ${stack}` });
   });
   if (outcome.kind === "user-error") throw new UserError(`${place}: ${outcome.what}`, outcome.remedy);
-  return outcome.text;
+  return outcome;
 }
