@@ -148,14 +148,14 @@ describe("the page", () => {
   it("is written by ask all where a checkout keeps it, with pictures that no answer shows removed", async () => {
     mkdirSync(at("docs/answers"), { recursive: true });
     for (const name of ["docs/answers.md", "docs/answers/q02-1.svg", "docs/answers/mine.svg"])
-      writeFileSync(at(name), "old");
+      writeFileSync(at(name), "spevisor ask wrote this");
     for (const argv of [
       ["1", "2"],
       ["all", "--costs", "exit=2"],
       ["all", "--markdown", "elsewhere.md"],
     ]) {
       expect(await healthy(...argv)).toMatchObject({ code: 0 });
-      expect(read("docs/answers.md"), argv.join(" ")).toBe("old");
+      expect(read("docs/answers.md"), argv.join(" ")).toBe("spevisor ask wrote this");
     }
     expect(await healthy("all")).toMatchObject({ code: 0, err: expect.stringContaining("docs/answers.md") });
     expect(readdirSync(at("docs/answers")).sort()).toEqual(["mine.svg", "q01-1.svg"]);
@@ -168,8 +168,12 @@ describe("the page", () => {
     expect(read("elsewhere/q01-1.svg")).toBe(read("docs/answers/q01-1.svg"));
   });
 
-  it("is not written where there is none", async () => {
+  it("is not written where there is none, nor over somebody else's", async () => {
     expect(await healthy("all")).toMatchObject({ code: 0, err: "" });
     expect(readdirSync(cwd)).toEqual(["cache"]);
+    mkdirSync(at("docs"));
+    writeFileSync(at("docs/answers.md"), "theirs");
+    expect(await healthy("all")).toMatchObject({ code: 0 });
+    expect(read("docs/answers.md")).toBe("theirs");
   });
 });

@@ -1,5 +1,5 @@
 /** Asks questions: runs their cells, and writes the answers on the terminal, as JSON and as a page. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Answer, Json, Perturbation, Question } from "../../lab/questions/question.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -35,6 +35,9 @@ const ANSWERS_SCHEMA = "spevisor.answers/1";
 
 /** Where a checkout keeps the answers. */
 const DOCS = join("docs", "answers.md");
+/** What a page of ours says of itself: somebody else's file of that name is left alone. */
+const isOurs = (path: string): boolean =>
+  existsSync(path) && readFileSync(path, "utf8").includes("spevisor ask");
 
 /** What all readers get. The same questions and costs give the same bytes, on any machine. */
 const jsonOf = (answered: readonly Answered[], perturbation: Perturbation): string =>
@@ -110,7 +113,7 @@ async function answersTo(
 export async function ask(questions: readonly Question[], options: AskOptions, world: World): Promise<void> {
   const { perturbation } = options;
   const atOwnCosts = Object.keys(perturbation).length === 0;
-  const page = options.markdown ?? (options.everything && atOwnCosts && existsSync(DOCS) ? DOCS : undefined);
+  const page = options.markdown ?? (options.everything && atOwnCosts && isOurs(DOCS) ? DOCS : undefined);
   const files: PendingFile[] = [];
   const begun = (path: string): PendingFile => {
     const file = beginFile(path);
