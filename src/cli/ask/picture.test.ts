@@ -54,6 +54,10 @@ describe("a picture", () => {
     expect(four).toBeGreaterThan(one);
   });
 
+  it("has a title for those who do not see it", () => {
+    expect(svgOf({ ...LINE, title: "a < b & c" })).toMatch(/^<svg[^>]*>\n<title>a &lt; b &amp; c<\/title>/);
+  });
+
   it("says what a log axis has no place for", () => {
     const zero: Chart = {
       ...LINE,

@@ -245,6 +245,9 @@ function optionOf(chart: Chart): { option: EChartsOption; heightPx: number } {
   };
 }
 
+const escaped = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
 /** The picture's text. */
 export function svgOf(chart: Chart): string {
   const { option, heightPx } = optionOf(chart);
@@ -252,7 +255,8 @@ export function svgOf(chart: Chart): string {
   drawing.setOption(option);
   const svg = drawing.renderToSVGString();
   drawing.dispose();
-  return `${withoutCounters(svg)}\n`;
+  const title = `<title>${escaped(chart.title)}</title>`;
+  return `${withoutCounters(svg).replace(/^<svg[^>]*>/, (start) => `${start}\n${title}`)}\n`;
 }
 
 /**
