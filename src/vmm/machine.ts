@@ -207,9 +207,15 @@ export class Machine {
       vcpu.idleUntil(state.wakeAtNs);
       state.wakeAtNs = undefined;
     }
+    const startNs = vcpu.timeline.nowNs;
     let untilNs = Number.POSITIVE_INFINITY;
+    // An idle vCPU may be kicked at any time, long before it would wake up by itself.
     for (const other of this.#states)
-      if (other !== state && !other.over) untilNs = Math.min(untilNs, this.#atNs(other) + QUANTUM_NS);
+      if (other !== state && !other.over)
+        untilNs = Math.min(
+          untilNs,
+          (other.wakeAtNs === undefined ? this.#atNs(other) : startNs) + QUANTUM_NS,
+        );
     untilNs = Math.min(untilNs, this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY);
     this.#answer(state, vcpu.run(Math.max(untilNs, vcpu.timeline.nowNs + 1)));
   }
