@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MDCR_EL2, PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
 import { compileSpeTraps } from "../arm/spe-traps.ts";
+import { pfn } from "../common/address.ts";
 import { Timeline } from "../common/timeline.ts";
 import { costTable } from "../host/costs.ts";
 import { Frames } from "../host/frames.ts";
@@ -36,6 +37,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
       frames,
       stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
       physical: { page: () => undefined, wrote: () => undefined },
+      ownBuffer: () => pfn(0),
       traps: () => traps,
       bareMetal: false,
       irqLatencyNs: 0,

@@ -6,7 +6,6 @@
  * No instruction is executed: a stretch of guest time is a number of retired ops, and only the sampled ones are drawn.
  */
 import type { RegisterName, SpeRegisterName } from "../arm/registers.ts";
-import { PMSCR_EL1 } from "../arm/registers.ts";
 import { type Ipn, type Pfn, type Vpn, vpn } from "../common/address.ts";
 import { randomBitsAt } from "../common/random.ts";
 import type { CoreHardware } from "../kvm/guest-core.ts";
@@ -15,6 +14,7 @@ import { PROFILING_BUFFER_WRITE } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime } from "../mmu/config.ts";
 import { faultStatusCode, isFault } from "../mmu/fault.ts";
 import { translateBoth } from "../mmu/translate.ts";
+import { ProfilingBufferOwner } from "../spe/enables.ts";
 import type { OpBounds } from "../spe/filters.ts";
 import type { SampledOp } from "../spe/op.ts";
 import { type RecordFault, Spu } from "../spe/spu.ts";
@@ -60,8 +60,6 @@ export class ModelPe {
   #tlb: TlbEntry[] = [];
   #pmbirqAtNs = Number.POSITIVE_INFINITY;
   #pmbirqTaken = false;
-  #e0spe = false;
-  #e1spe = false;
   #draws = 0;
 
   constructor(
@@ -94,10 +92,7 @@ export class ModelPe {
     hardware.timeline.charge("guestRun", hardware.costs.sysreg);
     this.guestNs += hardware.costs.sysreg;
     spu.write(register, value);
-    if (register === "PMSCR_EL1") {
-      this.#e0spe = PMSCR_EL1.is(value, "E0SPE");
-      this.#e1spe = PMSCR_EL1.is(value, "E1SPE");
-    } else if (register === "PMBLIMITR_EL1") hardware.untrappedEnable(spu.bufferEnable);
+    if (register === "PMBLIMITR_EL1") hardware.untrappedEnable(spu.bufferEnable);
     if (!spu.pmbirq) this.#lowerPmbirq();
   }
 
@@ -195,7 +190,7 @@ export class ModelPe {
     hardware.timeline.charge("guestRun", ns);
     this.guestNs += ns;
     this.instructions += ops;
-    const profiled = this.spu.pe.el === 0 ? this.#e0spe : this.#e1spe;
+    const profiled = this.spu.profiles(this.spu.pe.el === 0 ? 0 : 1);
     const view = this.noSpace ? "no-space" : profiled ? hardware.guestView() : "off";
     hardware.truth.unsampled(view, ops, startNs, startNs + ns, () => this.#counter());
   }
@@ -255,7 +250,8 @@ export class ModelPe {
     return "frame" in this.#translation(this.spu.pointerPage);
   }
 
-  #translation(page: Vpn): TlbEntry | RecordFault {
+  #translation(page: Vpn): { readonly frame: Pfn } | RecordFault {
+    if (ProfilingBufferOwner(this.spu.pe) === 2) return { frame: this.hardware.ownBuffer(page) };
     const hit = this.#tlb.find((entry) => entry.page === page);
     if (hit !== undefined) {
       this.hardware.onRecordPage?.(hit.ipn, hit.frame);

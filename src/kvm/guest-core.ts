@@ -5,7 +5,7 @@
 
 import type { RegisterName } from "../arm/registers.ts";
 import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
-import type { Ipn, Pfn } from "../common/address.ts";
+import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
@@ -80,6 +80,8 @@ export interface CoreHardware {
   readonly stage2: Stage2Config;
   /** Physical memory as the MMU's walks read it, stage-2 tables included. */
   readonly physical: TableMemory<Pfn>;
+  /** EL2's translation of a page of the profiling buffer, for while MDCR_EL2.E2PB says that it belongs to EL2. */
+  readonly ownBuffer: (page: Vpn) => Pfn;
   /** What traps to EL2 at the moment. */
   readonly traps: () => CompiledSpeTraps;
   /** Bare metal: nothing traps, and PMBIRQ is the guest's own. */
@@ -92,7 +94,7 @@ export interface CoreHardware {
   readonly guestView: () => GuestView;
   /** Told of untrapped writes that change PMBLIMITR_EL1.E, for statistics. */
   readonly untrappedEnable: (on: boolean) => void;
-  /** Told of each page that the SPU is about to write to, before it does: for checks of invariants. */
+  /** Told of each guest page that the SPU is about to write to, before it does: for checks of invariants. */
   readonly onRecordPage: ((ipn: Ipn, frame: Pfn) => void) | undefined;
   /** Wakes another vCPU that sleeps in WFI: the model's stand-in for an IPI. */
   readonly kick: (vcpu: number, atNs: number) => void;

@@ -9,6 +9,8 @@ export class Statistics {
   pagesUnpinned = 0;
   tablePagesPinned = 0;
   stage2Faults = 0;
+  /** Records that the SPU wrote to a bounce buffer and the guest's buffer had no place for. */
+  recordsLostInCopy = 0;
   /** Of the vCPU's own hypervisor time: the first pin (walk, pin, map), walks and pins after it. */
   firstPinNs = 0;
   rewalkNs = 0;

@@ -92,6 +92,7 @@ export class Vcpu {
         page: (page, access) => (access.write ? frames.writable(page) : frames.read(page)),
         wrote: () => frames.wrote(),
       },
+      ownBuffer: (page) => this.spe.ownFrame(page),
       traps: () => this.spe.traps,
       bareMetal: false,
       irqLatencyNs: options.irqLatencyNs,
@@ -101,9 +102,7 @@ export class Vcpu {
       onRecordPage: onRecordPage === undefined ? undefined : (ipn, frame) => onRecordPage(ipn, frame),
       kick: options.kick,
     });
-    // Buffer owned by EL1, EL2 present: what E2PB says as long as KVM runs this guest.
     this.core.spu.pe.el2 = true;
-    this.core.spu.pe.e2pb = 3;
     this.spe = new VcpuSpe(this, {
       maxBufferBytes: options.attributes.maxBufferBytes,
       traps: vm.policy.trapsBuffer,
@@ -143,6 +142,8 @@ export class Vcpu {
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
       vm.events.enter();
+      // The end of a quantum is not a real exit.
+      if (exit.kind !== "deadline" || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
       const result = this.#handle(exit);
       vm.events.leave();
       if (result !== undefined) return result;
@@ -161,7 +162,7 @@ export class Vcpu {
     const { costs } = vm;
     switch (exit.kind) {
       case "deadline":
-        // A host timer takes the vCPU out of the guest; the end of a quantum is not a real exit.
+        // A host timer takes the vCPU out of the guest.
         if (this.nextTimerNs <= timeline.nowNs) {
           this.#exit("host timer");
           timeline.charge("exit", costs.exit);

@@ -53,6 +53,8 @@ export class Vm {
   /** When what is pinned last changed. */
   pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;
+  /** Told of each guest page that KVM is about to copy records to. */
+  onBounced: ((page: Ipn, frame: number) => void) | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean, atNs: number) => void) | undefined;
   readonly #notifier: MmuNotifier;
@@ -101,7 +103,7 @@ export class Vm {
     };
   }
 
-  /** Pages pinned by policies now, and the most there ever were; with what prefault made unreclaimable. */
+  /** Pages pinned for policies now, their bounce buffers and what prefault made unreclaimable with them. */
   get pinnedPages(): number {
     return this.#pinnedPages + this.prefaultedPages;
   }

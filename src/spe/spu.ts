@@ -152,6 +152,11 @@ export class Spu {
     return StatisticalProfilingEnabled(el, this.profilingBufferEnabled(), this.controls, this.pe);
   }
 
+  /** PMSCR_EL1.E0SPE or E1SPE: whether ops at EL0 or EL1 are profiled while the buffer is enabled. */
+  profiles(el: 0 | 1): boolean {
+    return el === 0 ? this.controls.e0spe : this.controls.e1spe;
+  }
+
   /** The interrupt line: a level, high exactly while PMBSR_EL1.S is 1. */
   get pmbirq(): boolean {
     return this.status.s;

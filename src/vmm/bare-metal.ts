@@ -52,6 +52,9 @@ export class BareMetal {
         frames: this.frames,
         stage2: OFF,
         physical: this.memory,
+        ownBuffer: () => {
+          throw new BrokenInvariant("a buffer of EL2's on bare metal");
+        },
         traps: () => NO_TRAPS,
         bareMetal: true,
         irqLatencyNs: options.irqLatencyNs,

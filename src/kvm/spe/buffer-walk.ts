@@ -8,7 +8,7 @@
 import { type Ipn, type Vpn, vpn } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { CostTable } from "../../host/costs.ts";
-import { AT_WRITE } from "../../mmu/access.ts";
+import { AT_WRITE, PROFILING_BUFFER_WRITE } from "../../mmu/access.ts";
 import { halfOf, type Stage1Config, type Stage1Regime } from "../../mmu/config.ts";
 import { isFault } from "../../mmu/fault.ts";
 import { PAGE_WORDS, type TableMemory } from "../../mmu/table-memory.ts";
@@ -102,6 +102,35 @@ export class BufferWalker {
     if (table !== undefined) return { page: table, onWalk: true };
     if (isFault(result)) return { kind: "stage1-fault", fault: result, firstPage: page };
     return mapped(result.outputPage) ? undefined : { page: result.outputPage, onWalk: false };
+  }
+
+  /**
+   * Where the SPU's writes to [first, first + pages) go, page by page up to the first that faults, access flag and
+   * dirty state updated as the SPU would.
+   */
+  outputs(
+    first: Vpn,
+    pages: number,
+    regime: Stage1Regime,
+    timeline: Timeline,
+  ): { readonly pages: readonly Ipn[]; readonly fault: WalkFault | undefined } {
+    const memory = this.#source.guestMemory(timeline);
+    const tables = new Set<Ipn>();
+    const found: Ipn[] = [];
+    let fault: WalkFault | undefined;
+    for (let at = first; at < first + pages && fault === undefined; at = vpn(at + 1)) {
+      const result = translate(halfOf(regime, at), at, PROFILING_BUFFER_WRITE, {
+        page: (number, access) => {
+          tables.add(number);
+          return memory.page(number, access);
+        },
+        wrote: (number) => memory.wrote(number),
+      });
+      if (isFault(result)) fault = { kind: "stage1-fault", fault: result, firstPage: at };
+      else found.push(result.outputPage);
+    }
+    this.#charge(timeline, tables.size, found.length + (fault === undefined ? 0 : 1));
+    return { pages: found, fault };
   }
 
   #readable(tables: PageSet): boolean {

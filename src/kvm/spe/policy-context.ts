@@ -9,7 +9,9 @@ import type { Vcpu } from "../vcpu.ts";
 import {
   type BufferWalk,
   DONE,
+  type Done,
   type MapOutcome,
+  type OverMemlock,
   type PinOutcome,
   type PolicyContext,
   type SpeBuffer,
@@ -44,6 +46,10 @@ export class VcpuPolicyContext implements PolicyContext {
 
   get pinned(): PageSet {
     return this.#vcpu.spe.held.set;
+  }
+
+  get maxBufferPages(): number {
+    return this.#vcpu.spe.maxBufferPages;
   }
 
   get memlock() {
@@ -82,15 +88,10 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   pin(pages: PageSet): PinOutcome {
-    const { spe, vm } = this.#vcpu;
+    const { spe } = this.#vcpu;
     const missing = pages.minus(this.pinned);
     if (missing.isEmpty) return { kind: "done" };
-    if (!spe.mayHold(this.pinned.pages + missing.pages))
-      throw new PolicyRefused(
-        vm.policy.name,
-        `pin of ${missing.pages} pages`,
-        `with ${this.pinned.pages} held that is more than the maximum buffer and its tables`,
-      );
+    this.#mayHold(`pin of ${missing.pages} pages`, missing.pages, this.pinned.pages + spe.bouncePages);
     return this.#pin(missing);
   }
 
@@ -140,12 +141,29 @@ export class VcpuPolicyContext implements PolicyContext {
     this.#call("setHardwareLimit", { limit: limit === undefined ? "guest" : `0x${limit.toString(16)}` });
   }
 
+  bounce(pages: number | undefined): Done | OverMemlock {
+    const { spe, vm } = this.#vcpu;
+    if (pages === (spe.bouncePages === 0 ? undefined : spe.bouncePages)) return DONE;
+    const call = `bounce of ${pages} pages`;
+    if (pages !== undefined) {
+      // One page might have no room for a record behind the pointer's offset in it.
+      if (!Number.isSafeInteger(pages) || pages < 2)
+        throw new PolicyRefused(vm.policy.name, call, "a bounce buffer has two pages or more");
+      this.#mayHold(call, pages, this.pinned.pages);
+    }
+    const startNs = this.nowNs;
+    const outcome = spe.bounce(pages, this.#timeline);
+    this.#spent(startNs);
+    this.#call("bounce", { pages: pages ?? 0, outcome: outcome.kind });
+    return outcome;
+  }
+
   resume(): void {
     if (this.#vcpu.spe.resume()) this.#call("resume", {});
   }
 
   trapBuffer(on: boolean): void {
-    this.#vcpu.spe.trapBuffer(on);
+    this.#vcpu.spe.trapBuffer(on, this.#timeline);
     this.#call("trapBuffer", { on: on ? 1 : 0 });
   }
 
@@ -179,6 +197,16 @@ export class VcpuPolicyContext implements PolicyContext {
 
   note(text: string): void {
     this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "note", name: text });
+  }
+
+  #mayHold(call: string, more: number, held: number): void {
+    const { spe, vm } = this.#vcpu;
+    if (!spe.mayHold(held + more))
+      throw new PolicyRefused(
+        vm.policy.name,
+        call,
+        `with ${held} held that is more than the maximum buffer and its tables`,
+      );
   }
 
   /** Pins pages of which none is pinned. */

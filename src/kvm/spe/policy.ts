@@ -90,6 +90,8 @@ export interface PolicyContext {
   readonly pinned: PageSet;
   /** The buffer that the guest has enabled, its pointer as of this vCPU's last exit; undefined while E is 0. */
   readonly buffer: SpeBuffer | undefined;
+  /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE in pages; without a maximum, all of the guest's memory. */
+  readonly maxBufferPages: number;
   /** RLIMIT_MEMLOCK: the limit, what is accounted now, and the high-water mark that counts against it. */
   readonly memlock: {
     readonly limitBytes: number;
@@ -110,6 +112,15 @@ export interface PolicyContext {
   mapFault(fault: SpuStage2Fault): MapOutcome;
   /** Sets the hardware's limit below the guest's (a page-aligned VA), or back to the guest's. */
   setHardwareLimit(limit: bigint | undefined): void;
+  /**
+   * Has the SPU write to a buffer of KVM's own, in host kernel memory, in the guest's place; undefined: to the guest's
+   * again. Another number of pages replaces it. While there is one and the buffer registers trap, nothing of the
+   * guest's need be pinned or mapped: at each exit KVM copies what was written to the guest's buffer, and tells the
+   * guest where stage 1 does not map it. An exit comes too late if the guest's stretch is longer: the SPU stops at the
+   * end of KVM's buffer until KVM has copied it, which is a blackout. It counts as pinned, and against memlock.
+   * @param pages at least 2
+   */
+  bounce(pages: number | undefined): Done | OverMemlock;
   /** The hardware goes on with an enabled buffer that was withheld. */
   resume(): void;
   /** Whether the guest's accesses to PMBLIMITR, PMBPTR and PMBSR trap; without, their events do not come. */

@@ -164,7 +164,7 @@ describe("the guest's registers", () => {
     expect(maxBufferBytes(machine(fault).spe.read("PMBIDR_EL1") as bigint)).toBeUndefined();
     expect(PMSIDR_EL1.num(m.spe.read("PMSIDR_EL1") as bigint, "MaxSize")).toBe(6);
     expect(m.spe.read("PMSCR_EL1")).toBeUndefined();
-    expect(m.spe.write("PMSCR_EL1", 1n)).toEqual({ kind: "undefined" });
+    expect(m.spe.write("PMSFCR_EL1", 1n)).toEqual({ kind: "undefined" });
   });
 
   it("count each change of E once", () => {

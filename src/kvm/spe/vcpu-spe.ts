@@ -5,26 +5,39 @@
  * PMBLIMITR: the copy changes only on a guest write; it reaches hardware only while ProfilingBufferEnabled() holds for
  * the copies and the policy said go. PMBSR: the copy changes on a guest write or a hardware event; it is never
  * written to hardware. On every exit the hardware buffer is disabled before stage 2 would go off.
+ *
+ * With a bounce buffer the hardware's registers point to that, and the guest's pointer moves when records are copied.
+ * Disabling the hardware's buffer on an exit drains it, so the copy charges no drain of its own.
  */
 import { withMaxBufferBytes } from "../../arm/max-buffer-size.ts";
-import { PMBIDR_EL1, PMBLIMITR_EL1, PMBPTR_EL1, PMBSR_EL1, type RegisterName } from "../../arm/registers.ts";
+import {
+  PMBIDR_EL1,
+  PMBLIMITR_EL1,
+  PMBPTR_EL1,
+  PMBSR_EL1,
+  PMSCR_EL1,
+  PMSCR_EL2,
+  type RegisterName,
+} from "../../arm/registers.ts";
 import type { CompiledSpeTraps } from "../../arm/spe-traps.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../../arm/syndromes.ts";
-import { type Ipn, PAGE_BYTES, vpn, vpnOf } from "../../common/address.ts";
+import { type Ipn, PAGE_BYTES, type Pfn, type Vpn, vpn, vpnOf } from "../../common/address.ts";
+import { BrokenInvariant } from "../../common/errors.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
 import type { PageSet } from "../guest-pages.ts";
 import type { Vcpu } from "../vcpu.ts";
+import { BounceBuffer } from "./bounce-buffer.ts";
 import { BufferAccounts } from "./buffer-accounts.ts";
 import { BufferWalker } from "./buffer-walk.ts";
 import type { GuestView } from "./ground-truth.ts";
 import { PinnedPages } from "./pinned-pages.ts";
-import type { BufferWalk, EnableOutcome, SpeBuffer } from "./policy.ts";
+import type { BufferWalk, Done, EnableOutcome, OverMemlock, SpeBuffer } from "./policy.ts";
 import { VcpuPolicyContext } from "./policy-context.ts";
 import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
-import { compileTraps } from "./trap-controls.ts";
+import { compileTraps, E2PB } from "./trap-controls.ts";
 
 /** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
 const SPARE_TABLE_PAGES = 80;
@@ -60,6 +73,9 @@ export class VcpuSpe {
   /** The policy did not let the enabled buffer go on: the hardware is off, and the guest does not know. */
   #withheld = false;
   #hardwareLimit: bigint | undefined;
+  #bounce: BounceBuffer | undefined;
+  /** The bounce buffer ends before the limit that the guest or the policy set. */
+  #bounceEnds = false;
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
   #reported: BufferWalk | undefined;
@@ -70,9 +86,11 @@ export class VcpuSpe {
     this.#maxBufferBytes = options.maxBufferBytes;
     this.#pmbidr = withMaxBufferBytes(vcpu.core.spu.implementation.pmbidr, options.maxBufferBytes);
     this.#trapping = options.traps;
-    this.#traps = compileTraps(options.traps);
+    this.#traps = this.#setOwner();
     this.accounts = new BufferAccounts(vcpu);
-    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) => this.accounts.pinned(pages, atNs));
+    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) =>
+      this.accounts.pinned(pages + this.bouncePages, atNs),
+    );
     this.walker = new BufferWalker({
       memslots: vm.memslots,
       costs: vm.costs,
@@ -107,7 +125,8 @@ export class VcpuSpe {
     if (!PMBLIMITR_EL1.is(this.#copies.PMBLIMITR_EL1, "E")) return "off";
     if (PMBSR_EL1.is(this.#copies.PMBSR_EL1, "S")) return "full";
     if (!this.#active || !spu.pmbirq) return "on";
-    return isStage2Abort(spu.read("PMBSR_EL1")) || this.#atHardwareLimit() ? "on" : "full";
+    const ours = isStage2Abort(spu.read("PMBSR_EL1")) || this.#atHardwareLimit() || this.#bounceEnds;
+    return ours ? "on" : "full";
   }
 
   // ---- Around a guest run ----
@@ -117,14 +136,12 @@ export class VcpuSpe {
     this.accounts.guestResumes();
     if (!this.#trapping || !this.#active) return;
     const { spu } = this.#vcpu.core;
-    spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
-    const guests = this.#copies.PMBLIMITR_EL1;
-    spu.write(
-      "PMBLIMITR_EL1",
-      this.#atHardwareLimit()
-        ? PMBLIMITR_EL1.with(guests, { LIMIT: (this.#hardwareLimit ?? 0n) >> 12n })
-        : guests,
-    );
+    const { PMBPTR_EL1: pointer, PMBLIMITR_EL1: guests } = this.#copies;
+    const limit = this.#atHardwareLimit() ? (this.#hardwareLimit ?? 0n) : limitOf(guests);
+    const hardware = this.#bounce?.place(pointer, limit) ?? { pointer, limit, ends: false };
+    this.#bounceEnds = hardware.ends;
+    spu.write("PMBPTR_EL1", hardware.pointer);
+    spu.write("PMBLIMITR_EL1", PMBLIMITR_EL1.with(guests, { LIMIT: hardware.limit >> 12n }));
   }
 
   /** Takes it back: the pointer and the status as they are now, and E off. */
@@ -135,7 +152,8 @@ export class VcpuSpe {
       return;
     }
     if (!this.#active) return;
-    this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
+    if (this.#bounce === undefined) this.#copies.PMBPTR_EL1 = spu.read("PMBPTR_EL1");
+    else this.#bounce.stoppedAt(spu.read("PMBPTR_EL1"));
     if (spu.pmbirq) {
       this.#found = spu.read("PMBSR_EL1");
       spu.write("PMBSR_EL1", 0n);
@@ -143,8 +161,35 @@ export class VcpuSpe {
     spu.write("PMBLIMITR_EL1", 0n);
   }
 
+  /**
+   * Copies what is in the bounce buffer to the guest's; on `timeline`. Where that has no place for it, the guest is told
+   * as the SPU would have told it, and what comes after is lost.
+   */
+  copyOut(timeline: Timeline): void {
+    const { vm, core } = this.#vcpu;
+    if (this.#bounce?.isPending !== true) return;
+    const startNs = timeline.nowNs;
+    const copied = this.#bounce.copyOut(this.#copies.PMBPTR_EL1, this.walker, this.regime(), timeline);
+    this.#copies.PMBPTR_EL1 += BigInt(copied.bytes);
+    if (timeline === this.#vcpu.timeline) this.accounts.spent(timeline.nowNs - startNs);
+    this.#event("copied", { bytes: copied.bytes, lostBytes: copied.lostBytes });
+    if (copied.failure === undefined) return;
+    const { fixedRecordBytes, maxRecordBytes } = core.spu.facts;
+    vm.statistics.recordsLostInCopy += Math.ceil(copied.lostBytes / (fixedRecordBytes ?? maxRecordBytes));
+    this.#found = undefined;
+    this.#refuse(copied.failure);
+  }
+
+  /** EL2's translation of a page of the bounce buffer. */
+  ownFrame(page: Vpn): Pfn {
+    if (this.#bounce === undefined)
+      throw new BrokenInvariant("the SPU writes through EL2 without a buffer there");
+    return this.#bounce.frameAt(page);
+  }
+
   /** Deals with what the hardware reported in the last run: a stage-2 fault, a full buffer, a guest's mistake. */
   handleMaintenance(): TrapOutcome {
+    if (this.#found !== undefined) this.copyOut(this.#vcpu.timeline);
     const found = this.#found;
     this.#found = undefined;
     if (!this.#trapping) {
@@ -161,6 +206,7 @@ export class VcpuSpe {
       return DONE;
     }
     const full = PMBSR_EL1.num(found, "EC") === PMBSR_EC.buffer;
+    if (full && this.#bounceEnds) return DONE;
     if (full && this.#atHardwareLimit()) return this.#hardwareLimitReached();
     this.#active = false;
     this.#setCopy("PMBSR_EL1", found);
@@ -198,6 +244,11 @@ export class VcpuSpe {
         return this.#change({ ...this.#copies, PMBPTR_EL1: value & PMBPTR_EL1.mask & ALIGN_MASK });
       case "PMBSR_EL1":
         return this.#change({ ...this.#copies, PMBSR_EL1: value & PMBSR_EL1.mask });
+      case "PMSCR_EL1":
+        // It trapped when it was executed; a policy may have given the bounce buffer up since.
+        this.#vcpu.core.spu.write("PMSCR_EL1", value);
+        this.#setOwner();
+        return DONE;
       default:
         return { kind: "undefined" };
     }
@@ -209,6 +260,12 @@ export class VcpuSpe {
   }
 
   // ---- What the policy context needs ----
+
+  get maxBufferPages(): number {
+    return this.#maxBufferBytes === undefined
+      ? this.#vcpu.vm.memslots.pages
+      : Math.ceil(this.#maxBufferBytes / PAGE_BYTES);
+  }
 
   mayHold(pages: number): boolean {
     const slots = this.#vcpu.vm.memslots.pages;
@@ -254,12 +311,43 @@ export class VcpuSpe {
     return true;
   }
 
-  trapBuffer(on: boolean): void {
+  /** The pages of the bounce buffer; 0 where there is none. */
+  get bouncePages(): number {
+    return this.#bounce?.pages ?? 0;
+  }
+
+  /** Sets up a bounce buffer in the place of the one there is, or (undefined) none. */
+  bounce(pages: number | undefined, timeline: Timeline): Done | OverMemlock {
+    const { vm } = this.#vcpu;
+    this.copyOut(timeline);
+    this.#bounce?.free(timeline);
+    this.#bounce = undefined;
+    this.#bounceEnds = false;
+    const made = pages === undefined ? undefined : BounceBuffer.allocate(vm, pages, timeline);
+    if (made instanceof BounceBuffer) this.#bounce = made;
+    this.#traps = this.#setOwner();
+    this.accounts.pinned(this.held.set.pages + this.bouncePages, timeline.nowNs);
+    return made === undefined || made instanceof BounceBuffer ? { kind: "done" } : made;
+  }
+
+  /** Whose buffer the SPU writes to, and what of its registers traps therefore. */
+  #setOwner(): CompiledSpeTraps {
+    const { spu } = this.#vcpu.core;
+    const owner = !this.#trapping ? "guest" : this.#bounce === undefined ? "trapped" : "kvm";
+    spu.pe.e2pb = E2PB[owner];
+    // Which of the two decides depends on the owner; the guest's own choice is what counts.
+    const timestamps = owner === "kvm" && PMSCR_EL1.is(spu.read("PMSCR_EL1"), "TS");
+    spu.write("PMSCR_EL2", PMSCR_EL2.with(0n, { TS: timestamps }));
+    return compileTraps(owner);
+  }
+
+  trapBuffer(on: boolean, timeline: Timeline): void {
     if (on === this.#trapping) return;
     const { spu } = this.#vcpu.core;
+    this.copyOut(timeline);
     this.#trapping = on;
     this.#withheld = false;
-    this.#traps = compileTraps(on);
+    this.#traps = this.#setOwner();
     this.#hardwareLimit = undefined;
     if (on) {
       const status = spu.read("PMBSR_EL1");
@@ -273,7 +361,7 @@ export class VcpuSpe {
     } else {
       const found = this.#found;
       // What the hardware reported and nobody has dealt with yet is the guest's to find.
-      if (found !== undefined && !isStage2Abort(found) && !this.#atHardwareLimit())
+      if (found !== undefined && !isStage2Abort(found) && !this.#atHardwareLimit() && !this.#bounceEnds)
         this.#copies.PMBSR_EL1 = found;
       this.#active = false;
       this.#giveToHardware();
@@ -311,6 +399,7 @@ export class VcpuSpe {
     this.accounts.settle(this.#vcpu.timeline.nowNs);
     this.#active = false;
     this.#reported = undefined;
+    this.bounce(undefined, timeline);
     if (this.held.set.isEmpty) return;
     const gone = this.held.unpin(this.held.set, timeline);
     this.#vcpu.vm.statistics.unpins += 1;

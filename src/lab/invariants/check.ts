@@ -23,10 +23,11 @@ const SPARE_TABLE_PAGES = 80;
 export interface Reached {
   notifierOnPinned: boolean;
   sharedPage: boolean;
+  bounced: boolean;
 }
 
 export class InvariantChecker {
-  readonly reached: Reached = { notifierOnPinned: false, sharedPage: false };
+  readonly reached: Reached = { notifierOnPinned: false, sharedPage: false, bounced: false };
   readonly #machine: Machine;
   readonly #mm: HostMm;
   readonly #mostHeldPages: number;
@@ -38,6 +39,7 @@ export class InvariantChecker {
     const buffer = maxBufferBytes === undefined ? pages : Math.ceil(maxBufferBytes / PAGE_BYTES) + 1;
     this.#mostHeldPages = Math.min(pages, buffer + Math.ceil(buffer / 512) + SPARE_TABLE_PAGES);
     const { memlock, vm } = machine;
+    vm.onBounced = (page, frame) => this.#bouncedPage(page, frame);
     const lock = memlock.lock.bind(memlock);
     memlock.lock = (bytes) => {
       const result = lock(bytes);
@@ -133,9 +135,23 @@ export class InvariantChecker {
       );
   }
 
+  /** KVM is about to copy records to a page: the guest's memory, as the host has it now. */
+  #bouncedPage(page: Ipn, frame: number): void {
+    this.reached.bounced = true;
+    const host = this.#machine.vm.memslots.hostPageOf(page);
+    if (host < 0) throw new InvariantBroken(5, `records are copied to page ${page} outside of every memslot`);
+    if (this.#mm.frameOf(host) !== frame || !this.#mm.accessible(host, true))
+      throw new InvariantBroken(
+        2,
+        `records are copied to frame ${frame}, which guest page ${page} may not have`,
+      );
+  }
+
   /** When the VM is gone. */
   afterDestroy(): void {
-    const { memlock } = this.#machine;
+    const { memlock, vm } = this.#machine;
+    if (vm.pinnedPages !== 0)
+      throw new InvariantBroken(3, `${vm.pinnedPages} pages are counted as pinned after the VM is gone`);
     if (this.#mm.pins.pages !== 0)
       throw new InvariantBroken(3, `${this.#mm.pins.pages} pages are pinned after the VM is gone`);
     if (memlock.currentBytes !== 0)
@@ -173,13 +189,15 @@ export class InvariantChecker {
   #pins(): void {
     const { vm, memlock } = this.#machine;
     let held = 0;
+    let bounce = 0;
     for (const { index, spe } of vm.vcpus) {
       const { set } = spe.held;
       held += set.pages;
-      if (set.pages > this.#mostHeldPages)
+      bounce += spe.bouncePages;
+      if (set.pages + spe.bouncePages > this.#mostHeldPages)
         throw new InvariantBroken(
           5,
-          `${set.pages} pages are pinned for vCPU ${index}, of at most ${this.#mostHeldPages}`,
+          `${set.pages} pages are pinned for vCPU ${index} and ${spe.bouncePages} bounce, of at most ${this.#mostHeldPages}`,
         );
       const seen = new Set<number>();
       set.each((page) => {
@@ -192,8 +210,16 @@ export class InvariantChecker {
     }
     if (this.#mm.pins.pages !== held)
       throw new InvariantBroken(3, `${this.#mm.pins.pages} pages are pinned, ${held} are held`);
-    if (memlock.currentBytes !== held * PAGE_BYTES)
-      throw new InvariantBroken(3, `${held} pages are held, ${memlock.currentBytes} bytes accounted`);
+    if (memlock.currentBytes !== (held + bounce) * PAGE_BYTES)
+      throw new InvariantBroken(
+        3,
+        `${held} pages are held and ${bounce} bounce, ${memlock.currentBytes} bytes accounted`,
+      );
+    if (vm.pinnedPages !== held + bounce + vm.prefaultedPages)
+      throw new InvariantBroken(
+        3,
+        `${held} pages are held and ${bounce} bounce, ${vm.pinnedPages} are counted`,
+      );
     this.#memlock();
   }
 

@@ -54,7 +54,7 @@ export function randomPolicy(seed: number): PinPolicy {
       let timers = 0;
 
       const anything = (ctx: PolicyContext, depth = 0): void => {
-        switch (random.integer(0, 12)) {
+        switch (random.integer(0, 13)) {
           case 0:
           case 1: {
             const found = buffer === undefined ? undefined : ctx.walk(wider(buffer, random));
@@ -91,6 +91,9 @@ export function randomPolicy(seed: number): PinPolicy {
             else if (random.integer(0, 1) === 0) ctx.resume();
             else if (timers++ < 8) ctx.armTimer(ctx.nowNs + random.integer(0, 20_000), `timer ${timers}`);
             return;
+          case 12:
+            ctx.bounce(random.integer(0, 2) === 0 ? undefined : random.integer(1, random.integer(2, 40)));
+            return;
           default:
             if (depth < 2) ctx.background((worker) => some(worker, depth + 1));
         }
@@ -112,6 +115,8 @@ export function randomPolicy(seed: number): PinPolicy {
         if (found.kind !== "walked") return found;
         walk = found;
         ctx.unpin(ctx.pinned.minus(found.all));
+        // Both together may be more than it may hold.
+        ctx.bounce(undefined);
         const pinned = ctx.pin(found.all);
         if (pinned.kind !== "done") return pinned;
         const mapped = ctx.map(found.all);

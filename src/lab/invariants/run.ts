@@ -44,6 +44,7 @@ export const REACHED_NAMES = [
   "a stage-2 fault on a record",
   "a table edited while E=1",
   "two vCPUs sharing a page",
+  "a copy out of a bounce buffer",
 ] as const;
 export type ReachedName = (typeof REACHED_NAMES)[number];
 
@@ -176,6 +177,7 @@ export function runScenario(
       "a stage-2 fault on a record": vm.statistics.stage2Faults > 0,
       "a table edited while E=1": cores.some((core) => core.editsWhileEnabled > 0),
       "two vCPUs sharing a page": checker.reached.sharedPage,
+      "a copy out of a bounce buffer": checker.reached.bounced,
     },
     digest,
     gaveUp,

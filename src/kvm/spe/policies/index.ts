@@ -1,6 +1,7 @@
 /** The policies that come with spevisor, in the order in which tables list them. A new one is one line here. */
 import type { PinPolicy } from "../policy.ts";
 import { adaptive } from "./adaptive.ts";
+import { bounce } from "./bounce.ts";
 import { fault } from "./fault.ts";
 import { firstFault } from "./first-fault.ts";
 import { grace } from "./grace.ts";
@@ -14,6 +15,7 @@ import { window } from "./window.ts";
 
 export const POLICIES: readonly PinPolicy[] = [
   adaptive,
+  bounce,
   fault,
   firstFault,
   grace,
