@@ -7,6 +7,7 @@ import { Frames } from "../../src/host/frames.ts";
 import { Memlock } from "../../src/host/memlock.ts";
 import { HostMm, type MmuNotifier } from "../../src/host/mm.ts";
 import { SpeDevice } from "../../src/kvm/spe/attributes.ts";
+import { BounceBuffer } from "../../src/kvm/spe/bounce-buffer.ts";
 import { BufferWalker } from "../../src/kvm/spe/buffer-walk.ts";
 import { GroundTruth } from "../../src/kvm/spe/ground-truth.ts";
 import { PinnedPages } from "../../src/kvm/spe/pinned-pages.ts";
@@ -91,6 +92,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "teardown forgets to unpin",
     breaks: 3,
     install: () => method(VcpuSpe.prototype, "teardown", () => undefined),
+  },
+  {
+    name: "a bounce buffer is not given back",
+    breaks: 3,
+    install: () => method(BounceBuffer.prototype, "free", () => undefined),
   },
   {
     name: "memlock is not accounted",

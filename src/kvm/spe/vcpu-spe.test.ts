@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { maxBufferBytes } from "../../arm/max-buffer-size.ts";
-import { PMBIDR_EL1, PMBLIMITR_EL1, PMBPTR_EL1, PMBSR_EL1, PMSIDR_EL1 } from "../../arm/registers.ts";
-import { type Ipn, ipn, PAGE_BYTES } from "../../common/address.ts";
+import {
+  PMBIDR_EL1,
+  PMBLIMITR_EL1,
+  PMBPTR_EL1,
+  PMBSR_EL1,
+  PMSCR_EL1,
+  PMSCR_EL2,
+  PMSIDR_EL1,
+} from "../../arm/registers.ts";
+import { type Ipn, ipn, PAGE_BYTES, vpn, vpnOf } from "../../common/address.ts";
 import { Timeline } from "../../common/timeline.ts";
 import { GuestMemory, RAM_FIRST_IPN } from "../../guest/memory.ts";
 import { costTable } from "../../host/costs.ts";
@@ -13,9 +21,11 @@ import { Spu } from "../../spe/spu.ts";
 import type { GuestCore } from "../guest-core.ts";
 import { Vcpu } from "../vcpu.ts";
 import { Vm } from "../vm.ts";
+import { bounceOf } from "./policies/bounce.ts";
 import { fault } from "./policies/fault.ts";
 import { pinOnEnable } from "./policies/pin-on-enable.ts";
 import type { PinPolicy } from "./policy.ts";
+import { PolicyRefused } from "./policy-context.ts";
 
 const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);
 const PAGES = 2048;
@@ -313,6 +323,167 @@ describe("what the hardware reports", () => {
     m.runWith(stage1);
     expect(m.spe.read("PMBSR_EL1")).toBe(stage1);
     expect(m.line()).toBe(true);
+  });
+});
+
+describe("a bounce buffer", () => {
+  const PAGES_OF_OWN = 2;
+  /** The guest's buffer is on, and its memory has been written to; its pointer is at an offset in a page. */
+  const bouncing = (options: Options = {}, offset = 640n) => {
+    const m = machine(bounceOf({ pages: PAGES_OF_OWN }), options);
+    const before = m.vm.guestMemory(new Timeline("before"));
+    for (const page of m.buffer.ipns) before.page(ipn(page), { by: "store", el: 1, write: true });
+    m.spe.write("PMBPTR_EL1", m.buffer.base + offset);
+    const outcome = m.spe.write("PMBLIMITR_EL1", m.limit(BUFFER_PAGES));
+    /** The SPU writes so many bytes, each of them `value`, and may report an event. */
+    const spuWrites = (bytes: number, value: number, event?: bigint): void => {
+      m.spe.enter();
+      let at = m.spu.read("PMBPTR_EL1");
+      for (let left = bytes; left > 0; ) {
+        const inPage = Math.min(left, PAGE_BYTES - Number(at & 0xfffn));
+        const words = m.mm.frames.writable(m.spe.ownFrame(vpnOf(at)));
+        new Uint8Array(words.buffer).fill(value, Number(at & 0xfffn), Number(at & 0xfffn) + inPage);
+        at += BigInt(inPage);
+        left -= inPage;
+      }
+      m.spu.write("PMBPTR_EL1", at);
+      if (event !== undefined) m.spu.write("PMBSR_EL1", event);
+      m.spe.leave();
+    };
+    /** The bytes of a page of the guest's buffer. */
+    const bytesOf = (page: number): Uint8Array => {
+      const words = before.page(ipn(m.buffer.ipns[page] as number), { by: "load", el: 1, write: false });
+      if (!(words instanceof Uint32Array)) throw new Error(`page ${page} is not there`);
+      return new Uint8Array(words.buffer);
+    };
+    const stop = (): void => {
+      m.spe.copyOut(m.timeline);
+      m.spe.handleMaintenance();
+    };
+    return { ...m, outcome, spuWrites, bytesOf, stop };
+  };
+
+  it("belongs to EL2, begins at the guest's offset in a page, and ends with the guest's limit or before", () => {
+    const m = bouncing();
+    m.spe.enter();
+    expect(m.spu.pe.e2pb).toBe(0);
+    const pointer = m.spu.read("PMBPTR_EL1");
+    expect(pointer & 0xfffn).toBe(640n);
+    expect(pointer).not.toBe(m.buffer.base + 640n);
+    const start = pointer - 640n;
+    expect(m.spu.read("PMBLIMITR_EL1")).toBe(start + BigInt(PAGES_OF_OWN * PAGE_BYTES) + 1n);
+    m.spe.leave();
+    m.spe.write("PMBLIMITR_EL1", m.limit(1));
+    m.spe.enter();
+    expect(m.spu.read("PMBLIMITR_EL1")).toBe(start + BigInt(PAGE_BYTES) + 1n);
+    m.spe.leave();
+    expect(m.spe.read("PMBLIMITR_EL1")).toBe(m.limit(1));
+  });
+
+  it("gives the guest its timestamps, whichever of PMSCR_EL1 and PMSCR_EL2 has them", () => {
+    const m = bouncing();
+    const ts = () => PMSCR_EL2.is(m.spu.read("PMSCR_EL2"), "TS");
+    expect(m.spe.traps.traps("PMSCR_EL1", true)).toBe(true);
+    expect(ts()).toBe(false);
+    m.spe.write("PMSCR_EL1", PMSCR_EL1.with(0n, { TS: 1, E1SPE: 1 }));
+    expect(ts()).toBe(true);
+    expect(PMSCR_EL1.is(m.spu.read("PMSCR_EL1"), "E1SPE")).toBe(true);
+    m.spe.context.bounce(undefined);
+    expect(ts()).toBe(false);
+    expect(m.spe.traps.traps("PMSCR_EL1", true)).toBe(false);
+    expect(m.spu.pe.e2pb).toBe(2);
+  });
+
+  it("is copied at an exit: the bytes, the pointer, and a cost for the walk, each page and each byte", () => {
+    const m = bouncing();
+    const before = { walk: m.timeline.spentNs("walk"), stage2: m.timeline.spentNs("stage2") };
+    m.spuWrites(4096, 7);
+    // Not an exit yet: nothing has moved.
+    expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 640n);
+    m.spuWrites(64, 9);
+    m.stop();
+    expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 640n + 4096n + 64n);
+    expect([...m.bytesOf(0)]).toEqual([...new Array(640).fill(0), ...new Array(4096 - 640).fill(7)]);
+    expect([...m.bytesOf(1).subarray(0, 768)]).toEqual([
+      ...new Array(640).fill(7),
+      ...new Array(64).fill(9),
+      ...new Array(64).fill(0),
+    ]);
+    // Four levels of tables and two leaves; two pages that are begun; 4160 bytes.
+    expect(m.timeline.spentNs("walk") - before.walk).toBe(
+      4 * COSTS.walkTable + 2 * COSTS.walkDescriptor + 2 * COSTS.walkTable,
+    );
+    expect(m.timeline.spentNs("stage2") - before.stage2).toBe(Math.ceil((4160 / 4096) * COSTS.copyPage));
+    m.stop();
+    expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 640n + 4096n + 64n);
+    expect(m.mm.pins.pages).toBe(0);
+    expect(m.vm.stage2.lookup(ipn(m.buffer.ipns[0] as number))).toBeUndefined();
+  });
+
+  it("goes on from its start when the SPU has reached its end, and the guest is not told", () => {
+    const m = bouncing({}, 0n);
+    for (let round = 1; round <= BUFFER_PAGES / PAGES_OF_OWN; round++) {
+      expect(m.line()).toBe(false);
+      m.spuWrites(PAGES_OF_OWN * PAGE_BYTES, round, FULL);
+      const last = round === BUFFER_PAGES / PAGES_OF_OWN;
+      expect(m.spe.guestView()).toBe("on");
+      m.stop();
+      expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + BigInt(round * PAGES_OF_OWN * PAGE_BYTES));
+      expect(m.line()).toBe(last);
+    }
+    // The guest's own limit.
+    expect(m.spe.read("PMBSR_EL1")).toBe(FULL);
+    expect(m.spe.guestView()).toBe("full");
+    expect(m.events).toEqual([`enabled ${BUFFER_PAGES}`, "full"]);
+    expect([...m.bytesOf(BUFFER_PAGES - 1)]).toEqual(new Array(PAGE_BYTES).fill(BUFFER_PAGES / 2));
+  });
+
+  it("loses what comes after a page that stage 1 does not map, and tells the guest as the SPU would", () => {
+    const m = bouncing();
+    m.spuWrites(4096, 7);
+    m.memory.unmap(vpn(m.buffer.firstPage + 1), 1);
+    m.stop();
+    expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 4096n);
+    expect(m.spe.read("PMBSR_EL1")).toBe(PMBSR_EL1.with(0n, { S: 1, EC: 0x24, MSS: 0b000111 }));
+    expect(m.line()).toBe(true);
+    expect(m.vm.statistics.recordsLostInCopy).toBe(640 / 64);
+    m.spe.enter();
+    expect(m.spu.read("PMBLIMITR_EL1")).toBe(0n);
+  });
+
+  it("is never copied to a page outside of the memslots: an external abort", () => {
+    const m = bouncing();
+    m.spuWrites(64, 7);
+    m.memory.unmap(m.buffer.firstPage, 1);
+    m.memory.map(m.buffer.firstPage, ipn(RAM_FIRST_IPN + PAGES), 1);
+    m.stop();
+    expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 640n);
+    expect(PMBSR_EL1.is(m.spe.read("PMBSR_EL1") as bigint, "EA")).toBe(true);
+    expect(m.vm.statistics.recordsLostInCopy).toBe(1);
+  });
+
+  it("counts as pinned and against memlock, until it is given back", () => {
+    const bytes = PAGES_OF_OWN * PAGE_BYTES;
+    const m = bouncing({ memlockBytes: bytes - 1 });
+    expect(m.outcome).toEqual({ kind: "rlimit", byBytes: 1 });
+    expect(m.vm.pinnedPages).toBe(0);
+    m.memlock.limitBytes = bytes;
+    expect(m.spe.write("PMBLIMITR_EL1", m.limit(BUFFER_PAGES))).toEqual({ kind: "done" });
+    expect(m.memlock.currentBytes).toBe(bytes);
+    expect(m.vm.pinnedPages).toBe(PAGES_OF_OWN);
+    m.spuWrites(64, 7);
+    const frame = m.spe.ownFrame(vpnOf(m.spu.read("PMBPTR_EL1")));
+    expect(m.mm.frames.hasContent(frame)).toBe(true);
+    m.vm.destroy(new Timeline("host"));
+    expect(m.mm.frames.hasContent(frame)).toBe(false);
+    expect(m.memlock.currentBytes).toBe(0);
+    expect(m.vm.pinnedPages).toBe(0);
+  });
+
+  it("has two pages at least and, with what is pinned, no more than a buffer may", () => {
+    const { context } = machine(fault, { maxBufferBytes: 4 * PAGE_BYTES }).spe;
+    for (const pages of [1, 0, 2.5, 100]) expect(() => context.bounce(pages)).toThrow(PolicyRefused);
+    expect(context.bounce(80)).toEqual({ kind: "done" });
   });
 });
 
