@@ -20,6 +20,7 @@ import {
   MOST_RELEASED_AFTER_NS,
   MOST_SLOWDOWN,
   MOST_STOP_NS,
+  STEADY_AFTER_NS,
   STOPS_ON,
 } from "../lab/bar.ts";
 import type { Setting } from "../lab/experiment.ts";
@@ -257,7 +258,7 @@ export function addBar(program: Command, world: World): void {
       `
 In every scenario and on every recording, with a 256 MiB buffer and no pressure from the host:
   slowdown   at most ${MOST_SLOWDOWN}, or ${MOST_OVER_TRAP_ONLY} times trap-only's where that is more; of two readings of the waits the worse
-  blackouts  none at all, the first enable included
+  blackouts  none later than ${formatNs(STEADY_AFTER_NS)} after a vCPU's first enable
   pinned     never more than each vCPU's buffer and the tables that map it
   released   nothing pinned ${formatNs(MOST_RELEASED_AFTER_NS)} after the last disable
   stops      a vCPU for at most ${formatNs(MOST_STOP_NS.warm)}, or ${formatNs(MOST_STOP_NS.cold)} at a first enable (on ${STOPS_ON})

@@ -17,8 +17,11 @@ const MIB = 1024 ** 2;
 /** Runs and gaps between them, and how long everything takes on bare metal, but for the last gap. */
 const RUN_NS = { least: 5_000, most: 20_000_000 } as const;
 const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
-/** A schedule of the shortest runs is cut short here. */
-const MOST_BURSTS = 2_000;
+/** What keeps a setting to fractions of a second: schedules of short runs, and of frequent samples, are cut short. */
+const MOST_BURSTS = 1_000;
+const MOST_SAMPLES = 100_000;
+/** All buffers together. */
+const MOST_BUFFER_BYTES = 256 * MIB;
 
 /** Draws in words that read well. */
 class Draw {
@@ -117,8 +120,15 @@ export function randomSetting(seed: number): Setting {
   const vcpus = draw.integer(1, 4);
   const tasks = draw.integer(1, 6);
   const pageBytes = draw.one<GuestPageBytes>([4096, 4096, 16_384, 65_536]);
-  const bufferBytes = Math.max(2 ** draw.integer(16, 28), 2 * pageBytes);
-  const totalNs = draw.logUniform(TOTAL_NS.least, TOTAL_NS.most);
+  const bufferBytes = Math.max(
+    2 ** draw.integer(16, Math.floor(Math.log2(MOST_BUFFER_BYTES / vcpus))),
+    2 * pageBytes,
+  );
+  const event = eventOf(draw);
+  const clockGHz = draw.uniform(1.5, 3.5);
+  const ipc = draw.logUniform(0.25, 4);
+  const sampledNs = (MOST_SAMPLES * event.period) / (clockGHz * ipc) / vcpus;
+  const totalNs = draw.logUniform(TOTAL_NS.least, Math.min(TOTAL_NS.most, sampledNs));
   const schedule = scheduleOf({
     tasks: Array.from({ length: tasks }, (_, i) => `task-${i}`),
     bursts: bursts(draw, vcpus, tasks, totalNs),
@@ -130,7 +140,7 @@ export function randomSetting(seed: number): Setting {
   return {
     scenario: `random ${seed}`,
     schedule,
-    event: eventOf(draw),
+    event,
     bufferBytes,
     snapshot: draw.chance(25),
     pageBytes,
@@ -139,8 +149,8 @@ export function randomSetting(seed: number): Setting {
     memlockBytes: DEFAULT_MEMLOCK_BYTES,
     memlockMaxBytes: Number.POSITIVE_INFINITY,
     irqLatencyNs: Math.round(draw.logUniform(500, 10_000)),
-    clockGHz: draw.uniform(1.5, 3.5),
-    ipc: draw.logUniform(0.25, 4),
+    clockGHz,
+    ipc,
     seed,
     stage2AtStart: draw.one(["mapped", "absent"] as const),
   };

@@ -2,6 +2,7 @@
 import type { Waits } from "../guest/replay.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { Machine } from "../vmm/machine.ts";
 import { runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { recordOf } from "./record.ts";
 import type { Run } from "./report/run.ts";
@@ -16,12 +17,20 @@ export interface Trial {
   readonly waits?: Waits;
   /** Bare metal's wall time where it is known already (the same setting under another policy). */
   readonly bareMetal?: ReturnType<typeof runBareMetal>;
+  /** Called with the VM before the guest first runs. */
+  readonly attach?: (machine: Machine) => void;
 }
 
 /** Runs a setting under a policy and on bare metal. */
 export function trial({ setting, policy, costs, profile = "sweep", waits = "kept", ...known }: Trial): Run {
   const bareMetal = known.bareMetal ?? runBareMetal(setting, costs, waits);
-  const outcome = runVm(setting, policy, costs, waits);
+  const outcome = runVm(
+    setting,
+    policy,
+    costs,
+    waits,
+    known.attach === undefined ? {} : { attach: known.attach },
+  );
   const run = recordOf(outcome, {
     setting,
     policy: policy.name,

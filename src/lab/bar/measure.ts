@@ -11,6 +11,7 @@ import {
 } from "../../host/costs.ts";
 import { trapOnly } from "../../kvm/spe/policies/trap-only.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
+import type { Machine } from "../../vmm/machine.ts";
 import {
   type BarRuns,
   type Finding,
@@ -18,6 +19,7 @@ import {
   type Measured,
   measuredOf,
   mostPinnedBytes,
+  SteadyBlackouts,
   slowdownFindings,
 } from "../bar.ts";
 import type { Setting } from "../experiment.ts";
@@ -92,9 +94,13 @@ export class BarCase {
 
   #runs(policy: PinPolicy, profile: string, costs: CostTable): BarRuns["runs"] {
     const { setting } = this;
-    return readingsOf(setting).map((waits) =>
-      trial({ setting, policy, costs, profile, waits, bareMetal: this.#baseline.of(costs, waits) }),
-    );
+    return readingsOf(setting).map((waits) => {
+      const bareMetal = this.#baseline.of(costs, waits);
+      const steady = new SteadyBlackouts();
+      const attach = (machine: Machine) => steady.attach(machine);
+      const run = trial({ setting, policy, costs, profile, waits, bareMetal, attach });
+      return { run, steadyBlackouts: steady.count };
+    });
   }
 
   #runsOfTrapOnly(profile: string, costs: CostTable): BarRuns["runs"] {
