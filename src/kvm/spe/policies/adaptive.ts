@@ -9,29 +9,32 @@ import {
   type WalkFault,
 } from "../policy.ts";
 
-/** Pages that are pinned while a vCPU waits. */
-const FIRST_PAGES = 8;
+/** Pages that are mapped while a vCPU waits: these, or what is written before the worker is expected to have more. */
+const FIRST_PAGES = 16;
+const MOST_FIRST_PAGES = 64;
 /** Pages kept pinned ahead of PMBPTR, at least and at most: what is written in AHEAD_NS decides in between. */
 const LEAST_AHEAD_PAGES = 128;
 const MOST_AHEAD_PAGES = 2_048;
 const AHEAD_NS = 20_000_000;
+/** So much may stay pinned behind PMBPTR: a small buffer is pinned as a whole, and none of it twice. */
+const KEPT_PAGES = 256;
 /** How often a running vCPU is stopped to see how far PMBPTR is, and whether stage 1 is still what it was. */
+const FIRST_TICK_NS = 200_000;
 const LEAST_TICK_NS = 100_000;
 const MOST_TICK_NS = 2_500_000;
 /** Everything is given back when the buffer was off for so long. */
 const GRACE_NS = 100_000_000;
 
-/** What is pinned and mapped for one vCPU's buffer: from the pointer as it was then, up to a page of VA space. */
+/** What the hardware may write to: from the pointer as it was then, up to a page of VA space. All of it is mapped. */
 interface Window {
-  readonly kind: "window";
   readonly walk: BufferWalk;
   readonly from: number;
   readonly to: number;
-  /** The worker that pinned it is done; the hardware may not go there before. */
+  /** Not so the first pages, which the worker is about to pin, and those that memlock has no room for. */
+  readonly pinned: boolean;
+  /** The worker is done with it; the hardware may not go there before. */
   readonly readyAtNs: number;
 }
-
-type Refused = Exclude<EnableOutcome, { kind: "done" } | { kind: "withheld" }>;
 
 /** One vCPU's window. */
 class VcpuWindow {
@@ -40,12 +43,15 @@ class VcpuWindow {
   #coming: Window[] = [];
   /** The host took pages away, or a fault showed that stage 1 has changed. */
   #stale = false;
-  #tickNs = LEAST_TICK_NS;
+  #tickNs = FIRST_TICK_NS;
   #tickAtNs = Number.POSITIVE_INFINITY;
   /** PMBPTR at the last look, and when that was; then bytes a ns, the most of late. */
   #seen = { pointer: 0n, atNs: Number.POSITIVE_INFINITY };
   #rate = 0;
-  #offSinceNs = 0;
+  /** How long the worker takes to have the first pages ready, at worst of late. */
+  #latencyNs = 0;
+  /** The buffer as it was turned off, and when. */
+  #off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
 
   enabled(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
     this.#adopt(ctx);
@@ -57,7 +63,7 @@ class VcpuWindow {
   }
 
   disabled(buffer: SpeBuffer, ctx: PolicyContext): void {
-    this.#offSinceNs = ctx.nowNs;
+    this.#off = { buffer, sinceNs: ctx.nowNs };
     this.#look(buffer, ctx);
     this.#tickBy(ctx.nowNs + GRACE_NS, ctx);
   }
@@ -88,13 +94,7 @@ class VcpuWindow {
     this.#adopt(ctx);
     const { buffer } = ctx;
     if (buffer === undefined) {
-      const givenBackAtNs = this.#offSinceNs + GRACE_NS;
-      if (ctx.nowNs < givenBackAtNs) this.#tickBy(givenBackAtNs, ctx);
-      else {
-        this.#now = undefined;
-        this.#coming = [];
-        ctx.background((worker) => worker.unpin(worker.pinned));
-      }
+      this.#tickWhileOff(ctx);
       return;
     }
     // A full buffer that the guest has not restarted yet.
@@ -111,29 +111,47 @@ class VcpuWindow {
     this.#tickBy(Math.max(ctx.nowNs + this.#tickNs, this.#coming[0]?.readyAtNs ?? 0), ctx);
   }
 
+  #tickWhileOff(ctx: PolicyContext): void {
+    if (this.#off === undefined) return;
+    const { buffer, sinceNs } = this.#off;
+    if (ctx.nowNs >= sinceNs + GRACE_NS) {
+      this.#now = undefined;
+      this.#coming = [];
+      ctx.background((worker) => worker.unpin(worker.pinned));
+      return;
+    }
+    if (this.#now?.pinned === false && this.#coming.length === 0 && buffer.pages > 0)
+      this.#refill(buffer, ctx);
+    this.#tickBy(sinceNs + GRACE_NS, ctx);
+  }
+
   /** Whether the hardware can go on in the window; stage 1 is walked again if that was long ago. */
   #fits(buffer: SpeBuffer, ctx: PolicyContext): boolean {
     const held = this.#now;
     if (held === undefined || this.#stale || this.#ahead(buffer) === 0) return false;
     if (ctx.nowNs - held.readyAtNs <= MOST_TICK_NS) return true;
     const walk = walkAhead(this.#ahead(buffer), buffer, ctx);
-    if (walk.kind !== "walked" || !ctx.pinned.covers(walk.all)) return false;
+    if (walk.kind !== "walked" || !held.walk.all.covers(walk.all)) return false;
     this.#now = { ...held, readyAtNs: ctx.nowNs };
     return true;
   }
 
-  /** Pins the first pages from the pointer on while the vCPU waits: there is no window to go on in. */
+  /** There is no window to go on in: maps the first pages from the pointer on. The worker pins them, and more. */
   #start(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
     this.#now = undefined;
     this.#coming = [];
-    const held = hold(FIRST_PAGES, buffer, ctx);
-    if (held.kind !== "window") return held;
+    const soon = Math.ceil((this.#rate * 2 * this.#latencyNs) / PAGE_BYTES);
+    const walk = walkAhead(Math.max(FIRST_PAGES, Math.min(MOST_FIRST_PAGES, soon)), buffer, ctx);
+    if (walk.kind !== "walked") return walk;
+    const mapped = ctx.map(walk.all);
+    if (mapped.kind !== "done") return mapped;
     this.#stale = false;
-    this.#now = held;
-    ctx.report(held.walk);
+    this.#now = windowOf(walk, ctx.nowNs, false);
     this.#setLimit(buffer, ctx);
-    this.#tickNs = LEAST_TICK_NS;
-    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    this.#tickNs = FIRST_TICK_NS;
+    // A guest that only toggles buffers gets no work out of the worker.
+    if (this.#rate > 0) this.#refill(buffer, ctx);
+    this.#tickBy(Math.max(ctx.nowNs + this.#tickNs, this.#coming[0]?.readyAtNs ?? 0), ctx);
     return DONE;
   }
 
@@ -143,20 +161,24 @@ class VcpuWindow {
    * gets no more work out of the host than it does itself.
    */
   #refill(buffer: SpeBuffer, ctx: PolicyContext): void {
-    const ahead = Math.max(FIRST_PAGES, this.#ahead(buffer));
+    const ahead = Math.max(1, this.#ahead(buffer));
+    const size = this.#now === undefined ? ahead : this.#now.to - this.#now.from;
     const written = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
     // Never less than the hardware may write to now; not so much that other vCPUs' first pages wait for it.
-    const most = Math.max(ahead, Math.min(LEAST_AHEAD_PAGES, 2 * ahead), Math.min(written, 4 * ahead));
+    const most = Math.max(ahead, Math.min(LEAST_AHEAD_PAGES, 2 * size), Math.min(written, 4 * size));
+    const askedNs = ctx.nowNs;
     ctx.background((worker) => {
       for (let pages = ahead, last = false; !last; ) {
         pages = Math.min(most, 2 * pages);
         const held = hold(pages, buffer, worker);
-        if (held.kind !== "window") return;
+        if (held === undefined) return;
+        if (this.#coming.length === 0)
+          this.#latencyNs = Math.max(this.#latencyNs * 0.9, worker.nowNs - askedNs);
         this.#stale = false;
         this.#coming.push(held);
         // Shorter than asked for: there is no more buffer.
         last = pages === most || held.to - held.from < pages;
-        if (last) worker.unpin(worker.pinned.minus(held.walk.all));
+        if (last && worker.pinned.pages > KEPT_PAGES) worker.unpin(worker.pinned.minus(held.walk.all));
       }
     });
   }
@@ -166,10 +188,11 @@ class VcpuWindow {
     let ready: Window | undefined;
     while (this.#coming[0] !== undefined && this.#coming[0].readyAtNs <= ctx.nowNs)
       ready = this.#coming.shift();
+    if (ready === undefined) return;
     // The host may have taken pages away since.
-    if (ready === undefined || !ctx.pinned.covers(ready.walk.all)) return;
+    if (ready.pinned && !ctx.pinned.covers(ready.walk.all)) return;
     this.#now = ready;
-    ctx.report(ready.walk);
+    if (ready.pinned) ctx.report(ready.walk);
   }
 
   /** Sees how fast the buffer is written, and refills a window of which half is used up. */
@@ -212,21 +235,32 @@ function walkAhead(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Buffer
   return walk.kind === "walked" || walk.firstPage <= firstPage ? walk : upTo(walk.firstPage - firstPage);
 }
 
-/** Pins and maps the first pages of a buffer, beside what is pinned already unless that is too much for it. */
-function hold(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Window | Refused {
+/**
+ * Pins and maps the first pages of a buffer, beside what is pinned already unless that is too much for it. Undefined
+ * where they cannot be had: the SPU gets to that place, or the guest to its next enable, before anybody is told.
+ */
+function hold(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Window | undefined {
   const walk = walkAhead(pages, buffer, ctx);
-  if (walk.kind !== "walked") return walk;
+  if (walk.kind !== "walked") return undefined;
   const missing = walk.all.minus(ctx.pinned);
-  if (!missing.isEmpty) {
-    if (ctx.pinned.pages + missing.pages > buffer.pages) ctx.unpin(ctx.pinned.minus(walk.all));
-    const pinned = ctx.pin(missing);
-    if (pinned.kind !== "done") return pinned;
-    const mapped = ctx.map(missing);
-    if (mapped.kind !== "done") return mapped;
-  }
-  const { firstPage: from } = buffer;
-  return { kind: "window", walk, from, to: from + walk.buffer.pages, readyAtNs: ctx.nowNs };
+  // The maximum buffer may be pinned, and tables.
+  if (ctx.pinned.pages + missing.pages > ctx.maxBufferPages + walk.tables.pages)
+    ctx.unpin(ctx.pinned.minus(walk.all));
+  const pinned = ctx.pin(missing);
+  if (pinned.kind === "unbacked") return undefined;
+  // Without room in memlock a window that is only mapped is better than none.
+  const isPinned = pinned.kind === "done";
+  if (ctx.map(isPinned ? missing : walk.all).kind !== "done") return undefined;
+  return windowOf(walk, ctx.nowNs, isPinned);
 }
+
+const windowOf = (walk: BufferWalk, readyAtNs: number, pinned: boolean): Window => ({
+  walk,
+  from: walk.buffer.firstPage,
+  to: walk.buffer.firstPage + walk.buffer.pages,
+  pinned,
+  readyAtNs,
+});
 
 export const adaptive: PinPolicy = {
   name: "adaptive",
