@@ -13,6 +13,12 @@ import {
 import { type ReferenceType, VALUE_TYPE_CODES, type ValueType } from "./types.ts";
 import type { ByteWriter } from "./writer.ts";
 
+/** Released locals of a type. It shrinks by its count: setting an array's length is slow. */
+class FreeList {
+  readonly indices: number[] = [];
+  count = 0;
+}
+
 /** The locals of the function being written. */
 export class LocalOperations {
   private readonly out: ByteWriter;
@@ -24,14 +30,14 @@ export class LocalOperations {
   /** Neighbours of one type are declared together: how many, and of which type. */
   private runCounts: number[] = [];
   private runTypes: ValueType[] = [];
-  private readonly free: Record<ValueType, number[]> = {
-    i32: [],
-    i64: [],
-    f32: [],
-    f64: [],
-    v128: [],
-    funcref: [],
-    externref: [],
+  private readonly free = {
+    i32: new FreeList(),
+    i64: new FreeList(),
+    f32: new FreeList(),
+    f64: new FreeList(),
+    v128: new FreeList(),
+    funcref: new FreeList(),
+    externref: new FreeList(),
   };
 
   constructor(out: ByteWriter, checker: Checker | undefined) {
@@ -67,8 +73,8 @@ export class LocalOperations {
   take<T extends ValueType>(type: T): Local<T> {
     if (this.serial < 0)
       throw new BrokenInvariant("a local belongs to a function, and none is being written");
-    const index = this.free[type].pop();
-    if (index !== undefined) return new Local(this.serial, index, type);
+    const free = this.freeOf(type);
+    if (free.count > 0) return new Local(this.serial, free.indices[--free.count]!, type);
     const last = this.runTypes.length - 1;
     if (last >= 0 && this.runTypes[last] === type) this.runCounts[last]! += 1;
     else {
@@ -82,7 +88,8 @@ export class LocalOperations {
   release(local: Local): void {
     if (local.serial !== this.serial) refuseLocal(local);
     local.serial = 0;
-    this.free[local.type].push(local.index);
+    const free = this.freeOf(local.type);
+    free.indices[free.count++] = local.index;
   }
 
   /** For FunctionBody: starts a function, giving its parameters. */
@@ -94,14 +101,37 @@ export class LocalOperations {
       this.runTypes = [];
     }
     const { free } = this;
-    free.i32.length = 0;
-    free.i64.length = 0;
-    free.f32.length = 0;
-    free.f64.length = 0;
-    free.v128.length = 0;
-    free.funcref.length = 0;
-    free.externref.length = 0;
-    return params.map((type, index) => new Local(serial, index, type));
+    free.i32.count = 0;
+    free.i64.count = 0;
+    free.f32.count = 0;
+    free.f64.count = 0;
+    free.v128.count = 0;
+    free.funcref.count = 0;
+    free.externref.count = 0;
+    const locals: Local[] = [];
+    for (let i = 0; i < params.length; i++) locals.push(new Local(serial, i, params[i]!));
+    return locals;
+  }
+
+  /** A switch, since a property of a name that varies is looked up anew each time. */
+  private freeOf(type: ValueType): FreeList {
+    const { free } = this;
+    switch (type) {
+      case "i32":
+        return free.i32;
+      case "i64":
+        return free.i64;
+      case "f32":
+        return free.f32;
+      case "f64":
+        return free.f64;
+      case "v128":
+        return free.v128;
+      case "funcref":
+        return free.funcref;
+      case "externref":
+        return free.externref;
+    }
   }
 
   /** For FunctionBody: ends a function and writes its declarations to `header`. */

@@ -191,11 +191,22 @@ export class ByteWriter {
     this.word(floatView.getInt32(4, true));
   }
 
-  /** A length and the UTF-8 bytes of `text`. */
+  /** A length and the UTF-8 bytes of `text`. Most names are ASCII and short, for which an encoder is slow. */
   name(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.u32(bytes.length);
-    this.append(bytes);
+    const at = this.pos;
+    this.u32(text.length);
+    this.reserve(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit >= 0x80) {
+        this.pos = at;
+        const bytes = new TextEncoder().encode(text);
+        this.u32(bytes.length);
+        this.append(bytes);
+        return;
+      }
+      this.bytes[this.pos++] = unit;
+    }
   }
 
   /** Writes `value` as five bytes at `at`: a size that was not known when its place was left. */
