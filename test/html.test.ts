@@ -89,7 +89,7 @@ describe.skipIf(!haveChromium)("the page in a browser", () => {
       return n;
     })()`);
 
-  it.each(["slowdown", "split", "pinned", "timeline"])("draws the %s chart", async (id) => {
+  it.each(["slowdown", "frontier", "split", "pinned", "timeline"])("draws the %s chart", async (id) => {
     expect(await inked(id)).toBeGreaterThan(30);
   });
 
@@ -98,6 +98,13 @@ describe.skipIf(!haveChromium)("the page in a browser", () => {
     const text = await page.locator("#slowdown svg").textContent();
     expect(text).toContain(`${Math.round(slowest)}×`);
     expect(await page.locator("table").last().textContent()).toContain(`${Math.round(slowest)}×`);
+  });
+
+  it("names every policy in the frontier's chart, with what it loses", async () => {
+    const text = await page.locator("#frontier svg").textContent();
+    for (const policy of ["pin-on-enable", "prefault", "until-changed"]) expect(text).toContain(policy);
+    await page.selectOption("#case", { label: "thread-a-sampling on costs thread-debug" });
+    expect(await page.locator("#frontier svg").textContent()).toContain("fault, 4.3 % lost");
   });
 
   it("draws another case and another policy when asked", async () => {

@@ -4,6 +4,15 @@ import type { Colors } from "picocolors/types.js";
 import wrapAnsi from "wrap-ansi";
 import { formatNs } from "../common/sizes.ts";
 import { COLUMNS, type Column } from "../lab/report/columns.ts";
+import {
+  type FrontierPoint,
+  formatLost,
+  formatPageSeconds,
+  frontierOf,
+  frontierVerdict,
+  hasFrontier,
+  inOrder,
+} from "../lab/report/frontier.ts";
 import { notesOf } from "../lab/report/notes.ts";
 import type { Run } from "../lab/report/run.ts";
 import {
@@ -14,6 +23,7 @@ import {
   type Tone,
   verdictsOf,
 } from "../lab/report/verdicts.ts";
+import { formatFactor } from "../lab/report/words.ts";
 
 /** How text goes out: how wide, and in which colours (picocolors' no-ops where colour is off). */
 export interface Look {
@@ -25,8 +35,9 @@ export interface Look {
 const BORDER = 1;
 const PADDING = 2;
 
-/** Sentences are not broken into shorter lines than this, however narrow the terminal. */
+/** Sentences are not broken into shorter lines than this, however narrow the terminal; nor those inside of a table. */
 const NARROWEST = 36;
+const NARROWEST_CELL = 20;
 
 const paint = (tone: Tone, text: string, { colors }: Look): string =>
   tone === "good"
@@ -83,6 +94,7 @@ function renderCase(of: Case, all: readonly Run[], look: Look): string {
         `seen: ${formatNs(seen.wallNs)}${seen.bareMetalBelowNs === null ? "" : `, under ${formatNs(seen.bareMetalBelowNs)} on bare metal`} (${seen.source})`,
       ),
     );
+  if (hasFrontier(of)) lines.push(renderFrontier(of, all, look));
   const nameWidth = Math.max(...of.runs.map((run) => run.policy.length));
   for (const run of of.runs) {
     const texts = verdictsOf(run).map((verdict) => paint(verdict.tone, verdict.text, look));
@@ -99,6 +111,41 @@ function renderCase(of: Case, all: readonly Run[], look: Look): string {
     ),
   );
   return lines.join("\n");
+}
+
+/** Who trades what: the policies on the frontier, then those that another one beats. */
+function renderFrontier(of: Case, all: readonly Run[], look: Look): string {
+  const points = inOrder(frontierOf(of, all));
+  const columns: readonly (readonly [string, (point: FrontierPoint) => string])[] = [
+    ["policy", ({ run }) => run.policy],
+    ["slowdown", ({ figures }) => `${formatFactor(figures.slowdown)}×`],
+    ["page-s pinned", ({ figures }) => formatPageSeconds(figures.pinnedPageSeconds)],
+    ["lost in all", ({ figures }) => formatLost(figures.lostShare)],
+    ["background", ({ run }) => (run.backgroundNs === 0 ? "-" : formatNs(run.backgroundNs))],
+  ];
+  const leftBeside = (shown: typeof columns): number =>
+    shown.reduce(
+      (left, [title, cell]) =>
+        left - BORDER - PADDING - Math.max(title.length, ...points.map((point) => cell(point).length)),
+      look.widthColumns - 2 * BORDER - PADDING,
+    );
+  const longest = Math.max(...points.map((point) => frontierVerdict(point).length));
+  const withBackground = of.runs.some((run) => run.backgroundNs > 0) && leftBeside(columns) >= longest;
+  const shown = withBackground ? columns : columns.slice(0, -1);
+  const width = Math.max(leftBeside(shown), NARROWEST_CELL);
+  const table = new Table({
+    head: [...shown.map(([title]) => title), "the trade"],
+    colAligns: [...shown.map((_, i): "left" | "right" => (i === 0 ? "left" : "right")), "left"],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const point of points) {
+    const text = wrapAnsi(frontierVerdict(point), width);
+    table.push([
+      ...shown.map(([, cell]) => cell(point)),
+      point.onFrontier ? paint("good", text, look) : text,
+    ]);
+  }
+  return table.toString();
 }
 
 /** Lines no longer than `width`, as far as words allow; colours do not count and are closed at each line's end. */

@@ -2,6 +2,7 @@
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import {
   type ChartOption,
+  frontierChart,
   pinnedChart,
   policiesOf,
   slowdownChart,
@@ -10,6 +11,7 @@ import {
   timeSplitChart,
 } from "./charts.ts";
 import { COLUMNS } from "./columns.ts";
+import { hasFrontier } from "./frontier.ts";
 import { notesOf } from "./notes.ts";
 import type { Run, RunDetail } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
@@ -98,6 +100,7 @@ function chartData(details: readonly RunDetail[], cases: readonly Case[]) {
           string,
           ChartOption
         >,
+        frontier: hasFrontier(of) ? frontierChart(of, runs) : null,
         pinned: pinnedChart(own, policies),
         runs: own.map((detail) => ({ policy: detail.run.policy, timeline: timelineChart(detail, budget) })),
       };
@@ -144,6 +147,11 @@ const chartSections = (cases: readonly Case[]): string => `<section aria-labelle
 <h2 id="one">One case at a time</h2>
 <div class="choices">
 <label>Case <select id="case">${options(cases.map(labelOf))}</select></label>
+</div>
+<div id="frontier-part">
+<h3>What each policy trades</h3>
+<p class="muted">Down and left is better. A filled dot is on the frontier: no other policy is at least as good in slowdown, memory pinned over time and samples lost, and better in one. A ring is a policy that another one beats; the tooltip says which. Green loses no sample, yellow fewer than one in a hundred, red more. The dashed line is a fifth slower than bare metal. A page-second is a guest page, pinned for a second.</p>
+<div class="chart" id="frontier"></div>
 </div>
 <h3>Where the time went</h3>
 <div class="choices"><label>Show <select id="split-as"><option value="time">time</option><option value="share">share of each policy's time</option></select></label></div>

@@ -16,12 +16,46 @@
     return { y: middle - band / 2 + ((index + 0.5) * band) / of, height: band / of };
   };
 
+  /** Where something lies in the frontier's chart already. */
+  let taken = [];
+
   /** What stands in a chart's option as "fn:name". */
   const functions = {
     ns: (value) => (Number(value) === 0 ? "0" : formatNs(Number(value))),
     bytes: (value) => (Number(value) === 0 ? "0" : formatBytes(Number(value))),
     share: (value) => `${Math.round(value * 100)} %`,
     timesTick: (value) => (value >= 1 ? `${value.toLocaleString("en")}×` : ""),
+
+    /** Moves a label of the frontier up or down until it lies on no dot and on no label that has its place. */
+    besideOthers: ({ dataIndex, labelRect }) => {
+      const chart = charts.get("frontier");
+      if (dataIndex === 0)
+        taken = chosenCase()
+          .frontier.option.series.at(-1)
+          .data.map(({ value, symbolSize }) => {
+            const [x, y] = chart.convertToPixel({ gridIndex: 0 }, value);
+            const r = symbolSize / 2;
+            return { x: x - r, y: y - r, width: 2 * r, height: 2 * r };
+          });
+      // The rectangle given is lower than the letters are: a line's height around its middle is theirs.
+      const { x, width } = labelRect;
+      const height = 14;
+      const top = labelRect.y + (labelRect.height - height) / 2;
+      const lowest = chart.getHeight() - chosenCase().frontier.option.grid.bottom + height / 2;
+      const free = (y) =>
+        y >= 0 &&
+        y + height <= lowest &&
+        taken.every(
+          (box) =>
+            x >= box.x + box.width || box.x >= x + width || y >= box.y + box.height || box.y >= y + height,
+        );
+      const steps = Array.from({ length: 24 }, (_, i) => (i % 2 === 0 ? 1 : -1) * Math.ceil(i / 2));
+      const dy = (steps.find((step) => free(top + step * (height + 1))) ?? 0) * (height + 1);
+      taken.push({ x, y: top + dy, width, height });
+      return { dy };
+    },
+    count: (value) => value.toLocaleString("en"),
+    excessTick: (value) => `${(1 + value).toLocaleString("en")}×`,
 
     lollipop: (_, api) => {
       const [slowdown, row, index, of, low, high, , furthest] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
@@ -101,6 +135,19 @@
       const range = high > low ? `<br>over the cost ranges: ${times(low)} to ${times(high)}` : "";
       return `${where}<br>${marker}${escaped(seriesName)}: ${bold(times(slowdown))}, ${formatNs(wallNs)}${range}`;
     },
+    frontierTip: ({ name, data: point }) => {
+      if (point?.figures === undefined) return "";
+      const { slowdown, pinnedPageSeconds, lost, lostSamples, backgroundNs } = point.figures;
+      const samples = lostSamples === 0 ? "" : ` (${lostSamples.toLocaleString("en")})`;
+      return [
+        bold(name),
+        `slowdown: ${bold(times(slowdown))}`,
+        `page-seconds pinned: ${bold(pinnedPageSeconds.toLocaleString("en"))}`,
+        `samples lost: ${bold(lost)}${samples}`,
+        ...(backgroundNs > 0 ? [`in the background: ${bold(formatNs(backgroundNs))}`] : []),
+        escaped(point.verdict),
+      ].join("<br>");
+    },
     splitTip: (list) =>
       rows(
         list[0].name,
@@ -142,8 +189,8 @@
     charts.get(id)?.dispose();
     at.style.height = `${heightPx}px`;
     const chart = echarts.init(at, null, { renderer });
-    chart.setOption({ aria: { enabled: true, label: { description } }, ...resolved(option) });
     charts.set(id, chart);
+    chart.setOption({ aria: { enabled: true, label: { description } }, ...resolved(option) });
   };
 
   const chosenCase = () => data.cases[Number(element("case").value)];
@@ -176,6 +223,14 @@
       "svg",
       `Where the time of ${chosen.label} went, by policy. The same numbers are in the table.`,
     );
+    element("frontier-part").hidden = chosen.frontier === null;
+    if (chosen.frontier !== null)
+      draw(
+        "frontier",
+        chosen.frontier,
+        "svg",
+        `What the policies of ${chosen.label} trade: memory pinned over time, slowdown, samples lost.`,
+      );
     draw(
       "pinned",
       { option: chosen.pinned, heightPx: 300 },

@@ -1,0 +1,113 @@
+import { describe, expect, it } from "vitest";
+import { syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
+import { formatPageSeconds, frontierOf, frontierVerdict, inOrder, samplesLost } from "./frontier.ts";
+import type { Run } from "./run.ts";
+import { casesOf } from "./verdicts.ts";
+
+const PAGE = 4096;
+
+/** A run with these three figures. */
+const run = (
+  policy: string,
+  slowdown: number,
+  pageSeconds: number,
+  lost = 0,
+  over: Partial<Run> = {},
+): Run => {
+  const one = syntheticRun({ policy, slowdown, pinnedByteSeconds: pageSeconds * PAGE, ...over });
+  return {
+    ...one,
+    samples: { ...one.samples, written: one.samples.written - lost, lostInBlackout: lost },
+  };
+};
+
+const pointsOf = (...runs: Run[]) => frontierOf({ scenario: "s", profile: "p", runs }, runs);
+const verdictsOf = (...runs: Run[]) => pointsOf(...runs).map(frontierVerdict);
+
+describe("the frontier", () => {
+  it("has those who are best in something, and the others with who beats them and in what", () => {
+    expect(
+      verdictsOf(
+        run("slow", 10, 1000),
+        run("kept", 1.1, 15_000),
+        run("lossy", 1, 0, 400),
+        run("bad", 10, 2000, 1),
+      ),
+    ).toEqual([
+      "on the frontier",
+      "on the frontier",
+      "on the frontier",
+      "dominated by slow: pins less, loses less",
+    ]);
+  });
+
+  it("names the one that beats a policy in most, and one that is itself on the frontier", () => {
+    const [, , worst] = pointsOf(run("best", 1, 10), run("middle", 2, 20), run("worst", 3, 30));
+    expect(worst?.dominatedBy).toEqual([
+      { policy: "best", by: ["faster", "pins less"] },
+      { policy: "middle", by: ["faster", "pins less"] },
+    ]);
+    expect(frontierVerdict(worst as NonNullable<typeof worst>)).toContain("dominated by best");
+  });
+
+  it("does not see a difference that is not printed, and sees one that is", () => {
+    expect(verdictsOf(run("a", 1.001, 10), run("b", 1.003, 10))).toEqual([
+      "on the frontier",
+      "on the frontier",
+    ]);
+    expect(verdictsOf(run("a", 1.001, 10), run("b", 1.02, 10))[1]).toBe("dominated by a: faster");
+  });
+
+  it("keeps two that are equal", () => {
+    expect(pointsOf(run("a", 1.1, 5), run("b", 1.1, 5)).every((point) => point.onFrontier)).toBe(true);
+  });
+
+  it("is never empty, and whoever beats a dominated policy best is on it", () => {
+    const runs = Array.from({ length: 60 }, (_, i) =>
+      run(`p${i}`, 1 + ((i * 7919) % 97) / 50, (i * 104_729) % 89, (i * 1299) % 11),
+    );
+    const points = pointsOf(...runs);
+    const onIt = new Set(points.filter((point) => point.onFrontier).map((point) => point.run.policy));
+    expect(onIt.size).toBeGreaterThan(0);
+    for (const point of points) if (!point.onFrontier) expect(onIt).toContain(point.dominatedBy[0]?.policy);
+  });
+
+  it("takes what is lost from the twin without filters", () => {
+    const runs = syntheticThread().map((detail) => detail.run);
+    const points = frontierOf(casesOf(runs)[0] as ReturnType<typeof casesOf>[0], runs);
+    const fault = points.find((point) => point.run.policy === "fault");
+    expect(fault?.run.samples.lostInBlackout).toBe(0);
+    expect(fault?.lostSamples).toBe(430);
+    expect(fault?.figures.lostShare).toBe(0.043);
+  });
+
+  it("says that nothing could be lost where the filters let nothing through and there is no twin", () => {
+    const filtered = syntheticRun().samples;
+    const all = { ...filtered, written: 0, filtered: 9_990 };
+    const [a] = pointsOf(run("a", 1, 1, 0, {}), run("b", 1, 1));
+    expect(a?.figures.lostShare).toBe(0);
+    const lone = syntheticRun({ samples: all });
+    expect(pointsOf(lone)[0]?.figures.lostShare).toBeNull();
+  });
+
+  it("counts as lost while full only what bare metal would not have lost", () => {
+    const { samples } = syntheticRun();
+    const full = { ...samples, written: samples.written - 30, lostWhileFull: 30 };
+    expect(samplesLost(syntheticRun({ samples: full, bareMetalLostWhileFull: 20 }))).toBe(10);
+    expect(samplesLost(syntheticRun({ samples: full, bareMetalLostWhileFull: 40 }))).toBe(0);
+  });
+
+  it("is listed first, from the most complete and least pinned on", () => {
+    const points = pointsOf(
+      run("bad", 9, 9, 9),
+      run("big", 1, 100),
+      run("small", 1.2, 10),
+      run("lossy", 1, 0, 9),
+    );
+    expect(inOrder(points).map((point) => point.run.policy)).toEqual(["small", "big", "lossy", "bad"]);
+  });
+});
+
+it("prints page-seconds to three digits", () => {
+  expect([0, 5.2891, 14_523].map(formatPageSeconds)).toEqual(["0", "5.29", "14,500"]);
+});
