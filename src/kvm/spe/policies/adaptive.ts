@@ -265,13 +265,14 @@ const windowOf = (walk: BufferWalk, readyAtNs: number, pinned: boolean): Window 
 export const adaptive: PinPolicy = {
   name: "adaptive",
   summary:
-    "Keeps a small window ahead of PMBPTR pinned, mostly from a host worker, until profiling was off for 100 ms.",
+    "Keeps a small window ahead of PMBPTR mapped, has a host worker pin it, and lets go when the buffer was off for 100 ms.",
   origin:
     "An answer to James Clark's question of 9 January 2026 (reply to v6 29/35); built from what was measured here.",
   tradeOff:
     "A switch costs its traps and little else, and a small part of the buffer is pinned, whatever its size. A worker of " +
-    "the host spends time instead: it pins and unpins each page that is written. A guest that edits stage 1 while its " +
-    "buffer is on is found out at the next look, 2.5 ms later at most, or by a fault: until then it may lose records.",
+    "the host spends time instead: it pins and unpins each page that is written, and until it has pinned the first ones " +
+    "they are only mapped. A guest that edits stage 1 while its buffer is on is found out at the next look, 2.5 ms later " +
+    "at most, or by a fault: until then it may lose records of its own.",
   trapsBuffer: true,
   create() {
     const windows = new Map<number, VcpuWindow>();
