@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { costTable } from "../src/host/costs.ts";
 import { PROFILES } from "../src/host/profiles.ts";
 import { adaptive } from "../src/kvm/spe/policies/adaptive.ts";
+import { bounce, bounceOf } from "../src/kvm/spe/policies/bounce.ts";
 import { fault } from "../src/kvm/spe/policies/fault.ts";
 import { firstFault } from "../src/kvm/spe/policies/first-fault.ts";
 import { grace, graceOf } from "../src/kvm/spe/policies/grace.ts";
@@ -136,6 +137,43 @@ describe("pinning all memslots", () => {
       },
     });
     expect(() => run(late)).toThrow(PolicyRefused);
+  });
+});
+
+describe("a bounce buffer", () => {
+  it("costs its memory once a session, and a trap more at each write of PMSCR_EL1", () => {
+    const r = run(bounce);
+    const traps = run(trapOnly);
+    expect(r.stage2Ns).toBe(16 * COSTS.faultInPage);
+    expect(r.walkNs).toBe(0);
+    expect(r.exitReasons["MSR PMSCR_EL1"]).toBe(2 * r.bufferEnables);
+    const reasons = { ...r.exitReasons };
+    delete reasons["MSR PMSCR_EL1"];
+    expect(reasons).toEqual(traps.exitReasons);
+  });
+
+  it("pins nothing of the guest's and is given back 100 ms after profiling", () => {
+    const r = run(bounce, "thread-a-sampling");
+    expect(r).toMatchObject({
+      pins: 0,
+      stage2Faults: 0,
+      blackouts: { count: 0 },
+      pinnedPeakBytes: 64 * 1024,
+    });
+    expect(r.samples.written).toBe(run(untilChanged, "thread-a-sampling").samples.written);
+    expect(r.releasedAfterNs).toBeGreaterThan(100e6);
+    expect(r.releasedAfterNs).toBeLessThan(102e6);
+  });
+
+  it("that is full before the next exit is a blackout, as long as the interrupt takes", () => {
+    const irqLatencyNs = 5_000;
+    const of = (pages: number) => run(bounceOf({ pages }), "thread-a-sampling", { ...tenRuns, irqLatencyNs });
+    const { blackouts, samples } = of(2);
+    // 64 bytes every 4096 instructions at 2.5 a ns: each of the runs writes 9.5 pages.
+    expect(blackouts.count).toBeGreaterThanOrEqual(10);
+    expect(blackouts.longestNs).toBe(irqLatencyNs);
+    expect(samples.lostInBlackout).toBeGreaterThan(0);
+    expect(of(16)).toMatchObject({ blackouts: { count: 0 }, samples: { lostInBlackout: 0 } });
   });
 });
 

@@ -295,6 +295,21 @@ describe("what the hardware reports", () => {
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(0n);
   });
 
+  it("the end of what the policy let it have: the guest is not told, even if the policy has changed its mind", () => {
+    const m = machine(fault);
+    m.enable();
+    m.spe.context.setHardwareLimit(m.buffer.base + BigInt(PAGE_BYTES));
+    m.spe.enter();
+    m.spu.write("PMBPTR_EL1", m.buffer.base + BigInt(PAGE_BYTES));
+    m.spu.write("PMBSR_EL1", FULL);
+    m.spe.leave();
+    m.spe.context.setHardwareLimit(undefined);
+    expect(m.spe.handleMaintenance()).toEqual({ kind: "done" });
+    expect(m.line()).toBe(false);
+    m.spe.enter();
+    expect(m.spu.read("PMBLIMITR_EL1")).toBe(m.limit(BUFFER_PAGES));
+  });
+
   it("a stage-2 fault: mapped behind the guest's back, tables first, then the page", () => {
     const m = machine(fault);
     m.enable();
@@ -436,6 +451,18 @@ describe("a bounce buffer", () => {
     expect(m.spe.guestView()).toBe("full");
     expect(m.events).toEqual([`enabled ${BUFFER_PAGES}`, "full"]);
     expect([...m.bytesOf(BUFFER_PAGES - 1)]).toEqual(new Array(PAGE_BYTES).fill(BUFFER_PAGES / 2));
+  });
+
+  it("that is given up when it has just been full leaves the guest's as it is", () => {
+    const m = bouncing({}, 0n);
+    m.spuWrites(PAGES_OF_OWN * PAGE_BYTES, 7, FULL);
+    m.spe.context.bounce(undefined);
+    m.spe.handleMaintenance();
+    expect(m.line()).toBe(false);
+    m.spe.enter();
+    expect(m.spu.read("PMBPTR_EL1")).toBe(m.buffer.base + BigInt(PAGES_OF_OWN * PAGE_BYTES));
+    expect(m.spu.read("PMBLIMITR_EL1")).toBe(m.limit(BUFFER_PAGES));
+    expect(m.bytesOf(PAGES_OF_OWN - 1)[0]).toBe(7);
   });
 
   it("loses what comes after a page that stage 1 does not map, and tells the guest as the SPU would", () => {

@@ -74,8 +74,8 @@ export class VcpuSpe {
   #withheld = false;
   #hardwareLimit: bigint | undefined;
   #bounce: BounceBuffer | undefined;
-  /** The bounce buffer ends before the limit that the guest or the policy set. */
-  #bounceEnds = false;
+  /** Whose limit the hardware had in the last run: what it means that it was reached, whatever a policy changes since. */
+  #end: "guest" | "policy" | "bounce" = "guest";
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
   #reported: BufferWalk | undefined;
@@ -125,8 +125,7 @@ export class VcpuSpe {
     if (!PMBLIMITR_EL1.is(this.#copies.PMBLIMITR_EL1, "E")) return "off";
     if (PMBSR_EL1.is(this.#copies.PMBSR_EL1, "S")) return "full";
     if (!this.#active || !spu.pmbirq) return "on";
-    const ours = isStage2Abort(spu.read("PMBSR_EL1")) || this.#atHardwareLimit() || this.#bounceEnds;
-    return ours ? "on" : "full";
+    return isStage2Abort(spu.read("PMBSR_EL1")) || this.#end !== "guest" ? "on" : "full";
   }
 
   // ---- Around a guest run ----
@@ -137,9 +136,12 @@ export class VcpuSpe {
     if (!this.#trapping || !this.#active) return;
     const { spu } = this.#vcpu.core;
     const { PMBPTR_EL1: pointer, PMBLIMITR_EL1: guests } = this.#copies;
-    const limit = this.#atHardwareLimit() ? (this.#hardwareLimit ?? 0n) : limitOf(guests);
+    const guestLimit = limitOf(guests);
+    const policyLimit = this.#hardwareLimit;
+    const isShort = policyLimit !== undefined && policyLimit < guestLimit;
+    const limit = isShort ? policyLimit : guestLimit;
     const hardware = this.#bounce?.place(pointer, limit) ?? { pointer, limit, ends: false };
-    this.#bounceEnds = hardware.ends;
+    this.#end = hardware.ends ? "bounce" : isShort ? "policy" : "guest";
     spu.write("PMBPTR_EL1", hardware.pointer);
     spu.write("PMBLIMITR_EL1", PMBLIMITR_EL1.with(guests, { LIMIT: hardware.limit >> 12n }));
   }
@@ -206,8 +208,8 @@ export class VcpuSpe {
       return DONE;
     }
     const full = PMBSR_EL1.num(found, "EC") === PMBSR_EC.buffer;
-    if (full && this.#bounceEnds) return DONE;
-    if (full && this.#atHardwareLimit()) return this.#hardwareLimitReached();
+    if (full && this.#end === "bounce") return DONE;
+    if (full && this.#end === "policy") return this.#hardwareLimitReached();
     this.#active = false;
     this.#setCopy("PMBSR_EL1", found);
     if (full) {
@@ -322,7 +324,6 @@ export class VcpuSpe {
     this.copyOut(timeline);
     this.#bounce?.free(timeline);
     this.#bounce = undefined;
-    this.#bounceEnds = false;
     const made = pages === undefined ? undefined : BounceBuffer.allocate(vm, pages, timeline);
     if (made instanceof BounceBuffer) this.#bounce = made;
     this.#traps = this.#setOwner();
@@ -361,7 +362,7 @@ export class VcpuSpe {
     } else {
       const found = this.#found;
       // What the hardware reported and nobody has dealt with yet is the guest's to find.
-      if (found !== undefined && !isStage2Abort(found) && !this.#atHardwareLimit() && !this.#bounceEnds)
+      if (found !== undefined && !isStage2Abort(found) && this.#end === "guest")
         this.#copies.PMBSR_EL1 = found;
       this.#active = false;
       this.#giveToHardware();
@@ -485,10 +486,6 @@ export class VcpuSpe {
     const limit = limitOf(copies.PMBLIMITR_EL1);
     const firstPage = vpnOf(pointer);
     return { pointer, limit, firstPage, pages: vpnOf(limit) - firstPage };
-  }
-
-  #atHardwareLimit(): boolean {
-    return this.#hardwareLimit !== undefined && this.#hardwareLimit < limitOf(this.#copies.PMBLIMITR_EL1);
   }
 
   #hardwareLimitReached(): TrapOutcome {
