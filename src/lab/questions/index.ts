@@ -1,5 +1,6 @@
 /** The questions in the order of their numbers. A new one is one import and one name here. */
+import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q20];
+export const QUESTIONS: readonly Question[] = [q17, q20];

@@ -4,7 +4,13 @@
  * worker, cached and compared byte for byte.
  */
 
-import { type CostName, type CostProfile, type CostTable, costTable } from "../../host/costs.ts";
+import {
+  type CostEnd,
+  type CostName,
+  type CostProfile,
+  type CostTable,
+  costTable,
+} from "../../host/costs.ts";
 
 /** A value that JSON keeps as it is. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -42,8 +48,8 @@ export interface Answer {
 
 /** The costs of a run; a test may multiply some of them, to see whether an answer depends on them. */
 export interface World {
-  /** A cost profile's table by the profile's name. */
-  costs(profile: string): CostTable;
+  /** A cost profile's table by the profile's name: at the values, or at one end of the ranges. */
+  costs(profile: string, end?: CostEnd): CostTable;
 }
 
 /** A question, with its cells' and rows' types forgotten: what the runner, the cache and the printer handle. */
@@ -94,8 +100,8 @@ export type ProfileNamed = (name: string) => CostProfile;
 /** The world as the profiles have it, or with some costs multiplied (whole ns). */
 export function worldOf(profileNamed: ProfileNamed, perturbation: Perturbation = {}): World {
   return {
-    costs(name) {
-      const table: Record<CostName, number> = { ...costTable(profileNamed(name)) };
+    costs(name, end = "value") {
+      const table: Record<CostName, number> = { ...costTable(profileNamed(name), end) };
       for (const [cost, factor] of Object.entries(perturbation) as [CostName, number][])
         table[cost] = Math.round(table[cost] * factor);
       return table;
