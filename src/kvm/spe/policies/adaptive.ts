@@ -50,6 +50,8 @@ class VcpuWindow {
   #rate = 0;
   /** How long the worker takes to have the first pages ready, at worst of late. */
   #latencyNs = 0;
+  /** The worker is not asked again before: a guest gets no more time out of it than passes. */
+  #workingUntilNs = 0;
   /** The buffer as it was turned off, and when. */
   #off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
 
@@ -161,6 +163,7 @@ class VcpuWindow {
    * gets no more work out of the host than it does itself.
    */
   #refill(buffer: SpeBuffer, ctx: PolicyContext): void {
+    if (ctx.nowNs < this.#workingUntilNs) return;
     const ahead = Math.max(1, this.#ahead(buffer));
     const size = this.#now === undefined ? ahead : this.#now.to - this.#now.from;
     const written = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
@@ -171,7 +174,7 @@ class VcpuWindow {
       for (let pages = ahead, last = false; !last; ) {
         pages = Math.min(most, 2 * pages);
         const held = hold(pages, buffer, worker);
-        if (held === undefined) return;
+        if (held === undefined) break;
         if (this.#coming.length === 0)
           this.#latencyNs = Math.max(this.#latencyNs * 0.9, worker.nowNs - askedNs);
         this.#stale = false;
@@ -180,6 +183,7 @@ class VcpuWindow {
         last = pages === most || held.to - held.from < pages;
         if (last && worker.pinned.pages > KEPT_PAGES) worker.unpin(worker.pinned.minus(held.walk.all));
       }
+      this.#workingUntilNs = worker.nowNs;
     });
   }
 
