@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { UserError } from "../src/common/errors.ts";
 import { randomStream } from "../src/common/random.ts";
 import { randomPressure } from "../src/host/pressure.ts";
@@ -54,6 +54,9 @@ const harsh = (pages: number) =>
     pages,
     randomStream(7),
   );
+
+// Vitest gives up on a worker that does not answer for a minute.
+afterEach(() => new Promise<void>((resolve) => setImmediate(resolve)));
 
 it("names every policy once", () => {
   expect(new Set(policies.map(({ name }) => name)).size).toBe(policies.length);

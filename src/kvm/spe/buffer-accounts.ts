@@ -16,7 +16,7 @@ export class BufferAccounts {
   #heldPages = 0;
   /** The stop that is going on began with a cold enable. */
   coldStop = false;
-  /** The policy has reported a range as pinned: what it does from now on is not its first pin. */
+  /** The policy has reported a range as pinned, or has a bounce buffer: what it does from now on is not its first pin. */
   hadFirstPin = false;
 
   constructor(vcpu: Vcpu) {
@@ -68,7 +68,7 @@ export class BufferAccounts {
     this.#vcpu.vm.statistics.heldAfterOffNs = 0;
   }
 
-  /** The policy had `ns` spent on walking, pinning, mapping or unpinning. */
+  /** The policy had `ns` spent on walking, pinning, mapping, unpinning or copying. */
   spent(ns: number): void {
     const { statistics } = this.#vcpu.vm;
     if (this.hadFirstPin) statistics.rewalkNs += ns;

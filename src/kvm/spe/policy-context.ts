@@ -154,6 +154,8 @@ export class VcpuPolicyContext implements PolicyContext {
     const startNs = this.nowNs;
     const outcome = spe.bounce(pages, this.#timeline);
     this.#spent(startNs);
+    // What the policy has done about memory so far was for this; from now on records are copied.
+    if (spe.bouncePages > 0) spe.accounts.hadFirstPin = true;
     this.#call("bounce", { pages: pages ?? 0, outcome: outcome.kind });
     return outcome;
   }

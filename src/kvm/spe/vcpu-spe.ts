@@ -143,7 +143,10 @@ export class VcpuSpe {
     const hardware = this.#bounce?.place(pointer, limit) ?? { pointer, limit, ends: false };
     this.#end = hardware.ends ? "bounce" : isShort ? "policy" : "guest";
     spu.write("PMBPTR_EL1", hardware.pointer);
-    spu.write("PMBLIMITR_EL1", PMBLIMITR_EL1.with(guests, { LIMIT: hardware.limit >> 12n }));
+    spu.write(
+      "PMBLIMITR_EL1",
+      hardware.limit === guestLimit ? guests : PMBLIMITR_EL1.with(guests, { LIMIT: hardware.limit >> 12n }),
+    );
   }
 
   /** Takes it back: the pointer and the status as they are now, and E off. */
