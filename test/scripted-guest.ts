@@ -16,7 +16,8 @@ export const MAP_FIRST = 0xffff_8000_8000_0n;
 /** Pages for tables come first in RAM. */
 const POOL_PAGES = 64;
 const LEAF = stage1Leaf();
-const OPS_PER_NS = 2.5;
+/** Instructions that the guest executes in a ns. */
+export const OPS_PER_NS = 2.5;
 
 export const write = (register: SpeRegisterName, value: bigint): GuestAction => ({
   kind: "write",
@@ -24,6 +25,8 @@ export const write = (register: SpeRegisterName, value: bigint): GuestAction => 
   value,
 });
 export const run = (ns: number): GuestAction => ({ kind: "run", ns });
+
+export const el = (level: 0 | 1): GuestAction => ({ kind: "el", el: level });
 
 /** RAM's page `n` as its VA. */
 export const vaOf = (n: number): bigint => (MAP_FIRST + BigInt(n)) << 12n;
