@@ -1,9 +1,10 @@
 /** The questions in the order of their numbers. A new one is one import and one name here. */
 import { q01 } from "./q01.ts";
+import { q06 } from "./q06.ts";
 import { q09 } from "./q09.ts";
 import { q15 } from "./q15.ts";
 import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q01, q09, q15, q17, q20];
+export const QUESTIONS: readonly Question[] = [q01, q06, q09, q15, q17, q20];
