@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
+import { addCompare } from "./compare.ts";
 import type { Target } from "./engine.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
@@ -226,6 +227,7 @@ Examples:
 
   addAsk(program, world);
   addBar(program, world);
+  addCompare(program, world);
 
   const listing = (name: string, description: string) =>
     program.command(name).description(description).option("--json", "as JSON");
