@@ -1,5 +1,6 @@
 /** The questions in the order of their numbers. A new one is one import and one name here. */
 import { q01 } from "./q01.ts";
+import { q03 } from "./q03.ts";
 import { q06 } from "./q06.ts";
 import { q09 } from "./q09.ts";
 import { q13 } from "./q13.ts";
@@ -8,4 +9,4 @@ import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q01, q06, q09, q13, q15, q17, q20];
+export const QUESTIONS: readonly Question[] = [q01, q03, q06, q09, q13, q15, q17, q20];
