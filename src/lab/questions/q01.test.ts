@@ -13,6 +13,6 @@ it("gets the first command's times, and one range of switches for the second on 
 });
 
 it("does not, with pins of another price", () => {
-  for (const factor of [0.5, 2])
+  for (const factor of [0.4, 2])
     expect(askHere(q01, { pinPage: factor }).headline).toContain("not what the thread saw");
 });
