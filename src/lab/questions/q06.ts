@@ -88,7 +88,7 @@ function keeping(check: Exclude<Check, "walk">): PinPolicy {
           ) {
             if (check === "nothing") return DONE;
             const tables = tablesOf(buffer, ctx);
-            if (tables !== undefined && tables.minus(last.tables).isEmpty) return DONE;
+            if (tables?.minus(last.tables).isEmpty === true) return DONE;
           }
           held.delete(ctx.vcpu);
           ctx.unpin(ctx.pinned);
