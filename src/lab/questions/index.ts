@@ -5,9 +5,10 @@ import { q06 } from "./q06.ts";
 import { q07 } from "./q07.ts";
 import { q09 } from "./q09.ts";
 import { q13 } from "./q13.ts";
+import { q14 } from "./q14.ts";
 import { q15 } from "./q15.ts";
 import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q01, q03, q06, q07, q09, q13, q15, q17, q20];
+export const QUESTIONS: readonly Question[] = [q01, q03, q06, q07, q09, q13, q14, q15, q17, q20];
