@@ -49,6 +49,8 @@ export class Func<Params extends ValueTypes = ValueTypes, Results extends ValueT
 }
 
 export class Table {
+  /** Keeps types of the same shape apart; there is no such property when running. */
+  declare readonly brand: "table";
   readonly owner: object;
   readonly index: number;
   readonly type: ReferenceType;
@@ -65,6 +67,7 @@ export class Table {
 }
 
 export class Memory {
+  declare readonly brand: "memory";
   readonly owner: object;
   readonly index: number;
   readonly limits: Limits;
@@ -79,6 +82,7 @@ export class Memory {
 }
 
 export class Global {
+  declare readonly brand: "global";
   readonly owner: object;
   readonly index: number;
   readonly type: ValueType;
@@ -105,6 +109,7 @@ export class Global {
 }
 
 export class DataSegment {
+  declare readonly brand: "data segment";
   readonly owner: object;
   readonly index: number;
 
@@ -115,6 +120,7 @@ export class DataSegment {
 }
 
 export class ElementSegment {
+  declare readonly brand: "element segment";
   readonly owner: object;
   readonly index: number;
   readonly type: ReferenceType;
