@@ -143,7 +143,7 @@ export const q14 = question<Cell, Row>({
     return {
       rlimitExits: run.exitReasons["KVM_EXIT_RLIMIT"] ?? 0,
       perExitNs: costs.exit + costs.userExit + costs.setrlimit,
-      firstPinNs: run.excess.firstPinNs,
+      firstPinNs: run.excess?.firstPinNs ?? 0,
       markBytes: run.memlockPeakBytes,
       tablePages: run.tablePagesPinned,
       peakBytes: watch.peakBytes,
