@@ -6,7 +6,7 @@ import { formatNs } from "../common/sizes.ts";
 import { buildSchedule } from "../guest/recording/build.ts";
 import { readRuns } from "../guest/recording/read.ts";
 import { BAR_BUFFER_BYTES } from "../lab/bar/cases.ts";
-import { eventName, sentencesOf, stepName } from "../lab/compare/sentences.ts";
+import { eventName, isExit, sentencesOf, stepName } from "../lab/compare/sentences.ts";
 import { HOST_KINDS, type HostKind, nsOf, type Stretch } from "../lab/compare/stretches.ts";
 import { COMPARE_RUNS, type Comparison, comparing, type StepTotal } from "../lab/compare.ts";
 import type { Setting } from "../lab/experiment.ts";
@@ -41,6 +41,8 @@ const MOST_EVENTS = 10_000;
 const MAX_SEED = 0xffffffff;
 /** Rows of the table of costs; what is left is told in one row. */
 const MOST_ROWS = 10;
+/** What one cell of the table of events has room for. */
+const MOST_THINGS = 2;
 
 /** The recording as its command was profiled; one of a whole system per CPU. */
 async function recordingSetting(file: string, { buffer, seed }: Flags): Promise<Setting> {
@@ -115,9 +117,10 @@ function costsTable({ sides: [a, b] }: Comparison): string {
     .filter(({ inA, inB }) => nsOf(inA?.charges ?? {}) + nsOf(inB?.charges ?? {}) > 0)
     .sort((x, y) => Math.abs(y.ns) - Math.abs(x.ns));
   const table = newTable(["after each", "call or exit", a.policy, b.policy, "difference"], 2);
-  for (const { key, inA, inB, ns } of rows.slice(0, MOST_ROWS))
+  const shown = rows.filter(({ ns }) => ns !== 0).slice(0, MOST_ROWS);
+  for (const { key, inA, inB, ns } of shown)
     table.push([key.event, stepName(key.name), product(inA), product(inB), signed(ns)]);
-  const rest = rows.slice(MOST_ROWS);
+  const rest = rows.filter((row) => !shown.includes(row));
   if (rest.length > 0) {
     const sum = (side: "inA" | "inB") =>
       rest.reduce((total, row) => total + nsOf(row[side]?.charges ?? {}), 0);
@@ -146,13 +149,18 @@ function kindsTable({ sides: [a, b] }: Comparison): string {
   return table.toString();
 }
 
-/** The two costliest things of a stretch. */
+/** The costliest things of a stretch, its exits as one. */
 function shortly({ steps }: Stretch): string {
-  const costly = steps
-    .filter(({ charges }) => nsOf(charges) > 0)
-    .sort((a, b) => nsOf(b.charges) - nsOf(a.charges))
-    .slice(0, 2)
-    .map(({ name, charges }) => `${name} ${formatNs(nsOf(charges))}`);
+  const costs = new Map<string, number>();
+  for (const { name, charges } of steps) {
+    const what = isExit(name) ? "exits" : name;
+    costs.set(what, (costs.get(what) ?? 0) + nsOf(charges));
+  }
+  const costly = [...costs]
+    .filter(([, ns]) => ns > 0)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, MOST_THINGS)
+    .map(([what, ns]) => `${what} ${formatNs(ns)}`);
   return costly.length === 0 ? "-" : costly.join(", ");
 }
 

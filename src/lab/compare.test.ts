@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { formatNs } from "../common/sizes.ts";
 import { PROFILES, THREAD_PROFILES } from "../host/profiles.ts";
+import { sentencesOf } from "./compare/sentences.ts";
 import { HOST_KINDS, nsOf } from "./compare/stretches.ts";
 import { type Comparison, compare, type Side } from "./compare.ts";
 import { policyNamed } from "./policies.ts";
@@ -54,6 +56,21 @@ describe("pin-on-enable and until-changed on the thread's first command", () => 
     expect(b?.steps.find(({ name }) => name === "pin")).toBeUndefined();
   });
 
+  it("are told in sentences whose figures are computed", () => {
+    const [, part, then, fromThere] = sentencesOf(comparison);
+    const [a, b] = comparison.sides;
+    const unpin = a.next[0]?.steps.find(({ name }) => name === "unpin");
+    const held = b.next[1]?.heldPages.toLocaleString("en");
+    expect(part).toContain(`until disable 1, ${formatNs(a.next[0]?.atNs ?? 0)} in`);
+    expect(part).toContain(`pin-on-enable unpins ${held} pages (${formatNs(nsOf(unpin?.charges ?? {}))})`);
+    expect(then).toMatch(/^At enable 2 pin-on-enable pins /);
+    expect(then).toContain(`until-changed keeps the ${held} pages that it has pinned`);
+    expect(fromThere).toContain(`each of ${a.after.events.enable} enables costs pin-on-enable`);
+    expect(fromThere).toContain(
+      `${formatNs(nsOf(a.after.charges) - nsOf(b.after.charges))} more for pin-on-enable, which ends`,
+    );
+  });
+
   it("add up to their records", () => {
     for (const side of comparison.sides) expectSums(side);
   });
@@ -69,8 +86,10 @@ describe("pin-on-enable and until-changed on the thread's first command", () => 
 
 describe("two policies", () => {
   it("never part where they are the same", () => {
-    const { part, sides } = compared("until-changed", "until-changed", "thread-b-sampling");
+    const comparison = compared("until-changed", "until-changed", "thread-b-sampling");
+    const { part, sides } = comparison;
     expect(part).toBeNull();
+    expect(sentencesOf(comparison).join(" ")).toMatch(/end at the same instant.*They never part/);
     for (const side of sides) {
       expectSums(side);
       expect(side.next).toEqual([]);
@@ -93,8 +112,20 @@ describe("two policies", () => {
     }
   });
 
+  it("are told apart from what only the host's worker does", () => {
+    const comparison = compared("adaptive", "fault", "thread-a-sampling");
+    const [adaptive] = comparison.sides;
+    const calls = adaptive.background.steps.reduce((sum, { count }) => sum + count, 0);
+    expect(calls).toBeGreaterThan(0);
+    expect(sentencesOf(comparison).at(-1)).toContain(
+      `In the background adaptive has ${formatNs(adaptive.run.backgroundNs)} of work done`,
+    );
+  });
+
   it("part at the start where one does not trap, and are still told enable by enable", () => {
-    const { sides } = compared("prefault", "pin-on-enable", "thread-a");
+    const comparison = compared("prefault", "pin-on-enable", "thread-a");
+    const { sides } = comparison;
+    expect(sentencesOf(comparison).join(" ")).toContain("prefault does not trap the buffer registers");
     expect(sides[0].run.exitReasons).toEqual({});
     expect(sides.map(({ before, after }) => before.events.enable + after.events.enable)).toEqual([100, 100]);
   });

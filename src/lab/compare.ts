@@ -37,6 +37,7 @@ export interface Totals {
 
 /** One of the two policies. */
 export interface Side {
+  /** Its name, with its place where both have the same. */
   readonly policy: string;
   readonly trapsBuffer: boolean;
   readonly run: Run;
@@ -181,6 +182,9 @@ function addUp(
   };
 }
 
+/** Sentences tell of where they part and of the first enable after that: two events later at most. */
+const FEWEST_KEPT = 3;
+
 /** How many runs a comparison takes. */
 export const COMPARE_RUNS = 5;
 
@@ -202,8 +206,7 @@ export function* comparing(
   yield;
   const same = sameStretches(printsOfA, fingerprints(setting, b, profile));
   yield;
-  // One is needed to say where they part.
-  const kept = Math.max(1, limit);
+  const kept = Math.max(FEWEST_KEPT, limit);
   const addedA = addUp(setting, a, profile, bareMetal, same, kept);
   yield;
   const addedB = addUp(setting, b, profile, bareMetal, same, kept);
@@ -214,13 +217,17 @@ export function* comparing(
     .map((_, vcpu) => vcpu)
     .reduce((best, vcpu) => (firstNs(vcpu) < firstNs(best) ? vcpu : best), 0);
   const at = addedA.next[first]?.[0] ?? addedB.next[first]?.[0];
-  const side = (added: Added): Side => ({ ...added, next: added.next[first] ?? [] });
+  const side = (added: Added, place: string): Side => ({
+    ...added,
+    policy: a.name === b.name ? `${a.name} (${place})` : added.policy,
+    next: added.next[first] ?? [],
+  });
   return {
     schema: COMPARE_SCHEMA,
     scenario: setting.scenario,
     profile: profile.name,
     part: at === undefined ? null : { vcpu: first, event: at.event, ordinal: at.ordinal },
-    sides: [side(addedA), side(addedB)],
+    sides: [side(addedA, "1st"), side(addedB, "2nd")],
   };
 }
 

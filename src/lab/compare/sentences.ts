@@ -23,17 +23,20 @@ const VERBS: Readonly<Record<string, (step: Step) => string>> = {
 
 const times = (n: number): string => (n === 1 ? "" : ` ${formatCount(n)} times`);
 
+/** Whether a step is an exit from the guest, by its reason. */
+export const isExit = (name: string): boolean => /^(MSR|MRS|KVM_EXIT|PMBIRQ|DABT|HVC|host timer)/.test(name);
+
 /** An exit's reason as its own words, a call's or an event's name as it is. */
 export const stepName = (name: string): string =>
-  /^(MSR|MRS|KVM_EXIT|PMBIRQ|DABT|HVC|host timer)/.test(name)
-    ? `exit ${name}`
-    : name === "map"
-      ? "map at stage 2"
-      : name;
+  isExit(name) ? `exit ${name}` : name === "map" ? "map at stage 2" : name;
 
 function told(step: Step): string {
   const ns = nsOf(step.charges);
-  const what = VERBS[step.name]?.(step) ?? `${stepName(step.name)}${times(step.count)}`;
+  const what =
+    VERBS[step.name]?.(step) ??
+    (isExit(step.name)
+      ? `exits for ${step.name}${times(step.count)}`
+      : `does ${step.name}${times(step.count)}`);
   return ns === 0 ? what : `${what} (${formatNs(ns)})`;
 }
 
@@ -48,11 +51,15 @@ export function eventName(
 
 const same = (a: Step | undefined, b: Step | undefined): boolean => JSON.stringify(a) === JSON.stringify(b);
 
+/** Reports and events: they charge nothing, and what is done about them is told by itself. */
+const isSilent = ({ name, charges }: Step): boolean =>
+  name === "report" || (name.startsWith("on") && nsOf(charges) === 0);
+
 /** What one did in a stretch that the other one did not do just so, the costliest first. */
 function differing(own: Stretch, other: Stretch | undefined): Step[] {
   const otherStep = (name: string) => other?.steps.find((step) => step.name === name);
   return own.steps
-    .filter((step) => step.name !== "report" && !same(step, otherStep(step.name)))
+    .filter((step) => !isSilent(step) && !same(step, otherStep(step.name)))
     .sort((a, b) => nsOf(b.charges) - nsOf(a.charges));
 }
 
@@ -90,17 +97,16 @@ const afterEvents = ({ steps }: Totals, event: GuestEvent): number =>
 
 const severalVcpus = ({ sides: [{ run }] }: Comparison): boolean => run.vcpus.length > 1;
 
-/** Both names, told apart where a policy is compared with itself. */
-function namesOf({ sides: [a, b] }: Comparison): string {
-  return a.policy === b.policy ? `${a.policy}, twice` : `${a.policy} and ${b.policy}`;
-}
-
 function together(of: Comparison): string {
   const [a, b] = of.sides;
   const took = ({ policy, run }: Side) =>
     `${policy} takes ${formatNs(run.guestWallNs)} (${formatFactor(run.slowdown)} times bare metal)`;
-  const apart = Math.abs(a.run.guestWallNs - b.run.guestWallNs);
-  return `${took(a)}, ${took(b)}: they end ${apart === 0 ? "at the same instant" : `${formatNs(apart)} apart`}.`;
+  const laterNs = a.run.guestWallNs - b.run.guestWallNs;
+  const apart =
+    laterNs === 0
+      ? "they end at the same instant"
+      : `${laterNs > 0 ? a.policy : b.policy} ends ${formatNs(Math.abs(laterNs))} later`;
+  return `${took(a)}, ${took(b)}: ${apart}.`;
 }
 
 function parting(of: Comparison): string[] {
@@ -109,7 +115,7 @@ function parting(of: Comparison): string[] {
   if (part === null) {
     const { enable, disable } = a.before.events;
     return [
-      `They never part: every call and every charge of ${namesOf(of)} is the same at each of ${counted(enable, "enable")} and ${counted(disable, "disable")}.`,
+      `They never part: every call and every charge of ${a.policy} and ${b.policy} is the same at each of ${counted(enable, "enable")} and ${counted(disable, "disable")}.`,
     ];
   }
   const several = severalVcpus(of);
@@ -132,7 +138,7 @@ function parting(of: Comparison): string[] {
   return sentences;
 }
 
-/** "each of the next 99 enables costs A 24.4 ms and B 79 µs": of each kind of event that makes a difference. */
+/** "each of 99 enables costs A 24.4 ms and B 79 µs": of each kind of event that makes a difference. */
 function fromThere(of: Comparison): string[] {
   if (of.part === null) return [];
   const [a, b] = of.sides;
@@ -142,26 +148,40 @@ function fromThere(of: Comparison): string[] {
     const [nsA, nsB] = [afterEvents(a.after, event), afterEvents(b.after, event)];
     if (nsA === nsB || countA === 0 || countB === 0) continue;
     const many =
-      countA === countB ? formatCount(countA) : `${formatCount(countA)} and ${formatCount(countB)}`;
+      countA === countB ? formatCount(countA) : `${formatCount(countA)} (or ${formatCount(countB)})`;
     each.push(
-      `${many} ${countA === 1 ? event : `${event}s`} cost ${a.policy} ${formatNs(nsA / countA)} and ${b.policy} ${formatNs(nsB / countB)} each`,
+      `each of ${many} ${event}s costs ${a.policy} ${formatNs(nsA / countA)} and ${b.policy} ${formatNs(nsB / countB)}`,
     );
   }
   const differenceNs = nsOf(a.after.charges) - nsOf(b.after.charges);
-  const more = differenceNs >= 0 ? a.policy : b.policy;
-  const apartNs = Math.abs(a.run.guestWallNs - b.run.guestWallNs);
-  const of4 = severalVcpus(of)
-    ? "over all vCPUs"
-    : apartNs > 0
-      ? `where they end ${formatNs(apartNs)} apart`
-      : "which the guest's waits take up";
-  const sum = `in all ${formatNs(Math.abs(differenceNs))} more for ${more}, ${of4}`;
-  return [
+  if (differenceNs === 0) return ["From there the hypervisor takes as long for both."];
+  const [more, sign] = differenceNs > 0 ? [a, 1] : [b, -1];
+  const laterNs = sign * (a.run.guestWallNs - b.run.guestWallNs);
+  const sum = `${formatNs(Math.abs(differenceNs))} more for ${more.policy}`;
+  const end = severalVcpus(of)
+    ? ", over all vCPUs"
+    : laterNs > 0
+      ? `, which ends ${formatNs(laterNs)} later`
+      : ", though it does not end later";
+  const total = `the hypervisor takes ${sum}${end}.`;
+  const sentences = [
     each.length === 0
-      ? `From there the hypervisor takes ${sum}.`
-      : `From there, with what comes until the next event, ${listed(each)}: ${sum}.`,
+      ? `From there ${total}`
+      : `From there on, with all that comes until the next event, ${each.join("; ")}. In all ${total}`,
   ];
+  if (severalVcpus(of)) return sentences;
+  const notable = (ns: number): boolean => Math.abs(ns) > Math.abs(differenceNs) * NOTABLE;
+  const ranNs = a.run.guestRunNs - b.run.guestRunNs;
+  const sleptNs = a.run.idleNs - b.run.idleNs;
+  const shorter = (ns: number): string => `${formatNs(Math.abs(ns))} less under ${(ns < 0 ? a : b).policy}`;
+  if (notable(ranNs)) sentences.push(`The guest itself runs ${shorter(ranNs)}.`);
+  if (notable(sleptNs))
+    sentences.push(`The guest sleeps ${shorter(sleptNs)}: what the hypervisor does meanwhile delays nobody.`);
+  return sentences;
 }
+
+/** A difference in the guest's own time is told where it is more than this part of what the hypervisor takes. */
+const NOTABLE = 0.05;
 
 function setup({ sides }: Comparison): string[] {
   const with_ = sides.filter(({ run }) => run.setupNs > 0);
@@ -181,12 +201,15 @@ function untrapped({ sides }: Comparison): string[] {
 }
 
 function losses({ sides }: Comparison): string[] {
-  const lost = sides.map(({ run }) => samplesLost(run));
-  if (lost.every((n) => n === 0) && sides.every(({ run }) => run.blackouts.count === 0)) return [];
-  const parts = sides.map(
-    ({ policy, run }, i) =>
-      `${policy} loses ${lost[i] === 0 ? "no sample" : `${formatShare(lost[i] as number, run.samples.selected)} of the samples`} in ${counted(run.blackouts.count, "blackout")}${run.blackouts.count === 0 ? "" : ` of ${formatNs(run.blackouts.totalNs)} in all`}`,
-  );
+  if (sides.every(({ run }) => samplesLost(run) === 0 && run.blackouts.count === 0)) return [];
+  const parts = sides.map(({ policy, run }) => {
+    const lost = samplesLost(run);
+    const share = lost === 0 ? "no sample" : `${formatShare(lost, run.samples.selected)} of the samples`;
+    const { count, totalNs } = run.blackouts;
+    const blackouts =
+      count === 0 ? "" : `, with ${counted(count, "blackout")} of ${formatNs(totalNs)} in all`;
+    return `${policy} loses ${share}${blackouts}`;
+  });
   return [`${parts.join("; ")}.`];
 }
 

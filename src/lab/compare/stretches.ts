@@ -203,7 +203,7 @@ export class StretchListener {
   }
 
   #held(vcpu: number): number {
-    return this.#machine?.vcpus[vcpu]?.spe.held.set.pages ?? 0;
+    return this.#machine?.vcpus[vcpu]?.spe.holdings.pins.set.pages ?? 0;
   }
 
   #charged(state: VcpuState, kind: HostKind, ns: number): void {
