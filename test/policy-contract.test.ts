@@ -8,15 +8,17 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { UserError } from "../src/common/errors.ts";
 import { randomStream } from "../src/common/random.ts";
-import { randomPressure } from "../src/host/pressure.ts";
+import type { Memlock } from "../src/host/memlock.ts";
+import { type PressureEvent, randomPressure } from "../src/host/pressure.ts";
 import { POLICIES } from "../src/kvm/spe/policies/index.ts";
 import type { PinPolicy } from "../src/kvm/spe/policy.ts";
-import { runBareMetal, type Setting } from "../src/lab/experiment.ts";
+import { DEFAULT_MEMLOCK_BYTES, runBareMetal, runVm, type Setting } from "../src/lab/experiment.ts";
 import { scenarioOf } from "../src/lab/invariants/generate.ts";
 import { runScenario } from "../src/lab/invariants/run.ts";
 import type { InvariantScenario } from "../src/lab/invariants/scenario.ts";
 import { asPolicy } from "../src/lab/policies.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
+import type { Machine } from "../src/vmm/machine.ts";
 import { costsOf, record } from "./invariants/records.ts";
 import { harmlessSetting } from "./invariants/schedules.ts";
 
@@ -119,6 +121,77 @@ describe.each(policies)("pin policy $name", (policy) => {
     } catch (error) {
       expect(error).toBeInstanceOf(UserError);
     }
+  });
+
+  /** When the limit changes: early in a run of 450 ms, before the buffer was written all over. */
+  const MID_RUN_NS = 20_000_000;
+
+  /** Runs with memlock changed mid-run; undefined where memlock does not suffice even to begin. */
+  function runWithMemlockChanged(setting: Setting, change: (memlock: Memlock) => void) {
+    let machine: Machine | undefined;
+    let changed = false;
+    let gaveUp = false;
+    // The host is asked for its second event when it is done with the first, which harms nobody.
+    function* pressure(): Generator<PressureEvent> {
+      yield { kind: "numa", atNs: MID_RUN_NS, first: 0, pages: 1 };
+      changed = true;
+      if (machine !== undefined) change(machine.memlock);
+    }
+    try {
+      runVm({ ...setting, pressure }, policy, costsOf("thread-normal"), "kept", {
+        attach: (made) => {
+          machine = made;
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      gaveUp = true;
+    }
+    // Too little even before the first run: nothing was set up.
+    if (machine === undefined) return undefined;
+    machine.destroy();
+    return { machine, changed, gaveUp };
+  }
+
+  it.each([
+    ["user space may raise it again", Number.POSITIVE_INFINITY],
+    ["user space may not raise it", DEFAULT_MEMLOCK_BYTES],
+  ])("gives everything back where the limit is lowered while the VM runs, and %s", (_, memlockMaxBytes) => {
+    let markBytes = 0;
+    const setting = linux({ bufferBytes: 512 * 1024, memlockMaxBytes });
+    const ended = runWithMemlockChanged(setting, (memlock) => {
+      memlock.limitBytes = 0;
+      markBytes = memlock.markBytes;
+    });
+    if (ended === undefined) return;
+    const { memlock, mm, rlimitExits } = ended.machine;
+    // What was locked once may be locked again; for more than that user space has to raise the limit.
+    if (memlock.markBytes > markBytes) expect(rlimitExits).toBeGreaterThan(0);
+    expect(memlock.currentBytes).toBe(0);
+    expect(mm.pins.pages).toBe(0);
+  });
+
+  it.each([
+    ["user space may raise it", Number.POSITIVE_INFINITY],
+    ["user space may not raise it", DEFAULT_MEMLOCK_BYTES],
+  ])("does so where somebody else takes what is left of the limit, and %s", (_, memlockMaxBytes) => {
+    let othersBytes = 0;
+    let asThenBytes = 0;
+    const setting = linux({ bufferBytes: 512 * 1024, memlockMaxBytes });
+    const ended = runWithMemlockChanged(setting, (memlock) => {
+      asThenBytes = memlock.limitBytes;
+      othersBytes = Math.max(0, memlock.limitBytes - memlock.currentBytes);
+      expect(memlock.lock(othersBytes).kind).toBe("locked");
+    });
+    if (ended === undefined) return;
+    const { memlock, mm, rlimitExits } = ended.machine;
+    // More than was allowed then takes an RLIMIT exit, and where that does not help the run ends.
+    if (memlock.markBytes > asThenBytes) expect(rlimitExits).toBeGreaterThan(0);
+    if (memlockMaxBytes < Number.POSITIVE_INFINITY)
+      expect(memlock.markBytes).toBeLessThanOrEqual(Math.max(asThenBytes, memlockMaxBytes));
+    else expect(ended.gaveUp).toBe(false);
+    expect(memlock.currentBytes).toBe(othersBytes);
+    expect(mm.pins.pages).toBe(0);
   });
 
   profiles("profiles in snapshot mode", () => {
