@@ -19,7 +19,7 @@ const RUN_NS = { least: 5_000, most: 20_000_000 } as const;
 const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
 /** What keeps a setting to fractions of a second: schedules of short runs, and of frequent samples, are cut short. */
 const MOST_BURSTS = 1_000;
-const MOST_SAMPLES = 100_000;
+const MOST_SAMPLES = 50_000;
 /** All buffers together. */
 const MOST_BUFFER_BYTES = 256 * MIB;
 
