@@ -8,7 +8,7 @@ import { type CostProfile, costTable } from "../src/host/costs.ts";
 import { PROFILES, THREAD_PROFILES } from "../src/host/profiles.ts";
 import { adaptive } from "../src/kvm/spe/policies/adaptive.ts";
 import { recordingSettings, scenarioSettings } from "../src/lab/bar/cases.ts";
-import { BarCase, verdictOf } from "../src/lab/bar/measure.ts";
+import { BarCase } from "../src/lab/bar/measure.ts";
 import { tableBytes } from "../src/lab/bar.ts";
 import { randomSetting } from "../src/lab/random-settings.ts";
 import { bytesSource } from "../src/perf/byte-source.ts";
@@ -30,7 +30,7 @@ describe.each(scenarioSettings(SEED).map((setting) => new BarCase(setting)))(
   "the bar in $setting.scenario",
   (of) => {
     it.each(profiles)("is met on $name", (profile) => {
-      expect(verdictOf(of, adaptive, profile, { ends: false }).atValues.findings).toEqual([]);
+      expect(of.judge(adaptive, profile.name, costTable(profile)).findings).toEqual([]);
     });
 
     // The thread's commands as posted: at both ends of every range, too.
@@ -50,7 +50,7 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
       const of = new BarCase(setting);
       for (const profile of profiles)
         expect(
-          verdictOf(of, adaptive, profile, { ends: false }).atValues.findings,
+          of.judge(adaptive, profile.name, costTable(profile)).findings,
           `${setting.scenario}, ${profile.name}`,
         ).toEqual([]);
     }
@@ -68,9 +68,8 @@ describe("2,000 random settings on thread-normal", () => {
       await new Promise(setImmediate);
       for (let seed = first; seed < first + EACH; seed++) {
         const of = new BarCase(randomSetting(seed));
-        const { atValues } = verdictOf(of, adaptive, profile, { ends: false, asked: "slowdown" });
         expect(
-          atValues.findings,
+          of.judge(adaptive, profile.name, costTable(profile), "slowdown").findings,
           `npx spevisor bar --random 1 --seed ${seed} --profile ${profile.name}`,
         ).toEqual([]);
       }

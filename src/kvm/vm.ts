@@ -150,14 +150,14 @@ export class Vm {
   }
 
   #holders(page: Ipn): Vcpu[] {
-    return this.vcpus.filter((vcpu) => vcpu.spe.held.has(page));
+    return this.vcpus.filter((vcpu) => vcpu.spe.holdings.pins.has(page));
   }
 
   #invalidateStart(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void {
     const { invalidations } = this.statistics;
     invalidations.set(event, (invalidations.get(event) ?? 0) + 1);
     if (this.mm.backingOf(this.memslots.hostPageOf(first)) === "guest-memfd") return;
-    const anyHeld = this.vcpus.some((vcpu) => !vcpu.spe.held.set.isEmpty);
+    const anyHeld = this.vcpus.some((vcpu) => !vcpu.spe.holdings.pins.set.isEmpty);
     if (!anyHeld) {
       this.stage2.unmap(first, pages, timeline);
       return;
@@ -182,9 +182,10 @@ export class Vm {
     for (const { vcpu, page } of kept) {
       told.add(vcpu);
       const host = this.memslots.hostPageOf(page);
-      if (this.mm.frameOf(host) === vcpu.spe.held.frameOf(page) && this.mm.accessible(host, true)) continue;
+      if (this.mm.frameOf(host) === vcpu.spe.holdings.pins.frameOf(page) && this.mm.accessible(host, true))
+        continue;
       this.stage2.unmap(page, 1, timeline);
-      vcpu.spe.dropStale(page, timeline);
+      vcpu.spe.holdings.dropStale(page, timeline);
     }
     for (const vcpu of told) vcpu.spe.invalidated(first, pages, event, timeline);
   }

@@ -10,6 +10,7 @@ import { SpeDevice } from "../../src/kvm/spe/attributes.ts";
 import { BounceBuffer } from "../../src/kvm/spe/bounce-buffer.ts";
 import { BufferWalker } from "../../src/kvm/spe/buffer-walk.ts";
 import { GroundTruth } from "../../src/kvm/spe/ground-truth.ts";
+import { Holdings } from "../../src/kvm/spe/holdings.ts";
 import { PinnedPages } from "../../src/kvm/spe/pinned-pages.ts";
 import { VcpuSpe } from "../../src/kvm/spe/vcpu-spe.ts";
 import { Stage2 } from "../../src/kvm/stage2.ts";
@@ -150,7 +151,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a policy may pin as much as it likes",
     breaks: 5,
-    install: () => method(VcpuSpe.prototype, "mayHold", () => true),
+    install: () => method(Holdings.prototype, "mayHold", () => true),
   },
   {
     name: "the maximum buffer size is ignored",

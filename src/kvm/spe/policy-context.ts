@@ -45,11 +45,11 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   get pinned(): PageSet {
-    return this.#vcpu.spe.held.set;
+    return this.#vcpu.spe.holdings.pins.set;
   }
 
   get maxBufferPages(): number {
-    return this.#vcpu.spe.maxBufferPages;
+    return this.#vcpu.spe.holdings.maxBufferPages;
   }
 
   get memlock() {
@@ -98,10 +98,10 @@ export class VcpuPolicyContext implements PolicyContext {
   unpin(pages: PageSet): void {
     const { spe, vm } = this.#vcpu;
     const startNs = this.nowNs;
-    const gone = spe.held.unpin(pages, this.#timeline);
+    const gone = spe.holdings.pins.unpin(pages, this.#timeline);
     if (gone.isEmpty) return;
     this.#spent(startNs);
-    spe.withdrawReports(gone);
+    spe.holdings.withdrawReports(gone);
     vm.statistics.unpins += 1;
     vm.statistics.pagesUnpinned += gone.pages;
     this.#call("unpin", { pages: gone.pages });
@@ -122,7 +122,7 @@ export class VcpuPolicyContext implements PolicyContext {
       throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is pinned");
     if (!vm.stage2.maps(walk.all))
       throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is mapped at stage 2");
-    spe.report(walk);
+    spe.holdings.report(walk);
     this.#call("report", { pages: walk.pages.pages, tables: walk.tables.pages });
   }
 
@@ -203,7 +203,7 @@ export class VcpuPolicyContext implements PolicyContext {
 
   #mayHold(call: string, more: number, held: number): void {
     const { spe, vm } = this.#vcpu;
-    if (!spe.mayHold(held + more))
+    if (!spe.holdings.mayHold(held + more))
       throw new PolicyRefused(
         vm.policy.name,
         call,
@@ -215,7 +215,7 @@ export class VcpuPolicyContext implements PolicyContext {
   #pin(pages: PageSet): PinOutcome {
     const { spe, vm } = this.#vcpu;
     const startNs = this.nowNs;
-    const outcome = spe.held.pin(pages, this.#timeline);
+    const outcome = spe.holdings.pins.pin(pages, this.#timeline);
     if (outcome.kind === "done") {
       vm.statistics.pins += 1;
       vm.statistics.pagesPinned += pages.pages;

@@ -214,7 +214,7 @@ describe("an enable that cannot be", () => {
   /** Nothing of the buffer reaches the hardware, and the guest's E stays 1. */
   function expectRefused(m: ReturnType<typeof machine>): bigint {
     expect(m.line()).toBe(true);
-    expect(m.spe.held.set.isEmpty).toBe(true);
+    expect(m.spe.holdings.pins.set.isEmpty).toBe(true);
     expect(PMBLIMITR_EL1.is(m.spe.read("PMBLIMITR_EL1") as bigint, "E")).toBe(true);
     m.spe.enter();
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(0n);
@@ -527,8 +527,8 @@ describe("what the host does to held pages", () => {
     const m = held();
     m.press(kind, m.page);
     expect(m.vm.stage2.lookup(m.page)).toEqual({ frame: m.frame, writable: true });
-    expect(m.spe.reported?.pages.pages).toBe(BUFFER_PAGES);
-    expect(m.spe.held.has(m.page)).toBe(true);
+    expect(m.spe.holdings.reported?.pages.pages).toBe(BUFFER_PAGES);
+    expect(m.spe.holdings.pins.has(m.page)).toBe(true);
     expect(m.events).toEqual(["CLEAR 1"]);
   });
 
@@ -536,8 +536,8 @@ describe("what the host does to held pages", () => {
     const m = held();
     m.press("dontneed", m.page);
     expect(m.vm.stage2.lookup(m.page)).toBeUndefined();
-    expect(m.spe.held.has(m.page)).toBe(false);
-    expect(m.spe.reported).toBeUndefined();
+    expect(m.spe.holdings.pins.has(m.page)).toBe(false);
+    expect(m.spe.holdings.reported).toBeUndefined();
     expect(m.memlock.currentBytes).toBe((BUFFER_PAGES + 4 - 1) * PAGE_BYTES);
     expect(m.mm.pins.pages).toBe(BUFFER_PAGES + 4 - 1);
     const other = ipn(m.buffer.ipns[4] as number);

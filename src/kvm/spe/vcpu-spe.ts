@@ -27,20 +27,16 @@ import type { Timeline } from "../../common/timeline.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
-import type { PageSet } from "../guest-pages.ts";
 import type { Vcpu } from "../vcpu.ts";
 import { BounceBuffer } from "./bounce-buffer.ts";
 import { BufferAccounts } from "./buffer-accounts.ts";
 import { BufferWalker } from "./buffer-walk.ts";
 import type { GuestView } from "./ground-truth.ts";
-import { PinnedPages } from "./pinned-pages.ts";
-import type { BufferWalk, Done, EnableOutcome, OverMemlock, SpeBuffer } from "./policy.ts";
+import { Holdings } from "./holdings.ts";
+import type { Done, EnableOutcome, OverMemlock, SpeBuffer } from "./policy.ts";
 import { VcpuPolicyContext } from "./policy-context.ts";
 import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
 import { compileTraps, E2PB } from "./trap-controls.ts";
-
-/** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
-const SPARE_TABLE_PAGES = 80;
 
 /** How a trapped access ended: done, or user space must raise the limit and the access is tried again. */
 export type TrapOutcome =
@@ -58,7 +54,7 @@ interface Copies {
 }
 
 export class VcpuSpe {
-  readonly held: PinnedPages;
+  readonly holdings: Holdings;
   readonly accounts: BufferAccounts;
   readonly walker: BufferWalker;
   readonly context: VcpuPolicyContext;
@@ -78,7 +74,6 @@ export class VcpuSpe {
   #end: "guest" | "policy" | "bounce" = "guest";
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
-  #reported: BufferWalk | undefined;
 
   constructor(vcpu: Vcpu, options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean }) {
     this.#vcpu = vcpu;
@@ -88,9 +83,7 @@ export class VcpuSpe {
     this.#trapping = options.traps;
     this.#traps = this.#setOwner();
     this.accounts = new BufferAccounts(vcpu);
-    this.held = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) =>
-      this.accounts.pinned(pages + this.bouncePages, atNs),
-    );
+    this.holdings = new Holdings(vm, this.accounts, options.maxBufferBytes);
     this.walker = new BufferWalker({
       memslots: vm.memslots,
       costs: vm.costs,
@@ -104,11 +97,6 @@ export class VcpuSpe {
 
   get traps(): CompiledSpeTraps {
     return this.#traps;
-  }
-
-  /** What the policy reported as pinned and mapped, while that report stands. */
-  get reported(): BufferWalk | undefined {
-    return this.#reported;
   }
 
   regime(): Stage1Regime {
@@ -266,19 +254,6 @@ export class VcpuSpe {
 
   // ---- What the policy context needs ----
 
-  get maxBufferPages(): number {
-    return this.#maxBufferBytes === undefined
-      ? this.#vcpu.vm.memslots.pages
-      : Math.ceil(this.#maxBufferBytes / PAGE_BYTES);
-  }
-
-  mayHold(pages: number): boolean {
-    const slots = this.#vcpu.vm.memslots.pages;
-    const most =
-      this.#maxBufferBytes === undefined ? slots : Math.ceil(this.#maxBufferBytes / PAGE_BYTES) + 1;
-    return pages <= Math.min(slots, most + Math.ceil(most / 512) + SPARE_TABLE_PAGES);
-  }
-
   get enabledBuffer(): SpeBuffer | undefined {
     const copies = this.#trapping ? this.#copies : this.#hardwareCopies();
     return PMBLIMITR_EL1.is(copies.PMBLIMITR_EL1, "E") ? this.#buffer(copies) : undefined;
@@ -291,17 +266,6 @@ export class VcpuSpe {
       PMBPTR_EL1: spu.read("PMBPTR_EL1"),
       PMBSR_EL1: spu.read("PMBSR_EL1"),
     };
-  }
-
-  report(walk: BufferWalk): void {
-    this.#reported = walk;
-    this.accounts.hadFirstPin = true;
-  }
-
-  withdrawReports(gone: PageSet): void {
-    const reported = this.#reported;
-    if (reported !== undefined && !this.held.set.covers(reported.all) && !gone.isEmpty)
-      this.#reported = undefined;
   }
 
   setHardwareLimit(limit: bigint | undefined): void {
@@ -330,7 +294,7 @@ export class VcpuSpe {
     const made = pages === undefined ? undefined : BounceBuffer.allocate(vm, pages, timeline);
     if (made instanceof BounceBuffer) this.#bounce = made;
     this.#traps = this.#setOwner();
-    this.accounts.pinned(this.held.set.pages + this.bouncePages, timeline.nowNs);
+    this.holdings.bounces(this.bouncePages, timeline.nowNs);
     return made === undefined || made instanceof BounceBuffer ? { kind: "done" } : made;
   }
 
@@ -381,14 +345,6 @@ export class VcpuSpe {
     this.#setLine(spu.pmbirq);
   }
 
-  /** The host took a held page away: its pin is on a frame that no longer backs the guest. */
-  dropStale(page: Ipn, timeline: Timeline): void {
-    const gone = this.held.unpin(this.held.set.only(page), timeline);
-    this.#vcpu.vm.statistics.unpins += 1;
-    this.#vcpu.vm.statistics.pagesUnpinned += gone.pages;
-    this.withdrawReports(gone);
-  }
-
   invalidated(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void {
     const { handlers, events } = this.#vcpu.vm;
     if (handlers.onInvalidated === undefined) return;
@@ -402,12 +358,8 @@ export class VcpuSpe {
   teardown(timeline: Timeline): void {
     this.accounts.settle(this.#vcpu.timeline.nowNs);
     this.#active = false;
-    this.#reported = undefined;
     this.bounce(undefined, timeline);
-    if (this.held.set.isEmpty) return;
-    const gone = this.held.unpin(this.held.set, timeline);
-    this.#vcpu.vm.statistics.unpins += 1;
-    this.#vcpu.vm.statistics.pagesUnpinned += gone.pages;
+    this.holdings.release(timeline);
   }
 
   // ---- Inside ----

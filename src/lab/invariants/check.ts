@@ -55,7 +55,7 @@ export class InvariantChecker {
               (slot) =>
                 host >= slot.hostPage &&
                 host < slot.hostPage + slot.pages &&
-                spe.held.has(ipn(slot.firstIpn + host - slot.hostPage)),
+                spe.holdings.pins.has(ipn(slot.firstIpn + host - slot.hostPage)),
             ),
           );
       },
@@ -112,7 +112,8 @@ export class InvariantChecker {
     this.#stage2();
     for (const a of this.reached.sharedPage ? [] : vcpus)
       for (const b of vcpus)
-        if (a.index < b.index && firstShared(a.spe.held.set, b.spe.held.set)) this.reached.sharedPage = true;
+        if (a.index < b.index && firstShared(a.spe.holdings.pins.set, b.spe.holdings.pins.set))
+          this.reached.sharedPage = true;
   }
 
   /** The SPU is about to write to a page. */
@@ -160,7 +161,7 @@ export class InvariantChecker {
 
   /** Invariant 1: what is reported is pinned, present and mapped. */
   #reported(vcpu: Vcpu): void {
-    const walk = vcpu.spe.reported;
+    const walk = vcpu.spe.holdings.reported;
     if (walk === undefined) return;
     walk.pages.each((page) => this.#backed(vcpu, page, true));
     walk.tables.each((page) => this.#backed(vcpu, page, false));
@@ -175,7 +176,7 @@ export class InvariantChecker {
       );
     };
     const host = memslots.hostPageOf(page);
-    const pinned = vcpu.spe.held.frameOf(page);
+    const pinned = vcpu.spe.holdings.pins.frameOf(page);
     if (host < 0) broken("no memslot has it");
     if (pinned < 0 || this.#mm.pins.countOf(host, pinned) < 1) broken("it is not pinned");
     if (this.#mm.frameOf(host) !== pinned) broken("another frame is pinned than the host has there");
@@ -191,7 +192,7 @@ export class InvariantChecker {
     let held = 0;
     let bounce = 0;
     for (const { index, spe } of vm.vcpus) {
-      const { set } = spe.held;
+      const { set } = spe.holdings.pins;
       held += set.pages;
       bounce += spe.bouncePages;
       if (set.pages + spe.bouncePages > this.#mostHeldPages)

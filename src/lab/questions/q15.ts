@@ -53,7 +53,7 @@ function watchPeak({ vm }: Machine, onPeak: (held: number, distinct: number) => 
     peak = pages;
     const distinct = new Set<number>();
     for (const { spe } of vm.vcpus)
-      for (const { list, from, to } of spe.held.set.runs)
+      for (const { list, from, to } of spe.holdings.pins.set.runs)
         for (let i = from; i < to; i++) distinct.add(list.at(i));
     onPeak(pages, distinct.size);
   };
