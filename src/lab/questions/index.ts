@@ -3,7 +3,9 @@ import { q01 } from "./q01.ts";
 import { q03 } from "./q03.ts";
 import { q06 } from "./q06.ts";
 import { q07 } from "./q07.ts";
+import { q08 } from "./q08.ts";
 import { q09 } from "./q09.ts";
+import { q12 } from "./q12.ts";
 import { q13 } from "./q13.ts";
 import { q14 } from "./q14.ts";
 import { q15 } from "./q15.ts";
@@ -11,4 +13,4 @@ import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q01, q03, q06, q07, q09, q13, q14, q15, q17, q20];
+export const QUESTIONS: readonly Question[] = [q01, q03, q06, q07, q08, q09, q12, q13, q14, q15, q17, q20];
