@@ -11,7 +11,7 @@ import { UserError } from "../common/errors.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { readRuns } from "../guest/recording/read.ts";
 import type { CostProfile } from "../host/costs.ts";
-import { THREAD_PROFILES } from "../host/profiles.ts";
+import { PROFILES, THREAD_PROFILES } from "../host/profiles.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { recordingSettings, scenarioSettings } from "../lab/bar/cases.ts";
 import { BarCase, type Judged, meetsBar, type Verdict, verdictOf } from "../lab/bar/measure.ts";
@@ -108,10 +108,8 @@ async function judgeAll(
     const of = new BarCase(make());
     for (const profile of profiles) {
       onProgress({ done: verdicts.length, total, what: `${of.setting.scenario}, ${profile.name}` });
-      await breathe();
-      verdicts.push(
-        verdictOf(of, policy, profile, random ? { ends: false, asked: "slowdown" } : { ends: true }),
-      );
+      const asked = random ? ({ ends: false, asked: "slowdown" } as const) : { ends: true };
+      verdicts.push(await verdictOf(of, policy, profile, { ...asked, breathe }));
     }
   }
   return verdicts;
@@ -218,7 +216,15 @@ async function bar(policyName: string, flags: Flags, world: World): Promise<void
   const [choice] = await choosePolicies(await world.loadLab(), [policyName]);
   if (choice === undefined) throw new UserError(`bar: which policy?`);
   const policy = chosen(choice);
-  const profiles = (flags.profile ?? THREAD_PROFILES).map(profileNamed);
+  const profiles = (flags.profile ?? THREAD_PROFILES).map((name) =>
+    profileNamed(
+      knownName(
+        "cost profile",
+        name,
+        PROFILES.map((each) => each.name),
+      ),
+    ),
+  );
   const progress = startProgress("starting", world);
   const file = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {

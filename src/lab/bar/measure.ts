@@ -41,7 +41,7 @@ export interface Verdict {
   readonly scenario: string;
   readonly profile: string;
   readonly atValues: Judged;
-  /** Only asked for where the ends of the ranges are run. */
+  /** Null where they were not run. */
   readonly atEnds: Readonly<Record<"low" | "high", Judged>> | null;
   readonly flips: readonly Flip[];
 }
@@ -111,28 +111,38 @@ export class BarCase {
   }
 }
 
-/**
- * The verdict on a policy in a case at a profile's costs.
- * @param ends whether the ends of the cost ranges are run, too
- */
-export function verdictOf(
+export interface VerdictOptions {
+  /** Whether the ends of the cost ranges are run, too. */
+  readonly ends: boolean;
+  /** Default "all". */
+  readonly asked?: Asked;
+  /** Awaited before each set of costs: gives control back to whoever waits for it. */
+  readonly breathe?: () => Promise<void>;
+}
+
+/** The verdict on a policy in a case at a profile's costs. */
+export async function verdictOf(
   of: BarCase,
   policy: PinPolicy,
   profile: CostProfile,
-  { ends, asked = "all" }: { readonly ends: boolean; readonly asked?: Asked },
-): Verdict {
-  const at = (end: CostEnd, only?: CostName): Judged =>
-    of.judge(policy, profile.name, costTable(profile, end, only), asked);
-  const atValues = at("value");
+  { ends, asked = "all", breathe }: VerdictOptions,
+): Promise<Verdict> {
+  const at = async (end: CostEnd, only?: CostName): Promise<Judged> => {
+    await breathe?.();
+    return of.judge(policy, profile.name, costTable(profile, end, only), asked);
+  };
+  const atValues = await at("value");
   const verdict = { scenario: of.setting.scenario, profile: profile.name, atValues };
   if (!ends) return { ...verdict, atEnds: null, flips: [] };
-  const atEnds = { low: at("low"), high: at("high") };
-  const flips = (["low", "high"] as const)
-    .filter((end) => isMet(atEnds[end]) !== isMet(atValues))
-    .map((end): Flip => {
-      const met = isMet(atEnds[end]);
-      const costs = COST_NAMES.filter((name) => !(name in GUEST_COSTS) && isMet(at(end, name)) === met);
-      return { end, met, costs };
-    });
+  const atEnds = { low: await at("low"), high: await at("high") };
+  const flips: Flip[] = [];
+  for (const end of ["low", "high"] as const) {
+    const met = isMet(atEnds[end]);
+    if (met === isMet(atValues)) continue;
+    const costs: CostName[] = [];
+    for (const name of COST_NAMES)
+      if (!(name in GUEST_COSTS) && isMet(await at(end, name)) === met) costs.push(name);
+    flips.push({ end, met, costs });
+  }
   return { ...verdict, atEnds, flips };
 }
