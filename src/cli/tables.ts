@@ -37,7 +37,7 @@ const PADDING = 2;
 
 /** Sentences are not broken into shorter lines than this, however narrow the terminal; nor those inside of a table. */
 const NARROWEST = 36;
-const NARROWEST_CELL = 20;
+const NARROWEST_CELL = 16;
 
 const paint = (tone: Tone, text: string, { colors }: Look): string =>
   tone === "good"

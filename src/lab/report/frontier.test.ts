@@ -50,6 +50,11 @@ describe("the frontier", () => {
     expect(frontierVerdict(worst as NonNullable<typeof worst>)).toContain("dominated by best");
   });
 
+  it("names the one that takes least in time and memory together where several beat it in as much", () => {
+    const verdicts = verdictsOf(run("fast", 1, 200_000), run("lean", 1.04, 80), run("poor", 450, 1_700_000));
+    expect(verdicts).toEqual(["on the frontier", "on the frontier", "dominated by lean: faster, pins less"]);
+  });
+
   it("does not see a difference that is not printed, and sees one that is", () => {
     expect(verdictsOf(run("a", 1.001, 10), run("b", 1.003, 10))).toEqual([
       "on the frontier",

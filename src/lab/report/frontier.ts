@@ -78,6 +78,10 @@ function advantages(a: Figures, b: Figures): Advantage[] {
 const dominates = (a: Figures, b: Figures): boolean =>
   advantages(b, a).length === 0 && advantages(a, b).length > 0;
 
+/** One number for what a policy takes, to choose among those that beat another: what is a factor in either counts alike. */
+const timeAndMemory = ({ slowdown, pinnedPageSeconds }: Figures): number =>
+  slowdown * (1 + pinnedPageSeconds);
+
 /**
  * The case's runs with their figures and who beats whom, in the order of the case.
  * @param all the runs of the whole report: where a filter lets nothing through, the twin without it tells what is lost
@@ -94,8 +98,7 @@ export function frontierOf(of: Case, all: readonly Run[]): FrontierPoint[] {
           Number(a.beaten) - Number(b.beaten) ||
           b.by.length - a.by.length ||
           (a.figures.lostShare ?? 0) - (b.figures.lostShare ?? 0) ||
-          a.figures.slowdown - b.figures.slowdown ||
-          a.figures.pinnedPageSeconds - b.figures.pinnedPageSeconds,
+          timeAndMemory(a.figures) - timeAndMemory(b.figures),
       )
       .map((other) => ({ policy: other.run.policy, by: other.by }));
     const { lostSamples, ...rest } = figures;
