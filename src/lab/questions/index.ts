@@ -1,6 +1,7 @@
 /** The questions in the order of their numbers. A new one is one import and one name here. */
 import { q01 } from "./q01.ts";
 import { q03 } from "./q03.ts";
+import { q05 } from "./q05.ts";
 import { q06 } from "./q06.ts";
 import { q07 } from "./q07.ts";
 import { q08 } from "./q08.ts";
@@ -13,4 +14,18 @@ import { q17 } from "./q17.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [q01, q03, q06, q07, q08, q09, q12, q13, q14, q15, q17, q20];
+export const QUESTIONS: readonly Question[] = [
+  q01,
+  q03,
+  q05,
+  q06,
+  q07,
+  q08,
+  q09,
+  q12,
+  q13,
+  q14,
+  q15,
+  q17,
+  q20,
+];
