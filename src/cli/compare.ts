@@ -43,6 +43,10 @@ const MAX_SEED = 0xffffffff;
 const MOST_ROWS = 10;
 /** What one cell of the table of events has room for. */
 const MOST_THINGS = 2;
+/** Below this width a cell that says two things has two lines. */
+const WIDE_COLUMNS = 106;
+
+const breakIn = ({ widthColumns }: Look): string => (widthColumns < WIDE_COLUMNS ? "\n" : " ");
 
 /** The recording as its command was profiled; one of a whole system per CPU. */
 async function recordingSetting(file: string, { buffer, seed }: Flags): Promise<Setting> {
@@ -95,17 +99,17 @@ const signed = (ns: number): string => (ns === 0 ? "0" : `${ns > 0 ? "+" : "-"}$
 const orNothing = (ns: number): string => (ns === 0 ? "-" : formatNs(ns));
 
 /** "99 × 24.4 ms = 2.42 s". */
-function product(step: StepTotal | undefined): string {
+function product(step: StepTotal | undefined, look: Look): string {
   if (step === undefined) return "-";
   const ns = nsOf(step.charges);
   if (ns === 0) return formatCount(step.count);
   return step.count === 1
     ? formatNs(ns)
-    : `${formatCount(step.count)} × ${formatNs(ns / step.count)} = ${formatNs(ns)}`;
+    : `${formatCount(step.count)} × ${formatNs(ns / step.count)}${breakIn(look)}= ${formatNs(ns)}`;
 }
 
 /** What each costs from where they part, by call and by event, the largest difference first. */
-function costsTable({ sides: [a, b] }: Comparison): string {
+function costsTable({ sides: [a, b] }: Comparison, look: Look): string {
   const keys = new Map(
     [...a.after.steps, ...b.after.steps].map((step) => [`${step.event} ${step.name}`, step]),
   );
@@ -119,7 +123,7 @@ function costsTable({ sides: [a, b] }: Comparison): string {
   const table = newTable(["after each", "call or exit", a.policy, b.policy, "difference"], 2);
   const shown = rows.filter(({ ns }) => ns !== 0).slice(0, MOST_ROWS);
   for (const { key, inA, inB, ns } of shown)
-    table.push([key.event, stepName(key.name), product(inA), product(inB), signed(ns)]);
+    table.push([key.event, stepName(key.name), product(inA, look), product(inB, look), signed(ns)]);
   const rest = rows.filter((row) => !shown.includes(row));
   if (rest.length > 0) {
     const sum = (side: "inA" | "inB") =>
@@ -150,7 +154,7 @@ function kindsTable({ sides: [a, b] }: Comparison): string {
 }
 
 /** The costliest things of a stretch, its exits as one. */
-function shortly({ steps }: Stretch): string {
+function shortly({ steps }: Stretch, look: Look): string {
   const costs = new Map<string, number>();
   for (const { name, charges } of steps) {
     const what = isExit(name) ? "exits" : name;
@@ -161,21 +165,21 @@ function shortly({ steps }: Stretch): string {
     .sort((a, b) => b[1] - a[1])
     .slice(0, MOST_THINGS)
     .map(([what, ns]) => `${what} ${formatNs(ns)}`);
-  return costly.length === 0 ? "-" : costly.join(", ");
+  return costly.length === 0 ? "-" : costly.join(`,${breakIn(look)}`);
 }
 
 /** The next events side by side, with how far the first policy has fallen behind the second by then. */
-function eventsTable({ sides: [a, b] }: Comparison, limit: number): string {
+function eventsTable({ sides: [a, b] }: Comparison, limit: number, look: Look): string {
   const table = newTable(["event", "at", a.policy, "at", b.policy, "lag"], 1);
   for (const [i, inA] of a.next.slice(0, limit).entries()) {
     const inB = b.next[i];
     if (inB === undefined) break;
     table.push([
-      eventName(inA, a.run.vcpus.length > 1),
+      eventName(inA, false),
       formatNs(inA.atNs),
-      shortly(inA),
+      shortly(inA, look),
       formatNs(inB.atNs),
-      shortly(inB),
+      shortly(inB, look),
       signed(inA.atNs - inB.atNs),
     ]);
   }
@@ -191,9 +195,10 @@ function render(of: Comparison, limit: number, look: Look): string {
       .join("\n"),
   ];
   if (of.part !== null) {
-    blocks.push(`${colors.bold("From there on")}, by what was done\n${costsTable(of)}`);
+    blocks.push(`${colors.bold("From there on")}, by what was done\n${costsTable(of, look)}`);
     blocks.push(`${colors.bold("From there on")}, by what the time is\n${kindsTable(of)}`);
-    if (limit > 0) blocks.push(`${colors.bold("The next events")}\n${eventsTable(of, limit)}`);
+    const where = of.sides[0].run.vcpus.length > 1 ? ` of vCPU ${of.part.vcpu}` : "";
+    if (limit > 0) blocks.push(`${colors.bold("The next events")}${where}\n${eventsTable(of, limit, look)}`);
   }
   return `${blocks.join("\n\n")}\n`;
 }
