@@ -2,6 +2,7 @@
 import type { PinPolicy } from "../policy.ts";
 import { adaptive } from "./adaptive.ts";
 import { bounce } from "./bounce.ts";
+import { bounceAhead } from "./bounce-ahead.ts";
 import { fault } from "./fault.ts";
 import { firstFault } from "./first-fault.ts";
 import { grace } from "./grace.ts";
@@ -16,6 +17,7 @@ import { window } from "./window.ts";
 export const POLICIES: readonly PinPolicy[] = [
   adaptive,
   bounce,
+  bounceAhead,
   fault,
   firstFault,
   grace,
