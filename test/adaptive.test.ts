@@ -57,9 +57,9 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
   });
 });
 
-describe("2,000 random settings on thread-normal", () => {
+describe.each(THREAD_PROFILES)("2,000 random settings on %s", (name) => {
   const EACH = 100;
-  const profile = profileNamed("thread-normal");
+  const profile = profileNamed(name);
 
   it.each(Array.from({ length: 20 }, (_, i) => SEED + i * EACH))(
     "are slowed down by no more than the bar allows: the hundred from seed %i on",

@@ -9,6 +9,7 @@ import type { GuestPageBytes } from "../guest/memory.ts";
 import { type Schedule, WAIT } from "../guest/schedule.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import { BACKINGS } from "../host/mm.ts";
+import { DEFAULT_IMPLEMENTATION, minimumIntervalOps } from "../spe/implementation.ts";
 import { DEFAULT_MEMLOCK_BYTES, type Setting } from "./experiment.ts";
 import { type Burst, scheduleOf } from "./schedules.ts";
 
@@ -20,6 +21,8 @@ const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
 /** What keeps a setting to fractions of a second: schedules of short runs, and of frequent samples, are cut short. */
 const MOST_BURSTS = 1_000;
 const MOST_SAMPLES = 50_000;
+/** arm_spe_pmu raises a shorter period to what PMSIDR_EL1.Interval recommends (arm_spe_event_sanitise_period). */
+const PERIOD = { least: minimumIntervalOps(DEFAULT_IMPLEMENTATION.pmsidr) ?? 256, most: 65_536 };
 /** All buffers together. */
 const MOST_BUFFER_BYTES = 256 * MIB;
 
@@ -98,7 +101,7 @@ function wakeUps(draw: Draw, { segments }: Schedule): void {
 function eventOf(draw: Draw): SpeEvent {
   return {
     ...DEFAULT_EVENT,
-    period: Math.round(draw.logUniform(256, 65_536)),
+    period: Math.round(draw.logUniform(PERIOD.least, PERIOD.most)),
     jitter: draw.chance(50),
     minLatency: draw.one([0, 0, 12, 1_000]),
     eventFilter: draw.one([0, 0, 0, 10]),
