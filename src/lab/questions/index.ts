@@ -11,6 +11,7 @@ import { q13 } from "./q13.ts";
 import { q14 } from "./q14.ts";
 import { q15 } from "./q15.ts";
 import { q17 } from "./q17.ts";
+import { q18 } from "./q18.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
@@ -27,5 +28,6 @@ export const QUESTIONS: readonly Question[] = [
   q14,
   q15,
   q17,
+  q18,
   q20,
 ];
