@@ -119,9 +119,11 @@ function subs(f: FunctionBody, d: number, n: number, immediate: number): void {
   f.local.release(left);
 }
 
+const buffer = new Uint8Array(0x100_0000);
+
 /** A module of 64 blocks of six A64 instructions; returns its size. */
 function guestModule(seed: number): number {
-  const m = new ModuleBuilder({ codeBytes: 0x10000 });
+  const m = new ModuleBuilder({ buffer });
   m.importMemory("env", "memory", { min: 1 });
   const type = m.type([], ["i32"]);
   const table = m.importTable("env", "blocks", "funcref", { min: 64 });
@@ -162,24 +164,26 @@ const PLAIN = 100_000;
 
 /** A function of `PLAIN` times ten instructions of the common kinds. */
 function plainModule(): number {
-  const m = new ModuleBuilder({ codeBytes: 0x40_0000 });
+  const m = new ModuleBuilder({ buffer });
   m.memory({ min: 1 });
   const f = m.code;
   const [x] = f.begin(m.function(m.type(["i64"], [])));
-  for (let i = 0; i < PLAIN; i++) {
-    f.i32.const(i & 63);
-    f.local.get(x);
-    f.i64.const(i);
-    f.i64.add();
-    f.local.tee(x);
-    f.i64.const(12);
-    f.i64.shrU();
-    f.i64.store(i & 0xff8);
-    f.local.get(x);
-    f.local.set(x);
-  }
+  for (let i = 0; i < PLAIN; i++) ten(f, x, i);
   f.finish();
   return m.finish().length;
+}
+
+function ten(f: FunctionBody, x: Local<"i64">, i: number): void {
+  f.i32.const(i & 63);
+  f.local.get(x);
+  f.i64.const(i);
+  f.i64.add();
+  f.local.tee(x);
+  f.i64.const(12);
+  f.i64.shrU();
+  f.i64.store(i & 0xff8);
+  f.local.get(x);
+  f.local.set(x);
 }
 
 /** Nanoseconds of processor time that `work` takes (others may use the machine too), and what it returns. */

@@ -11,10 +11,10 @@ export type Constant = number | bigint | readonly [number, number, number, numbe
 
 /** A function type: what a function, or a block with several values, takes and gives. */
 export class FunctionType<Params extends ValueTypes = ValueTypes, Results extends ValueTypes = ValueTypes> {
-  readonly owner: object;
-  readonly index: number;
-  readonly params: Params;
-  readonly results: Results;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly params: Params;
+  declare readonly results: Results;
 
   constructor(owner: object, index: number, params: Params, results: Results) {
     this.owner = owner;
@@ -26,12 +26,12 @@ export class FunctionType<Params extends ValueTypes = ValueTypes, Results extend
 
 /** A function, imported or to be defined. */
 export class Func<Params extends ValueTypes = ValueTypes, Results extends ValueTypes = ValueTypes> {
-  readonly owner: object;
-  readonly index: number;
-  readonly type: FunctionType<Params, Results>;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly type: FunctionType<Params, Results>;
   /** For profiles and messages. */
-  readonly name: string | undefined;
-  readonly imported: boolean;
+  declare readonly name: string | undefined;
+  declare readonly imported: boolean;
 
   constructor(
     owner: object,
@@ -51,11 +51,11 @@ export class Func<Params extends ValueTypes = ValueTypes, Results extends ValueT
 export class Table {
   /** Keeps types of the same shape apart; there is no such property when running. */
   declare readonly brand: "table";
-  readonly owner: object;
-  readonly index: number;
-  readonly type: ReferenceType;
-  readonly limits: Limits;
-  readonly imported: boolean;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly type: ReferenceType;
+  declare readonly limits: Limits;
+  declare readonly imported: boolean;
 
   constructor(owner: object, index: number, type: ReferenceType, limits: Limits, imported: boolean) {
     this.owner = owner;
@@ -68,10 +68,10 @@ export class Table {
 
 export class Memory {
   declare readonly brand: "memory";
-  readonly owner: object;
-  readonly index: number;
-  readonly limits: Limits;
-  readonly imported: boolean;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly limits: Limits;
+  declare readonly imported: boolean;
 
   constructor(owner: object, index: number, limits: Limits, imported: boolean) {
     this.owner = owner;
@@ -83,13 +83,13 @@ export class Memory {
 
 export class Global {
   declare readonly brand: "global";
-  readonly owner: object;
-  readonly index: number;
-  readonly type: ValueType;
-  readonly mutable: boolean;
-  readonly imported: boolean;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly type: ValueType;
+  declare readonly mutable: boolean;
+  declare readonly imported: boolean;
   /** Of a global that is not imported. */
-  readonly initial: Constant | undefined;
+  declare readonly initial: Constant | undefined;
 
   constructor(
     owner: object,
@@ -110,8 +110,8 @@ export class Global {
 
 export class DataSegment {
   declare readonly brand: "data segment";
-  readonly owner: object;
-  readonly index: number;
+  declare readonly owner: object;
+  declare readonly index: number;
 
   constructor(owner: object, index: number) {
     this.owner = owner;
@@ -121,9 +121,9 @@ export class DataSegment {
 
 export class ElementSegment {
   declare readonly brand: "element segment";
-  readonly owner: object;
-  readonly index: number;
-  readonly type: ReferenceType;
+  declare readonly owner: object;
+  declare readonly index: number;
+  declare readonly type: ReferenceType;
 
   constructor(owner: object, index: number, type: ReferenceType) {
     this.owner = owner;
@@ -135,10 +135,10 @@ export class ElementSegment {
 /** A local of the function being written. It is void once it is released or the function is finished. */
 export class Local<T extends ValueType = ValueType> {
   /** Which function it belongs to: FunctionBody counts them; 0 is none. */
-  serial: number;
+  declare serial: number;
 
-  readonly index: number;
-  readonly type: T;
+  declare readonly index: number;
+  declare readonly type: T;
 
   constructor(serial: number, index: number, type: T) {
     this.index = index;
@@ -150,11 +150,11 @@ export class Local<T extends ValueType = ValueType> {
 /** An open block, loop or if of the function being written, or the function itself: what a branch names. */
 export class Label {
   /** As in Local; 0 once it is closed. */
-  serial: number;
+  declare serial: number;
   /** 1 for the function itself, one more for each block inside. */
-  readonly height: number;
+  declare readonly height: number;
   /** How it was opened; "else" follows "if". */
-  kind: "function" | "block" | "loop" | "if" | "else";
+  declare kind: "function" | "block" | "loop" | "if" | "else";
 
   constructor(serial: number, height: number, kind: "function" | "block" | "loop" | "if") {
     this.serial = serial;

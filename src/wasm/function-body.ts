@@ -43,31 +43,31 @@ const SIZE_BYTES = 5;
 const NO_TYPES: ValueTypes = [];
 
 export class FunctionBody {
-  readonly i32: I32Operations;
-  readonly i64: I64Operations;
-  readonly f32: F32Operations;
-  readonly f64: F64Operations;
-  readonly v128: V128Operations;
-  readonly i8x16: I8x16Operations;
-  readonly i16x8: I16x8Operations;
-  readonly i32x4: I32x4Operations;
-  readonly i64x2: I64x2Operations;
-  readonly f32x4: F32x4Operations;
-  readonly f64x2: F64x2Operations;
-  readonly local: LocalOperations;
-  readonly global: GlobalOperations;
-  readonly memory: MemoryOperations;
-  readonly table: TableOperations;
-  readonly ref: ReferenceOperations;
+  declare readonly i32: I32Operations;
+  declare readonly i64: I64Operations;
+  declare readonly f32: F32Operations;
+  declare readonly f64: F64Operations;
+  declare readonly v128: V128Operations;
+  declare readonly i8x16: I8x16Operations;
+  declare readonly i16x8: I16x8Operations;
+  declare readonly i32x4: I32x4Operations;
+  declare readonly i64x2: I64x2Operations;
+  declare readonly f32x4: F32x4Operations;
+  declare readonly f64x2: F64x2Operations;
+  declare readonly local: LocalOperations;
+  declare readonly global: GlobalOperations;
+  declare readonly memory: MemoryOperations;
+  declare readonly table: TableOperations;
+  declare readonly ref: ReferenceOperations;
 
   /** For ModuleBuilder: the bodies, and where each lies by its function's index. */
-  readonly out: ByteWriter;
+  declare readonly out: ByteWriter;
   readonly starts: number[] = [];
   readonly ends: number[] = [];
 
-  private readonly owner: object;
-  private readonly checker: Checker | undefined;
-  private readonly header = new ByteWriter(64);
+  declare private readonly owner: object;
+  declare private readonly checker: Checker | undefined;
+  private readonly header = new ByteWriter();
   private headerBytes = 1;
   private bodies = 0;
   /** Which function is being written; -1 between functions, so that no label fits. */
@@ -79,8 +79,8 @@ export class FunctionBody {
   private start = 0;
   private endOfLast = 0;
 
-  constructor(owner: object, checker: Checker | undefined, capacityBytes: number) {
-    const out = new ByteWriter(capacityBytes);
+  constructor(owner: object, checker: Checker | undefined, buffer: Uint8Array) {
+    const out = new ByteWriter(buffer);
     this.owner = owner;
     this.checker = checker;
     this.out = out;

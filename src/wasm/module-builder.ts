@@ -25,8 +25,11 @@ export interface ModuleOptions {
   readonly checked?: boolean;
   /** Write a name section with this module name and the functions' names, for profiles. */
   readonly name?: string;
-  /** About how large the code will be. It grows as needed. */
-  readonly codeBytes?: number;
+  /**
+   * Where code is written until the module is finished; a larger place is found if it does not fit. Who builds many
+   * modules gives each the same.
+   */
+  readonly buffer?: Uint8Array;
 }
 
 export class ModuleBuilder {
@@ -40,7 +43,7 @@ export class ModuleBuilder {
 
   constructor(options: ModuleOptions = {}) {
     this.checker = options.checked === true ? new Checker() : undefined;
-    this.code = new FunctionBody(this, this.checker, options.codeBytes ?? 0x1000);
+    this.code = new FunctionBody(this, this.checker, options.buffer ?? new Uint8Array(0x1000));
     this.parts = {
       name: options.name,
       types: [],

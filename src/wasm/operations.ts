@@ -39,8 +39,8 @@ export type Methods<Namespace extends string> = {
 };
 
 class Operations {
-  readonly out: ByteWriter;
-  readonly checker: Checker | undefined;
+  declare readonly out: ByteWriter;
+  declare readonly checker: Checker | undefined;
 
   constructor(out: ByteWriter, checker: Checker | undefined) {
     this.out = out;
@@ -90,8 +90,7 @@ function memoryMethod(instruction: Instruction): Emit {
   return function (offsetBytes = 0, alignLog2 = natural) {
     if (offsetBytes >>> 0 !== offsetBytes) refuseOffset(offsetBytes);
     if (this.checker !== undefined) this.checker.apply(instruction, alignLog2);
-    this.out.op2(a, b);
-    this.out.memarg(alignLog2, offsetBytes);
+    this.out.op2Memarg(a, b, alignLog2, offsetBytes);
   };
 }
 
@@ -117,8 +116,7 @@ function memoryLaneMethod(instruction: Instruction): Emit {
     if (lane >>> 0 !== lane || lane >= lanes) refuseLane(lane, lanes);
     if (offsetBytes >>> 0 !== offsetBytes) refuseOffset(offsetBytes);
     if (this.checker !== undefined) this.checker.apply(instruction, alignLog2, lane);
-    this.out.op2(a, b);
-    this.out.memarg(alignLog2, offsetBytes);
+    this.out.op2Memarg(a, b, alignLog2, offsetBytes);
     this.out.byte(lane);
   };
 }

@@ -47,7 +47,7 @@ const SECTION = {
 
 /** Puts a module together. */
 export function assemble(parts: Sections, code: FunctionBody): Uint8Array {
-  const head = new ByteWriter(0x400);
+  const head = new ByteWriter();
   head.word(0x6d736100);
   head.word(1);
   writeTypes(head, parts);
@@ -74,7 +74,7 @@ export function assemble(parts: Sections, code: FunctionBody): Uint8Array {
   if (parts.data.length > 0) section(head, SECTION.dataCount, () => head.u32(parts.data.length));
   if (own.length > 0) writeCodeHeader(head, own, code);
 
-  const tail = new ByteWriter(0x100);
+  const tail = new ByteWriter();
   writeData(tail, parts);
   if (parts.name !== undefined) writeNames(tail, parts.name, parts.functions);
   for (const { name, bytes } of parts.custom) {
@@ -231,7 +231,7 @@ function writeCodeHeader(out: ByteWriter, own: readonly Func[], code: FunctionBo
       throw new BrokenInvariant(`${func.name ?? `function ${func.index}`} has no body`);
     }
   }
-  const count = new ByteWriter(5);
+  const count = new ByteWriter();
   count.u32(own.length);
   const size = count.pos + code.out.pos;
   if (size > MAX_U32) throw new BrokenInvariant(`a code section has fewer than 2^32 bytes, not ${size}`);

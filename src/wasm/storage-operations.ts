@@ -21,8 +21,8 @@ class FreeList {
 
 /** The locals of the function being written. */
 export class LocalOperations {
-  private readonly out: ByteWriter;
-  private readonly checker: Checker | undefined;
+  declare private readonly out: ByteWriter;
+  declare private readonly checker: Checker | undefined;
   /** Which function is being written; -1 between functions, so that no local fits. */
   private serial = -1;
   /** How many there are, parameters included. */

@@ -5,37 +5,42 @@ import { MAX_U32 } from "./types.ts";
 
 const floatView = new DataView(new ArrayBuffer(8));
 
+/** Bytes that there is always room for beyond `limit`: more than an instruction without a list takes. */
+const SLACK = 32;
+
 /**
- * A growing byte buffer. The opN methods write one instruction each: they make room once and then write, since
- * they are what a translator spends its time in.
+ * A growing byte buffer. The opN methods write one instruction each. A translator spends its time in them: they
+ * compare once, with a limit that leaves room for any instruction, and numbers of one byte go first.
  */
 export class ByteWriter {
-  bytes: Uint8Array;
+  declare bytes: Uint8Array;
   /** Where the next byte goes: how many there are. */
   pos = 0;
+  /** Up to here an instruction has room without asking. */
+  declare private limit: number;
 
-  constructor(capacity = 256) {
-    this.bytes = new Uint8Array(capacity);
+  /** Writes into `buffer` until it needs more room. */
+  constructor(buffer: Uint8Array = new Uint8Array(256)) {
+    this.bytes = buffer;
+    this.limit = buffer.length - SLACK;
   }
 
   /** Makes room for `count` more bytes. */
   reserve(count: number): void {
-    if (this.pos + count > this.bytes.length) this.grow(count);
+    if (this.pos + count > this.limit) this.grow(count);
   }
 
   private grow(count: number): void {
-    const needed = this.pos + count;
+    const needed = this.pos + count + SLACK;
     if (needed > MAX_U32) throw new BrokenInvariant(`a module has fewer than 2^32 bytes, not ${needed}`);
     const bigger = new Uint8Array(Math.min(Math.max(this.bytes.length * 2, needed), MAX_U32));
     bigger.set(this.bytes.subarray(0, this.pos));
     this.bytes = bigger;
+    this.limit = bigger.length - SLACK;
   }
 
   byte(value: number): void {
-    const at = this.pos;
-    if (at >= this.bytes.length) this.grow(1);
-    this.bytes[at] = value;
-    this.pos = at + 1;
+    this.op1(value);
   }
 
   append(bytes: Uint8Array): void {
@@ -46,48 +51,55 @@ export class ByteWriter {
 
   op1(a: number): void {
     const at = this.pos;
-    if (at >= this.bytes.length) this.grow(1);
+    if (at > this.limit) this.grow(1);
     this.bytes[at] = a;
     this.pos = at + 1;
   }
 
   op2(a: number, b: number): void {
-    this.reserve(2);
-    const { bytes, pos } = this;
-    bytes[pos] = a;
-    bytes[pos + 1] = b;
-    this.pos = pos + 2;
+    const at = this.pos;
+    if (at > this.limit) this.grow(2);
+    const { bytes } = this;
+    bytes[at] = a;
+    bytes[at + 1] = b;
+    this.pos = at + 2;
   }
 
   op3(a: number, b: number, c: number): void {
-    this.reserve(3);
-    const { bytes, pos } = this;
-    bytes[pos] = a;
-    bytes[pos + 1] = b;
-    bytes[pos + 2] = c;
-    this.pos = pos + 3;
+    const at = this.pos;
+    if (at > this.limit) this.grow(3);
+    const { bytes } = this;
+    bytes[at] = a;
+    bytes[at + 1] = b;
+    bytes[at + 2] = c;
+    this.pos = at + 3;
   }
 
   /** An opcode of one byte and an unsigned number below 2^32. */
   op1U32(a: number, value: number): void {
-    this.reserve(6);
-    this.bytes[this.pos++] = a;
+    if (value < 0x80) {
+      this.op2(a, value);
+      return;
+    }
+    this.op1(a);
     this.u32Unreserved(value);
   }
 
   /** An opcode of one byte and a signed 32-bit number. */
   op1S32(a: number, value: number): void {
-    this.reserve(6);
-    this.bytes[this.pos++] = a;
+    if (value < 64 && value >= -64) {
+      this.op2(a, value & 0x7f);
+      return;
+    }
+    this.op1(a);
     this.s32Unreserved(value);
   }
 
   /** An opcode of one byte and a signed 64-bit number from its halves, both taken modulo 2^32. */
   op1S64(a: number, low: number, high: number): void {
-    this.reserve(11);
-    this.bytes[this.pos++] = a;
     let lo = low | 0;
     let hi = high | 0;
+    this.op1(a);
     if (hi === lo >> 31) {
       this.s32Unreserved(lo);
       return;
@@ -110,18 +122,17 @@ export class ByteWriter {
 
   /** An opcode of one byte with the alignment and offset of a load or store. */
   op1Memarg(a: number, alignLog2: number, offset: number): void {
-    this.reserve(7);
-    const { bytes, pos } = this;
-    bytes[pos] = a;
-    bytes[pos + 1] = alignLog2;
-    this.pos = pos + 2;
+    if (offset < 0x80) {
+      this.op3(a, alignLog2, offset);
+      return;
+    }
+    this.op2(a, alignLog2);
     this.u32Unreserved(offset);
   }
 
-  /** Alignment and offset of a load or store. */
-  memarg(alignLog2: number, offset: number): void {
-    this.reserve(6);
-    this.bytes[this.pos++] = alignLog2;
+  /** An opcode of two bytes with the alignment and offset of a load or store. */
+  op2Memarg(a: number, b: number, alignLog2: number, offset: number): void {
+    this.op3(a, b, alignLog2);
     this.u32Unreserved(offset);
   }
 
@@ -131,6 +142,7 @@ export class ByteWriter {
     this.u32Unreserved(value);
   }
 
+  /** A number within an instruction: op1 and its like have made room for the whole. */
   private u32Unreserved(value: number): void {
     const { bytes } = this;
     let { pos } = this;
