@@ -57,7 +57,7 @@
     count: (value) => value.toLocaleString("en"),
     excessTick: (value) => `${(1 + value).toLocaleString("en")}×`,
 
-    lollipop: (_, api) => {
+    lollipop: ({ seriesName }, api) => {
       const [slowdown, row, index, of, low, high, , furthest] = [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
         api.value(i),
       );
@@ -80,7 +80,8 @@
             style: {
               x: x(furthest) + 10,
               y,
-              text: times(slowdown),
+              // Colours come again after eight.
+              text: of > 8 ? `${times(slowdown)} ${seriesName}` : times(slowdown),
               fill: styleOf("--muted"),
               fontSize: 11,
               fontFamily: styleOf("--font"),
