@@ -1,4 +1,9 @@
-/** What a module is made of, as values. Each belongs to the module that made it; `owner` says which. */
+/**
+ * What a module is made of, as values. Each belongs to the module that made it; `owner` says which.
+ *
+ * Fields here and in what writes instructions are declared, not defined: a defined field is undefined before the
+ * constructor sets it, and V8 then knows less of its type.
+ */
 import type { Limits, ReferenceType, ValueType } from "./types.ts";
 
 export type ValueTypes = readonly ValueType[];
