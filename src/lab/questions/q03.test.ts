@@ -12,6 +12,6 @@ it("has v6 beaten in each case, by a policy that is complete, usable and holds l
   expect(table.rows.find(([policy]) => policy === "pin-on-enable")?.join()).not.toContain("*");
 });
 
-it("has another winner where pins are so dear that whoever pins during a session comes too late", () => {
-  expect(winner(askHere(q03, { pinPage: 40 }).headline)).not.toBe(winner(askHere(q03).headline));
+it("has another winner where exits are so dear that only who does not trap stays usable", () => {
+  expect(winner(askHere(q03, { exit: 40 }).headline)).not.toBe(winner(askHere(q03).headline));
 });

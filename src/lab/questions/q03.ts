@@ -65,10 +65,11 @@ export const q03 = question<Cell, Run>({
   leavesOut: [
     "A page-second has no price here. What it costs depends on what the host could have done with the memory.",
     "Host CPU time that no vCPU waits for (adaptive's and grace's workers) and what is done before the guest starts (v7, v5).",
+    "The objections of 2022 to a bounce buffer: without FEAT_FGT PMBIDR_EL1.P shows the guest that its buffer is not its own.",
     "Host pressure, hostile guests and edits of stage 1 during a session: other questions are about those.",
     "Where two policies agree to three digits, they count as equal.",
   ],
-  decidedBy: "pinPage",
+  decidedBy: "exit",
   cells: () =>
     [...TWINS, "long-task", "per-cpu"].flatMap((scenario) =>
       PROFILING.map((policy) => ({ scenario, policy })),
