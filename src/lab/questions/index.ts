@@ -16,6 +16,7 @@ import { q15 } from "./q15.ts";
 import { q16 } from "./q16.ts";
 import { q17 } from "./q17.ts";
 import { q18 } from "./q18.ts";
+import { q19 } from "./q19.ts";
 import { q20 } from "./q20.ts";
 import type { Question } from "./question.ts";
 
@@ -37,5 +38,6 @@ export const QUESTIONS: readonly Question[] = [
   q16,
   q17,
   q18,
+  q19,
   q20,
 ];
