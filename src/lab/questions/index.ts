@@ -8,6 +8,7 @@ import { q06 } from "./q06.ts";
 import { q07 } from "./q07.ts";
 import { q08 } from "./q08.ts";
 import { q09 } from "./q09.ts";
+import { q10 } from "./q10.ts";
 import { q11 } from "./q11.ts";
 import { q12 } from "./q12.ts";
 import { q13 } from "./q13.ts";
@@ -30,6 +31,7 @@ export const QUESTIONS: readonly Question[] = [
   q07,
   q08,
   q09,
+  q10,
   q11,
   q12,
   q13,
