@@ -10,10 +10,10 @@ import { eventName, isExit, sentencesOf, stepName } from "../lab/compare/sentenc
 import { HOST_KINDS, type HostKind, nsOf, type Stretch } from "../lab/compare/stretches.ts";
 import { COMPARE_RUNS, type Comparison, comparing, type StepTotal } from "../lab/compare.ts";
 import type { Setting } from "../lab/experiment.ts";
-import { checkBuffer, predictionSetting } from "../lab/predict.ts";
+import { checkBuffer, predictionSetting, USUAL_PREDICTION } from "../lab/predict.ts";
 import { PART_NAMES } from "../lab/report/charts.ts";
 import { formatCount } from "../lab/report/words.ts";
-import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS, SCENARIOS } from "../lab/scenarios.ts";
+import { SCENARIOS } from "../lab/scenarios.ts";
 import { openSource } from "../vmm/node/file-source.ts";
 import { beginFile } from "./files.ts";
 import { ALL, choosePolicies } from "./job.ts";
@@ -58,16 +58,9 @@ async function recordingSetting(file: string, { buffer, seed }: Flags): Promise<
     if (built.kind === "choose-target")
       throw new UserError(`${file}: nothing in it can be profiled`, "Record it as README.md says.");
     return predictionSetting(built, {
+      ...USUAL_PREDICTION,
       bufferBytes: buffer,
-      backing: "thp",
-      period: 4096,
-      clockGHz: DEFAULT_CLOCK_GHZ,
-      ipc: DEFAULT_IPC,
-      memoryBytes: undefined,
-      memlockMaxBytes: Number.POSITIVE_INFINITY,
-      irqLatencyNs: DEFAULT_IRQ_LATENCY_NS,
       seed,
-      stage2AtStart: "absent",
     });
   } finally {
     await opened.close();

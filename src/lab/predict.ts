@@ -6,6 +6,7 @@ import { DEFAULT_EVENT } from "../guest/driver.ts";
 import type { RecordedSchedule } from "../guest/recording/build.ts";
 import type { Backing } from "../host/mm.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
+import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS } from "./scenarios.ts";
 
 /** What a recording cannot hold. */
 export interface PredictSettings {
@@ -23,6 +24,18 @@ export interface PredictSettings {
   readonly seed: number;
   readonly stage2AtStart: "mapped" | "absent";
 }
+
+/** What is assumed where nobody says otherwise. */
+export const USUAL_PREDICTION: Omit<PredictSettings, "bufferBytes" | "seed"> = {
+  backing: "thp",
+  period: DEFAULT_EVENT.period,
+  clockGHz: DEFAULT_CLOCK_GHZ,
+  ipc: DEFAULT_IPC,
+  memoryBytes: undefined,
+  memlockMaxBytes: Number.POSITIVE_INFINITY,
+  irqLatencyNs: DEFAULT_IRQ_LATENCY_NS,
+  stage2AtStart: "absent",
+};
 
 /** AUX buffers are a power of two of at least two pages. */
 export function checkBuffer(bytes: number): void {

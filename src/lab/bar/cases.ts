@@ -2,8 +2,8 @@
 import { buildSchedule, type RecordedRuns } from "../../guest/recording/build.ts";
 import { busiestCommands, type Target } from "../../guest/recording/target.ts";
 import type { Setting } from "../experiment.ts";
-import { predictionSetting } from "../predict.ts";
-import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS, SCENARIOS } from "../scenarios.ts";
+import { predictionSetting, USUAL_PREDICTION } from "../predict.ts";
+import { SCENARIOS } from "../scenarios.ts";
 
 /** perf's -m,256M, as in the thread. */
 export const BAR_BUFFER_BYTES = 256 * 1024 ** 2;
@@ -38,16 +38,9 @@ export function recordingSettings(recorded: RecordedRuns, seed: number): Setting
     const built = buildSchedule(recorded, { target });
     if (built.kind === "choose-target") return [];
     const setting = predictionSetting(built, {
+      ...USUAL_PREDICTION,
       bufferBytes: BAR_BUFFER_BYTES,
-      backing: "thp",
-      period: 4096,
-      clockGHz: DEFAULT_CLOCK_GHZ,
-      ipc: DEFAULT_IPC,
-      memoryBytes: undefined,
-      memlockMaxBytes: Number.POSITIVE_INFINITY,
-      irqLatencyNs: DEFAULT_IRQ_LATENCY_NS,
       seed,
-      stage2AtStart: "absent",
     });
     return [{ ...setting, scenario: `${setting.scenario}${labelOf(target)}` }];
   });

@@ -3,14 +3,11 @@
  * "var(--x)" is a colour of its style sheet (so light and dark are one option), "fn:x" is one of page.js's
  * functions, for what JSON cannot hold.
  */
-import { type FrontierPoint, formatLost, frontierOf, frontierVerdict } from "./frontier.ts";
+import { axisLook, type ChartOption, colorOfPolicy, legend, rowAxis, text, tooltip } from "./chart-style.ts";
 import type { Run, RunDetail, SpanKind, TimePart } from "./run.ts";
 import { TIME_PARTS } from "./run.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
 import { type Case, casesOf, THRESHOLDS } from "./verdicts.ts";
-
-/** An ECharts option with the strings named above in places of functions: no type of the library's fits it. */
-export type ChartOption = Readonly<Record<string, unknown>>;
 
 export const PART_NAMES: Readonly<Record<TimePart, string>> = {
   guestRunNs: "guest",
@@ -56,46 +53,6 @@ const SPANS_PER_RUN = 20_000;
 const STEPS_PER_RUN = 3_000;
 
 const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ", "-")})`;
-/** Policies take the page's eight distinguishable colours in turn. */
-const POLICY_COLORS = 8;
-const colorOfPolicy = (index: number): string => `var(--policy-${index % POLICY_COLORS})`;
-
-const text = { textStyle: { color: "var(--text)", fontFamily: "var(--font)" }, animation: false };
-const tooltip = (formatter: string, over: object = {}) => ({
-  backgroundColor: "var(--surface)",
-  borderColor: "var(--line)",
-  textStyle: { color: "var(--text)" },
-  formatter,
-  confine: true,
-  ...over,
-});
-const legend = (data: readonly string[]) => ({
-  type: "scroll",
-  top: 0,
-  left: 0,
-  itemWidth: 14,
-  itemHeight: 10,
-  textStyle: { color: "var(--text)" },
-  inactiveColor: "var(--line)",
-  pageTextStyle: { color: "var(--text)" },
-  data,
-});
-const axisLook = {
-  axisLine: { show: true, lineStyle: { color: "var(--line)" } },
-  axisTick: { show: false },
-  splitLine: { lineStyle: { color: "var(--grid)" } },
-  axisLabel: { color: "var(--muted)" },
-  nameTextStyle: { color: "var(--muted)" },
-};
-const rowAxis = (data: readonly string[]) => ({
-  type: "category",
-  inverse: true,
-  data,
-  ...axisLook,
-  splitLine: { show: false },
-  axisLabel: { color: "var(--text)" },
-});
-
 /** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
 export const policiesOf = (runs: readonly Run[]): string[] => [...new Set(runs.map((run) => run.policy))];
 
@@ -252,137 +209,6 @@ export function timeSplitChart(of: Case, as: "time" | "share"): ChartOption {
         as === "time" ? run[part] : run[part] / Math.max(1, elapsed[i] as number),
       ),
     })),
-  };
-}
-
-/** Below this excess over bare metal a slowdown is printed as 1.00 times: it is drawn as none. */
-const LEAST_EXCESS = 0.005;
-
-/** The colour says what is lost: nothing, little, or more than a nearly complete profile may lose. */
-const colorOfLost = (lostShare: number | null): string =>
-  lostShare === null || lostShare === 0
-    ? "var(--good)"
-    : lostShare < THRESHOLDS.nearlyCompleteLoss
-      ? "var(--fair)"
-      : "var(--bad)";
-
-/**
- * What the policies of a case trade: page-seconds pinned against slowdown, both from nothing on, and what each loses
- * as its colour and in its label. Both axes are logarithms of what is more than nothing; nothing lies on their edges.
- * @param all the runs of the whole report, for the twins
- */
-export function frontierChart(of: Case, all: readonly Run[]): { option: ChartOption; heightPx: number } {
-  const points = frontierOf(of, all);
-  const pinned = points.map(({ figures }) => figures.pinnedPageSeconds).filter((value) => value > 0);
-  const leastPinned = 10 ** Math.floor(Math.log10(Math.min(10, ...pinned)) - 0.5);
-  const mostPinned = Math.max(10 * leastPinned, ...pinned);
-  const mostExcess = Math.max(1, ...points.map(({ figures }) => figures.slowdown - 1));
-  const at = ({ figures }: FrontierPoint): [number, number] => [
-    Math.max(figures.pinnedPageSeconds, leastPinned),
-    Math.max(figures.slowdown - 1, LEAST_EXCESS),
-  ];
-  const item = (point: FrontierPoint) => {
-    const { run, figures, lostSamples, onFrontier } = point;
-    const color = colorOfLost(figures.lostShare);
-    const lost =
-      figures.lostShare === null || figures.lostShare === 0 ? "" : `, ${formatLost(figures.lostShare)} lost`;
-    return {
-      name: run.policy,
-      value: at(point),
-      figures: {
-        ...figures,
-        lost: formatLost(figures.lostShare),
-        lostSamples,
-        backgroundNs: run.backgroundNs,
-      },
-      verdict: frontierVerdict(point),
-      symbolSize: onFrontier ? 15 : 10,
-      itemStyle: { color: onFrontier ? color : "transparent", borderColor: color, borderWidth: 2 },
-      label: {
-        formatter: `${run.policy}${lost}`,
-        color: onFrontier ? "var(--text)" : "var(--muted)",
-        fontWeight: onFrontier ? "bold" : "normal",
-      },
-    };
-  };
-  const edge = (axis: "xAxis" | "yAxis", value: number, label: string, type: string) => ({
-    [axis]: value,
-    lineStyle: { color: "var(--muted)", type },
-    label: { formatter: label, color: "var(--muted)", position: "start" },
-  });
-  const decades = (from: number, to: number): number[] =>
-    Array.from({ length: Math.ceil(Math.log10(to / from)) + 1 }, (_, i) =>
-      Number((from * 10 ** i).toPrecision(1)),
-    );
-  const logAxis = (name: string, ticks: readonly number[], formatter: string) => ({
-    type: "log",
-    name,
-    nameLocation: "middle",
-    ...axisLook,
-    axisLine: { onZero: false, lineStyle: { color: "var(--line)" } },
-    splitLine: { show: false },
-    axisLabel: { color: "var(--muted)", formatter, customValues: ticks },
-  });
-  return {
-    heightPx: 420,
-    option: {
-      ...text,
-      tooltip: tooltip("fn:frontierTip"),
-      grid: { top: 24, left: 64, right: 130, bottom: 56 },
-      xAxis: {
-        ...logAxis("page-seconds pinned", decades(10 * leastPinned, mostPinned), "fn:count"),
-        nameGap: 32,
-        min: leastPinned,
-        max: mostPinned * 1.6,
-      },
-      yAxis: {
-        ...logAxis("times bare metal", decades(0.01, mostExcess), "fn:excessTick"),
-        nameGap: 46,
-        min: LEAST_EXCESS,
-        max: mostExcess * 1.6,
-      },
-      series: [
-        {
-          type: "line",
-          data: points
-            .filter((point) => point.onFrontier)
-            .map(at)
-            .sort((a, b) => a[0] - b[0] || b[1] - a[1]),
-          symbol: "none",
-          silent: true,
-          lineStyle: { color: "var(--accent)", width: 2, type: "dotted" },
-          markLine: {
-            silent: true,
-            z: 1,
-            symbol: "none",
-            // Decimals that are kept of where a line lies.
-            precision: 6,
-            data: [
-              edge("xAxis", leastPinned, "0", "solid"),
-              edge("yAxis", LEAST_EXCESS, "1.00×", "solid"),
-              edge("yAxis", THRESHOLDS.usableSlowdown - 1, "", "dashed"),
-            ],
-          },
-        },
-        {
-          type: "scatter",
-          clip: false,
-          z: 3,
-          data: points.map(item),
-          label: {
-            show: true,
-            position: "right",
-            distance: 8,
-            fontSize: 12,
-            textBorderColor: "var(--surface)",
-            textBorderWidth: 3,
-          },
-          labelLine: { show: true, lineStyle: { color: "var(--line)" } },
-          // ECharts' own moveOverlap leaves labels of one height in one place.
-          labelLayout: "fn:besideOthers",
-        },
-      ],
-    },
   };
 }
 

@@ -1,8 +1,7 @@
 /** The report as one HTML file that needs nothing else: no network, no server, no second file. */
 import { formatBytes, formatNs } from "../../common/sizes.ts";
+import type { ChartOption } from "./chart-style.ts";
 import {
-  type ChartOption,
-  frontierChart,
   pinnedChart,
   policiesOf,
   slowdownChart,
@@ -12,6 +11,7 @@ import {
 } from "./charts.ts";
 import { COLUMNS } from "./columns.ts";
 import { hasFrontier } from "./frontier.ts";
+import { frontierChart } from "./frontier-chart.ts";
 import { notesOf } from "./notes.ts";
 import type { Run, RunDetail } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
