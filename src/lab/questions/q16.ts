@@ -114,7 +114,7 @@ export const q16 = question<Cell, Row>({
       actions: script(attack),
       ramPages: RAM_PAGES,
       mappedPages: MAPPED_PAGES,
-      maxBufferBytes: MAX_BYTES,
+      options: { maxBufferBytes: MAX_BYTES },
     });
     const { vm, host } = machine;
     let vcpuNs = 0;
