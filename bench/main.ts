@@ -13,7 +13,7 @@ interface Result {
   readonly switches: number;
 }
 
-const POLICIES = ["fault", "pin-on-enable", "prefault", "until-changed"] as const;
+const POLICIES = ["fault", "pin-on-enable", "prefault", "until-changed", "adaptive"] as const;
 const quick = process.argv.includes("--quick");
 const child = fileURLToPath(new URL("./predict-once.ts", import.meta.url));
 const runner = fileURLToPath(new URL("../scripts/typescript.js", import.meta.url));
