@@ -2,6 +2,7 @@
  * Match rules: how a policy that keeps its pins decides, from PMBPTR and LIMIT alone, that an enable needs no work.
  * All of them trust what they matched; what a guest may do meanwhile is another question.
  */
+import { hold } from "../../kvm/spe/hold.ts";
 import {
   DONE,
   type EnableOutcome,
@@ -64,17 +65,11 @@ function wanted(rule: RuleName, held: Held | undefined, buffer: SpeBuffer): Page
 }
 
 /** Walks, pins and maps a range, and gives back what lies outside of it. */
-function hold(range: PageRange, ctx: PolicyContext): EnableOutcome {
+function holdOnly(range: PageRange, ctx: PolicyContext): EnableOutcome {
   const walk = ctx.walk(bufferOf(range));
   if (walk.kind !== "walked") return walk;
   ctx.unpin(ctx.pinned.minus(walk.all));
-  const missing = walk.all.minus(ctx.pinned);
-  const pinned = ctx.pin(missing);
-  if (pinned.kind !== "done") return pinned;
-  const mapped = ctx.map(missing);
-  if (mapped.kind !== "done") return mapped;
-  ctx.report(walk);
-  return DONE;
+  return hold(walk, ctx);
 }
 
 /** Keeps the pins and pins anew where the rule finds no match. `onEnable` is told of each enable. */
@@ -97,11 +92,11 @@ export const matchRule = (rule: RuleName, onEnable: (hit: boolean) => void): Pin
         // As it was proposed: another buffer, so the one before is let go as a whole.
         if (rule === "exact") ctx.unpin(ctx.pinned);
         let range = wanted(rule, before, buffer);
-        let outcome = hold(range, ctx);
+        let outcome = holdOnly(range, ctx);
         // A guess that stage 1 does not bear out.
         if (outcome.kind === "stage1-fault") {
           range = rangeOf(buffer);
-          outcome = hold(range, ctx);
+          outcome = holdOnly(range, ctx);
         }
         if (outcome.kind === "done") {
           onEnable(false);

@@ -1,9 +1,11 @@
 /** Question 6: how KVM may find out that a kept pin is stale, what that costs, and what slips through. */
+
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import { DEFAULT_EVENT } from "../../guest/driver.ts";
 import type { GuestAction } from "../../guest/scripted-core.ts";
 import type { CostTable } from "../../host/costs.ts";
 import { PageSet } from "../../kvm/guest-pages.ts";
+import { hold } from "../../kvm/spe/hold.ts";
 import { untilChanged } from "../../kvm/spe/policies/until-changed.ts";
 import { DONE, type PinPolicy, type PolicyContext, type SpeBuffer } from "../../kvm/spe/policy.ts";
 import { formatCount, formatFactor, formatShare, listed } from "../report/words.ts";
@@ -94,11 +96,8 @@ function keeping(check: Exclude<Check, "walk">): PinPolicy {
           ctx.unpin(ctx.pinned);
           const walk = ctx.walk(buffer);
           if (walk.kind !== "walked") return walk;
-          const pinned = ctx.pin(walk.all);
-          if (pinned.kind !== "done") return pinned;
-          const mapped = ctx.map(walk.all);
-          if (mapped.kind !== "done") return mapped;
-          ctx.report(walk);
+          const outcome = hold(walk, ctx);
+          if (outcome.kind !== "done") return outcome;
           held.set(ctx.vcpu, { buffer, tables: walk.tables });
           return DONE;
         },

@@ -1,9 +1,11 @@
 /** Question 19: copying what was written out of a buffer of KVM's own, against keeping the guest's buffer pinned. */
+
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { hold } from "../../kvm/spe/hold.ts";
 import { bounceOf } from "../../kvm/spe/policies/bounce.ts";
-import { DONE, type PinPolicy } from "../../kvm/spe/policy.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { hypervisorNs } from "../report/run.ts";
 import { formatCount, formatShare } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";
@@ -53,13 +55,7 @@ const keepAll: PinPolicy = {
     onBufferEnabled(buffer, ctx) {
       const walk = ctx.walk(buffer);
       if (walk.kind !== "walked") return walk;
-      const missing = walk.all.minus(ctx.pinned);
-      const pinned = ctx.pin(missing);
-      if (pinned.kind !== "done") return pinned;
-      const mapped = ctx.map(missing);
-      if (mapped.kind !== "done") return mapped;
-      ctx.report(walk);
-      return DONE;
+      return hold(walk, ctx);
     },
   }),
 };

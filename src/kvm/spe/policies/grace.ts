@@ -1,4 +1,5 @@
-import { DONE, type PinPolicy } from "../policy.ts";
+import { hold } from "../hold.ts";
+import type { PinPolicy } from "../policy.ts";
 
 /** How long a buffer may be off and keep its pins, where nothing else is said. */
 const GRACE_NS = 100_000_000;
@@ -18,13 +19,7 @@ export const graceOf = (graceNs: number): PinPolicy => ({
       const walk = ctx.walk(buffer);
       if (walk.kind !== "walked") return walk;
       ctx.unpin(ctx.pinned.minus(walk.all));
-      const missing = walk.all.minus(ctx.pinned);
-      const pinned = ctx.pin(missing);
-      if (pinned.kind !== "done") return pinned;
-      const mapped = ctx.map(missing);
-      if (mapped.kind !== "done") return mapped;
-      ctx.report(walk);
-      return DONE;
+      return hold(walk, ctx);
     },
     onBufferDisabled(_buffer, ctx) {
       // Armed again at each disable, so that it goes off only when the last one is that long ago.

@@ -1,4 +1,5 @@
-import { DONE, type PinPolicy } from "../policy.ts";
+import { hold } from "../hold.ts";
+import type { PinPolicy } from "../policy.ts";
 
 export const pinOnEnable: PinPolicy = {
   name: "pin-on-enable",
@@ -13,12 +14,7 @@ export const pinOnEnable: PinPolicy = {
       ctx.unpin(ctx.pinned);
       const walk = ctx.walk(buffer);
       if (walk.kind !== "walked") return walk;
-      const pinned = ctx.pin(walk.all);
-      if (pinned.kind !== "done") return pinned;
-      const mapped = ctx.map(walk.all);
-      if (mapped.kind !== "done") return mapped;
-      ctx.report(walk);
-      return DONE;
+      return hold(walk, ctx);
     },
     onBufferDisabled(_buffer, ctx) {
       ctx.unpin(ctx.pinned);

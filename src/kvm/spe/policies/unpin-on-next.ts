@@ -1,3 +1,4 @@
+import { hold } from "../hold.ts";
 import { DONE, type PinPolicy, type SpeBuffer } from "../policy.ts";
 
 export const unpinOnNext: PinPolicy = {
@@ -19,11 +20,8 @@ export const unpinOnNext: PinPolicy = {
         held.delete(ctx.vcpu);
         const walk = ctx.walk(buffer);
         if (walk.kind !== "walked") return walk;
-        const pinned = ctx.pin(walk.all);
-        if (pinned.kind !== "done") return pinned;
-        const mapped = ctx.map(walk.all);
-        if (mapped.kind !== "done") return mapped;
-        ctx.report(walk);
+        const outcome = hold(walk, ctx);
+        if (outcome.kind !== "done") return outcome;
         held.set(ctx.vcpu, buffer);
         return DONE;
       },

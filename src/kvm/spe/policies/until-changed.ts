@@ -1,4 +1,5 @@
-import { DONE, type PinPolicy } from "../policy.ts";
+import { hold } from "../hold.ts";
+import type { PinPolicy } from "../policy.ts";
 
 export const untilChanged: PinPolicy = {
   name: "until-changed",
@@ -15,16 +16,8 @@ export const untilChanged: PinPolicy = {
       const walk = ctx.walk(buffer);
       if (walk.kind !== "walked") return walk;
       // A real head moves with every record: a range inside of what is held is no change.
-      const missing = walk.all.minus(ctx.pinned);
-      if (!missing.isEmpty) {
-        ctx.unpin(ctx.pinned.minus(walk.all));
-        const pinned = ctx.pin(missing);
-        if (pinned.kind !== "done") return pinned;
-        const mapped = ctx.map(missing);
-        if (mapped.kind !== "done") return mapped;
-      }
-      ctx.report(walk);
-      return DONE;
+      if (!ctx.pinned.covers(walk.all)) ctx.unpin(ctx.pinned.minus(walk.all));
+      return hold(walk, ctx);
     },
   }),
 };

@@ -1,3 +1,4 @@
+import { hold } from "../hold.ts";
 import { DONE, type EnableOutcome, type PinPolicy, type PolicyContext, type SpeBuffer } from "../policy.ts";
 
 export interface WindowOptions {
@@ -16,12 +17,8 @@ export const windowOf = ({ pages, everyNs }: WindowOptions): PinPolicy => {
     const walk = ctx.walk({ ...buffer, limit, pages: end - buffer.firstPage });
     if (walk.kind !== "walked") return walk;
     ctx.unpin(ctx.pinned.minus(walk.all));
-    const missing = walk.all.minus(ctx.pinned);
-    const pinned = ctx.pin(missing);
-    if (pinned.kind !== "done") return pinned;
-    const mapped = ctx.map(missing);
-    if (mapped.kind !== "done") return mapped;
-    ctx.report(walk);
+    const outcome = hold(walk, ctx);
+    if (outcome.kind !== "done") return outcome;
     ctx.setHardwareLimit(limit < buffer.limit ? limit : undefined);
     return DONE;
   };
