@@ -1,0 +1,262 @@
+/**
+ * System instructions: what needs no more than the vCPU's state happens here, the rest is left to TypeScript
+ * (cpu/system-instructions.ts), which finds the word at PC.
+ */
+import type { Emit, Fields, Semantics, Special } from "../emit.ts";
+import { LEAVE, STATE, type StateField } from "../state.ts";
+import { SYSTEM } from "./branches.ts";
+
+/** op0, op1, CRn, CRm, op2 as one number: see arm/register.ts. */
+const key = (op0: number, op1: number, crn: number, crm: number, op2: number): number =>
+  (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
+
+interface Plain {
+  readonly key: number;
+  readonly field: StateField;
+  /** The lowest exception level that may read it, write it; undefined: a write needs TypeScript. */
+  readonly read: 0 | 1;
+  readonly write: 0 | 1 | undefined;
+}
+
+const plain = (
+  encoding: readonly [number, number, number, number, number],
+  field: StateField,
+  read: 0 | 1,
+  write: 0 | 1 | undefined,
+): Plain => ({ key: key(...encoding), field, read, write });
+
+/** Registers that are a place in the state. */
+const PLAIN: readonly Plain[] = [
+  plain([3, 3, 13, 0, 2], "TPIDR_EL0", 0, 0),
+  plain([3, 3, 13, 0, 3], "TPIDRRO_EL0", 0, 1),
+  plain([3, 0, 13, 0, 4], "TPIDR_EL1", 1, 1),
+  plain([3, 0, 4, 0, 0], "SPSR_EL1", 1, 1),
+  plain([3, 0, 4, 0, 1], "ELR_EL1", 1, 1),
+  plain([3, 0, 5, 1, 0], "AFSR0_EL1", 1, 1),
+  plain([3, 0, 5, 1, 1], "AFSR1_EL1", 1, 1),
+  plain([3, 0, 5, 2, 0], "ESR_EL1", 1, undefined),
+  plain([3, 0, 6, 0, 0], "FAR_EL1", 1, 1),
+  plain([3, 0, 7, 4, 0], "PAR_EL1", 1, 1),
+  plain([3, 0, 2, 0, 0], "TTBR0_EL1", 1, undefined),
+  plain([3, 0, 2, 0, 1], "TTBR1_EL1", 1, undefined),
+  plain([3, 0, 2, 0, 2], "TCR_EL1", 1, undefined),
+  plain([3, 0, 10, 2, 0], "MAIR_EL1", 1, undefined),
+  plain([3, 0, 1, 0, 0], "SCTLR_EL1", 1, undefined),
+  plain([3, 0, 1, 0, 2], "CPACR_EL1", 1, undefined),
+  plain([3, 0, 13, 0, 1], "CONTEXTIDR_EL1", 1, undefined),
+  plain([3, 0, 12, 0, 0], "VBAR_EL1", 1, undefined),
+  plain([2, 0, 0, 2, 2], "MDSCR_EL1", 1, undefined),
+];
+
+const NZCV = key(3, 3, 4, 2, 0);
+const DAIF = key(3, 3, 4, 2, 1);
+const CURRENT_EL = key(3, 0, 4, 2, 2);
+const FPCR = key(3, 3, 4, 4, 0);
+const FPSR = key(3, 3, 4, 4, 1);
+
+/** What is done here, by index; 0 is everything that is not. */
+const HERE: readonly number[] = [-1, NZCV, DAIF, CURRENT_EL, FPCR, FPSR, ...PLAIN.map((p) => p.key)];
+
+const registerOf = (f: Fields): number => key(2 + f.o0, f.op1, f.CRn, f.CRm, f.op2);
+
+const REGISTER: Special = {
+  name: "register",
+  values: HERE.length,
+  of: (f) => Math.max(0, HERE.indexOf(registerOf(f))),
+};
+
+const plainOf = (register: number): Plain | undefined => PLAIN.find((p) => p.key === register);
+
+/** Leaves for TypeScript at EL0. */
+function needsEl1(e: Emit): void {
+  e.get32("EL");
+  e.f.i32.eqz();
+  e.leaveIf(LEAVE.SYSTEM);
+}
+
+const mrs: Semantics = {
+  special: [REGISTER],
+  inline: true,
+  emit: (e) => {
+    const { f } = e;
+    const register = HERE[e.field("register")]!;
+    const known = plainOf(register);
+    if (known !== undefined) {
+      if (known.read === 1) needsEl1(e);
+      e.get64(known.field);
+    } else if (register === NZCV) {
+      e.getNzcv();
+      f.i32.const(28);
+      f.i32.shl();
+      f.i64.extendI32U();
+    } else if (register === DAIF) {
+      needsEl1(e);
+      e.get32("DAIF");
+      f.i64.extendI32U();
+    } else if (register === CURRENT_EL) {
+      needsEl1(e);
+      f.i64.const(4);
+    } else if (register === FPCR || register === FPSR) {
+      e.fpAccess();
+      e.get32(register === FPCR ? "FPCR" : "FPSR");
+      f.i64.extendI32U();
+    } else {
+      e.leave(LEAVE.SYSTEM);
+      return;
+    }
+    e.setX("Rt");
+  },
+};
+
+/** FPCR: AHP, DN, FZ, RMode; FPSR: QC, IDC, IXC, UFC, OFC, DZC, IOC (and NZCV of AArch32, which are RES0 here). */
+const FPCR_MASK = 0x07c0_0000;
+const FPSR_MASK = 0x0800_009f;
+
+const msrRegister: Semantics = {
+  special: [REGISTER],
+  inline: true,
+  emit: (e) => {
+    const { f } = e;
+    const register = HERE[e.field("register")]!;
+    const known = plainOf(register);
+    if (known?.write !== undefined) {
+      if (known.write === 1) needsEl1(e);
+      e.getX("Rt");
+      e.set64(known.field);
+    } else if (register === NZCV) {
+      e.getW("Rt");
+      f.i32.const(28);
+      f.i32.shrU();
+      e.setNzcv();
+    } else if (register === FPCR || register === FPSR) {
+      e.fpAccess();
+      e.getW("Rt");
+      f.i32.const(register === FPCR ? FPCR_MASK : FPSR_MASK);
+      f.i32.and();
+      e.set32(register === FPCR ? "FPCR" : "FPSR");
+    } else if (register === DAIF) {
+      needsEl1(e);
+      e.getW("Rt");
+      f.i32.const(0x3c0);
+      f.i32.and();
+      e.set32("DAIF");
+      interruptsNow(e);
+    } else e.leave(LEAVE.SYSTEM);
+  },
+};
+
+/** An interrupt that waits may be taken after this instruction if DAIF does not mask it any more. */
+function interruptsNow(e: Emit): void {
+  const { f } = e;
+  e.get32("IRQ_LINES");
+  e.get32("DAIF");
+  f.i32.const(-1);
+  f.i32.xor();
+  f.i32.and();
+  const waits = f.if();
+  e.stopAfter();
+  f.end(waits);
+}
+
+/** MSR (immediate): DAIFSet and DAIFClr here. */
+const PSTATE_FIELD: Special = {
+  name: "pstateField",
+  values: 3,
+  of: (f) => (f.op1 === 3 && f.op2 === 6 ? 1 : f.op1 === 3 && f.op2 === 7 ? 2 : 0),
+};
+
+const msrImmediate: Semantics = {
+  special: [PSTATE_FIELD],
+  aux: [(f) => f.CRm],
+  inline: true,
+  emit: (e) => {
+    const { f } = e;
+    const field = e.field("pstateField");
+    if (field === 0) {
+      e.leave(LEAVE.SYSTEM);
+      return;
+    }
+    needsEl1(e);
+    e.get32("DAIF");
+    e.aux(0);
+    f.i32.const(6);
+    f.i32.shl();
+    if (field === 1) f.i32.or();
+    else {
+      f.i32.const(-1);
+      f.i32.xor();
+      f.i32.and();
+    }
+    e.set32("DAIF");
+    if (field === 2) interruptsNow(e);
+  },
+};
+
+/** HINT: WFE, WFI, SEV and SEVL are for TypeScript; the others, PSB CSYNC until there is an SPU, do nothing. */
+const hint: Semantics = {
+  special: [{ name: "waits", values: 2, of: (f) => (f.CRm === 0 && f.op2 >= 2 && f.op2 <= 5 ? 1 : 0) }],
+  inline: true,
+  emit: (e) => {
+    if (e.field("waits") === 1) e.leave(LEAVE.SYSTEM);
+  },
+};
+
+const DC_ZVA = key(1, 3, 7, 4, 1);
+/** DC ZVA zeroes this much: DCZID_EL0.BS is 4. */
+const ZVA_BYTES = 64;
+const SCTLR_DZE = 1 << 14;
+
+const sys: Semantics = {
+  special: [{ name: "zva", values: 2, of: (f) => (key(1, f.op1, f.CRn, f.CRm, f.op2) === DC_ZVA ? 1 : 0) }],
+  inline: true,
+  emit: (e) => {
+    const { f } = e;
+    if (e.field("zva") === 0) {
+      e.leave(LEAVE.SYSTEM);
+      return;
+    }
+    e.get32("EL");
+    f.i32.eqz();
+    e.get64("SCTLR_EL1");
+    f.i64.const(SCTLR_DZE);
+    f.i64.and();
+    f.i64.eqz();
+    f.i32.and();
+    e.leaveIf(LEAVE.SYSTEM);
+    const at = f.local.take("i32");
+    e.getX("Rt");
+    f.i64.const(-ZVA_BYTES);
+    f.i64.and();
+    e.writeAddress(ZVA_BYTES, { cache: true });
+    f.local.set(at);
+    for (let offset = 0; offset < ZVA_BYTES; offset += 16) {
+      f.local.get(at);
+      f.v128.const(0, 0, 0, 0);
+      f.v128.store(offset);
+    }
+    f.local.release(at);
+  },
+};
+
+const nothing: Semantics = { inline: true, emit: () => {} };
+
+export const SYSTEM_INSTRUCTIONS = {
+  MRS: mrs,
+  MSR_reg: msrRegister,
+  MSR_imm: msrImmediate,
+  SYS: sys,
+  SYSL: SYSTEM,
+  HINT: hint,
+  /** One vCPU runs at a time and in order: barriers have nothing to wait for. */
+  DSB: nothing,
+  DMB: nothing,
+  ISB: nothing,
+  CLREX: {
+    inline: true,
+    emit: (e) => {
+      e.f.local.get(e.cpu);
+      e.f.i32.const(0);
+      e.f.i32.store(STATE.MONITOR_SET);
+    },
+  },
+} satisfies Record<string, Semantics>;

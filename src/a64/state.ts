@@ -1,0 +1,178 @@
+/**
+ * A vCPU's state in linear memory, declared once for TypeScript and for WebAssembly: byte offsets from the vCPU's base.
+ *
+ * Condition flags are kept as what they were computed from: N is the sign of NF, Z says that ZF is zero, V is the sign
+ * of VF (all 64 bits wide, results of 32-bit operations sign-extended), C is CF, 0 or 1.
+ */
+
+/** Slots of the general registers, 8 bytes each. 31 reads as zero; SP is the current stack pointer. */
+export const SLOT = { ZR: 31, SP: 32 } as const;
+
+let next = 0;
+/** The next `bytes` of the layout, aligned to their size up to 16. */
+function place(bytes: number, align = Math.min(bytes, 16)): number {
+  const at = Math.ceil(next / align) * align;
+  next = at + bytes;
+  return at;
+}
+
+export const STATE = {
+  /** X0 to X30, ZR, SP. */
+  X: place(33 * 8, 8),
+  PC: place(8),
+  NF: place(8),
+  ZF: place(8),
+  VF: place(8),
+  CF: place(4),
+  /** PSTATE.EL: 0 or 1. */
+  EL: place(4),
+  /** PSTATE.SP: 0 uses SP_EL0 at EL1. */
+  SPSEL: place(4),
+  /** PSTATE.{D,A,I,F} at bits 9:6, as DAIF has them. */
+  DAIF: place(4),
+  /** PSTATE.PAN and PSTATE.UAO, 0 or 1 each. */
+  PAN: place(4),
+  UAO: place(4),
+  /** PSTATE.SS and PSTATE.IL, 0 or 1 each. */
+  SS: place(4),
+  IL: place(4),
+  /** FPCR and FPSR. */
+  FPCR: place(4),
+  FPSR: place(4),
+  /** V0 to V31. */
+  V: place(32 * 16, 16),
+  /** System registers that instructions reach without leaving WebAssembly; 8 bytes each. */
+  SP_EL0: place(8),
+  SP_EL1: place(8),
+  ELR_EL1: place(8),
+  SPSR_EL1: place(8),
+  TPIDR_EL0: place(8),
+  TPIDRRO_EL0: place(8),
+  TPIDR_EL1: place(8),
+  ESR_EL1: place(8),
+  FAR_EL1: place(8),
+  VBAR_EL1: place(8),
+  CONTEXTIDR_EL1: place(8),
+  PAR_EL1: place(8),
+  TTBR0_EL1: place(8),
+  TTBR1_EL1: place(8),
+  TCR_EL1: place(8),
+  MAIR_EL1: place(8),
+  SCTLR_EL1: place(8),
+  CPACR_EL1: place(8),
+  AFSR0_EL1: place(8),
+  AFSR1_EL1: place(8),
+  AMAIR_EL1: place(8),
+  CNTKCTL_EL1: place(8),
+  MDSCR_EL1: place(8),
+  CSSELR_EL1: place(8),
+  /** 1 while FP and SIMD instructions trap at the current exception level (CPACR_EL1.FPEN). */
+  FP_TRAPS: place(4),
+  /** 1 while an interrupt waits that PSTATE.I would mask: IRQ at bit 7, FIQ at bit 6, as in DAIF. */
+  IRQ_LINES: place(4),
+  /** The exclusive monitor: 1 while it is set; the host address of its granule, and its size in bytes. */
+  MONITOR_SET: place(4),
+  MONITOR_ADDRESS: place(4),
+  MONITOR_BYTES: place(4),
+  /** Instructions that may still run: what the run was given less what has retired. */
+  LEFT: place(4),
+  /** While LEFT is 0 for another reason than the budget: what of it is left. */
+  LEFT_SAVED: place(4),
+  /** The soft TLB of the current regime, and of EL0 (for unprivileged accesses); the code map of the current regime. */
+  DTLB: place(4),
+  DTLB_EL0: place(4),
+  CTLB: place(4),
+  /** The event register of WFE and SEV. */
+  EVENT: place(4),
+  /** Why WebAssembly was left: see LEAVE. */
+  REASON: place(4),
+  /** The access that asks for help, or was prepared: its VA, its size in bytes, and its ACCESS bits. */
+  SLOW_VA: place(8),
+  SLOW_BYTES: place(4),
+  SLOW_ACCESS: place(4),
+  /** SLOW_READY: the access is prepared in SCRATCH. */
+  SLOW_READY: place(4),
+  /** A store lies in SCRATCH and must be carried out now that its instruction has retired. */
+  COMMIT: place(4),
+  /** An operand of what is asked for: an exception's immediate. */
+  OPERAND: place(4),
+  SCRATCH: place(64, 16),
+  /** Operands and result of a floating-point operation on the slow path: see fp/entry.ts. */
+  FP: place(64, 16),
+} as const;
+
+/** The size of a vCPU's state. */
+export const STATE_BYTES = Math.ceil(next / 64) * 64;
+
+export type StateField = keyof typeof STATE;
+
+/** A soft TLB: entries of {read tag, write tag, host address}; a tag is the VA of the page, all bits of it. */
+export const DTLB = {
+  ENTRIES: 512,
+  ENTRY_BYTES: 32,
+  RTAG: 0,
+  WTAG: 8,
+  ADDRESS: 16,
+  BYTES: 512 * 32,
+} as const;
+
+/** A code map: entries of {VA of the page, its records}. */
+export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, RECORDS: 8, BYTES: 512 * 16 } as const;
+
+/**
+ * What tags hold where nothing is mapped, as bytes. No VA has all of it, but for those of one index, whose entry holds
+ * EMPTY_OTHER instead: the VA of a page of another index.
+ */
+export const EMPTY_BYTE = 0x55;
+export const EMPTY_INDEX = 0x155;
+export const EMPTY_OTHER = 0n;
+
+/** A decoded instruction: 16 bytes, 1,024 of them for a page and one that ends it. */
+export const RECORD = {
+  BYTES: 16,
+  SHIFT: 4,
+  /** u16: the handler. */
+  HANDLER: 0,
+  /** u8 each: register slots, in the order in which the row names its registers. */
+  SLOTS: 2,
+  /** u8 each. */
+  AUX: 6,
+  /** i64. */
+  IMM: 8,
+  PAGE_BYTES: 1025 * 16,
+} as const;
+
+/** Why WebAssembly was left. */
+export const LEAVE = {
+  /** The budget is spent, or a store in SCRATCH waits, or interrupts may be taken now. */
+  BUDGET: 0,
+  /** PC lies in a page that the code map does not have. */
+  CODE: 1,
+  /** The record at PC is not decoded yet. */
+  DECODE: 2,
+  /** An access (SLOW_*) needs the walk, or cannot be made in one piece. */
+  ACCESS: 3,
+  /** The instruction at PC is for TypeScript: system registers, exceptions, cache and TLB maintenance, ERET, WFI. */
+  SYSTEM: 4,
+  /** UNDEFINED. */
+  UNDEFINED: 5,
+  /** SP is not 16-byte aligned where it is a base. */
+  SP_ALIGNMENT: 6,
+  /** FP or SIMD while it traps. */
+  FP_TRAP: 7,
+  /** PC is not 4-byte aligned. */
+  PC_ALIGNMENT: 8,
+} as const;
+
+/** What an access that needs help is. */
+export const ACCESS = {
+  WRITE: 1,
+  /** LDTR, STTR: checked as EL0 would be. */
+  UNPRIVILEGED: 2,
+  /** Exclusive, acquire, release, atomic: must be aligned to its size. */
+  ALIGNED: 4,
+  /** A read-modify-write: needs both permissions, and cannot go to a device. */
+  ATOMIC: 8,
+  /** DC ZVA and the like. */
+  CACHE: 16,
+} as const;
