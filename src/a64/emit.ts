@@ -7,75 +7,13 @@
  * WebAssembly, and the instruction is started anew afterwards.
  */
 import { BrokenInvariant } from "../common/errors.ts";
+import type { Fields } from "./encoding.ts";
+
+export type { Fields } from "./encoding.ts";
+
 import type { Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
 import { ACCESS, DTLB, EMPTY_BYTE, LEAVE, SLOT, STATE, type StateField } from "./state.ts";
-
-/** The fields of an encoding by name, as they stand in a word. */
-export type Fields = Readonly<Record<FieldName, number>>;
-
-/** The fields that decode-time operands are made of. */
-export type FieldName =
-  | "Rd"
-  | "Rn"
-  | "Rm"
-  | "Ra"
-  | "Rt"
-  | "Rt2"
-  | "Rs"
-  | "sf"
-  | "sh"
-  | "N"
-  | "immr"
-  | "imms"
-  | "imm12"
-  | "imm6"
-  | "imm3"
-  | "imm16"
-  | "imm26"
-  | "imm19"
-  | "imm14"
-  | "imm9"
-  | "imm7"
-  | "imm5"
-  | "imm4"
-  | "imm8"
-  | "immhi"
-  | "immlo"
-  | "hw"
-  | "b5"
-  | "b40"
-  | "shift"
-  | "option"
-  | "S"
-  | "nzcv"
-  | "cond"
-  | "size"
-  | "opc"
-  | "scale"
-  | "Q"
-  | "L"
-  | "M"
-  | "H"
-  | "U"
-  | "immh"
-  | "immb"
-  | "a"
-  | "b"
-  | "c"
-  | "d"
-  | "e"
-  | "f"
-  | "g"
-  | "h"
-  | "cmode"
-  | "op"
-  | "o0"
-  | "op1"
-  | "op2"
-  | "CRn"
-  | "CRm"
-  | "R";
 
 /** A property of the word that semantics want fixed, beside the encoding's own small fields. */
 export interface Special {

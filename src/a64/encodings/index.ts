@@ -1,0 +1,19 @@
+/** Every encoding, by name. */
+import type { Row } from "../encoding.ts";
+import { ATOMIC_ACCESSES } from "./atomics.ts";
+import { BRANCHES_AND_SYSTEM } from "./branches.ts";
+import { DATA_PROCESSING_IMMEDIATE } from "./data-processing-immediate.ts";
+import { DATA_PROCESSING_REGISTER } from "./data-processing-register.ts";
+import { LOADS_STORES } from "./loads-stores.ts";
+
+export const ROWS = {
+  ...DATA_PROCESSING_IMMEDIATE,
+  ...BRANCHES_AND_SYSTEM,
+  ...DATA_PROCESSING_REGISTER,
+  ...LOADS_STORES,
+  ...ATOMIC_ACCESSES,
+} as const;
+
+export type RowName = keyof typeof ROWS;
+
+export const ALL_ROWS: readonly Row[] = Object.values(ROWS);

@@ -1,0 +1,141 @@
+/**
+ * Which variants of each encoding exist: an interpreter has one handler for each, a translator one piece of code. A
+ * variant is an encoding with its small fields (sf, size, cond, ...) and the specials of its semantics fixed.
+ */
+import { BrokenInvariant } from "../common/errors.ts";
+import type { Semantics, Special } from "./emit.ts";
+import { type Fields, fieldsOf, type Row } from "./encoding.ts";
+import { RECORD, SLOT } from "./state.ts";
+
+/** Register fields, in the order of their slots in a record. */
+const REGISTER_FIELDS = ["Rd", "Rt", "Rn", "Rm", "Ra", "Rt2", "Rs"] as const;
+
+/** The first handlers are the interpreter's own. */
+export const FIRST_HANDLER = 3;
+
+export interface Handler {
+  readonly id: number;
+  readonly row: Row;
+  readonly semantics: Semantics;
+  /** Fixed fields and specials by name. */
+  readonly fixed: ReadonlyMap<string, number>;
+  /** The register fields, by slot. */
+  readonly registers: readonly string[];
+}
+
+interface Fixed {
+  readonly name: string;
+  readonly values: number;
+  readonly of: (fields: Fields, word: number) => number;
+}
+
+export interface Encoded {
+  readonly row: Row;
+  readonly semantics: Semantics;
+  readonly registers: readonly string[];
+  readonly fixed: readonly Fixed[];
+  /** Handler by the mixed-radix number of the fixed values; 0 where there is none. */
+  readonly byValues: Uint16Array;
+}
+
+const isImmediate = (name: string): boolean => /^imm/.test(name);
+const isRegister = (name: string): boolean => (REGISTER_FIELDS as readonly string[]).includes(name);
+
+export const registersOf = (row: Row): readonly string[] =>
+  REGISTER_FIELDS.filter((name) => row.fields[name] !== undefined);
+
+/** The fields that a handler has fixed. */
+export const fixedFieldsOf = (row: Row): readonly string[] =>
+  Object.keys(row.fields).filter(
+    (name) => !isImmediate(name) && !isRegister(name) && !row.dynamic.includes(name),
+  );
+
+export class Handlers {
+  readonly all: Handler[] = [];
+  readonly #byRow = new Map<Row, Encoded>();
+
+  constructor(rows: readonly Row[], semanticsOf: (row: Row) => Semantics | undefined) {
+    for (const row of rows) {
+      const semantics = semanticsOf(row);
+      if (semantics !== undefined) this.#add(row, semantics);
+    }
+  }
+
+  encoded(row: Row): Encoded | undefined {
+    return this.#byRow.get(row);
+  }
+
+  #add(row: Row, semantics: Semantics): void {
+    const fixed: Fixed[] = [
+      ...fixedFieldsOf(row).map((name) => {
+        const { low, width } = row.fields[name]!;
+        const mask = 2 ** width - 1;
+        return { name, values: 2 ** width, of: (_: Fields, word: number) => (word >>> low) & mask };
+      }),
+      ...(semantics.special ?? []).map(({ name, values, of }: Special) => ({ name, values, of })),
+    ];
+    const combinations = fixed.reduce((product, { values }) => product * values, 1);
+    if (combinations > 4096) throw new BrokenInvariant(`${row.name} has ${combinations} variants`);
+    const registers = registersOf(row);
+    if (registers.length > 4) throw new BrokenInvariant(`${row.name} names ${registers.length} registers`);
+    const byValues = new Uint16Array(combinations);
+    for (let i = 0; i < combinations; i++) {
+      const values = new Map<string, number>();
+      let rest = i;
+      for (const { name, values: count } of fixed) {
+        values.set(name, rest % count);
+        rest = Math.floor(rest / count);
+      }
+      if (neverAllocated(row, values)) continue;
+      const id = FIRST_HANDLER + this.all.length;
+      byValues[i] = id;
+      this.all.push({ id, row, semantics, fixed: values, registers });
+    }
+    this.#byRow.set(row, { row, semantics, registers, fixed, byValues });
+  }
+}
+
+/**
+ * Whether no word with these fixed values is allocated. Fields that are not fixed are tried at all zeros, all ones and one
+ * bit each: enough for constraints that look at a few bits of them.
+ */
+function neverAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
+  if (row.isUndefined === undefined) return false;
+  const free = Object.entries(row.fields).filter(([name]) => !values.has(name));
+  const base: Record<string, number> = Object.fromEntries(values);
+  for (const [name] of free) base[name] = 0;
+  const trials: Record<string, number>[] = [base];
+  trials.push({ ...base, ...Object.fromEntries(free.map(([name, { width }]) => [name, 2 ** width - 1])) });
+  for (const [name, { width }] of free)
+    for (let value = 0; value < Math.min(2 ** width, 128); value++) trials.push({ ...base, [name]: value });
+  return trials.every((trial) => row.isUndefined!(trial as Fields));
+}
+
+/**
+ * Writes the record of an instruction.
+ * @param view the memory that holds records
+ * @param at the record's address
+ */
+export function writeRecord(view: DataView, at: number, encoded: Encoded, word: number): void {
+  const { row, semantics, registers, fixed, byValues } = encoded;
+  const fields = fieldsOf(row, word);
+  let index = 0;
+  let radix = 1;
+  for (const { values, of } of fixed) {
+    index += of(fields, word) * radix;
+    radix *= values;
+  }
+  const id = byValues[index]!;
+  if (id === 0)
+    throw new BrokenInvariant(`${row.name} ${word.toString(16)} decodes to a variant without a handler`);
+  for (let i = 0; i < registers.length; i++) {
+    const name = registers[i]!;
+    const number = fields[name as keyof Fields];
+    view.setUint8(at + RECORD.SLOTS + i, number === 31 && row.sp.includes(name) ? SLOT.SP : number);
+  }
+  const aux = semantics.aux ?? [];
+  for (let i = 0; i < aux.length; i++) view.setUint8(at + RECORD.AUX + i, aux[i]!(fields));
+  const imm = semantics.imm?.(fields) ?? 0;
+  view.setBigInt64(at + RECORD.IMM, BigInt.asIntN(64, BigInt(imm)), true);
+  view.setUint16(at + RECORD.HANDLER, id, true);
+}

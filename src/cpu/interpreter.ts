@@ -1,0 +1,449 @@
+/**
+ * The interpreter: a WebAssembly module generated from the semantics. One function runs decoded records in a loop; its
+ * common handlers are cases of one br_table, the others are functions in a table.
+ */
+import { Emit } from "../a64/emit.ts";
+import { FIRST_HANDLER, type Handler } from "../a64/handlers.ts";
+import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
+import { BrokenInvariant } from "../common/errors.ts";
+import type { Label, Local } from "../wasm/entities.ts";
+import type { FunctionBody } from "../wasm/function-body.ts";
+import { ModuleBuilder } from "../wasm/module-builder.ts";
+
+/** What handlers 0 to 2 are. */
+export const HANDLER = { DECODE: 0, PAGE_END: 1, UNDEFINED: 2 } as const;
+
+/** What a handler outside of the loop returns; 0: the instruction is done. */
+const LEFT = 1;
+const DONE_AND_STOP = 2;
+
+/** Operands from the record that `rp` points to. */
+abstract class RecordEmit extends Emit {
+  readonly cpu: Local<"i32">;
+  protected readonly rp: Local<"i32">;
+  protected handler!: Handler;
+
+  constructor(f: FunctionBody, cpu: Local<"i32">, rp: Local<"i32">) {
+    super(f);
+    this.cpu = cpu;
+    this.rp = rp;
+  }
+
+  field(name: string): number {
+    const value = this.handler.fixed.get(name);
+    if (value === undefined) throw new BrokenInvariant(`${this.handler.row.name} has no fixed ${name}`);
+    return value;
+  }
+
+  has(name: string): boolean {
+    return this.handler.fixed.has(name);
+  }
+
+  imm(): void {
+    this.f.local.get(this.rp);
+    this.f.i64.load(RECORD.IMM);
+  }
+
+  imm32(): void {
+    this.f.local.get(this.rp);
+    this.f.i32.load(RECORD.IMM);
+  }
+
+  aux(index: 0 | 1): void {
+    this.f.local.get(this.rp);
+    this.f.i32.load8U(RECORD.AUX + index);
+  }
+
+  registerNumber(field: string): void {
+    const slot = this.handler.registers.indexOf(field);
+    if (slot < 0) throw new BrokenInvariant(`${this.handler.row.name} has no ${field}`);
+    this.f.local.get(this.rp);
+    this.f.i32.load8U(RECORD.SLOTS + slot);
+  }
+
+  xAddress(field: string): number {
+    const { f } = this;
+    this.registerNumber(field);
+    f.i32.const(3);
+    f.i32.shl();
+    f.local.get(this.cpu);
+    f.i32.add();
+    return STATE.X;
+  }
+
+  vAddress(field: string, plus = 0): number {
+    const { f } = this;
+    this.registerNumber(field);
+    if (plus > 0) {
+      f.i32.const(plus);
+      f.i32.add();
+      f.i32.const(31);
+      f.i32.and();
+    }
+    f.i32.const(4);
+    f.i32.shl();
+    f.local.get(this.cpu);
+    f.i32.add();
+    return STATE.V;
+  }
+
+  protected reason(reason: number): void {
+    this.const32("REASON", reason);
+  }
+}
+
+/** A handler of its own: (cpu, rp) -> what became of it. */
+class FunctionEmit extends RecordEmit {
+  readonly #status: Local<"i32">;
+
+  constructor(f: FunctionBody, cpu: Local<"i32">, rp: Local<"i32">, handler: Handler) {
+    super(f, cpu, rp);
+    this.handler = handler;
+    this.#status = f.local.take("i32");
+  }
+
+  pc(): void {
+    throw new BrokenInvariant(`${this.handler.row.name} reads PC: it belongs into the loop`);
+  }
+
+  jumpImm(): void {
+    this.pc();
+  }
+
+  jumpImmIf(): void {
+    this.pc();
+  }
+
+  jumpTo(): void {
+    this.pc();
+  }
+
+  leave(reason: number): void {
+    this.reason(reason);
+    this.f.i32.const(LEFT);
+    this.f.return();
+  }
+
+  stopAfter(): void {
+    this.f.i32.const(DONE_AND_STOP);
+    this.f.local.set(this.#status);
+  }
+
+  finish(): void {
+    this.f.local.get(this.#status);
+  }
+}
+
+/** A case of the loop. */
+class LoopEmit extends RecordEmit {
+  readonly left: Local<"i32">;
+  readonly records: Local<"i32">;
+  readonly page: Local<"i64">;
+  readonly target: Local<"i64">;
+  readonly #labels: { next: Label; lookup: Label; leave: Label };
+
+  constructor(
+    f: FunctionBody,
+    cpu: Local<"i32">,
+    locals: {
+      rp: Local<"i32">;
+      left: Local<"i32">;
+      records: Local<"i32">;
+      page: Local<"i64">;
+      target: Local<"i64">;
+    },
+    labels: { next: Label; lookup: Label; leave: Label },
+  ) {
+    super(f, cpu, locals.rp);
+    this.left = locals.left;
+    this.records = locals.records;
+    this.page = locals.page;
+    this.target = locals.target;
+    this.#labels = labels;
+  }
+
+  handle(handler: Handler): void {
+    this.handler = handler;
+    handler.semantics.emit(this);
+    this.advance();
+  }
+
+  advance(): void {
+    const { f } = this;
+    f.local.get(this.rp);
+    f.i32.const(RECORD.BYTES);
+    f.i32.add();
+    f.local.set(this.rp);
+    f.br(this.#labels.next);
+  }
+
+  pc(): void {
+    const { f } = this;
+    f.local.get(this.page);
+    f.local.get(this.rp);
+    f.local.get(this.records);
+    f.i32.sub();
+    f.i32.const(2);
+    f.i32.shrU();
+    f.i64.extendI32U();
+    f.i64.add();
+  }
+
+  jumpImm(): void {
+    const { f } = this;
+    const to = f.local.take("i32");
+    f.local.get(this.rp);
+    this.imm32();
+    f.i32.const(2);
+    f.i32.shl();
+    f.i32.add();
+    f.local.tee(to);
+    f.local.get(this.records);
+    f.i32.sub();
+    f.i32.const(1024 * RECORD.BYTES);
+    f.i32.ltU();
+    const inside = f.if();
+    f.local.get(to);
+    f.local.set(this.rp);
+    f.br(this.#labels.next);
+    f.end(inside);
+    f.local.release(to);
+    this.pc();
+    this.imm();
+    f.i64.add();
+    this.jumpTo();
+  }
+
+  jumpImmIf(): void {
+    const { f } = this;
+    const taken = f.if();
+    this.jumpImm();
+    f.end(taken);
+  }
+
+  jumpTo(): void {
+    this.f.local.set(this.target);
+    this.f.br(this.#labels.lookup);
+  }
+
+  leave(reason: number): void {
+    this.reason(reason);
+    this.f.br(this.#labels.leave);
+  }
+
+  stopAfter(): void {
+    const { f } = this;
+    f.local.get(this.cpu);
+    f.local.get(this.left);
+    f.i32.store(STATE.LEFT_SAVED);
+    f.i32.const(0);
+    f.local.set(this.left);
+  }
+
+  // Behind a jump WebAssembly's operand stack is polymorphic: nothing to do.
+}
+
+/**
+ * The module's bytes. It imports env.memory and exports run(cpu): runs the vCPU whose state lies at `cpu` from
+ * STATE.PC for at most STATE.LEFT instructions, and returns a reason of LEAVE.
+ */
+export function interpreterModule(
+  handlers: readonly Handler[],
+  options: { readonly memoryPages: number; readonly checked?: boolean },
+): Uint8Array {
+  const m = new ModuleBuilder({
+    buffer: new Uint8Array(0x10_0000),
+    ...(options.checked === undefined ? {} : { checked: options.checked }),
+    name: "interpreter",
+  });
+  m.importMemory("env", "memory", { min: options.memoryPages, max: options.memoryPages });
+  const handlerType = m.type(["i32", "i32"], ["i32"]);
+  const run = m.function(m.type(["i32"], ["i32"]), "run");
+  m.export("run", run);
+  const cold = handlers.filter(({ semantics }) => semantics.inline !== true);
+  const last = FIRST_HANDLER + handlers.length;
+  const table = m.table("funcref", { min: last, max: last });
+  const coldFunctions = cold.map((handler) => m.function(handlerType, handler.row.name));
+  const f = m.code;
+  for (let i = 0; i < cold.length; i++) {
+    const [cpu, rp] = f.begin(coldFunctions[i]!);
+    const e = new FunctionEmit(f, cpu, rp, cold[i]!);
+    cold[i]!.semantics.emit(e);
+    e.finish();
+    f.finish();
+    m.elements(table, cold[i]!.id, [coldFunctions[i]!]);
+  }
+
+  const [cpu] = f.begin(run);
+  const rp = f.local.take("i32");
+  const left = f.local.take("i32");
+  const records = f.local.take("i32");
+  const status = f.local.take("i32");
+  const page = f.local.take("i64");
+  const target = f.local.take("i64");
+  f.local.get(cpu);
+  f.i64.load(STATE.PC);
+  f.local.set(target);
+  f.local.get(cpu);
+  f.i32.load(STATE.LEFT);
+  f.local.set(left);
+  const out = f.block();
+  const leave = f.block();
+  const lookup = f.loop();
+  emitLookup(f, { cpu, rp, records, page, target }, out);
+  const next = f.loop();
+  const e = new LoopEmit(f, cpu, { rp, left, records, page, target }, { next, lookup, leave });
+  const storePc = () => {
+    f.local.get(cpu);
+    e.pc();
+    f.i64.store(STATE.PC);
+  };
+  // The budget.
+  f.local.get(left);
+  f.i32.eqz();
+  const spent = f.if();
+  storePc();
+  f.local.get(cpu);
+  f.i32.const(LEAVE.BUDGET);
+  f.i32.store(STATE.REASON);
+  f.br(out);
+  f.end(spent);
+  f.local.get(left);
+  f.i32.const(1);
+  f.i32.sub();
+  f.local.set(left);
+  // The cases, last first, so that the first ends innermost.
+  const coldLabel = f.block();
+  const inline = handlers.filter(({ semantics }) => semantics.inline === true);
+  const labels: Label[] = new Array(last).fill(coldLabel);
+  for (const { id } of [...inline].reverse()) labels[id] = f.block();
+  const undefinedLabel = f.block();
+  const pageEnd = f.block();
+  const decode = f.block();
+  labels[HANDLER.DECODE] = decode;
+  labels[HANDLER.PAGE_END] = pageEnd;
+  labels[HANDLER.UNDEFINED] = undefinedLabel;
+  f.local.get(rp);
+  f.i32.load16U(RECORD.HANDLER);
+  f.brTable(labels, coldLabel);
+  f.end(decode);
+  e.leave(LEAVE.DECODE);
+  f.end(pageEnd);
+  f.local.get(left);
+  f.i32.const(1);
+  f.i32.add();
+  f.local.set(left);
+  f.local.get(page);
+  f.i64.const(4096);
+  f.i64.add();
+  e.jumpTo();
+  f.end(undefinedLabel);
+  e.leave(LEAVE.UNDEFINED);
+  for (const handler of inline) {
+    f.end(labels[handler.id]!);
+    e.handle(handler);
+  }
+  f.end(coldLabel);
+  f.local.get(cpu);
+  f.local.get(rp);
+  f.local.get(rp);
+  f.i32.load16U(RECORD.HANDLER);
+  f.callIndirect(handlerType, table);
+  f.local.tee(status);
+  f.i32.const(LEFT);
+  f.i32.eq();
+  f.brIf(leave);
+  f.local.get(status);
+  f.i32.const(DONE_AND_STOP);
+  f.i32.eq();
+  const stops = f.if();
+  e.stopAfter();
+  f.end(stops);
+  e.advance();
+  f.end(next);
+  f.end(lookup);
+  f.unreachable();
+  f.end(leave);
+  // The instruction has not happened.
+  f.local.get(cpu);
+  f.local.get(page);
+  f.local.get(rp);
+  f.local.get(records);
+  f.i32.sub();
+  f.i32.const(2);
+  f.i32.shrU();
+  f.i64.extendI32U();
+  f.i64.add();
+  f.i64.store(STATE.PC);
+  f.local.get(left);
+  f.i32.const(1);
+  f.i32.add();
+  f.local.set(left);
+  f.end(out);
+  f.local.get(cpu);
+  f.local.get(left);
+  f.i32.store(STATE.LEFT);
+  f.local.get(cpu);
+  f.i32.load(STATE.REASON);
+  f.finish();
+  return m.finish();
+}
+
+/** Finds the records of `target`, or leaves with PC there. */
+function emitLookup(
+  f: FunctionBody,
+  locals: {
+    cpu: Local<"i32">;
+    rp: Local<"i32">;
+    records: Local<"i32">;
+    page: Local<"i64">;
+    target: Local<"i64">;
+  },
+  out: Label,
+): void {
+  const { cpu, rp, records, page, target } = locals;
+  const entry = f.local.take("i32");
+  f.local.get(target);
+  f.i64.const(-4096);
+  f.i64.and();
+  f.local.set(page);
+  f.local.get(cpu);
+  f.i32.load(STATE.CTLB);
+  f.local.get(target);
+  f.i64.const(8);
+  f.i64.shrU();
+  f.i32.wrapI64();
+  f.i32.const((CTLB.ENTRIES - 1) * CTLB.ENTRY_BYTES);
+  f.i32.and();
+  f.i32.add();
+  f.local.tee(entry);
+  f.i64.load(CTLB.TAG);
+  f.local.get(page);
+  f.i64.ne();
+  f.local.get(target);
+  f.i32.wrapI64();
+  f.i32.const(3);
+  f.i32.and();
+  f.i32.or();
+  const miss = f.if();
+  f.local.get(cpu);
+  f.local.get(target);
+  f.i64.store(STATE.PC);
+  f.local.get(cpu);
+  f.i32.const(LEAVE.CODE);
+  f.i32.store(STATE.REASON);
+  f.br(out);
+  f.end(miss);
+  f.local.get(entry);
+  f.i32.load(CTLB.RECORDS);
+  f.local.tee(records);
+  f.local.get(target);
+  f.i32.wrapI64();
+  f.i32.const(0xffc);
+  f.i32.and();
+  f.i32.const(2);
+  f.i32.shl();
+  f.i32.add();
+  f.local.set(rp);
+  f.local.release(entry);
+}
