@@ -3,7 +3,8 @@ import type { Emit, Fields, Semantics } from "../emit.ts";
 import { STATE } from "../state.ts";
 import { bitMask, decodeBitMasks } from "./bit-masks.ts";
 
-const is64 = (e: Emit): boolean => e.field("sf") === 1;
+/** Encodings without sf are 64-bit. */
+const is64 = (e: Emit): boolean => !e.has("sf") || e.field("sf") === 1;
 
 /** Takes an i64 or i32 result and sets N and Z from it. */
 function setNzOf(e: Emit, wide: boolean): void {

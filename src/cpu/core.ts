@@ -1,0 +1,261 @@
+/**
+ * A core that executes A64: the interpreter in WebAssembly, and what it leaves to TypeScript. It stops for KVM with an exit
+ * as hardware would: stage-2 faults, trapped instructions, WFI, HVC.
+ */
+import { Decoder } from "../a64/decoder.ts";
+import type { Feature, Row } from "../a64/encoding.ts";
+import { ALL_ROWS } from "../a64/encodings/index.ts";
+import { Handlers, writeRecord } from "../a64/handlers.ts";
+import { SEMANTICS } from "../a64/semantics/index.ts";
+import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
+import { BrokenInvariant } from "../common/errors.ts";
+import { engine } from "../wasm/engine.ts";
+import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import { Exceptions } from "./exceptions.ts";
+import { HANDLER, interpreterModule } from "./interpreter.ts";
+import { type CpuMemory, VCPU_AREA } from "./memory.ts";
+import type { CorePlatform } from "./platform.ts";
+import { SystemInstructions } from "./system-instructions.ts";
+import { VcpuState } from "./vcpu-state.ts";
+
+/** Why a run ended. */
+export type CoreExit =
+  | { readonly kind: "budget" }
+  | { readonly kind: "wfi" }
+  | { readonly kind: "wfe" }
+  | { readonly kind: "hvc"; readonly imm: number }
+  | { readonly kind: "smc"; readonly imm: number }
+  | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
+  /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
+  | {
+      readonly kind: "mmio";
+      readonly ipa: number;
+      readonly bytes: number;
+      readonly write: boolean;
+      readonly data: bigint;
+    };
+
+const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "PAN", "UAO"]);
+
+/** What all cores of a machine share. */
+export class CoreCode {
+  readonly memory: CpuMemory;
+  readonly decoder = new Decoder(FEATURES);
+  readonly handlers: Handlers;
+  readonly run: (cpu: number) => number;
+  /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
+  readonly undefinedWords = new Map<number, number>();
+
+  constructor(memory: CpuMemory) {
+    this.memory = memory;
+    this.handlers = new Handlers(
+      ALL_ROWS,
+      (row) => (SEMANTICS as Record<string, (typeof SEMANTICS)["B"]>)[row.name],
+    );
+    const bytes = interpreterModule(this.handlers.all, { memoryPages: memory.wasmPages });
+    const instance = new engine.Instance(new engine.Module(bytes), {
+      env: { memory: memory.memory },
+    });
+    this.run = instance.exports.run as (cpu: number) => number;
+  }
+}
+
+export class Core {
+  readonly state: VcpuState;
+  readonly space: AddressSpace;
+  readonly exceptions: Exceptions;
+  readonly code: CoreCode;
+  /** Instructions retired. */
+  instructions = 0;
+  readonly #system: SystemInstructions;
+  readonly #base: number;
+  #exit: CoreExit | undefined;
+
+  constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
+    const { memory } = code;
+    this.code = code;
+    this.#base = memory.vcpuBase(vcpu);
+    this.state = new VcpuState(memory.view, this.#base);
+    this.space = new AddressSpace(memory, this.state, platform);
+    this.exceptions = new Exceptions(this.state, this.space);
+    this.#system = new SystemInstructions(this, platform);
+    this.reset();
+  }
+
+  /** A warm reset: EL1 with interrupts masked, MMU and caches off. */
+  reset(): void {
+    const { memory } = this.code;
+    memory.bytes.fill(0, this.#base, this.#base + VCPU_AREA.DTLB);
+    this.state.set32("EL", 1);
+    this.state.set32("SPSEL", 1);
+    this.state.set32("DAIF", 0x3c0);
+    this.state.set64("ZF", 1n);
+    // RES1 bits of SCTLR_EL1.
+    this.state.set64("SCTLR_EL1", 0x30d0_0800n);
+    this.space.registersChanged();
+    this.space.flush();
+    this.space.select();
+    this.exceptions.fpControlChanged();
+  }
+
+  /** The level of the interrupt inputs: IRQ and FIQ, as bits of DAIF. */
+  setInterrupts(lines: number): void {
+    this.state.set32("IRQ_LINES", lines);
+  }
+
+  /** The value of the read for which a run ended with `mmio`. */
+  completeRead(data: bigint): void {
+    const { view } = this.code.memory;
+    view.setBigUint64(this.#base + STATE.SCRATCH, BigInt.asUintN(64, data), true);
+    view.setBigUint64(this.#base + STATE.SCRATCH + 8, 0n, true);
+    this.state.set32("SLOW_READY", 1);
+  }
+
+  /** Ends a run after the instruction that is being carried out. */
+  exitWith(exit: CoreExit): void {
+    this.#exit = exit;
+  }
+
+  /** Executes at most `budget` instructions (at least one), less if something needs the hypervisor. */
+  run(budget: number): CoreExit {
+    const { state } = this;
+    state.set32("LEFT", budget);
+    this.#exit = undefined;
+    let left = budget;
+    for (;;) {
+      const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
+      if (pending !== 0) this.exceptions.interrupt(pending);
+      state.set32("LEFT_SAVED", 0);
+      const reason = this.code.run(this.#base);
+      this.#carryOut(reason);
+      const now = state.get32("LEFT");
+      this.instructions += left - now;
+      left = now;
+      if (this.#exit !== undefined) return this.#exit;
+      if (left === 0) return { kind: "budget" };
+    }
+  }
+
+  #carryOut(reason: number): void {
+    const { state } = this;
+    switch (reason) {
+      case LEAVE.BUDGET:
+        if (state.get32("LEFT_SAVED") !== 0) state.set32("LEFT", state.get32("LEFT_SAVED"));
+        if (state.get32("COMMIT") !== 0) {
+          state.set32("COMMIT", 0);
+          this.#problem(this.space.commit());
+        }
+        return;
+      case LEAVE.CODE:
+        this.#problem(this.#mapCode());
+        return;
+      case LEAVE.DECODE:
+        this.#decode();
+        return;
+      case LEAVE.ACCESS:
+        this.#problem(this.space.prepare());
+        return;
+      case LEAVE.SYSTEM:
+        this.#systemInstruction();
+        return;
+      case LEAVE.UNDEFINED:
+        this.undefined(this.word());
+        return;
+      case LEAVE.SP_ALIGNMENT:
+        this.exceptions.spAlignment();
+        return;
+      case LEAVE.FP_TRAP:
+        this.exceptions.fpTrap();
+        return;
+      default:
+        throw new BrokenInvariant(`WebAssembly was left for reason ${reason}`);
+    }
+  }
+
+  /** What came of an access by an instruction that TypeScript carries out. */
+  problem(problem: AccessProblem | undefined, done: () => void): void {
+    if (problem === undefined) done();
+    else this.#problem(problem);
+  }
+
+  #problem(problem: AccessProblem | undefined): void {
+    if (problem === undefined) return;
+    switch (problem.kind) {
+      case "stage2":
+        this.exitWith({ kind: "stage2-fault", ipa: problem.ipa, write: problem.write });
+        return;
+      case "mmio":
+        this.exitWith(problem);
+        return;
+      case "data":
+        this.exceptions.dataAbort(problem);
+        return;
+      case "fetch":
+        this.exceptions.instructionAbort(problem);
+        return;
+      case "pc-alignment":
+        this.exceptions.pcAlignment();
+        return;
+    }
+  }
+
+  #mapCode(): AccessProblem | undefined {
+    const { state, code } = this;
+    const pc = this.space.canonicalPc(state.pc);
+    state.pc = pc;
+    if ((pc & 3n) !== 0n) return { kind: "pc-alignment" };
+    const page = this.space.fetchPage(pc);
+    if (typeof page !== "number") return page;
+    const records = code.memory.recordsOf(page);
+    const map = state.get32("CTLB");
+    const entry = map + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
+    code.memory.view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
+    code.memory.view.setUint32(entry + CTLB.RECORDS, records, true);
+    return undefined;
+  }
+
+  /** The records of the page that PC lies in, of which WebAssembly has just read. */
+  #recordsAtPc(): number {
+    const pc = this.state.pc;
+    const entry =
+      this.state.get32("CTLB") + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
+    return this.code.memory.view.getUint32(entry + CTLB.RECORDS, true);
+  }
+
+  /** The instruction at PC. */
+  word(): number {
+    const page = this.code.memory.pageOf(this.#recordsAtPc());
+    if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
+    return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
+  }
+
+  #decode(): void {
+    const { memory, decoder, handlers } = this.code;
+    const at = this.#recordsAtPc() + (Number(this.state.pc & 0xfffn) >> 2) * RECORD.BYTES;
+    const word = this.word();
+    const row = decoder.decode(word);
+    const encoded = row === undefined ? undefined : handlers.encoded(row);
+    if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
+    else writeRecord(memory.view, at, encoded, word);
+  }
+
+  #systemInstruction(): void {
+    const word = this.word();
+    const row = this.code.decoder.decode(word) as Row;
+    this.#system.execute(row, word);
+  }
+
+  /** The instruction has happened in TypeScript. */
+  retire(): void {
+    const { state } = this;
+    state.pc += 4n;
+    state.set32("LEFT", state.get32("LEFT") - 1);
+  }
+
+  /** The instruction is UNDEFINED. */
+  undefined(word: number): void {
+    const { undefinedWords } = this.code;
+    undefinedWords.set(word, (undefinedWords.get(word) ?? 0) + 1);
+    this.exceptions.undefinedInstruction();
+  }
+}

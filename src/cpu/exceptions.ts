@@ -1,0 +1,136 @@
+/** Exceptions to EL1, and the return from them (Arm ARM D1.3, AArch64.TakeException and AArch64.ExceptionReturn). */
+import type { AddressSpace } from "./address-space.ts";
+import { MODE, SPSR, type VcpuState } from "./vcpu-state.ts";
+
+/** ESR_EL1.EC (Arm ARM D19.2.37). */
+export const EC = {
+  unknown: 0x00,
+  wfx: 0x01,
+  fpAccess: 0x07,
+  illegalState: 0x0e,
+  svc64: 0x15,
+  sysreg: 0x18,
+  instructionAbortLower: 0x20,
+  instructionAbortSame: 0x21,
+  pcAlignment: 0x22,
+  dataAbortLower: 0x24,
+  dataAbortSame: 0x25,
+  spAlignment: 0x26,
+  breakpointLower: 0x30,
+  brk64: 0x3c,
+} as const;
+
+const VECTOR = { sync: 0x000, irq: 0x080, fiq: 0x100, serror: 0x180 } as const;
+const IL = 1 << 25;
+const SCTLR_SPAN = 1n << 23n;
+const CPACR_FPEN_SHIFT = 20n;
+
+export class Exceptions {
+  readonly #state: VcpuState;
+  readonly #space: AddressSpace;
+  /** How many were taken, by kind, for the PMU and the report. */
+  taken = 0;
+  returns = 0;
+
+  constructor(state: VcpuState, space: AddressSpace) {
+    this.#state = state;
+    this.#space = space;
+  }
+
+  /** Enters EL1 at a vector; ELR_EL1 is what the exception returns to. */
+  #enter(vector: number, returnTo: bigint): void {
+    const state = this.#state;
+    const from = state.el === 0 ? 0x400 : state.get32("SPSEL") === 1 ? 0x200 : 0;
+    state.set64("SPSR_EL1", BigInt(state.pstate));
+    state.set64("ELR_EL1", returnTo);
+    state.select(1, 1);
+    state.set32("DAIF", SPSR.DAIF);
+    state.set32("SS", 0);
+    state.set32("IL", 0);
+    state.set32("UAO", 0);
+    if ((state.get64("SCTLR_EL1") & SCTLR_SPAN) === 0n) state.set32("PAN", 1);
+    state.pc = (state.get64("VBAR_EL1") & ~0x7ffn) + BigInt(from + vector);
+    this.taken += 1;
+    this.#space.select();
+    this.fpControlChanged();
+  }
+
+  /** A synchronous exception; it returns to the instruction at PC, or after it. */
+  synchronous(ec: number, iss: number, after = false): void {
+    const state = this.#state;
+    state.set64("ESR_EL1", BigInt(((ec << 26) | IL | iss) >>> 0));
+    this.#enter(VECTOR.sync, after ? state.pc + 4n : state.pc);
+  }
+
+  /** Takes a pending interrupt: FIQ before IRQ. */
+  interrupt(pending: number): void {
+    const state = this.#state;
+    if ((pending & 0x40) !== 0) this.#enter(VECTOR.fiq, state.pc);
+    else this.#enter(VECTOR.irq, state.pc);
+  }
+
+  undefinedInstruction(): void {
+    this.synchronous(EC.unknown, 0);
+  }
+
+  fpTrap(): void {
+    // CV with COND = 0b1110: AArch64 has no condition.
+    this.synchronous(EC.fpAccess, (1 << 24) | (0xe << 20));
+  }
+
+  spAlignment(): void {
+    this.synchronous(EC.spAlignment, 0);
+  }
+
+  pcAlignment(): void {
+    this.#state.set64("FAR_EL1", this.#state.pc);
+    this.synchronous(EC.pcAlignment, 0);
+  }
+
+  dataAbort(abort: { va: bigint; status: number; write: boolean; cache: boolean }): void {
+    const state = this.#state;
+    state.set64("FAR_EL1", abort.va);
+    const wnr = abort.write || abort.cache ? 1 << 6 : 0;
+    this.synchronous(
+      state.el === 0 ? EC.dataAbortLower : EC.dataAbortSame,
+      abort.status | wnr | (abort.cache ? 1 << 8 : 0),
+    );
+  }
+
+  instructionAbort(abort: { va: bigint; status: number }): void {
+    const state = this.#state;
+    state.set64("FAR_EL1", abort.va);
+    this.synchronous(state.el === 0 ? EC.instructionAbortLower : EC.instructionAbortSame, abort.status);
+  }
+
+  /** ERET from EL1. An SPSR that names no level of this machine sets PSTATE.IL and changes nothing else. */
+  eret(): void {
+    const state = this.#state;
+    const spsr = Number(state.get64("SPSR_EL1") & 0xffff_ffffn);
+    const target = state.get64("ELR_EL1");
+    const mode = spsr & SPSR.MODE;
+    const legal = (spsr & SPSR.NRW) === 0 && (mode === MODE.EL0T || mode === MODE.EL1T || mode === MODE.EL1H);
+    state.nzcv = spsr;
+    state.set32("DAIF", spsr & SPSR.DAIF);
+    state.set32("PAN", (spsr & SPSR.PAN) !== 0 ? 1 : 0);
+    state.set32("UAO", (spsr & SPSR.UAO) !== 0 ? 1 : 0);
+    state.set32("IL", !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0);
+    state.set32("SS", 0);
+    if (legal) state.select(mode === MODE.EL0T ? 0 : 1, mode & 1);
+    state.set32("MONITOR_SET", 0);
+    state.set32("EVENT", 1);
+    state.pc = target;
+    this.returns += 1;
+    this.#space.select();
+    this.fpControlChanged();
+    if (state.get32("IL") === 1) this.synchronous(EC.illegalState, 0);
+  }
+
+  /** CPACR_EL1 or the exception level changed: do FP instructions trap? */
+  fpControlChanged(): void {
+    const state = this.#state;
+    const fpen = Number((state.get64("CPACR_EL1") >> CPACR_FPEN_SHIFT) & 3n);
+    const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
+    state.set32("FP_TRAPS", traps ? 1 : 0);
+  }
+}

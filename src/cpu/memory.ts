@@ -1,0 +1,140 @@
+/**
+ * The one linear memory: each vCPU's state, soft TLBs and code maps, decoded records, and the content of physical pages.
+ * Addresses in it are "host addresses" here: byte offsets.
+ */
+import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, RECORD, STATE_BYTES } from "../a64/state.ts";
+import { PAGE_BYTES } from "../common/address.ts";
+import { UserError } from "../common/errors.ts";
+import { formatBytes } from "../common/sizes.ts";
+import { engine, type LinearMemory } from "../wasm/engine.ts";
+import { HANDLER } from "./interpreter.ts";
+
+const WASM_PAGE_BYTES = 0x1_0000;
+/** Where the first vCPU's area lies: address 0 stays unused. */
+const FIRST_VCPU = 0x1000;
+/** Translation regimes of a vCPU, each with a soft TLB: EL0, EL1 with PAN, EL1 without. */
+export const REGIMES = 3;
+/** Two code maps: EL0's and EL1's. */
+const CODE_MAPS = 2;
+const RECORD_PAGES = 3072;
+
+const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
+
+/** Places of a vCPU's area, from its base. */
+export const VCPU_AREA = {
+  DTLB: roundUp(STATE_BYTES, 64),
+  CTLB: roundUp(STATE_BYTES, 64) + REGIMES * DTLB.BYTES,
+  BYTES: roundUp(roundUp(STATE_BYTES, 64) + REGIMES * DTLB.BYTES + CODE_MAPS * CTLB.BYTES, 4096),
+} as const;
+
+export class CpuMemory {
+  readonly memory: LinearMemory;
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly #records: number;
+  readonly #pages: number;
+  readonly #endPage: number;
+  #nextPage: number;
+  readonly #freePages: number[] = [];
+  #nextRecords: number;
+  /** Records by the host address of the page they were decoded from, and the other way round. */
+  readonly #recordsOf = new Map<number, number>();
+  readonly #pageOf = new Map<number, number>();
+  /** Told when every record is dropped: code maps must forget them. */
+  readonly onRecordsDropped: (() => void)[] = [];
+
+  /** @param pages how many physical pages may have content at once */
+  constructor(vcpus: number, pages: number) {
+    this.#records = FIRST_VCPU + vcpus * VCPU_AREA.BYTES;
+    this.#pages = roundUp(this.#records + RECORD_PAGES * RECORD.PAGE_BYTES, PAGE_BYTES);
+    const bytes = this.#pages + pages * PAGE_BYTES;
+    const wasmPages = Math.ceil(bytes / WASM_PAGE_BYTES);
+    if (wasmPages > 0x1_0000)
+      throw new UserError(
+        `a machine with ${formatBytes(pages * PAGE_BYTES)} of memory does not fit into the 4 GiB that WebAssembly can address`,
+        "Take a smaller --memory, 3G at most",
+      );
+    this.memory = new engine.Memory({ initial: wasmPages, maximum: wasmPages });
+    this.view = new DataView(this.memory.buffer);
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.words = new Uint32Array(this.memory.buffer);
+    this.#nextPage = this.#pages;
+    this.#endPage = this.#pages + pages * PAGE_BYTES;
+    this.#nextRecords = this.#records;
+  }
+
+  get wasmPages(): number {
+    return this.memory.buffer.byteLength / WASM_PAGE_BYTES;
+  }
+
+  vcpuBase(vcpu: number): number {
+    return FIRST_VCPU + vcpu * VCPU_AREA.BYTES;
+  }
+
+  /** A page of zeros for a frame's content. */
+  allocatePage(): Uint32Array {
+    let at = this.#freePages.pop();
+    if (at === undefined) {
+      at = this.#nextPage;
+      if (at >= this.#endPage)
+        throw new UserError("the host has no memory left for the guest", "Take a smaller --memory");
+      this.#nextPage += PAGE_BYTES;
+    } else this.bytes.fill(0, at, at + PAGE_BYTES);
+    return new Uint32Array(this.memory.buffer, at, PAGE_BYTES / 4);
+  }
+
+  freePage(words: Uint32Array): void {
+    this.forgetRecords(words.byteOffset, PAGE_BYTES);
+    this.#freePages.push(words.byteOffset);
+  }
+
+  /** The records of the page at a host address, made if there are none. */
+  recordsOf(page: number): number {
+    const known = this.#recordsOf.get(page);
+    if (known !== undefined) return known;
+    if (this.#nextRecords + RECORD.PAGE_BYTES > this.#records + RECORD_PAGES * RECORD.PAGE_BYTES)
+      this.dropRecords();
+    const at = this.#nextRecords;
+    this.#nextRecords += RECORD.PAGE_BYTES;
+    this.bytes.fill(0, at, at + RECORD.PAGE_BYTES);
+    this.view.setUint16(at + 1024 * RECORD.BYTES, HANDLER.PAGE_END, true);
+    this.#recordsOf.set(page, at);
+    this.#pageOf.set(at, page);
+    return at;
+  }
+
+  /** The host address of the page that these records were decoded from. */
+  pageOf(records: number): number | undefined {
+    return this.#pageOf.get(records);
+  }
+
+  /** IC IVAU: what was decoded from these bytes is decoded again when it is executed. Within a page. */
+  forgetRecords(at: number, bytes: number): void {
+    const page = at - (at % PAGE_BYTES);
+    const records = this.#recordsOf.get(page);
+    if (records === undefined) return;
+    const first = records + (at - page) * 4;
+    this.bytes.fill(0, first, first + bytes * 4);
+  }
+
+  /** IC IALLU, and a full pool. */
+  dropRecords(): void {
+    this.#recordsOf.clear();
+    this.#pageOf.clear();
+    this.#nextRecords = this.#records;
+    for (const dropped of this.onRecordsDropped) dropped();
+  }
+
+  emptyDtlb(at: number): void {
+    this.bytes.fill(EMPTY_BYTE, at, at + DTLB.BYTES);
+    const odd = at + EMPTY_INDEX * DTLB.ENTRY_BYTES;
+    this.view.setBigUint64(odd + DTLB.RTAG, EMPTY_OTHER, true);
+    this.view.setBigUint64(odd + DTLB.WTAG, EMPTY_OTHER, true);
+  }
+
+  emptyCtlb(at: number): void {
+    this.bytes.fill(EMPTY_BYTE, at, at + CTLB.BYTES);
+    this.view.setBigUint64(at + EMPTY_INDEX * CTLB.ENTRY_BYTES + CTLB.TAG, EMPTY_OTHER, true);
+  }
+}

@@ -1,0 +1,23 @@
+/** What a core is plugged into. */
+import type { Encoding } from "../arm/registers.ts";
+import type { Ipn, Pfn } from "../common/address.ts";
+import type { Stage2Config } from "../mmu/config.ts";
+import type { TableMemory } from "../mmu/table-memory.ts";
+
+export interface CorePlatform {
+  /** Stage 2 as VTCR_EL2 and VTTBR_EL2 select it. */
+  readonly stage2: Stage2Config;
+  /** Physical memory as the MMU's walks see it; pages with content are views of the linear memory. */
+  readonly physical: TableMemory<Pfn>;
+  /** The content of a physical page, in the linear memory, whoever wants to write to it. */
+  contentOf(frame: Pfn): Uint32Array;
+  /** Whether memory is behind a page of IPA space. */
+  isMemory(page: Ipn): boolean;
+  /** Affinity of this PE: MPIDR_EL1. */
+  readonly mpidr: bigint;
+  /** System registers that the hypervisor or its devices hold. Undefined, false: none of theirs. */
+  readRegister(encoding: Encoding): bigint | undefined;
+  writeRegister(encoding: Encoding, value: bigint): boolean;
+  /** TLBI, IC and SEV are for every core of the machine, this one included. */
+  broadcast(what: "tlb" | "instructions" | "event"): void;
+}

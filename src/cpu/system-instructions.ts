@@ -1,0 +1,335 @@
+/** The instructions that WebAssembly leaves to TypeScript: exceptions, system registers, maintenance, waiting. */
+
+import { fieldsOf, type Row } from "../a64/encoding.ts";
+import type { StateField } from "../a64/state.ts";
+import { type Encoding, encodingKey } from "../arm/registers.ts";
+import type { Core } from "./core.ts";
+import { EC } from "./exceptions.ts";
+import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
+import type { CorePlatform } from "./platform.ts";
+
+/** What a write of a register in the state has to tell others. */
+type Effect = "none" | "regime" | "fp" | "context";
+
+const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
+  (
+    [
+      [[3, 0, 1, 0, 0], "SCTLR_EL1", "regime"],
+      [[3, 0, 1, 0, 2], "CPACR_EL1", "fp"],
+      [[3, 0, 2, 0, 0], "TTBR0_EL1", "regime"],
+      [[3, 0, 2, 0, 1], "TTBR1_EL1", "regime"],
+      [[3, 0, 2, 0, 2], "TCR_EL1", "regime"],
+      [[3, 0, 10, 2, 0], "MAIR_EL1", "regime"],
+      [[3, 0, 10, 3, 0], "AMAIR_EL1", "none"],
+      [[3, 0, 13, 0, 1], "CONTEXTIDR_EL1", "none"],
+      [[3, 0, 12, 0, 0], "VBAR_EL1", "none"],
+      [[3, 0, 5, 2, 0], "ESR_EL1", "none"],
+      [[3, 0, 14, 1, 0], "CNTKCTL_EL1", "none"],
+      [[2, 0, 0, 2, 2], "MDSCR_EL1", "none"],
+      [[3, 2, 0, 0, 0], "CSSELR_EL1", "none"],
+    ] as const
+  ).map(([encoding, field, effect]) => [encodingKey(encoding as Encoding), [field, effect]] as const),
+);
+
+const SP_EL0 = encodingKey([3, 0, 4, 1, 0]);
+const SPSEL = encodingKey([3, 0, 4, 2, 0]);
+const PAN = encodingKey([3, 0, 4, 2, 3]);
+const UAO = encodingKey([3, 0, 4, 2, 4]);
+const MPIDR = encodingKey([3, 0, 0, 0, 5]);
+const CCSIDR = encodingKey([3, 1, 0, 0, 0]);
+const DAIF = encodingKey([3, 3, 4, 2, 1]);
+const CTR = encodingKey([3, 3, 0, 0, 1]);
+const DCZID = encodingKey([3, 3, 0, 0, 7]);
+const OSLAR = encodingKey([2, 0, 1, 0, 4]);
+const OSLSR = encodingKey([2, 0, 1, 1, 4]);
+const OSDLR = encodingKey([2, 0, 1, 3, 4]);
+const ISR = encodingKey([3, 0, 12, 1, 0]);
+
+const SCTLR_UCI = 1n << 26n;
+const SCTLR_UCT = 1n << 15n;
+const SCTLR_DZE = 1n << 14n;
+const SCTLR_UMA = 1n << 9n;
+const SCTLR_NTWI = 1n << 16n;
+const SCTLR_NTWE = 1n << 18n;
+
+/** Debug registers that Linux writes when it starts: breakpoints and watchpoints, which are kept and never match. */
+const isDebugValue = ([op0, op1, crn, crm, op2]: Encoding): boolean =>
+  op0 === 2 && op1 === 0 && crn === 0 && op2 >= 4 && crm < 16;
+
+export class SystemInstructions {
+  readonly #core: Core;
+  readonly #platform: CorePlatform;
+  readonly #debug = new Map<number, bigint>();
+  #oslk = 1n;
+
+  constructor(core: Core, platform: CorePlatform) {
+    this.#core = core;
+    this.#platform = platform;
+  }
+
+  execute(row: Row, word: number): void {
+    const core = this.#core;
+    const { state, exceptions } = core;
+    const f = fieldsOf(row, word);
+    switch (row.name) {
+      case "SVC":
+        exceptions.synchronous(EC.svc64, f.imm16, true);
+        state.set32("LEFT", state.get32("LEFT") - 1);
+        return;
+      case "BRK":
+        exceptions.synchronous(EC.brk64, f.imm16);
+        return;
+      case "HVC":
+        if (state.el === 0) break;
+        core.retire();
+        core.exitWith({ kind: "hvc", imm: f.imm16 });
+        return;
+      case "SMC":
+        if (state.el === 0) break;
+        core.retire();
+        core.exitWith({ kind: "smc", imm: f.imm16 });
+        return;
+      case "ERET":
+        if (state.el === 0) break;
+        exceptions.eret();
+        state.set32("LEFT", state.get32("LEFT") - 1);
+        return;
+      case "HINT":
+        this.#hint(f.op2);
+        return;
+      case "MRS":
+        if (this.#read([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt)) core.retire();
+        else this.#refuse([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt, true, word);
+        return;
+      case "MSR_reg":
+        if (this.#write([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], state.x(f.Rt))) core.retire();
+        else this.#refuse([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt, false, word);
+        return;
+      case "MSR_imm":
+        if (!this.#pstate(f.op1, f.op2, f.CRm)) break;
+        core.retire();
+        return;
+      case "SYS":
+        this.#sys([1, f.op1, f.CRn, f.CRm, f.op2], f.Rt, word);
+        return;
+      default:
+        break;
+    }
+    core.undefined(word);
+  }
+
+  /** An access from EL0 that EL1 has not allowed is trapped to EL1 (EC 0x18), what nobody knows is UNDEFINED. */
+  #refuse(encoding: Encoding, rt: number, isRead: boolean, word: number): void {
+    const core = this.#core;
+    const key = encodingKey(encoding);
+    if (core.state.el === 0 && (key === CTR || key === DCZID || key === DAIF)) {
+      const [op0, op1, crn, crm, op2] = encoding;
+      core.exceptions.synchronous(
+        EC.sysreg,
+        (op0 << 20) | (op2 << 17) | (op1 << 14) | (crn << 10) | (rt << 5) | (crm << 1) | (isRead ? 1 : 0),
+      );
+      return;
+    }
+    core.undefined(word);
+  }
+
+  #read(encoding: Encoding, rt: number): boolean {
+    const value = this.#valueOf(encoding);
+    if (value === undefined) return false;
+    this.#core.state.setX(rt, value);
+    return true;
+  }
+
+  #valueOf(encoding: Encoding): bigint | undefined {
+    const { state } = this.#core;
+    const key = encodingKey(encoding);
+    if (state.el === 0) {
+      if (key === CTR && (state.get64("SCTLR_EL1") & SCTLR_UCT) === 0n) return undefined;
+      if (encoding[1] !== 3) return undefined;
+    }
+    const constant = ID_REGISTERS.get(key);
+    if (constant !== undefined) {
+      if (key === DCZID && state.el === 0 && (state.get64("SCTLR_EL1") & SCTLR_DZE) === 0n)
+        return constant | 16n;
+      return constant;
+    }
+    switch (key) {
+      case MPIDR:
+        return this.#platform.mpidr;
+      case SP_EL0:
+        return state.get32("SPSEL") === 1 ? state.get64("SP_EL0") : undefined;
+      case SPSEL:
+        return BigInt(state.get32("SPSEL"));
+      case PAN:
+        return BigInt(state.get32("PAN")) << 22n;
+      case UAO:
+        return BigInt(state.get32("UAO")) << 23n;
+      case CCSIDR:
+        return cacheSize(Number(state.get64("CSSELR_EL1") & 0xfn));
+      case OSLSR:
+        return 8n | (this.#oslk << 1n);
+      case OSDLR:
+        return 0n;
+      case ISR:
+        return BigInt(state.get32("IRQ_LINES"));
+    }
+    const known = STATE_REGISTERS.get(key);
+    if (known !== undefined) return state.get64(known[0]);
+    if (isIdSpace(encoding)) return 0n;
+    if (isDebugValue(encoding)) return this.#debug.get(key) ?? 0n;
+    return this.#platform.readRegister(encoding);
+  }
+
+  #write(encoding: Encoding, value: bigint): boolean {
+    const core = this.#core;
+    const { state, space } = core;
+    const key = encodingKey(encoding);
+    if (state.el === 0 && encoding[1] !== 3) return false;
+    switch (key) {
+      case SP_EL0:
+        if (state.get32("SPSEL") !== 1) return false;
+        state.set64("SP_EL0", value);
+        return true;
+      case SPSEL:
+        state.select(1, Number(value & 1n));
+        return true;
+      case PAN:
+        state.set32("PAN", Number((value >> 22n) & 1n));
+        space.select();
+        return true;
+      case UAO:
+        state.set32("UAO", Number((value >> 23n) & 1n));
+        space.select();
+        return true;
+      case OSLAR:
+        this.#oslk = value & 1n;
+        return true;
+      case OSDLR:
+        return true;
+    }
+    const known = STATE_REGISTERS.get(key);
+    if (known !== undefined) {
+      const [field, effect] = known;
+      const before = state.get64(field);
+      state.set64(field, value);
+      if (effect === "regime" && before !== value) {
+        space.registersChanged();
+        space.flush();
+      } else if (effect === "fp") core.exceptions.fpControlChanged();
+      return true;
+    }
+    if (isDebugValue(encoding)) {
+      this.#debug.set(key, value);
+      return true;
+    }
+    return this.#platform.writeRegister(encoding, value);
+  }
+
+  /** MSR (immediate) of what WebAssembly does not do. */
+  #pstate(op1: number, op2: number, imm: number): boolean {
+    const { state, space } = this.#core;
+    if (op1 === 3 && (op2 === 6 || op2 === 7)) {
+      // DAIFSet and DAIFClr at EL0, where SCTLR_EL1.UMA allows them.
+      if ((state.get64("SCTLR_EL1") & SCTLR_UMA) === 0n) return false;
+      const bits = imm << 6;
+      state.set32("DAIF", op2 === 6 ? state.get32("DAIF") | bits : state.get32("DAIF") & ~bits);
+      return true;
+    }
+    if (state.el === 0) return false;
+    if (op1 === 0 && op2 === 5) state.select(1, imm & 1);
+    else if (op1 === 0 && op2 === 4) {
+      state.set32("PAN", imm & 1);
+      space.select();
+    } else if (op1 === 0 && op2 === 3) {
+      state.set32("UAO", imm & 1);
+      space.select();
+    } else return false;
+    return true;
+  }
+
+  #hint(op2: number): void {
+    const core = this.#core;
+    const { state, exceptions } = core;
+    const sctlr = state.get64("SCTLR_EL1");
+    switch (op2) {
+      case 2:
+        if (state.get32("EVENT") !== 0) {
+          state.set32("EVENT", 0);
+          core.retire();
+          return;
+        }
+        if (state.el === 0 && (sctlr & SCTLR_NTWE) === 0n) {
+          exceptions.synchronous(EC.wfx, (1 << 24) | (0xe << 20) | 1);
+          return;
+        }
+        core.retire();
+        core.exitWith({ kind: "wfe" });
+        return;
+      case 3:
+        if (state.el === 0 && (sctlr & SCTLR_NTWI) === 0n) {
+          exceptions.synchronous(EC.wfx, (1 << 24) | (0xe << 20));
+          return;
+        }
+        core.retire();
+        if (state.get32("IRQ_LINES") === 0) core.exitWith({ kind: "wfi" });
+        return;
+      default:
+        state.set32("EVENT", 1);
+        if (op2 === 4) this.#platform.broadcast("event");
+        core.retire();
+        return;
+    }
+  }
+
+  /** Maintenance of TLBs and caches, and address translation. */
+  #sys(encoding: Encoding, rt: number, word: number): void {
+    const core = this.#core;
+    const { state, space } = core;
+    const [, op1, crn, crm, op2] = encoding;
+    if (crn === 8 && op1 === 0 && state.el === 1) {
+      // TLBI for EL1&0: all entries go, whatever the operation names; CRm 3 and 1 are the shareable ones.
+      if (crm === 3 || crm === 1) this.#platform.broadcast("tlb");
+      else space.flush();
+      core.retire();
+      return;
+    }
+    if (crn === 7) {
+      if (op1 === 0 && crm === 8 && op2 < 4 && state.el === 1) {
+        this.#at(op2 >= 2 ? 0 : 1, (op2 & 1) === 1, false, rt);
+        return;
+      }
+      if (op1 === 0 && crm === 9 && op2 < 2 && state.el === 1) {
+        this.#at(1, op2 === 1, state.get32("PAN") === 1, rt);
+        return;
+      }
+      if (op1 === 0 && (crm === 1 || crm === 5) && op2 === 0 && state.el === 1) {
+        this.#platform.broadcast("instructions");
+        core.retire();
+        return;
+      }
+      const allowed = state.el === 1 || (state.get64("SCTLR_EL1") & SCTLR_UCI) !== 0n;
+      if (op1 === 3 && crm === 5 && op2 === 1 && allowed) {
+        core.problem(space.forgetLine(state.x(rt)), () => core.retire());
+        return;
+      }
+      // Data caches are coherent: DC does nothing.
+      const dc =
+        (op1 === 3 && op2 === 1 && (crm === 10 || crm === 11 || crm === 12 || crm === 14)) ||
+        (op1 === 0 && state.el === 1 && (crm === 6 || crm === 10 || crm === 14));
+      if (dc && allowed) {
+        core.retire();
+        return;
+      }
+    }
+    core.undefined(word);
+  }
+
+  #at(el: 0 | 1, write: boolean, pan: boolean, rt: number): void {
+    const core = this.#core;
+    const result = core.space.translateForAt(core.state.x(rt), el, write, pan);
+    if (typeof result === "bigint") {
+      core.state.set64("PAR_EL1", result);
+      core.retire();
+    } else core.problem(result, () => undefined);
+  }
+}

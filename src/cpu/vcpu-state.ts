@@ -1,0 +1,122 @@
+/** A vCPU's state as TypeScript sees it: views over linear memory, and PSTATE as SPSR_EL1 has it. */
+import { SLOT, STATE, type StateField } from "../a64/state.ts";
+
+/** PSTATE's bits in SPSR_EL1 (Arm ARM C5.2.19). */
+export const SPSR = {
+  N: 1 << 31,
+  Z: 1 << 30,
+  C: 1 << 29,
+  V: 1 << 28,
+  UAO: 1 << 23,
+  PAN: 1 << 22,
+  SS: 1 << 21,
+  IL: 1 << 20,
+  DAIF: 0x3c0,
+  /** AArch32. */
+  NRW: 1 << 4,
+  MODE: 0xf,
+} as const;
+
+export const MODE = { EL0T: 0, EL1T: 4, EL1H: 5 } as const;
+
+export class VcpuState {
+  readonly view: DataView;
+  readonly base: number;
+
+  constructor(view: DataView, base: number) {
+    this.view = view;
+    this.base = base;
+  }
+
+  get32(field: StateField): number {
+    return this.view.getUint32(this.base + STATE[field], true);
+  }
+
+  set32(field: StateField, value: number): void {
+    this.view.setUint32(this.base + STATE[field], value, true);
+  }
+
+  get64(field: StateField): bigint {
+    return this.view.getBigUint64(this.base + STATE[field], true);
+  }
+
+  set64(field: StateField, value: bigint): void {
+    this.view.setBigUint64(this.base + STATE[field], value, true);
+  }
+
+  /** X0 to X30; 31 is zero. */
+  x(n: number): bigint {
+    return n === 31 ? 0n : this.view.getBigUint64(this.base + STATE.X + 8 * n, true);
+  }
+
+  setX(n: number, value: bigint): void {
+    if (n !== 31) this.view.setBigUint64(this.base + STATE.X + 8 * n, BigInt.asUintN(64, value), true);
+  }
+
+  get sp(): bigint {
+    return this.view.getBigUint64(this.base + STATE.X + 8 * SLOT.SP, true);
+  }
+
+  set sp(value: bigint) {
+    this.view.setBigUint64(this.base + STATE.X + 8 * SLOT.SP, value, true);
+  }
+
+  get pc(): bigint {
+    return this.get64("PC");
+  }
+
+  set pc(value: bigint) {
+    this.set64("PC", BigInt.asUintN(64, value));
+  }
+
+  get el(): 0 | 1 {
+    return this.get32("EL") as 0 | 1;
+  }
+
+  /** NZCV at bits 31:28, unsigned. */
+  get nzcv(): number {
+    const negative = this.get64("NF") >> 63n !== 0n;
+    const overflow = this.get64("VF") >> 63n !== 0n;
+    return (
+      ((negative ? SPSR.N : 0) |
+        (this.get64("ZF") === 0n ? SPSR.Z : 0) |
+        (this.get32("CF") !== 0 ? SPSR.C : 0) |
+        (overflow ? SPSR.V : 0)) >>>
+      0
+    );
+  }
+
+  set nzcv(value: number) {
+    this.set64("NF", (value & SPSR.N) !== 0 ? 1n << 63n : 0n);
+    this.set64("ZF", (value & SPSR.Z) !== 0 ? 0n : 1n);
+    this.set32("CF", (value & SPSR.C) !== 0 ? 1 : 0);
+    this.set64("VF", (value & SPSR.V) !== 0 ? 1n << 63n : 0n);
+  }
+
+  /** PSTATE as an exception saves it. */
+  get pstate(): number {
+    return (
+      (this.nzcv |
+        (this.get32("UAO") !== 0 ? SPSR.UAO : 0) |
+        (this.get32("PAN") !== 0 ? SPSR.PAN : 0) |
+        (this.get32("SS") !== 0 ? SPSR.SS : 0) |
+        (this.get32("IL") !== 0 ? SPSR.IL : 0) |
+        this.get32("DAIF") |
+        (this.el === 0 ? MODE.EL0T : this.get32("SPSEL") === 1 ? MODE.EL1H : MODE.EL1T)) >>>
+      0
+    );
+  }
+
+  /** Changes exception level and stack pointer selection; each SP goes to its bank. */
+  select(el: 0 | 1, spsel: number): void {
+    this.set64(this.spBank, this.sp);
+    this.set32("EL", el);
+    this.set32("SPSEL", el === 0 ? 0 : spsel);
+    this.sp = this.get64(this.spBank);
+  }
+
+  /** Where the current SP is kept while it is not the current one. */
+  get spBank(): "SP_EL0" | "SP_EL1" {
+    return this.el === 1 && this.get32("SPSEL") === 1 ? "SP_EL1" : "SP_EL0";
+  }
+}
