@@ -1,0 +1,99 @@
+/**
+ * The generic timers of a vCPU: virtual and physical counter, CNTV_* and CNTP_* (Arm ARM D12.2). CNTVOFF is 0.
+ */
+import { type Encoding, encodingKey } from "../arm/registers.ts";
+
+/** CNTFRQ_EL0: 62.5 MHz, a tick every 16 ns. */
+export const COUNTER_HZ = 62_500_000;
+const TICK_NS = 16n;
+
+/** INTIDs: PPI 11 and 14 of QEMU's virt machine and of most others. */
+export const VIRTUAL_TIMER_INTID = 27;
+export const PHYSICAL_TIMER_INTID = 30;
+
+const ENABLE = 1n;
+const IMASK = 2n;
+const ISTATUS = 4n;
+const ALL = (1n << 64n) - 1n;
+
+const CNTFRQ = encodingKey([3, 3, 14, 0, 0]);
+const CNTPCT = encodingKey([3, 3, 14, 0, 1]);
+const CNTVCT = encodingKey([3, 3, 14, 0, 2]);
+const TVAL = 0;
+const CTL = 1;
+const CVAL = 2;
+
+export const countAt = (nowNs: number): bigint => BigInt(Math.floor(nowNs)) / TICK_NS;
+
+class Timer {
+  ctl = 0n;
+  cval = 0n;
+
+  met(nowNs: number): boolean {
+    return countAt(nowNs) >= this.cval;
+  }
+
+  line(nowNs: number): boolean {
+    return (this.ctl & (ENABLE | IMASK)) === ENABLE && this.met(nowNs);
+  }
+
+  /** The instant at which the line rises; Infinity where it never does, or is high. */
+  risesAtNs(nowNs: number): number {
+    if ((this.ctl & (ENABLE | IMASK)) !== ENABLE || this.met(nowNs)) return Number.POSITIVE_INFINITY;
+    return Number(this.cval * TICK_NS);
+  }
+
+  read(op2: number, nowNs: number): bigint {
+    switch (op2) {
+      case TVAL:
+        return BigInt.asUintN(32, this.cval - countAt(nowNs));
+      case CTL:
+        return this.ctl | ((this.ctl & ENABLE) !== 0n && this.met(nowNs) ? ISTATUS : 0n);
+      default:
+        return this.cval;
+    }
+  }
+
+  write(op2: number, value: bigint, nowNs: number): void {
+    if (op2 === TVAL) this.cval = (countAt(nowNs) + BigInt.asIntN(32, value)) & ALL;
+    else if (op2 === CTL) this.ctl = value & (ENABLE | IMASK);
+    else if (op2 === CVAL) this.cval = value & ALL;
+  }
+}
+
+export class Timers {
+  readonly #virtual = new Timer();
+  readonly #physical = new Timer();
+
+  #timerOf([op0, op1, crn, crm, op2]: Encoding): Timer | undefined {
+    if (op0 !== 3 || op1 !== 3 || crn !== 14 || op2 > CVAL) return undefined;
+    return crm === 3 ? this.#virtual : crm === 2 ? this.#physical : undefined;
+  }
+
+  /** The value of a timer register at an instant; undefined for registers of others. */
+  read(encoding: Encoding, nowNs: number): bigint | undefined {
+    switch (encodingKey(encoding)) {
+      case CNTFRQ:
+        return BigInt(COUNTER_HZ);
+      case CNTPCT:
+      case CNTVCT:
+        return countAt(nowNs);
+    }
+    return this.#timerOf(encoding)?.read(encoding[4], nowNs);
+  }
+
+  write(encoding: Encoding, value: bigint, nowNs: number): boolean {
+    const timer = this.#timerOf(encoding);
+    timer?.write(encoding[4], value, nowNs);
+    return timer !== undefined;
+  }
+
+  lines(nowNs: number): { readonly virtual: boolean; readonly physical: boolean } {
+    return { virtual: this.#virtual.line(nowNs), physical: this.#physical.line(nowNs) };
+  }
+
+  /** The next instant at which a line rises. */
+  nextEventNs(nowNs: number): number {
+    return Math.min(this.#virtual.risesAtNs(nowNs), this.#physical.risesAtNs(nowNs));
+  }
+}
