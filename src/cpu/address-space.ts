@@ -205,25 +205,23 @@ export class AddressSpace {
     bytes: number,
   ): { readonly place: Place } | { readonly problem: AccessProblem } {
     const found = this.#translate(va, access);
-    const write = access.write;
+    const { write } = access;
     const cache = (flags & ACCESS.CACHE) !== 0;
+    const fault = (status: number) => ({ problem: { kind: "data", va, status, write, cache } as const });
+    let ipa: number;
     if (isFault(found)) {
       const problem = this.#faultOf(found, va, false, write, cache);
       if (problem.kind !== "mmio") return { problem };
-      if ((flags & (ACCESS.ATOMIC | ACCESS.CACHE)) !== 0)
-        return { problem: { kind: "data", va, status: EXTERNAL_ABORT, write, cache } };
-      if (Number(va & BigInt(Math.min(bytes, 8) - 1)) !== 0)
-        return { problem: { kind: "data", va, status: ALIGNMENT_FAULT, write, cache } };
-      return { place: { kind: "device", ipa: problem.ipa } };
-    }
-    const content = this.#platform.contentOf(found.outputPage);
-    return {
-      place: {
-        kind: "ram",
-        at: content.byteOffset + Number(va & 0xfffn),
-        device: isDeviceMemory(found.memory),
-      },
-    };
+      ({ ipa } = problem);
+    } else if (this.#platform.isMemory(found.stage1.outputPage)) {
+      const content = this.#platform.contentOf(found.outputPage);
+      const at = content.byteOffset + Number(va & 0xfffn);
+      return { place: { kind: "ram", at, device: isDeviceMemory(found.memory) } };
+    } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
+    // A device: one aligned load or store of at most 16 bytes.
+    if ((flags & (ACCESS.ATOMIC | ACCESS.CACHE)) !== 0) return fault(EXTERNAL_ABORT);
+    if ((va & BigInt(Math.min(bytes, 8) - 1)) !== 0n) return fault(ALIGNMENT_FAULT);
+    return { place: { kind: "device", ipa } };
   }
 
   /** Puts what lies at `places` into SCRATCH. */

@@ -56,7 +56,7 @@ export class CoreCode {
     const instance = new engine.Instance(new engine.Module(bytes), {
       env: { memory: memory.memory },
     });
-    this.run = instance.exports.run as (cpu: number) => number;
+    this.run = instance.exports["run"] as (cpu: number) => number;
   }
 }
 
