@@ -71,7 +71,15 @@ export type FieldName =
   | "A"
   | "L"
   | "sz"
-  | "prfop";
+  | "prfop"
+  | "opcode"
+  | "len"
+  | "ftype"
+  | "rmode"
+  | "rmode3"
+  | "z"
+  | "o1"
+  | "ft";
 
 /** What an encoding needs beyond Armv8.0-A. */
 export type Feature = "CRC32" | "LSE" | "LOR" | "RDM" | "PAN" | "UAO" | "AES" | "PMULL" | "SHA1" | "SHA256";

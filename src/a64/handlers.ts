@@ -38,7 +38,8 @@ export interface Encoded {
   readonly byValues: Uint16Array;
 }
 
-const isImmediate = (name: string): boolean => /^imm/.test(name);
+/** immh is not one: it names the size of elements. */
+const isImmediate = (name: string): boolean => /^imm(\d+|r|s|hi|lo|b)$/.test(name);
 const isRegister = (name: string): boolean => (REGISTER_FIELDS as readonly string[]).includes(name);
 
 export const registersOf = (row: Row): readonly string[] =>

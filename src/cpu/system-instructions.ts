@@ -5,6 +5,7 @@ import type { StateField } from "../a64/state.ts";
 import { type Encoding, encodingKey } from "../arm/registers.ts";
 import type { Core } from "./core.ts";
 import { EC } from "./exceptions.ts";
+import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
 import type { CorePlatform } from "./platform.ts";
 
@@ -113,7 +114,9 @@ export class SystemInstructions {
         this.#sys([1, f.op1, f.CRn, f.CRm, f.op2], f.Rt, word);
         return;
       default:
-        break;
+        if (!executeFp(row, word, state, (cond) => state.holds(cond))) break;
+        core.retire();
+        return;
     }
     core.undefined(word);
   }

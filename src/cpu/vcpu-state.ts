@@ -53,6 +53,28 @@ export class VcpuState {
     if (n !== 31) this.view.setBigUint64(this.base + STATE.X + 8 * n, BigInt.asUintN(64, value), true);
   }
 
+  /** The low 64 bits of a SIMD&FP register. */
+  d(n: number): bigint {
+    return this.view.getBigUint64(this.base + STATE.V + 16 * n, true);
+  }
+
+  /** Writes the low bits of a SIMD&FP register; the rest becomes zero. */
+  setD(n: number, bits: bigint): void {
+    this.view.setBigUint64(this.base + STATE.V + 16 * n, bits, true);
+    this.view.setBigUint64(this.base + STATE.V + 16 * n + 8, 0n, true);
+  }
+
+  /** Whether a condition holds (ConditionHolds). */
+  holds(cond: number): boolean {
+    const { nzcv } = this;
+    const n = (nzcv & SPSR.N) !== 0;
+    const z = (nzcv & SPSR.Z) !== 0;
+    const c = (nzcv & SPSR.C) !== 0;
+    const v = (nzcv & SPSR.V) !== 0;
+    const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][cond >> 1] as boolean;
+    return (cond & 1) === 1 && cond < 14 ? !base : base;
+  }
+
   get sp(): bigint {
     return this.view.getBigUint64(this.base + STATE.X + 8 * SLOT.SP, true);
   }

@@ -4,7 +4,10 @@ import { ATOMIC_ACCESSES } from "./atomics.ts";
 import { BRANCHES_AND_SYSTEM } from "./branches.ts";
 import { DATA_PROCESSING_IMMEDIATE } from "./data-processing-immediate.ts";
 import { DATA_PROCESSING_REGISTER } from "./data-processing-register.ts";
+import { FLOATING_POINT } from "./fp.ts";
 import { LOADS_STORES } from "./loads-stores.ts";
+import { SIMD } from "./simd.ts";
+import { SIMD_LOADS_STORES } from "./simd-loads-stores.ts";
 
 export const ROWS = {
   ...DATA_PROCESSING_IMMEDIATE,
@@ -12,6 +15,9 @@ export const ROWS = {
   ...DATA_PROCESSING_REGISTER,
   ...LOADS_STORES,
   ...ATOMIC_ACCESSES,
+  ...FLOATING_POINT,
+  ...SIMD,
+  ...SIMD_LOADS_STORES,
 } as const;
 
 export type RowName = keyof typeof ROWS;

@@ -1,0 +1,33 @@
+/** Arm ARM C4.1.94: Advanced SIMD loads and stores of structures. */
+import { type Fields, type RowOptions, rows } from "../encoding.ts";
+
+/** opcode: 0 LD4, 2 LD1 of four, 4 LD3, 6 LD1 of three, 7 LD1 of one, 8 LD2, 10 LD1 of two. */
+const OPCODES = [0, 2, 4, 6, 7, 8, 10];
+const multiple: RowOptions = {
+  sp: ["Rn"],
+  // Structures of 64-bit elements need full registers; LD1 does not interleave.
+  undefined: (f) => !OPCODES.includes(f.opcode) || (f.size === 3 && f.Q === 0 && (f.opcode & 2) === 0),
+};
+
+/** The element size of a single structure: opcode<2:1>, with sizes 1 and 0 told apart by `size`. */
+const reservedSingle = (f: Fields): boolean => {
+  const scale = f.opcode >> 1;
+  if (scale === 3) return (f.opcode & 1) !== f.opcode - 6;
+  if (scale === 1) return (f.size & 1) === 1;
+  if (scale === 2) return (f.size & 2) !== 0 || ((f.size & 1) === 1 && f.S === 1);
+  return false;
+};
+const single: RowOptions = {
+  sp: ["Rn"],
+  undefined: (f) => f.opcode >> 1 === 3 || reservedSingle(f),
+};
+const replicate: RowOptions = { sp: ["Rn"] };
+
+export const SIMD_LOADS_STORES = rows("Advanced SIMD loads and stores", {
+  LDST_multiple: ["0 Q 0011000 L 000000 opcode:4 size:2 Rn:5 Rt:5", multiple],
+  LDST_multiple_post: ["0 Q 0011001 L 0 Rm:5 opcode:4 size:2 Rn:5 Rt:5", multiple],
+  LDST_single: ["0 Q 0011010 L R 00000 opcode:3 S size:2 Rn:5 Rt:5", single],
+  LDST_single_post: ["0 Q 0011011 L R Rm:5 opcode:3 S size:2 Rn:5 Rt:5", single],
+  LD_replicate: ["0 Q 0011010 1 R 00000 11 o0 0 size:2 Rn:5 Rt:5", replicate],
+  LD_replicate_post: ["0 Q 0011011 1 R Rm:5 11 o0 0 size:2 Rn:5 Rt:5", replicate],
+});

@@ -1,0 +1,122 @@
+/**
+ * Scalar floating point: moves and selections here; arithmetic is left to TypeScript, which does it exactly with all flags
+ * (cpu/fp-instructions.ts).
+ */
+import type { Emit, Fields, Semantics } from "../emit.ts";
+import { LEAVE } from "../state.ts";
+
+const fp = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
+  ...more,
+  emit: (e) => {
+    e.fpAccess();
+    emit(e);
+  },
+});
+
+const isDouble = (e: Emit): boolean => e.field("ftype") === 1;
+
+/** Bits of the operand changed by a mask. */
+const signOf = (operation: "and" | "xor"): Semantics =>
+  fp((e) => {
+    const { f } = e;
+    e.getD("Rn");
+    const sign = isDouble(e) ? 1n << 63n : 1n << 31n;
+    f.i64.constBigInt(operation === "xor" ? sign : isDouble(e) ? sign - 1n : 0x7fff_ffffn);
+    f.i64[operation]();
+    if (!isDouble(e)) {
+      f.i64.const(0xffff_ffff);
+      f.i64.and();
+    }
+    e.setD("Rd");
+  });
+
+const move = (e: Emit, field: string): void => {
+  if (isDouble(e)) e.getD(field);
+  else {
+    e.getS(field);
+    e.f.i64.extendI32U();
+  }
+};
+
+/** VFPExpandImm, of the double and of the single. */
+function expandImmediate(f: Fields): bigint {
+  const imm = BigInt(f.imm8);
+  const sign = imm >> 7n;
+  const b = (imm >> 6n) & 1n;
+  const rest = imm & 0x3fn;
+  if (f.ftype === 1)
+    return (sign << 63n) | ((b ^ 1n) << 62n) | ((b === 1n ? 0xffn : 0n) << 54n) | (rest << 48n);
+  return (sign << 31n) | ((b ^ 1n) << 30n) | ((b === 1n ? 0x1fn : 0n) << 25n) | (rest << 19n);
+}
+
+/** Exact arithmetic in TypeScript. */
+const exact: Semantics = fp((e) => e.leave(LEAVE.SYSTEM));
+
+export const FLOATING_POINT_SEMANTICS = {
+  FMOV_register: fp((e) => {
+    move(e, "Rn");
+    e.setD("Rd");
+  }),
+  FABS_scalar: signOf("and"),
+  FNEG_scalar: signOf("xor"),
+  FCSEL: fp((e) => {
+    move(e, "Rn");
+    move(e, "Rm");
+    e.condition(e.field("cond"));
+    e.f.select();
+    e.setD("Rd");
+  }),
+  FMOV_imm: fp(
+    (e) => {
+      e.imm();
+      e.setD("Rd");
+    },
+    { imm: expandImmediate },
+  ),
+  FMOV_to_general: fp((e) => {
+    if (e.field("sf") === 1) e.getD("Rn");
+    else {
+      e.getS("Rn");
+      e.f.i64.extendI32U();
+    }
+    e.setX("Rd");
+  }),
+  FMOV_from_general: fp((e) => {
+    if (e.field("sf") === 1) e.getX("Rn");
+    else {
+      e.getW("Rn");
+      e.f.i64.extendI32U();
+    }
+    e.setD("Rd");
+  }),
+  FMOV_top_to_general: fp((e) => {
+    e.f.i64.load(e.vAddress("Rn") + 8);
+    e.setX("Rd");
+  }),
+  FMOV_top_from_general: fp((e) => {
+    e.getV("Rd");
+    e.getX("Rn");
+    e.f.i64x2.replaceLane(1);
+    e.setV("Rd");
+  }),
+  FSQRT_scalar: exact,
+  FCVT: exact,
+  FRINT: exact,
+  FMUL_scalar: exact,
+  FDIV_scalar: exact,
+  FADD_scalar: exact,
+  FSUB_scalar: exact,
+  FMAX_scalar: exact,
+  FMIN_scalar: exact,
+  FMAXNM_scalar: exact,
+  FMINNM_scalar: exact,
+  FNMUL_scalar: exact,
+  FCMP: exact,
+  FCCMP: exact,
+  FMADD: exact,
+  FCVT_to_int: exact,
+  FCVTA_to_int: exact,
+  CVTF_from_int: exact,
+  FCVTZ_to_fixed: exact,
+  CVTF_from_fixed: exact,
+} satisfies Record<string, Semantics>;
