@@ -37,6 +37,8 @@ export type CoreExit =
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "PAN", "UAO"]);
 
+const BUDGET: CoreExit = { kind: "budget" };
+
 /** What all cores of a machine share. */
 export class CoreCode {
   readonly memory: CpuMemory;
@@ -65,8 +67,9 @@ export class Core {
   readonly space: AddressSpace;
   readonly exceptions: Exceptions;
   readonly code: CoreCode;
-  /** Instructions retired. */
-  instructions = 0;
+  /** Instructions retired in runs that have ended, and the budget of the current one. */
+  #retired = 0;
+  #budget = 0;
   readonly #system: SystemInstructions;
   readonly #base: number;
   #exit: CoreExit | undefined;
@@ -80,6 +83,11 @@ export class Core {
     this.exceptions = new Exceptions(this.state, this.space);
     this.#system = new SystemInstructions(this, platform);
     this.reset();
+  }
+
+  /** Instructions retired so far. */
+  get executed(): number {
+    return this.#retired + this.#budget - this.state.get32("LEFT");
   }
 
   /** A warm reset: EL1 with interrupts masked, MMU and caches off. */
@@ -121,18 +129,20 @@ export class Core {
     const { state } = this;
     state.set32("LEFT", budget);
     this.#exit = undefined;
-    let left = budget;
+    this.#budget = budget;
     for (;;) {
       const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
-      if (pending !== 0) this.exceptions.interrupt(pending);
+      // An access that was prepared belongs to the instruction at PC, which goes first.
+      if (pending !== 0 && state.get32("SLOW_READY") === 0) this.exceptions.interrupt(pending);
       state.set32("LEFT_SAVED", 0);
       const reason = this.code.run(this.#base);
       this.#carryOut(reason);
-      const now = state.get32("LEFT");
-      this.instructions += left - now;
-      left = now;
-      if (this.#exit !== undefined) return this.#exit;
-      if (left === 0) return { kind: "budget" };
+      const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : undefined);
+      if (exit === undefined) continue;
+      this.#retired += this.#budget - state.get32("LEFT");
+      this.#budget = 0;
+      state.set32("LEFT", 0);
+      return exit;
     }
   }
 

@@ -44,6 +44,7 @@ export class Exceptions {
     state.set64("SPSR_EL1", BigInt(state.pstate));
     state.set64("ELR_EL1", returnTo);
     state.select(1, 1);
+    state.set32("SLOW_READY", 0);
     state.set32("DAIF", SPSR.DAIF);
     state.set32("SS", 0);
     state.set32("IL", 0);

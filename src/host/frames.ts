@@ -9,14 +9,28 @@ const WORDS = PAGE_BYTES / 4;
 /** What an unwritten frame reads as. Never written to. */
 const ZERO_PAGE = new Uint32Array(WORDS);
 
+/** Where the content of frames lies. Each page is 1024 zeroed words. */
+export interface PageStore {
+  allocatePage(): Uint32Array;
+  /** The page is not used any more. */
+  freePage(words: Uint32Array): void;
+}
+
+const HEAP: PageStore = { allocatePage: () => new Uint32Array(WORDS), freePage: () => undefined };
+
 /** Hands out frames, ascending as a buddy allocator with free memory does, and keeps content. */
 export class Frames {
+  readonly #store: PageStore;
   #nextBlock = 1;
   #nextBase = 0;
   #baseLeft = 0;
   readonly #content = new Map<number, Uint32Array>();
   /** Goes up whenever content changes: what was read from guest tables before may no longer hold. */
   contentGeneration = 0;
+
+  constructor(store: PageStore = HEAP) {
+    this.#store = store;
+  }
 
   /** One base frame. */
   allocate(): number {
@@ -51,7 +65,7 @@ export class Frames {
   writable(frame: number): Uint32Array {
     let words = this.#content.get(frame);
     if (words === undefined) {
-      words = new Uint32Array(WORDS);
+      words = this.#store.allocatePage();
       this.#content.set(frame, words);
     }
     return words;
@@ -75,11 +89,15 @@ export class Frames {
 
   copy(from: number, to: number): void {
     const words = this.#content.get(from);
-    if (words !== undefined) this.#content.set(to, words.slice());
+    if (words !== undefined) this.writable(to).set(words);
   }
 
   /** Forgets a frame's content (it was freed). */
   drop(frame: number): void {
-    if (this.#content.delete(frame)) this.contentGeneration += 1;
+    const words = this.#content.get(frame);
+    if (words === undefined) return;
+    this.#content.delete(frame);
+    this.#store.freePage(words);
+    this.contentGeneration += 1;
   }
 }

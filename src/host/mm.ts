@@ -9,7 +9,7 @@
 import { BrokenInvariant } from "../common/errors.ts";
 import { type Timeline, TimelineLock } from "../common/timeline.ts";
 import type { CostTable } from "./costs.ts";
-import { Frames, HUGE_PAGES } from "./frames.ts";
+import { Frames, HUGE_PAGES, type PageStore } from "./frames.ts";
 import { type PageList, type PinnedRun, Pins, Snapshot } from "./pins.ts";
 
 /** What backs guest memory. */
@@ -58,7 +58,7 @@ export type PinResult =
 const NO_FRAME = -1;
 
 export class HostMm {
-  readonly frames = new Frames();
+  readonly frames: Frames;
   readonly pins = new Pins();
   readonly mmapLock = new TimelineLock("mmap_lock");
   readonly costs: CostTable;
@@ -72,7 +72,11 @@ export class HostMm {
   #generation = 0;
   readonly #swap = new Map<number, Uint32Array>();
 
-  constructor(costs: CostTable, options: { readonly extents: boolean } = { extents: true }) {
+  constructor(
+    costs: CostTable,
+    options: { readonly extents: boolean; readonly store?: PageStore | undefined } = { extents: true },
+  ) {
+    this.frames = new Frames(options.store);
     this.costs = costs;
     this.extents = options.extents;
   }

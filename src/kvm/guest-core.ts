@@ -31,6 +31,17 @@ export type Exit =
   /** The hardware's buffer management interrupt was taken. */
   | { readonly kind: "pmbirq" }
   | { readonly kind: "hvc"; readonly imm: number }
+  | { readonly kind: "smc"; readonly imm: number }
+  /** WFE with nothing to wake it: others may go first. */
+  | { readonly kind: "wfe" }
+  /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
+  | {
+      readonly kind: "mmio";
+      readonly ipa: number;
+      readonly bytes: number;
+      readonly write: boolean;
+      readonly data: bigint;
+    }
   /** The guest is done (PSCI SYSTEM_OFF). */
   | { readonly kind: "shutdown" };
 
@@ -58,6 +69,10 @@ export interface GuestCore {
   /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
   invalidateTlb(first: Ipn, pages: number): void;
   counters(): CoreCounters;
+  /** The value that a device gave to the load of the last `mmio` exit. */
+  completeRead?(data: bigint): void;
+  /** PSCI CPU_ON: executes from `entry` with X0 = contextId at the next run. */
+  powerOn?(entry: bigint, contextId: bigint): void;
 }
 
 export interface CoreCounters {

@@ -6,7 +6,9 @@ import { REGISTERS } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline } from "../common/timeline.ts";
+import { mpidrOf, type VmDevices } from "./devices.ts";
 import type { CoreHardware, Exit, GuestCore } from "./guest-core.ts";
+import { hypercall, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
@@ -21,7 +23,17 @@ export type KvmExit =
   | { readonly kind: "idle"; readonly untilNs: number }
   /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
   | { readonly kind: "rlimit"; readonly byBytes: number }
-  | { readonly kind: "shutdown" };
+  | { readonly kind: "shutdown" }
+  /** KVM_EXIT_MMIO: a device of user space; a load's value goes to the core's `completeRead`. */
+  | {
+      readonly kind: "mmio";
+      readonly ipa: number;
+      readonly bytes: number;
+      readonly write: boolean;
+      readonly data: bigint;
+    }
+  /** KVM_EXIT_SYSTEM_EVENT: PSCI SYSTEM_OFF or SYSTEM_RESET. */
+  | { readonly kind: "system-event"; readonly event: "off" | "reset" };
 
 /** Makes the core of a vCPU from the hardware that the VM gives it. */
 export type CoreFactory = (hardware: CoreHardware) => GuestCore;
@@ -32,6 +44,10 @@ export interface VcpuOptions {
   readonly irqLatencyNs: number;
   readonly seed: number;
   readonly kick: (vcpu: number, atNs: number) => void;
+  /** GIC and timers, for cores that execute code. */
+  readonly devices?: VmDevices;
+  /** Off until another vCPU's CPU_ON. */
+  readonly startsOff?: boolean;
   readonly onRecordPage?: ((ipn: Ipn, frame: number) => void) | undefined;
 }
 
@@ -45,6 +61,10 @@ const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}
 const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
 
 const QUANTUM: KvmExit = { kind: "quantum" };
+/** A vCPU that is off sleeps until it is switched on. */
+const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
+/** How long a WFE that finds no event waits before it looks again: the period of Linux's event stream, 100 us. */
+const EVENT_STREAM_NS = 100_000;
 
 export class Vcpu {
   readonly vm: Vm;
@@ -56,8 +76,11 @@ export class Vcpu {
   readonly spe: VcpuSpe;
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
+  readonly #kick: (vcpu: number, atNs: number) => void;
   #timers: Timer[] = [];
   #loaded = false;
+  readonly #devices: VmDevices | undefined;
+  #off: boolean;
   /** When the vCPU last stopped executing the guest. */
   #stoppedAtNs = 0;
   #idleInStopNs = 0;
@@ -80,6 +103,9 @@ export class Vcpu {
         });
       };
     this.pmbirq = options.attributes.irq;
+    this.#devices = options.devices;
+    this.#kick = options.kick;
+    this.#off = options.startsOff ?? false;
     const { frames } = vm.mm;
     const onRecordPage = options.onRecordPage;
     this.core = options.core({
@@ -125,6 +151,7 @@ export class Vcpu {
   /** KVM_RUN until something needs user space, or until the timeline reaches `untilNs`. */
   run(untilNs: number): KvmExit {
     const { timeline, core, spe, vm } = this;
+    if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
       vm.events.enter();
@@ -170,7 +197,10 @@ export class Vcpu {
         return this.#maintenance();
       case "wfi":
         return (
-          this.#maintenance() ?? (this.#virqPending() ? undefined : { kind: "idle", untilNs: exit.untilNs })
+          this.#maintenance() ??
+          (this.#virqPending() || (this.#devices?.lines(this.index) ?? 0) !== 0
+            ? undefined
+            : { kind: "idle", untilNs: exit.untilNs })
         );
       case "shutdown":
         this.#put();
@@ -183,8 +213,23 @@ export class Vcpu {
       case "hvc":
         this.#exit("HVC");
         timeline.charge("exit", costs.exit);
+        if (this.#devices !== undefined) return this.#maintenance() ?? this.#hypercall();
         this.core.regs.skipInstruction();
         return this.#maintenance();
+      case "smc":
+        // KVM does not pass it on: it is the unknown function.
+        this.#exit("SMC");
+        timeline.charge("exit", costs.exit);
+        this.core.regs.write(0, PSCI_RESULT.notSupported);
+        return this.#maintenance();
+      case "wfe":
+        this.#exit("WFE");
+        timeline.charge("exit", costs.exit);
+        return this.#maintenance() ?? { kind: "idle", untilNs: timeline.nowNs + EVENT_STREAM_NS };
+      case "mmio":
+        this.#exit("MMIO");
+        timeline.charge("exit", costs.exit);
+        return this.#maintenance() ?? this.#mmio(exit);
       case "stage2-fault": {
         this.#exit("DABT");
         timeline.charge("exit", costs.exit);
@@ -214,6 +259,66 @@ export class Vcpu {
         return undefined;
       }
     }
+  }
+
+  /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
+  #hypercall(): KvmExit | undefined {
+    const { regs } = this.core;
+    const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
+    const done = (value: bigint): undefined => {
+      regs.write(0, value);
+    };
+    switch (asked.kind) {
+      case "return":
+        return done(asked.value);
+      case "cpu-on":
+        return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
+      case "affinity-info": {
+        const target = this.#byAffinity(asked.mpidr);
+        return done(target === undefined ? PSCI_RESULT.invalidParameters : target.#off ? 1n : 0n);
+      }
+      case "cpu-off":
+        this.#off = true;
+        return OFF;
+      case "cpu-suspend":
+        done(PSCI_RESULT.success);
+        return { kind: "idle", untilNs: this.#nextEventNs() };
+      case "system-off":
+        return { kind: "system-event", event: "off" };
+      case "system-reset":
+        return { kind: "system-event", event: "reset" };
+    }
+  }
+
+  #nextEventNs(): number {
+    return this.#devices?.nextEventNs(this.index, this.timeline.nowNs) ?? Number.POSITIVE_INFINITY;
+  }
+
+  #byAffinity(mpidr: bigint): Vcpu | undefined {
+    const affinity = 0xff_00ff_ffffn;
+    return this.vm.vcpus.find(({ index }) => (mpidrOf(index) & affinity) === (mpidr & affinity));
+  }
+
+  #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
+    const target = this.#byAffinity(mpidr);
+    if (target === undefined) return PSCI_RESULT.invalidParameters;
+    if (!target.#off) return PSCI_RESULT.alreadyOn;
+    target.#off = false;
+    target.core.powerOn?.(entry, contextId);
+    this.#kick(target.index, this.timeline.nowNs);
+    return PSCI_RESULT.success;
+  }
+
+  /** The GIC's frames are KVM's own; other devices are user space's. */
+  #mmio(exit: Extract<Exit, { kind: "mmio" }>): KvmExit | undefined {
+    const devices = this.#devices;
+    if (devices?.holds(exit.ipa) !== true) {
+      this.timeline.charge("exit", this.vm.costs.userExit);
+      return exit;
+    }
+    if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
+    else this.core.completeRead?.(devices.read(exit.ipa, exit.bytes));
+    return undefined;
   }
 
   #maintenance(): KvmExit | undefined {

@@ -7,10 +7,11 @@ import { BrokenInvariant, UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
 import { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
-import { HUGE_PAGES } from "../host/frames.ts";
+import { HUGE_PAGES, type PageStore } from "../host/frames.ts";
 import { Memlock } from "../host/memlock.ts";
 import { type Backing, HostMm } from "../host/mm.ts";
 import { applyPressure, type PressureEvent } from "../host/pressure.ts";
+import type { VmDevices } from "../kvm/devices.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Tracer } from "../kvm/trace.ts";
@@ -40,10 +41,32 @@ export interface MachineOptions {
   /** What the host does to guest memory, in order of time; pages count from the first. */
   readonly pressure?: Iterator<PressureEvent>;
   readonly trace?: Tracer;
+  /** Where the content of physical pages lies; by default each page is an array of its own. */
+  readonly store?: PageStore;
+  /** GIC and timers, for cores that execute code: made with a way to wake a vCPU. */
+  readonly devices?: (onLineChange: (vcpu: number) => void) => VmDevices;
+  /** The board: what lies where no memory is. */
+  readonly bus?: Bus;
   readonly onRecordPage?: (ipn: Ipn, frame: number) => void;
   /** Called after every step of the machine: where tests look at invariants. */
   readonly onStep?: (machine: Machine) => void;
 }
+
+/** Devices of user space, by IPA. */
+export interface Bus {
+  /** The value of a load, or 0 for a store. Unknown addresses read as zero. */
+  access(ipa: number, bytes: number, write: boolean, data: bigint, nowNs: number): bigint;
+}
+
+/** How a run ended. */
+export type Ending =
+  /** Every vCPU has shut down. */
+  | "shutdown"
+  | "off"
+  | "reset"
+  /** Every vCPU sleeps, and nothing in the machine will wake it. */
+  | "asleep"
+  | "running";
 
 /** How long a vCPU may run ahead of the others. */
 const QUANTUM_NS = 100_000;
@@ -63,6 +86,10 @@ export class Machine {
   /** Time before the first guest run: prefault and pinning. */
   setupNs = 0;
   rlimitExits = 0;
+  readonly devices: VmDevices | undefined;
+  #ending: Ending = "running";
+  /** The instant at which something happens now: of the vCPU that runs. */
+  #nowNs = 0;
   readonly #options: MachineOptions;
   readonly #hostFirstPage: number;
   readonly #states: VcpuState[] = [];
@@ -70,7 +97,8 @@ export class Machine {
 
   constructor(options: MachineOptions) {
     this.#options = options;
-    this.mm = new HostMm(options.costs, { extents: options.extents ?? true });
+    this.mm = new HostMm(options.costs, { extents: options.extents ?? true, store: options.store });
+    this.devices = options.devices?.((vcpu) => this.#lineChanged(vcpu));
     this.memlock = new Memlock(options.memlockBytes);
     const backing = options.policy.backing ?? options.backing;
     this.vm = new Vm({
@@ -100,6 +128,7 @@ export class Machine {
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
         kick: (index, atNs) => this.#kick(index, atNs),
+        ...(this.devices === undefined ? {} : { devices: this.devices, startsOff: i > 0 }),
         onRecordPage: options.onRecordPage,
       });
       this.#states.push({ vcpu, wakeAtNs: undefined, over: false });
@@ -150,14 +179,36 @@ export class Machine {
 
   /** Runs until every vCPU has shut down. */
   run(): void {
-    for (;;) {
+    if (this.runSteps(Number.POSITIVE_INFINITY) === "asleep")
+      throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
+  }
+
+  /** Runs for some steps, a quantum of a vCPU each. */
+  runSteps(steps: number): Ending {
+    for (let i = 0; i < steps && this.#ending === "running"; i++) {
       const next = this.#furthestBehind();
-      if (next === undefined) break;
-      if (next === "host") this.#applyPressure();
-      else this.#step(next);
-      this.#options.onStep?.(this);
+      if (next === undefined) this.#ending = "shutdown";
+      else if (next === "asleep") return "asleep";
+      else {
+        if (next === "host") this.#applyPressure();
+        else this.#step(next);
+        this.#options.onStep?.(this);
+      }
     }
-    for (const { vcpu } of this.#states) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
+    if (this.#ending !== "running")
+      for (const { vcpu } of this.#states) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
+    return this.#ending;
+  }
+
+  /** The instant that the machine has reached. */
+  get nowNs(): number {
+    return this.#nowNs;
+  }
+
+  #lineChanged(vcpu: number): void {
+    const state = this.#states[vcpu];
+    if (state?.wakeAtNs !== undefined && (this.devices?.lines(vcpu) ?? 0) !== 0)
+      this.#kick(vcpu, this.#nowNs);
   }
 
   /**
@@ -189,16 +240,14 @@ export class Machine {
     return state.wakeAtNs ?? state.vcpu.timeline.nowNs;
   }
 
-  #furthestBehind(): VcpuState | "host" | undefined {
+  #furthestBehind(): VcpuState | "host" | "asleep" | undefined {
     let least: VcpuState | undefined;
     for (const state of this.#states)
       if (!state.over && (least === undefined || this.#atNs(state) < this.#atNs(least))) least = state;
     if (least === undefined) return undefined;
     const pressureNs = this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
     if (pressureNs <= this.#atNs(least) && pressureNs < Number.POSITIVE_INFINITY) return "host";
-    if (this.#atNs(least) === Number.POSITIVE_INFINITY)
-      throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
-    return least;
+    return this.#atNs(least) === Number.POSITIVE_INFINITY ? "asleep" : least;
   }
 
   #step(state: VcpuState): void {
@@ -208,6 +257,7 @@ export class Machine {
       state.wakeAtNs = undefined;
     }
     const startNs = vcpu.timeline.nowNs;
+    this.#nowNs = startNs;
     let untilNs = Number.POSITIVE_INFINITY;
     // An idle vCPU may be kicked at any time, long before it would wake up by itself.
     for (const other of this.#states)
@@ -234,6 +284,17 @@ export class Machine {
       case "shutdown":
         state.over = true;
         return;
+      case "system-event":
+        this.#ending = exit.event;
+        return;
+      case "mmio": {
+        const { vcpu } = state;
+        this.#nowNs = vcpu.timeline.nowNs;
+        const value =
+          this.#options.bus?.access(exit.ipa, exit.bytes, exit.write, exit.data, this.#nowNs) ?? 0n;
+        if (!exit.write) vcpu.core.completeRead?.(value);
+        return;
+      }
       case "rlimit":
         this.#raiseMemlock(state.vcpu, exit.byBytes);
         return;

@@ -1,0 +1,105 @@
+/**
+ * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers, and the registers of a PMU that counts nothing
+ * yet. Wires of the board's devices end here.
+ */
+import type { Encoding } from "../arm/registers.ts";
+import { Gic } from "./gic/gic.ts";
+import { PHYSICAL_TIMER_INTID, Timers, VIRTUAL_TIMER_INTID } from "./timers.ts";
+
+/** MPIDR_EL1 of a vCPU: multiprocessor, Aff0 up to 15, then Aff1. */
+export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(((vcpu >> 4) << 8) | (vcpu & 15));
+
+/** The memory-mapped frames of the GIC, by IPA. */
+export interface GicFrames {
+  readonly distributor: number;
+  readonly redistributors: number;
+}
+
+const DISTRIBUTOR_BYTES = 0x1_0000;
+const REDISTRIBUTOR_BYTES = 0x2_0000;
+
+export interface DevicesOptions {
+  readonly vcpus: number;
+  readonly spis: number;
+  readonly frames: GicFrames;
+  /** A vCPU's interrupt inputs may have risen: wake it if it sleeps. */
+  readonly onLineChange: (vcpu: number) => void;
+}
+
+/** The PMU's registers lie in CRn 9 (and 14 for those by number): read as zero, writes ignored, until there is one. */
+const isPmu = ([op0, op1, crn, crm]: Encoding): boolean =>
+  op0 === 3 &&
+  ((crn === 9 && (op1 === 3 || (op1 === 0 && crm === 14))) || (crn === 14 && op1 === 3 && crm >= 8));
+
+export class VmDevices {
+  readonly gic: Gic;
+  readonly timers: readonly Timers[];
+  readonly #frames: GicFrames;
+
+  constructor(options: DevicesOptions) {
+    this.gic = new Gic(options);
+    this.timers = Array.from({ length: options.vcpus }, () => new Timers());
+    this.#frames = options.frames;
+  }
+
+  /** A system register that KVM holds; undefined: none of its. */
+  readRegister(vcpu: number, encoding: Encoding, nowNs: number): bigint | undefined {
+    return (
+      this.timers[vcpu]!.read(encoding, nowNs) ??
+      this.gic.readIcc(vcpu, encoding) ??
+      (isPmu(encoding) ? 0n : undefined)
+    );
+  }
+
+  writeRegister(vcpu: number, encoding: Encoding, value: bigint, nowNs: number): boolean {
+    if (this.timers[vcpu]!.write(encoding, value, nowNs)) {
+      this.update(vcpu, nowNs);
+      return true;
+    }
+    return this.gic.writeIcc(vcpu, encoding, value) || isPmu(encoding);
+  }
+
+  /** Brings the timers' lines to the GIC. */
+  update(vcpu: number, nowNs: number): void {
+    const { virtual, physical } = this.timers[vcpu]!.lines(nowNs);
+    this.gic.setLine(VIRTUAL_TIMER_INTID, virtual, vcpu);
+    this.gic.setLine(PHYSICAL_TIMER_INTID, physical, vcpu);
+  }
+
+  /** The interrupt inputs as bits of DAIF: IRQ is bit 7, FIQ bit 6. */
+  lines(vcpu: number): number {
+    return (this.gic.irqPending(vcpu) ? 0x80 : 0) | (this.gic.fiqPending(vcpu) ? 0x40 : 0);
+  }
+
+  /** When a line of this vCPU rises by itself. */
+  nextEventNs(vcpu: number, nowNs: number): number {
+    return this.timers[vcpu]!.nextEventNs(nowNs);
+  }
+
+  /** Whether an IPA is one of KVM's own frames. */
+  holds(ipa: number): boolean {
+    const { distributor, redistributors } = this.#frames;
+    return (
+      (ipa >= distributor && ipa < distributor + DISTRIBUTOR_BYTES) ||
+      (ipa >= redistributors && ipa < redistributors + this.timers.length * REDISTRIBUTOR_BYTES)
+    );
+  }
+
+  read(ipa: number, bytes: number): bigint {
+    const { distributor, redistributors } = this.#frames;
+    if (ipa < distributor + DISTRIBUTOR_BYTES && ipa >= distributor)
+      return this.gic.readDistributor(ipa - distributor, bytes);
+    const at = ipa - redistributors;
+    return this.gic.readRedistributor(Math.floor(at / REDISTRIBUTOR_BYTES), at % REDISTRIBUTOR_BYTES, bytes);
+  }
+
+  write(ipa: number, bytes: number, data: bigint): void {
+    const { distributor, redistributors } = this.#frames;
+    if (ipa < distributor + DISTRIBUTOR_BYTES && ipa >= distributor) {
+      this.gic.writeDistributor(ipa - distributor, bytes, data);
+      return;
+    }
+    const at = ipa - redistributors;
+    this.gic.writeRedistributor(Math.floor(at / REDISTRIBUTOR_BYTES), at % REDISTRIBUTOR_BYTES, bytes, data);
+  }
+}

@@ -1,0 +1,76 @@
+/** PSCI 1.1 over HVC, as KVM answers it (Arm DEN 0022; arch/arm64/kvm/psci.c), and the SMCCC calls around it. */
+
+const FN = {
+  version: 0x8400_0000,
+  cpuSuspend32: 0x8400_0001,
+  cpuOff: 0x8400_0002,
+  cpuOn32: 0x8400_0003,
+  affinityInfo32: 0x8400_0004,
+  migrateInfoType: 0x8400_0006,
+  systemOff: 0x8400_0008,
+  systemReset: 0x8400_0009,
+  features: 0x8400_000a,
+  cpuSuspend64: 0xc400_0001,
+  cpuOn64: 0xc400_0003,
+  affinityInfo64: 0xc400_0004,
+  smcccVersion: 0x8000_0000,
+  smcccArchFeatures: 0x8000_0001,
+} as const;
+
+export const PSCI_RESULT = {
+  success: 0n,
+  notSupported: -1n,
+  invalidParameters: -2n,
+  alreadyOn: -4n,
+} as const;
+
+const PSCI_VERSION = 0x1_0001n;
+const SMCCC_VERSION = 0x1_0001n;
+/** The trusted OS needs no migration, as there is none. */
+const NO_TRUSTED_OS = 2n;
+
+/** What a hypercall asks for. */
+export type Hypercall =
+  | { readonly kind: "return"; readonly value: bigint }
+  | { readonly kind: "cpu-on"; readonly mpidr: bigint; readonly entry: bigint; readonly contextId: bigint }
+  | { readonly kind: "affinity-info"; readonly mpidr: bigint }
+  | { readonly kind: "cpu-off" }
+  /** Standby: as WFI, then success. */
+  | { readonly kind: "cpu-suspend" }
+  | { readonly kind: "system-off" }
+  | { readonly kind: "system-reset" };
+
+const KNOWN: ReadonlySet<number> = new Set(Object.values(FN));
+
+/** Reads a hypercall from X0 to X3. */
+export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hypercall {
+  const done = (value: bigint): Hypercall => ({ kind: "return", value });
+  switch (Number(x0 & 0xffff_ffffn)) {
+    case FN.version:
+      return done(PSCI_VERSION);
+    case FN.features:
+      return done(KNOWN.has(Number(x1 & 0xffff_ffffn)) ? PSCI_RESULT.success : PSCI_RESULT.notSupported);
+    case FN.migrateInfoType:
+      return done(NO_TRUSTED_OS);
+    case FN.cpuOn32:
+    case FN.cpuOn64:
+      return { kind: "cpu-on", mpidr: x1, entry: x2, contextId: x3 };
+    case FN.affinityInfo32:
+    case FN.affinityInfo64:
+      return { kind: "affinity-info", mpidr: x1 };
+    case FN.cpuOff:
+      return { kind: "cpu-off" };
+    case FN.cpuSuspend32:
+    case FN.cpuSuspend64:
+      return { kind: "cpu-suspend" };
+    case FN.systemOff:
+      return { kind: "system-off" };
+    case FN.systemReset:
+      return { kind: "system-reset" };
+    case FN.smcccVersion:
+      return done(SMCCC_VERSION);
+    default:
+      // No workaround is offered: SMCCC_ARCH_FEATURES says so for each.
+      return done(PSCI_RESULT.notSupported);
+  }
+}
