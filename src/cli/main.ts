@@ -1,6 +1,7 @@
 /**
  * The command line: parses, runs, and turns what went wrong into a message and an exit code. 0: done. 1: a bug of
- * ours, or a policy that misses the bar. 2: the user's option or file. 130 and 143: interrupted.
+ * ours, or a policy that misses the bar. 2: the user's option or file. 124 and 125: a machine that ended badly. 130 and
+ * 143: interrupted.
  */
 import { constants } from "node:os";
 import { CommanderError } from "commander";
@@ -10,6 +11,7 @@ import { discardPendingFiles } from "./files.ts";
 import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
 import { runInWorker } from "./remote.ts";
+import { MachineEnded } from "./run.ts";
 import { lookOf, type World } from "./world.ts";
 
 const EXIT = { done: 0, bug: 1, missed: 1, user: 2 } as const;
@@ -40,6 +42,7 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
       return EXIT.user;
     }
     if (error instanceof BarMissed) return EXIT.missed;
+    if (error instanceof MachineEnded) return error.exitCode;
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     world.stderr.write(
       `${colors.red("spevisor: a bug of ours, sorry.")} Please report it to ${ISSUES}, with the command line and this:\n${stack}\n`,

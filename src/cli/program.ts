@@ -12,6 +12,7 @@ import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport, VERSION } from "./output.ts";
+import { addRun } from "./run.ts";
 import type { World } from "./world.ts";
 
 const MIB = 1024 ** 2;
@@ -228,6 +229,7 @@ Examples:
   addAsk(program, world);
   addBar(program, world);
   addCompare(program, world);
+  addRun(program, world);
 
   const listing = (name: string, description: string) =>
     program.command(name).description(description).option("--json", "as JSON");

@@ -1,0 +1,72 @@
+/** The files that a machine boots from: kernels are unpacked, RAM disks are taken as they are. */
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { decompress } from "fzstd";
+import { UserError } from "../../common/errors.ts";
+import { type KernelImage, readImage } from "../image.ts";
+
+const GZIP = [0x1f, 0x8b];
+const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
+
+function readWhole(path: string, option: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const why =
+      code === "ENOENT"
+        ? "there is no such file"
+        : code === "EISDIR"
+          ? "it is a directory"
+          : `it cannot be read (${code})`;
+    throw new UserError(`${option} ${path}: ${why}`);
+  }
+}
+
+const startsWith = (bytes: Uint8Array, magic: readonly number[]): boolean =>
+  magic.every((byte, i) => bytes[i] === byte);
+
+/** A kernel, raw or compressed with gzip or zstd. */
+export function readKernel(path: string): KernelImage {
+  const bytes = readWhole(path, "--kernel");
+  const unpacked = (): Uint8Array => {
+    try {
+      if (startsWith(bytes, GZIP)) return gunzipSync(bytes);
+      if (startsWith(bytes, ZSTD)) return decompress(bytes);
+      return bytes;
+    } catch (error) {
+      throw new UserError(
+        `--kernel ${path}: it is damaged (${error instanceof Error ? error.message : String(error)})`,
+      );
+    }
+  };
+  return readImage(unpacked(), `--kernel ${path}`);
+}
+
+const CPIO = "070701";
+const ARCHIVES: readonly (readonly number[])[] = [
+  GZIP,
+  ZSTD,
+  // xz, lzma, bzip2, lz4.
+  [0xfd, 0x37, 0x7a, 0x58],
+  [0x5d, 0x00, 0x00],
+  [0x42, 0x5a, 0x68],
+  [0x02, 0x21, 0x4c, 0x18],
+];
+
+/** An initial RAM disk: a cpio archive, whole, or one in a compression that the kernel unpacks. */
+export function readInitrd(path: string): Uint8Array {
+  const bytes = readWhole(path, "--initrd");
+  const isCpio = new TextDecoder("latin1").decode(bytes.subarray(0, CPIO.length)) === CPIO;
+  if (!isCpio && !ARCHIVES.some((magic) => startsWith(bytes, magic)))
+    throw new UserError(
+      `--initrd ${path}: neither a cpio archive nor a compressed one`,
+      "Make one with `cpio -o -H newc`",
+    );
+  if (isCpio && !new TextDecoder("latin1").decode(bytes).includes("TRAILER!!!"))
+    throw new UserError(
+      `--initrd ${path}: the archive ends at byte ${bytes.length} without its trailer`,
+      "Copy it again: it was cut short",
+    );
+  return bytes;
+}
