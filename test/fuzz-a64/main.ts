@@ -1,0 +1,68 @@
+/** `npm run fuzz:a64`: random instructions here and on qemu-aarch64. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { fuzz } from "./fuzz.ts";
+import { buildRunner, missingTools } from "./oracle.ts";
+
+const command = new Command("fuzz:a64")
+  .description("Executes random instructions here and on qemu-aarch64, and says where the two differ.")
+  .option("--cases <n>", "how many cases, over all rows", Number, 200_000)
+  .option("--seed <s>", "what the cases are made from", Number, 1)
+  .option("--only <pattern>", "rows whose names match this regular expression")
+  .option("--show <n>", "mismatches that are printed", Number, 20)
+  .option("--coverage", "cases and faults of each row")
+  .addHelpText(
+    "after",
+    "\nExamples:\n  npm run fuzz:a64 -- --cases 1000000 --seed 7\n  npm run fuzz:a64 -- --only '^FCVT' --coverage",
+  )
+  .parse();
+const options = command.opts<{
+  cases: number;
+  seed: number;
+  only?: string;
+  show: number;
+  coverage?: boolean;
+}>();
+const missing = missingTools();
+if (missing !== undefined) {
+  console.error(`fuzz:a64 needs qemu-aarch64 and a cross compiler: ${missing}`);
+  process.exit(2);
+}
+const directory = mkdtempSync(join(tmpdir(), "spevisor-fuzz-"));
+try {
+  const runner = buildRunner(directory);
+  const startedMs = performance.now();
+  const { coverage, mismatches, cases } = await fuzz({
+    runner,
+    total: options.cases,
+    seed: options.seed,
+    ...(options.only === undefined ? {} : { only: new RegExp(options.only) }),
+    onProgress: (done) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${options.cases} cases`);
+    },
+  });
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  for (const { row, word, differences, input } of mismatches.slice(0, options.show))
+    console.log(
+      `${row} ${word.toString(16).padStart(8, "0")}\n  ${input}\n  ${differences.slice(0, 6).join("\n  ")}`,
+    );
+  if (options.coverage)
+    for (const { row, cases: count, faults, mismatches: bad, excluded } of coverage)
+      console.log(
+        excluded === undefined
+          ? `${row.padEnd(28)} ${count} cases, ${faults} faults${bad > 0 ? `, ${bad} MISMATCHES` : ""}`
+          : `${row.padEnd(28)} excluded: ${excluded}`,
+      );
+  const bad = coverage.filter((entry) => entry.mismatches > 0);
+  if (bad.length > 0)
+    console.log(`rows that differ: ${bad.map((entry) => `${entry.row} (${entry.mismatches})`).join(", ")}`);
+  const total = bad.reduce((sum, entry) => sum + entry.mismatches, 0);
+  console.log(
+    `${cases} cases over ${coverage.length} rows, ${total} mismatches, ${((performance.now() - startedMs) / 1000).toFixed(1)} s`,
+  );
+  process.exitCode = total === 0 ? 0 : 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}

@@ -1,0 +1,167 @@
+/*
+ * Executes cases as a Linux program does, for qemu-aarch64: state goes in and comes out through signal frames, so that each
+ * instruction meets exactly the registers of its case, and faults are results like others. See format.ts for the files.
+ */
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <ucontext.h>
+#include <asm/sigcontext.h>
+
+#define CODE 0x3000000000ul
+#define SLOT_WORDS 8
+#define BRANCHES 0x3010000000ul
+#define BRANCHES_BYTES 0x200000ul
+#define DATA 0x3010300000ul
+#define DATA_BYTES 0x2000ul
+#define BREAK 0xd4200000u
+
+struct input {
+	uint64_t x[31], sp;
+	uint32_t nzcv, fpcr, fpsr, memory_seed;
+	uint64_t v[64];
+	uint32_t words[4];
+	uint32_t count, branches;
+};
+
+struct output {
+	uint64_t x[31], sp, pc;
+	uint32_t nzcv, fpsr, signal, memory;
+	uint64_t v[64];
+};
+
+static struct input *cases;
+static struct output *results;
+static uint32_t count, next;
+static uint64_t start;
+
+static struct fpsimd_context *fp_of(ucontext_t *uc)
+{
+	char *at = (char *)uc->uc_mcontext.__reserved;
+	for (;;) {
+		struct _aarch64_ctx *head = (struct _aarch64_ctx *)at;
+		if (head->magic == FPSIMD_MAGIC)
+			return (struct fpsimd_context *)head;
+		if (head->magic == 0)
+			abort();
+		at += head->size;
+	}
+}
+
+static void fill(uint32_t seed)
+{
+	volatile uint32_t *words = (uint32_t *)DATA;
+	for (uint32_t i = 0; i < DATA_BYTES / 4; i++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 17;
+		seed ^= seed << 5;
+		words[i] = seed;
+	}
+}
+
+static uint32_t sum(void)
+{
+	const volatile uint32_t *words = (uint32_t *)DATA;
+	uint32_t h = 0x811c9dc5;
+	for (uint32_t i = 0; i < DATA_BYTES / 4; i++)
+		h = (h ^ words[i]) * 0x01000193u;
+	return h;
+}
+
+static void write_code(uint64_t at, const struct input *c)
+{
+	uint32_t *words = (uint32_t *)at;
+	for (uint32_t i = 0; i < SLOT_WORDS; i++)
+		words[i] = i < c->count ? c->words[i] : BREAK;
+	__builtin___clear_cache((char *)at, (char *)at + 4 * SLOT_WORDS);
+}
+
+static void begin(ucontext_t *uc)
+{
+	const struct input *c = &cases[next];
+	struct fpsimd_context *fp = fp_of(uc);
+	memcpy(uc->uc_mcontext.regs, c->x, sizeof(c->x));
+	uc->uc_mcontext.sp = c->sp;
+	uc->uc_mcontext.pstate = c->nzcv;
+	fp->fpcr = c->fpcr;
+	fp->fpsr = c->fpsr;
+	memcpy(fp->vregs, c->v, sizeof(c->v));
+	if (c->branches) {
+		start = BRANCHES + BRANCHES_BYTES / 2;
+		write_code(start, c);
+	} else {
+		start = CODE + (uint64_t)next * 4 * SLOT_WORDS;
+	}
+	uc->uc_mcontext.pc = start;
+	if (c->memory_seed)
+		fill(c->memory_seed);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	static int started;
+	(void)info;
+	if (started) {
+		struct output *r = &results[next];
+		struct fpsimd_context *fp = fp_of(uc);
+		memcpy(r->x, uc->uc_mcontext.regs, sizeof(r->x));
+		r->sp = uc->uc_mcontext.sp;
+		r->pc = uc->uc_mcontext.pc;
+		r->nzcv = uc->uc_mcontext.pstate & 0xf0000000u;
+		r->fpsr = fp->fpsr;
+		r->signal = number;
+		memcpy(r->v, fp->vregs, sizeof(r->v));
+		r->memory = cases[next].memory_seed ? sum() : 0;
+		next++;
+	}
+	started = 1;
+	if (next == count) {
+		fwrite(results, sizeof(*results), count, stdout);
+		fflush(stdout);
+		_exit(0);
+	}
+	begin(uc);
+}
+
+static void *map(uint64_t at, uint64_t bytes, int protection)
+{
+	void *p = mmap((void *)at, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (p == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
+	return p;
+}
+
+int main(void)
+{
+	static char stack[1 << 16];
+	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE };
+
+	if (fread(&count, 4, 1, stdin) != 1)
+		return 1;
+	cases = malloc(count * sizeof(*cases));
+	results = malloc(count * sizeof(*results));
+	if (fread(cases, sizeof(*cases), count, stdin) != count)
+		return 1;
+	map(CODE, ((uint64_t)count * 4 * SLOT_WORDS + 0xfff) & ~0xffful, PROT_READ | PROT_WRITE | PROT_EXEC);
+	map(BRANCHES, BRANCHES_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
+	map(DATA, DATA_BYTES, PROT_READ | PROT_WRITE);
+	for (uint32_t i = 0; i < count; i++)
+		write_code(CODE + (uint64_t)i * 4 * SLOT_WORDS, &cases[i]);
+	for (uint64_t i = 0; i < BRANCHES_BYTES; i += 4)
+		*(uint32_t *)(BRANCHES + i) = BREAK;
+	sigaltstack(&alternate, NULL);
+	sigfillset(&action.sa_mask);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+	raise(SIGTRAP);
+	return 1;
+}
