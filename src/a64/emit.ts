@@ -33,6 +33,8 @@ export interface Semantics {
   readonly special?: readonly Special[];
   /** Common enough for a place in the interpreter's own loop. Those that jump or read PC must have it. */
   readonly inline?: boolean;
+  /** One handler for all words: TypeScript carries the instruction out. */
+  readonly unfixed?: boolean;
 }
 
 export interface AccessOptions {

@@ -68,7 +68,7 @@ export class Handlers {
 
   #add(row: Row, semantics: Semantics): void {
     const fixed: Fixed[] = [
-      ...fixedFieldsOf(row).map((name) => {
+      ...(semantics.unfixed === true ? [] : fixedFieldsOf(row)).map((name) => {
         const { low, width } = row.fields[name]!;
         const mask = 2 ** width - 1;
         return { name, values: 2 ** width, of: (_: Fields, word: number) => (word >>> low) & mask };

@@ -35,7 +35,7 @@ export type CoreExit =
       readonly data: bigint;
     };
 
-const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "PAN", "UAO"]);
+const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "RDM", "PAN", "UAO"]);
 
 const BUDGET: CoreExit = { kind: "budget" };
 

@@ -1,4 +1,4 @@
-/** Scalar floating point that WebAssembly leaves to TypeScript: exact results and FPSR's flags from a64/fp/. */
+/** Floating point and SIMD that WebAssembly leaves to TypeScript: exact results and FPSR's flags from a64/fp/. */
 
 import { type Fields, fieldsOf, type Row } from "../a64/encoding.ts";
 import {
@@ -18,6 +18,8 @@ import {
   fpToFixed,
 } from "../a64/fp/arithmetic.ts";
 import { type FpEnv, ROUND, type Rounding, roundingOf } from "../a64/fp/format.ts";
+import { simdFpInstruction } from "./simd-fp.ts";
+import { saturatingInstruction } from "./simd-saturating.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /** FRINT*: N, P, M, Z, A; X and I take FPCR's mode, X flags what is lost. */
@@ -43,7 +45,9 @@ export function executeFp(
 ): boolean {
   const f = fieldsOf(row, word);
   const env: FpEnv = { fpcr: state.get32("FPCR"), fpsr: state.get32("FPSR") };
-  if (!execute(row.name, f, state, env, holds)) return false;
+  const vector = simdFpInstruction(row.name) ?? saturatingInstruction(row.name);
+  if (row.group.startsWith("Advanced SIMD") && vector !== undefined) vector({ f, state, env });
+  else if (!execute(row.name, f, state, env, holds)) return false;
   state.set32("FPSR", env.fpsr);
   return true;
 }

@@ -64,6 +64,26 @@ export class VcpuState {
     this.view.setBigUint64(this.base + STATE.V + 16 * n + 8, 0n, true);
   }
 
+  /** A lane of a SIMD&FP register, unsigned; `size` is log2 of its bytes. */
+  lane(n: number, size: number, i: number): bigint {
+    const at = this.base + STATE.V + 16 * n + (i << size);
+    const { view } = this;
+    if (size === 3) return view.getBigUint64(at, true);
+    return BigInt(
+      size === 2 ? view.getUint32(at, true) : size === 1 ? view.getUint16(at, true) : view.getUint8(at),
+    );
+  }
+
+  /** Writes the low bits of a value into a lane. */
+  setLane(n: number, size: number, i: number, value: bigint): void {
+    const at = this.base + STATE.V + 16 * n + (i << size);
+    const { view } = this;
+    if (size === 3) view.setBigUint64(at, BigInt.asUintN(64, value), true);
+    else if (size === 2) view.setUint32(at, Number(BigInt.asUintN(32, value)), true);
+    else if (size === 1) view.setUint16(at, Number(BigInt.asUintN(16, value)), true);
+    else view.setUint8(at, Number(BigInt.asUintN(8, value)));
+  }
+
   /** Whether a condition holds (ConditionHolds). */
   holds(cond: number): boolean {
     const { nzcv } = this;

@@ -7,7 +7,9 @@ import { DATA_PROCESSING_REGISTER } from "./data-processing-register.ts";
 import { FLOATING_POINT } from "./fp.ts";
 import { LOADS_STORES } from "./loads-stores.ts";
 import { SIMD } from "./simd.ts";
+import { SIMD_FLOATING_POINT } from "./simd-fp.ts";
 import { SIMD_LOADS_STORES } from "./simd-loads-stores.ts";
+import { SIMD_SATURATING } from "./simd-saturating.ts";
 
 export const ROWS = {
   ...DATA_PROCESSING_IMMEDIATE,
@@ -17,6 +19,8 @@ export const ROWS = {
   ...ATOMIC_ACCESSES,
   ...FLOATING_POINT,
   ...SIMD,
+  ...SIMD_SATURATING,
+  ...SIMD_FLOATING_POINT,
   ...SIMD_LOADS_STORES,
 } as const;
 

@@ -22,14 +22,24 @@ import {
 } from "./format.ts";
 
 /** FPProcessNaN: the operand made quiet, or the default NaN. */
-function processNan(format: Format, value: FpValue & { kind: "nan" }, bits: bigint, env: FpEnv): bigint {
+export function processNan(
+  format: Format,
+  value: FpValue & { kind: "nan" },
+  bits: bigint,
+  env: FpEnv,
+): bigint {
   if (!value.quiet) env.fpsr |= FLAG.IOC;
   if (defaultNan(env)) return packDefaultNan(format);
   return bits | (1n << BigInt(format.fractionBits - 1));
 }
 
 /** FPProcessNaNs: the first signalling operand, else the first quiet one. Undefined: no NaN. */
-function processNans(format: Format, operands: readonly bigint[], values: readonly FpValue[], env: FpEnv) {
+export function processNans(
+  format: Format,
+  operands: readonly bigint[],
+  values: readonly FpValue[],
+  env: FpEnv,
+) {
   for (const quiet of [false, true])
     for (let i = 0; i < values.length; i++) {
       const value = values[i]!;
@@ -38,19 +48,19 @@ function processNans(format: Format, operands: readonly bigint[], values: readon
   return undefined;
 }
 
-function invalid(format: Format, env: FpEnv): bigint {
+export function invalid(format: Format, env: FpEnv): bigint {
   env.fpsr |= FLAG.IOC;
   return packDefaultNan(format);
 }
 
 /** Signed mantissa and exponent of a finite value or zero. */
-const signed = (value: FpValue): { readonly m: bigint; readonly e: number } =>
+export const signed = (value: FpValue): { readonly m: bigint; readonly e: number } =>
   value.kind === "finite"
     ? { m: value.sign ? -value.mantissa : value.mantissa, e: value.exponent }
     : { m: 0n, e: 0 };
 
 /** The sum of two exact values, rounded. `zeroSign` is the sign of an exact zero from operands that are not. */
-function roundSum(
+export function roundSum(
   format: Format,
   a: { m: bigint; e: number },
   b: { m: bigint; e: number },
@@ -90,6 +100,18 @@ export function fpMul(format: Format, a: bigint, b: bigint, env: FpEnv): bigint 
   }
   if (x.kind !== "finite" || y.kind !== "finite") return packZero(format, sign);
   return round(format, sign, x.mantissa * y.mantissa, x.exponent + y.exponent, env);
+}
+
+/** FPMulX: infinity times zero is 2. */
+export function fpMulX(format: Format, a: bigint, b: bigint, env: FpEnv): bigint {
+  const quiet: FpEnv = { fpcr: env.fpcr, fpsr: 0 };
+  const x = unpack(format, a, quiet);
+  const y = unpack(format, b, quiet);
+  if ((x.kind === "infinity" && y.kind === "zero") || (x.kind === "zero" && y.kind === "infinity")) {
+    env.fpsr |= quiet.fpsr;
+    return round(format, x.sign !== y.sign, 2n, 0, env);
+  }
+  return fpMul(format, a, b, env);
 }
 
 export function fpDiv(format: Format, a: bigint, b: bigint, env: FpEnv): bigint {

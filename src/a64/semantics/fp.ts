@@ -50,7 +50,7 @@ function expandImmediate(f: Fields): bigint {
 }
 
 /** Exact arithmetic in TypeScript. */
-const exact: Semantics = fp((e) => e.leave(LEAVE.SYSTEM));
+export const exact: Semantics = fp((e) => e.leave(LEAVE.SYSTEM), { unfixed: true });
 
 export const FLOATING_POINT_SEMANTICS = {
   FMOV_register: fp((e) => {
