@@ -3,6 +3,7 @@
 /** Where code, the code of branches, and data lie in the case's address space: 2 MiB that break everywhere else. */
 export const PLACES = {
   code: 0x30_0000_0000n,
+  codeBytes: 0x5_0000,
   slotWords: 8,
   branches: 0x30_1000_0000n,
   branchesBytes: 0x20_0000,

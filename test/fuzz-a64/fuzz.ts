@@ -114,7 +114,7 @@ export async function fuzz(options: {
     ]),
   );
   const active = subjects.filter(({ row }) => exclusionOf(row) === undefined);
-  const machine = new CaseMachine(BATCH);
+  const machine = new CaseMachine();
   const { decoder } = machine.core.code;
   const random = randomStream(seed);
   const mismatches: Mismatch[] = [];

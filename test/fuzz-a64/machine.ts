@@ -26,8 +26,8 @@ export class CaseMachine {
   readonly #slot: Uint32Array;
   readonly #base: number;
 
-  constructor(cases: number) {
-    const codePages = Math.ceil((cases * 4 * PLACES.slotWords) / 4096);
+  constructor() {
+    const codePages = PLACES.codeBytes / 4096;
     const memory = new CpuMemory(1, codePages + 64);
     this.#memory = memory;
     this.#base = memory.vcpuBase(0);
@@ -100,6 +100,7 @@ export class CaseMachine {
   load(cases: Uint8Array, count: number): void {
     const view = new DataView(cases.buffer, cases.byteOffset);
     const { slotWords } = PLACES;
+    for (const page of this.#codePages) page.fill(0);
     for (let i = 0; i < count; i++) this.#write(this.#codePages, i * slotWords, view, i * INPUT.BYTES);
     this.#memory.dropRecords();
   }

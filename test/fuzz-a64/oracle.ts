@@ -6,8 +6,11 @@ import { INPUT, OUTPUT } from "./format.ts";
 
 const QEMU = "qemu-aarch64";
 const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
-/** Armv8.2-A with LSE, CRC32, RDM and the cryptographic instructions; without pointer authentication. */
-const CPU = "neoverse-n1";
+/**
+ * The Neoverse N1 is Armv8.2-A with LSE, CRC32, RDM, half precision and the cryptographic instructions, without pointer
+ * authentication; the Cortex-A72 is Armv8.0-A with CRC32 and those.
+ */
+export type Cpu = "neoverse-n1" | "cortex-a72";
 const here = fileURLToPath(new URL(".", import.meta.url));
 
 /** What must be installed for the oracle, or undefined where all of it is. */
@@ -30,11 +33,16 @@ export function buildRunner(directory: string): string {
 }
 
 /** What QEMU says of `count` cases. */
-export function askQemu(runner: string, cases: Uint8Array, count: number): Promise<Uint8Array> {
+export function askQemu(
+  runner: string,
+  cases: Uint8Array,
+  count: number,
+  cpu: Cpu = "neoverse-n1",
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       QEMU,
-      ["-cpu", CPU, runner],
+      ["-cpu", cpu, runner],
       { encoding: "buffer", maxBuffer: count * OUTPUT.BYTES + 4096, timeout: 120_000 },
       (error, stdout, stderr) => {
         if (error !== null) reject(new Error(`${QEMU} stopped: ${error.message}\n${stderr}`));

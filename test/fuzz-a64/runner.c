@@ -13,6 +13,7 @@
 #include <asm/sigcontext.h>
 
 #define CODE 0x3000000000ul
+#define CODE_BYTES 0x50000ul
 #define SLOT_WORDS 8
 #define BRANCHES 0x3010000000ul
 #define BRANCHES_BYTES 0x200000ul
@@ -145,13 +146,13 @@ int main(void)
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE };
 
-	if (fread(&count, 4, 1, stdin) != 1)
+	if (fread(&count, 4, 1, stdin) != 1 || (uint64_t)count * 4 * SLOT_WORDS > CODE_BYTES)
 		return 1;
 	cases = malloc(count * sizeof(*cases));
 	results = malloc(count * sizeof(*results));
 	if (fread(cases, sizeof(*cases), count, stdin) != count)
 		return 1;
-	map(CODE, ((uint64_t)count * 4 * SLOT_WORDS + 0xfff) & ~0xffful, PROT_READ | PROT_WRITE | PROT_EXEC);
+	map(CODE, CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(BRANCHES, BRANCHES_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(DATA, DATA_BYTES, PROT_READ | PROT_WRITE);
 	for (uint32_t i = 0; i < count; i++)

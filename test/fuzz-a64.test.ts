@@ -1,0 +1,47 @@
+/** Every encoding against qemu-aarch64, on random operands. The long form is `npm run fuzz:a64`. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fuzz, SUBJECTS } from "./fuzz-a64/fuzz.ts";
+import { buildRunner, missingTools } from "./fuzz-a64/oracle.ts";
+import { fuzzUnallocated } from "./fuzz-a64/unallocated.ts";
+
+const CASES_A_ROW = 200;
+const missing = missingTools();
+if (missing !== undefined)
+  console.log(`fuzz-a64: skipped, needs qemu-aarch64 and a cross compiler: ${missing}`);
+
+describe.skipIf(missing !== undefined)("A64 against qemu-aarch64", () => {
+  let directory: string;
+  let runner: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "spevisor-fuzz-"));
+    runner = buildRunner(directory);
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("executes each encoding alike", { timeout: 600_000 }, async () => {
+    const { coverage, mismatches } = await fuzz({
+      runner,
+      total: CASES_A_ROW * SUBJECTS.length,
+      seed: 20_261_125,
+    });
+    expect(mismatches.slice(0, 10)).toEqual([]);
+    for (const { row, cases, faults, excluded } of coverage) {
+      if (excluded !== undefined) continue;
+      expect.soft(cases, `${row}: cases`).toBeGreaterThanOrEqual(CASES_A_ROW);
+      // A row whose every case faults has shown nothing, but for those that do nothing else.
+      if (row !== "BRK") expect.soft(faults, `${row}: faults`).toBeLessThan(cases);
+    }
+    const excluded = coverage.filter((entry) => entry.excluded !== undefined);
+    console.log(
+      `fuzz-a64: ${coverage.length - excluded.length} rows, ${excluded.length} excluded: ${excluded.map(({ row }) => row).join(" ")}`,
+    );
+  });
+
+  it("leaves unallocated what is unallocated", { timeout: 600_000 }, async () => {
+    const { executed } = await fuzzUnallocated(runner, 50_000, 1);
+    expect(executed.map((word) => word.toString(16))).toEqual([]);
+  });
+});
