@@ -8,6 +8,7 @@ import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
 import type { Target } from "./engine.ts";
+import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
@@ -230,6 +231,7 @@ Examples:
   addBar(program, world);
   addCompare(program, world);
   addRun(program, world);
+  addGuest(program, world);
 
   const listing = (name: string, description: string) =>
     program.command(name).description(description).option("--json", "as JSON");

@@ -68,7 +68,7 @@ export class VmDevices {
 
   /** The interrupt inputs as bits of DAIF: IRQ is bit 7, FIQ bit 6. */
   lines(vcpu: number): number {
-    return (this.gic.irqPending(vcpu) ? 0x80 : 0) | (this.gic.fiqPending(vcpu) ? 0x40 : 0);
+    return (this.gic.signals(vcpu, 1) ? 0x80 : 0) | (this.gic.signals(vcpu, 0) ? 0x40 : 0);
   }
 
   /** When a line of this vCPU rises by itself. */

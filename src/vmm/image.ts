@@ -9,6 +9,8 @@ const MAGIC = 0x644d_5241;
 /** The kernel's base is aligned to this, and so are device tree and initial RAM disk here. */
 const ALIGNMENT = 2 * 1024 ** 2;
 const MIB = 1024 ** 2;
+/** QEMU has its boot code at the start of memory; an image that asks for that place goes behind it. */
+const BOOT_CODE_BYTES = 4096;
 
 export interface KernelImage {
   readonly bytes: Uint8Array;
@@ -52,7 +54,7 @@ export function placeImage(
   initrdBytes: number,
   deviceTreeBytes: number,
 ): Placement {
-  const kernel = ram.base + image.textOffset;
+  const kernel = ram.base + image.textOffset + (image.textOffset < BOOT_CODE_BYTES ? ALIGNMENT : 0);
   const initrd = Math.max(
     align(ram.base + Math.min(ram.bytes / 2, 128 * MIB)),
     align(kernel + image.memoryBytes),

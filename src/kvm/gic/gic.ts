@@ -8,6 +8,7 @@ import { Interrupts, PRIORITY_BITS, SPURIOUS } from "./interrupts.ts";
 /** SGIs and PPIs. */
 const PRIVATE = 32;
 const IDLE_PRIORITY = 0xff;
+const UNKNOWN = -1;
 
 const GICD = {
   CTLR: 0x0000,
@@ -89,31 +90,34 @@ export class Gic {
   /** GICD_IROUTER's Aff0; -1 for any (IRM). */
   readonly #route: Int16Array;
   #ctlr = 0;
+  /** What `signals` has said since the last change, by vCPU and group. */
+  readonly #signals: Int8Array;
 
   constructor(options: GicOptions) {
     this.#options = options;
     this.#spis = new Interrupts(PRIVATE, options.spis);
     this.#cpus = Array.from({ length: options.vcpus }, () => new CpuInterface());
     this.#route = new Int16Array(options.spis);
+    this.#signals = new Int8Array(2 * options.vcpus).fill(UNKNOWN);
     for (const { privates } of this.#cpus) privates.edge.fill(1, 0, 16);
   }
 
   /** The level of a wire: an SPI's, or with `vcpu` a PPI's. */
   setLine(intid: number, high: boolean, vcpu = 0): void {
-    if (intid < PRIVATE) this.#cpus[vcpu]!.privates.setLevel(intid, high);
-    else this.#spis.setLevel(intid - PRIVATE, high);
-    this.#changed();
+    const set = intid < PRIVATE ? this.#cpus[vcpu]!.privates : this.#spis;
+    if (set.setLevel(intid - set.first, high)) this.#changed();
   }
 
-  irqPending(vcpu: number): boolean {
-    return this.#signalled(vcpu, 1) !== SPURIOUS;
-  }
-
-  fiqPending(vcpu: number): boolean {
-    return this.#signalled(vcpu, 0) !== SPURIOUS;
+  /** Whether the vCPU's IRQ (group 1) or FIQ (group 0) is asserted. */
+  signals(vcpu: number, group: 0 | 1): boolean {
+    const at = 2 * vcpu + group;
+    if (this.#signals[at] === UNKNOWN)
+      this.#signals[at] = this.#signalled(vcpu, group) === SPURIOUS ? 0 : 1;
+    return this.#signals[at] === 1;
   }
 
   #changed(): void {
+    this.#signals.fill(UNKNOWN);
     for (let i = 0; i < this.#cpus.length; i++) this.#options.onLineChange(i);
   }
 
@@ -176,9 +180,9 @@ export class Gic {
       case ICC.IAR1:
         return this.#acknowledge(vcpu, 1);
       case ICC.HPPIR0:
-        return this.#signalled(vcpu, 0);
+        return this.#highest(vcpu, 0).intid;
       case ICC.HPPIR1:
-        return this.#signalled(vcpu, 1);
+        return this.#highest(vcpu, 1).intid;
       case ICC.BPR0:
         return cpu.bpr0;
       case ICC.BPR1:

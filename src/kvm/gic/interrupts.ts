@@ -39,10 +39,13 @@ export class Interrupts {
     return this.latched[i] === 1 || (this.edge[i] === 0 && this.level[i] === 1);
   }
 
-  setLevel(i: number, high: boolean): void {
-    const was = this.level[i];
-    this.level[i] = high ? 1 : 0;
-    if (high && was === 0 && this.edge[i] === 1) this.latched[i] = 1;
+  /** @returns whether the level has changed */
+  setLevel(i: number, high: boolean): boolean {
+    const level = high ? 1 : 0;
+    if (this.level[i] === level) return false;
+    this.level[i] = level;
+    if (high && this.edge[i] === 1) this.latched[i] = 1;
+    return true;
   }
 
   /** What a read of the register at a byte offset within a bank of one bit an interrupt gives. */

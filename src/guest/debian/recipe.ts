@@ -1,0 +1,83 @@
+/** What the default guest is made of, and the making of it from unpacked packages. */
+import { UserError } from "../../common/errors.ts";
+import { contentOf } from "./deb.ts";
+import { isElf } from "./elf.ts";
+import { makeInitrd } from "./initrd.ts";
+import { type KernelModules, kernelImage, kernelModules } from "./kernel.ts";
+import { librariesFor, type Unpack, type Unpacked } from "./libraries.ts";
+import type { Package } from "./packages.ts";
+
+export const SUITES = ["bookworm", "trixie"] as const;
+export type Suite = (typeof SUITES)[number];
+
+/** Debian's cloud kernel is the smaller one and starts faster; the generic one also has 9p, among much else. */
+export const KERNELS = { cloud: "linux-image-cloud-arm64", generic: "linux-image-arm64" } as const;
+export type Kernel = keyof typeof KERNELS;
+
+/** Goes up when the same packages make another guest than before; an older one is then made anew. */
+export const RECIPE = 1;
+
+export interface Guest {
+  readonly image: Uint8Array;
+  readonly initrd: Uint8Array;
+  /** The kernel's release, such as 6.1.0-50-cloud-arm64. */
+  readonly release: string;
+  readonly modules: Omit<KernelModules, "files">;
+  /** All packages that something was taken from, by name. */
+  readonly packages: readonly Package[];
+}
+
+/** A package that must be there, unlike a library's. */
+async function required(unpack: Unpack, name: string, exactVersion?: string): Promise<Unpacked> {
+  const unpacked = await unpack({ name, exactVersion });
+  if (unpacked === undefined)
+    throw new UserError(`the suite has no package ${name}`, "Choose another --suite, or another --mirror");
+  return unpacked;
+}
+
+/** The first of some paths that a package has, and a 64-bit program. */
+function program({ about, files }: Unpacked, paths: readonly string[]): Uint8Array {
+  const found = paths.map((path) => contentOf(files, path)).find((file) => file !== undefined && isElf(file));
+  if (found === undefined)
+    throw new UserError(`${about.name} ${about.version}: has no program ${paths.join(" or ")}`);
+  return found;
+}
+
+/**
+ * Makes the guest's kernel and initial RAM disk: busybox, perf with its libraries, and the modules that the machine's
+ * devices need.
+ * @param unpack fetches and unpacks a package of the suite; undefined where it has none of that name
+ */
+export async function makeGuest(unpack: Unpack, kernel: Kernel, init: Uint8Array): Promise<Guest> {
+  const used = new Map<string, Package>();
+  const noting: Unpack = async (wanted) => {
+    const unpacked = await unpack(wanted);
+    if (unpacked !== undefined) used.set(unpacked.about.name, unpacked.about);
+    return unpacked;
+  };
+  const meta = await required(noting, KERNELS[kernel]);
+  const image = meta.about.depends.find(({ name }) => name.startsWith("linux-image-"));
+  if (image === undefined) throw new UserError(`${meta.about.name}: depends on no linux-image`);
+  const linux = await required(noting, image.name, image.exactVersion);
+  const { release, image: bytes } = await kernelImage(linux.files, linux.about.name);
+  const { files: moduleFiles, ...modules } = await kernelModules(linux.files, release);
+
+  const busybox = program(await required(noting, "busybox-static"), ["usr/bin/busybox", "bin/busybox"]);
+  const perfPackage = await required(noting, "linux-perf");
+  const perf = program(perfPackage, ["usr/bin/perf"]);
+  const libraries = await librariesFor({ about: perfPackage.about, content: perf }, noting);
+  return {
+    image: bytes,
+    initrd: makeInitrd({
+      init,
+      busybox,
+      perf,
+      libraries,
+      release,
+      modules: { ...modules, files: moduleFiles },
+    }),
+    release,
+    modules,
+    packages: [...used.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
