@@ -16,11 +16,7 @@ const CROSS = "aarch64-linux-gnu";
 const QEMU = "qemu-system-aarch64";
 const here = fileURLToPath(new URL("./payload/", import.meta.url));
 const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;
-const missing = !has(`${CROSS}-gcc`)
-  ? "gcc-aarch64-linux-gnu"
-  : !has(QEMU)
-    ? "qemu-system-arm"
-    : undefined;
+const missing = !has(`${CROSS}-gcc`) ? "gcc-aarch64-linux-gnu" : !has(QEMU) ? "qemu-system-arm" : undefined;
 if (missing !== undefined) console.log(`payload: skipped, needs: apt-get install ${missing}`);
 
 /** Builds the payload and returns the path of its Image. */

@@ -8,6 +8,7 @@ import { ALL_ROWS } from "../a64/encodings/index.ts";
 import { Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
+import type { Encoding } from "../arm/registers.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { engine } from "../wasm/engine.ts";
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
@@ -25,6 +26,8 @@ export type CoreExit =
   | { readonly kind: "wfe" }
   | { readonly kind: "hvc"; readonly imm: number }
   | { readonly kind: "smc"; readonly imm: number }
+  /** An access to the PMU, which the hypervisor carries out. The instruction has not happened. */
+  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
   /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
   | {
@@ -70,6 +73,9 @@ export class Core {
   /** Instructions retired in runs that have ended, and the budget of the current one. */
   #retired = 0;
   #budget = 0;
+  /** Instructions at each exception level before the current stay, and when that began. */
+  readonly #atLevel: [number, number] = [0, 0];
+  #levelSince = 0;
   readonly #system: SystemInstructions;
   readonly #base: number;
   #exit: CoreExit | undefined;
@@ -80,7 +86,11 @@ export class Core {
     this.#base = memory.vcpuBase(vcpu);
     this.state = new VcpuState(memory.view, this.#base);
     this.space = new AddressSpace(memory, this.state, platform);
-    this.exceptions = new Exceptions(this.state, this.space);
+    this.exceptions = new Exceptions(this.state, this.space, (from) => {
+      const { executed } = this;
+      this.#atLevel[from] += executed - this.#levelSince;
+      this.#levelSince = executed;
+    });
     this.#system = new SystemInstructions(this, platform);
     this.reset();
   }
@@ -88,6 +98,13 @@ export class Core {
   /** Instructions retired so far. */
   get executed(): number {
     return this.#retired + this.#budget - this.state.get32("LEFT");
+  }
+
+  /** Instructions retired at EL0 and at EL1. */
+  get executedByLevel(): readonly [el0: number, el1: number] {
+    const current = this.executed - this.#levelSince;
+    const [el0, el1] = this.#atLevel;
+    return this.state.el === 0 ? [el0 + current, el1] : [el0, el1 + current];
   }
 
   /** A warm reset: EL1 with interrupts masked, MMU and caches off. */

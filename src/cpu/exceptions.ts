@@ -31,10 +31,13 @@ export class Exceptions {
   /** How many were taken, by kind, for the PMU and the report. */
   taken = 0;
   returns = 0;
+  readonly #onLevelChange: (from: 0 | 1) => void;
 
-  constructor(state: VcpuState, space: AddressSpace) {
+  /** @param onLevelChange told before the exception level changes */
+  constructor(state: VcpuState, space: AddressSpace, onLevelChange: (from: 0 | 1) => void) {
     this.#state = state;
     this.#space = space;
+    this.#onLevelChange = onLevelChange;
   }
 
   /** Enters EL1 at a vector; ELR_EL1 is what the exception returns to. */
@@ -43,6 +46,7 @@ export class Exceptions {
     const from = state.el === 0 ? 0x400 : state.get32("SPSEL") === 1 ? 0x200 : 0;
     state.set64("SPSR_EL1", BigInt(state.pstate));
     state.set64("ELR_EL1", returnTo);
+    if (state.el === 0) this.#onLevelChange(0);
     state.select(1, 1);
     state.set32("SLOW_READY", 0);
     state.set32("DAIF", SPSR.DAIF);
@@ -117,7 +121,10 @@ export class Exceptions {
     state.set32("UAO", (spsr & SPSR.UAO) !== 0 ? 1 : 0);
     state.set32("IL", !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0);
     state.set32("SS", 0);
-    if (legal) state.select(mode === MODE.EL0T ? 0 : 1, mode & 1);
+    if (legal) {
+      if (mode === MODE.EL0T) this.#onLevelChange(1);
+      state.select(mode === MODE.EL0T ? 0 : 1, mode & 1);
+    }
     state.set32("MONITOR_SET", 0);
     state.set32("EVENT", 1);
     state.pc = target;

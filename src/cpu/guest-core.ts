@@ -4,6 +4,7 @@ import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { mpidrOf } from "../kvm/devices.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
+import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
 import { Core, type CoreCode } from "./core.ts";
@@ -35,6 +36,7 @@ export class CpuGuestCore implements GuestCore {
   readonly regs: CoreRegisters;
   readonly #hardware: CoreHardware;
   readonly #devices: VmDevices;
+  readonly #pmu: Pmu;
   /** Instructions whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
 
@@ -54,6 +56,7 @@ export class CpuGuestCore implements GuestCore {
       contentOf: (frame) => hardware.frames.writable(frame),
       isMemory,
       mpidr: mpidrOf(vcpu),
+      isPmu: isPmuRegister,
       readRegister: (encoding) => devices.readRegister(vcpu, encoding, this.nowNs),
       writeRegister: (encoding, value) => {
         const known = devices.writeRegister(vcpu, encoding, value, this.nowNs);
@@ -78,6 +81,12 @@ export class CpuGuestCore implements GuestCore {
         state.pc += 4n;
       },
     };
+    this.#pmu = devices.pmus[vcpu]!;
+    this.#pmu.attach(() => ({
+      instructions: this.core.executedByLevel,
+      exceptionsTaken: this.core.exceptions.taken,
+      exceptionReturns: this.core.exceptions.returns,
+    }));
     group.cores.push(this);
   }
 
@@ -98,7 +107,11 @@ export class CpuGuestCore implements GuestCore {
       if (now >= untilNs) return { kind: "deadline" };
       const deadline = Math.min(untilNs, devices.nextEventNs(vcpu, now));
       const pending = this.core.executed - this.#charged;
-      const budget = Math.min(LONGEST_RUN, Math.max(1, (deadline - now) * INSTRUCTIONS_PER_NS - pending));
+      const budget = Math.min(
+        LONGEST_RUN,
+        this.#pmu.instructionsToOverflow(),
+        Math.max(1, (deadline - now) * INSTRUCTIONS_PER_NS - pending),
+      );
       const exit = this.core.run(budget);
       this.#charge();
       switch (exit.kind) {
@@ -117,6 +130,7 @@ export class CpuGuestCore implements GuestCore {
         case "stage2-fault":
           return { kind: "stage2-fault", ipn: Math.floor(exit.ipa / PAGE_BYTES) as Ipn, write: exit.write };
         case "mmio":
+        case "pmu":
           return exit;
       }
     }
@@ -126,6 +140,14 @@ export class CpuGuestCore implements GuestCore {
     const ns = Math.floor((this.core.executed - this.#charged) / INSTRUCTIONS_PER_NS);
     this.#charged += ns * INSTRUCTIONS_PER_NS;
     this.#hardware.timeline.charge("guestRun", ns);
+  }
+
+  level(): 0 | 1 {
+    return this.core.state.el;
+  }
+
+  injectUndefined(): void {
+    this.core.exceptions.undefinedInstruction();
   }
 
   completeRead(data: bigint): void {

@@ -15,6 +15,8 @@ export interface CorePlatform {
   isMemory(page: Ipn): boolean;
   /** Affinity of this PE: MPIDR_EL1. */
   readonly mpidr: bigint;
+  /** Whether an access to this system register traps to the hypervisor's PMU (MDCR_EL2.TPM). */
+  isPmu(encoding: Encoding): boolean;
   /** System registers that the hypervisor or its devices hold. Undefined, false: none of theirs. */
   readRegister(encoding: Encoding): bigint | undefined;
   writeRegister(encoding: Encoding, value: bigint): boolean;

@@ -57,6 +57,11 @@ const SCTLR_NTWE = 1n << 18n;
 const isDebugValue = ([op0, op1, crn, crm, op2]: Encoding): boolean =>
   op0 === 2 && op1 === 0 && crn === 0 && op2 >= 4 && crm < 16;
 
+const CNTKCTL = { EL0PCTEN: 1, EL0VCTEN: 2, EL0VTEN: 0x100, EL0PTEN: 0x200 } as const;
+/** CNTFRQ_EL0, the counters, and CNTP_* and CNTV_*. */
+const isTimer = ([op0, op1, crn, crm]: Encoding): boolean =>
+  op0 === 3 && op1 === 3 && crn === 14 && (crm === 0 || crm === 2 || crm === 3);
+
 export class SystemInstructions {
   readonly #core: Core;
   readonly #platform: CorePlatform;
@@ -99,13 +104,17 @@ export class SystemInstructions {
         this.#hint(f.op2);
         return;
       case "MRS":
-        if (this.#read([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt)) core.retire();
-        else this.#refuse([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt, true, word);
+      case "MSR_reg": {
+        const encoding: Encoding = [2 + f.o0, f.op1, f.CRn, f.CRm, f.op2];
+        if (this.#platform.isPmu(encoding) && (state.el === 1 || f.op1 === 3))
+          core.exitWith({ kind: "pmu", encoding, isRead: row.name === "MRS", rt: f.Rt });
+        else if (row.name === "MRS") {
+          if (this.#read(encoding, f.Rt)) core.retire();
+          else this.#refuse(encoding, f.Rt, true, word);
+        } else if (this.#write(encoding, state.x(f.Rt))) core.retire();
+        else this.#refuse(encoding, f.Rt, false, word);
         return;
-      case "MSR_reg":
-        if (this.#write([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], state.x(f.Rt))) core.retire();
-        else this.#refuse([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2], f.Rt, false, word);
-        return;
+      }
       case "MSR_imm":
         if (!this.#pstate(f.op1, f.op2, f.CRm)) break;
         core.retire();
@@ -125,7 +134,7 @@ export class SystemInstructions {
   #refuse(encoding: Encoding, rt: number, isRead: boolean, word: number): void {
     const core = this.#core;
     const key = encodingKey(encoding);
-    if (core.state.el === 0 && (key === CTR || key === DCZID || key === DAIF)) {
+    if (core.state.el === 0 && (key === CTR || key === DAIF || isTimer(encoding))) {
       const [op0, op1, crn, crm, op2] = encoding;
       core.exceptions.synchronous(
         EC.sysreg,
@@ -134,6 +143,17 @@ export class SystemInstructions {
       return;
     }
     core.undefined(word);
+  }
+
+  /** CNTKCTL_EL1's say on what EL0 sees of counters and timers. */
+  #timerAllowed(encoding: Encoding): boolean {
+    if (!isTimer(encoding)) return true;
+    const control = Number(this.#core.state.get64("CNTKCTL_EL1") & 0xfffn);
+    const [, , , crm, op2] = encoding;
+    if (crm === 2) return (control & CNTKCTL.EL0PTEN) !== 0;
+    if (crm === 3) return (control & CNTKCTL.EL0VTEN) !== 0;
+    if (op2 === 0) return (control & (CNTKCTL.EL0PCTEN | CNTKCTL.EL0VCTEN)) !== 0;
+    return (control & (op2 === 1 ? CNTKCTL.EL0PCTEN : CNTKCTL.EL0VCTEN)) !== 0;
   }
 
   #read(encoding: Encoding, rt: number): boolean {
@@ -148,7 +168,7 @@ export class SystemInstructions {
     const key = encodingKey(encoding);
     if (state.el === 0) {
       if (key === CTR && (state.get64("SCTLR_EL1") & SCTLR_UCT) === 0n) return undefined;
-      if (encoding[1] !== 3) return undefined;
+      if (encoding[1] !== 3 || !this.#timerAllowed(encoding)) return undefined;
     }
     const constant = ID_REGISTERS.get(key);
     if (constant !== undefined) {
@@ -187,7 +207,7 @@ export class SystemInstructions {
     const core = this.#core;
     const { state, space } = core;
     const key = encodingKey(encoding);
-    if (state.el === 0 && encoding[1] !== 3) return false;
+    if (state.el === 0 && (encoding[1] !== 3 || !this.#timerAllowed(encoding))) return false;
     switch (key) {
       case SP_EL0:
         if (state.get32("SPSEL") !== 1) return false;

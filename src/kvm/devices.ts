@@ -1,9 +1,9 @@
 /**
- * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers, and the registers of a PMU that counts nothing
- * yet. Wires of the board's devices end here.
+ * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers and PMU. Wires of the board's devices end here.
  */
 import type { Encoding } from "../arm/registers.ts";
 import { Gic } from "./gic/gic.ts";
+import { PMU_INTID, Pmu } from "./pmu.ts";
 import { PHYSICAL_TIMER_INTID, Timers, VIRTUAL_TIMER_INTID } from "./timers.ts";
 
 /** MPIDR_EL1 of a vCPU: multiprocessor, Aff0 up to 15, then Aff1. */
@@ -26,29 +26,22 @@ export interface DevicesOptions {
   readonly onLineChange: (vcpu: number) => void;
 }
 
-/** The PMU's registers lie in CRn 9 (and 14 for those by number): read as zero, writes ignored, until there is one. */
-const isPmu = ([op0, op1, crn, crm]: Encoding): boolean =>
-  op0 === 3 &&
-  ((crn === 9 && (op1 === 3 || (op1 === 0 && crm === 14))) || (crn === 14 && op1 === 3 && crm >= 8));
-
 export class VmDevices {
   readonly gic: Gic;
   readonly timers: readonly Timers[];
+  readonly pmus: readonly Pmu[];
   readonly #frames: GicFrames;
 
   constructor(options: DevicesOptions) {
     this.gic = new Gic(options);
     this.timers = Array.from({ length: options.vcpus }, () => new Timers());
+    this.pmus = Array.from({ length: options.vcpus }, () => new Pmu());
     this.#frames = options.frames;
   }
 
   /** A system register that KVM holds; undefined: none of its. */
   readRegister(vcpu: number, encoding: Encoding, nowNs: number): bigint | undefined {
-    return (
-      this.timers[vcpu]!.read(encoding, nowNs) ??
-      this.gic.readIcc(vcpu, encoding) ??
-      (isPmu(encoding) ? 0n : undefined)
-    );
+    return this.timers[vcpu]!.read(encoding, nowNs) ?? this.gic.readIcc(vcpu, encoding);
   }
 
   writeRegister(vcpu: number, encoding: Encoding, value: bigint, nowNs: number): boolean {
@@ -56,14 +49,15 @@ export class VmDevices {
       this.update(vcpu, nowNs);
       return true;
     }
-    return this.gic.writeIcc(vcpu, encoding, value) || isPmu(encoding);
+    return this.gic.writeIcc(vcpu, encoding, value);
   }
 
-  /** Brings the timers' lines to the GIC. */
+  /** Brings the lines of timers and PMU to the GIC. */
   update(vcpu: number, nowNs: number): void {
     const { virtual, physical } = this.timers[vcpu]!.lines(nowNs);
     this.gic.setLine(VIRTUAL_TIMER_INTID, virtual, vcpu);
     this.gic.setLine(PHYSICAL_TIMER_INTID, physical, vcpu);
+    this.gic.setLine(PMU_INTID, this.pmus[vcpu]!.line, vcpu);
   }
 
   /** The interrupt inputs as bits of DAIF: IRQ is bit 7, FIQ bit 6. */

@@ -3,7 +3,7 @@
  * executes real code behind this interface, guest/ a model of the driver; kvm/ cannot tell them apart.
  */
 
-import type { RegisterName } from "../arm/registers.ts";
+import type { Encoding, RegisterName } from "../arm/registers.ts";
 import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
 import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
@@ -32,6 +32,8 @@ export type Exit =
   | { readonly kind: "pmbirq" }
   | { readonly kind: "hvc"; readonly imm: number }
   | { readonly kind: "smc"; readonly imm: number }
+  /** A trapped access to the PMU's registers. */
+  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   /** WFE with nothing to wake it: others may go first. */
   | { readonly kind: "wfe" }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
@@ -69,6 +71,10 @@ export interface GuestCore {
   /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
   invalidateTlb(first: Ipn, pages: number): void;
   counters(): CoreCounters;
+  /** The exception level, for accesses that depend on it. */
+  level?(): 0 | 1;
+  /** The trapped instruction is UNDEFINED to the guest (kvm_inject_undefined). */
+  injectUndefined?(): void;
   /** The value that a device gave to the load of the last `mmio` exit. */
   completeRead?(data: bigint): void;
   /** PSCI CPU_ON: executes from `entry` with X0 = contextId at the next run. */

@@ -226,6 +226,10 @@ export class Vcpu {
         this.#exit("WFE");
         timeline.charge("exit", costs.exit);
         return this.#maintenance() ?? { kind: "idle", untilNs: timeline.nowNs + EVENT_STREAM_NS };
+      case "pmu":
+        this.#exit(exit.isRead ? "MRS PMU" : "MSR PMU");
+        timeline.charge("exit", costs.exit);
+        return this.#maintenance() ?? this.#pmuAccess(exit);
       case "mmio":
         this.#exit("MMIO");
         timeline.charge("exit", costs.exit);
@@ -307,6 +311,20 @@ export class Vcpu {
     target.core.powerOn?.(entry, contextId);
     this.#kick(target.index, this.timeline.nowNs);
     return PSCI_RESULT.success;
+  }
+
+  #pmuAccess({ encoding, isRead, rt }: Extract<Exit, { kind: "pmu" }>): undefined {
+    const pmu = this.#devices?.pmus[this.index];
+    const { core } = this;
+    const level = core.level?.() ?? 1;
+    const value = isRead ? pmu?.read(encoding, level) : undefined;
+    const done = isRead ? value !== undefined : pmu?.write(encoding, core.regs.read(rt), level) === true;
+    if (!done) {
+      core.injectUndefined?.();
+      return;
+    }
+    if (value !== undefined) core.regs.write(rt, value);
+    core.regs.skipInstruction();
   }
 
   /** The GIC's frames are KVM's own; other devices are user space's. */

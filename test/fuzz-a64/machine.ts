@@ -39,6 +39,7 @@ export class CaseMachine {
       contentOf: (frame: Pfn) => pages[frame]!,
       isMemory: (page: Ipn) => page < pages.length,
       mpidr: 0n,
+      isPmu: () => false,
       readRegister: () => undefined,
       writeRegister: () => false,
       broadcast: () => undefined,

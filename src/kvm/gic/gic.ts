@@ -111,8 +111,7 @@ export class Gic {
   /** Whether the vCPU's IRQ (group 1) or FIQ (group 0) is asserted. */
   signals(vcpu: number, group: 0 | 1): boolean {
     const at = 2 * vcpu + group;
-    if (this.#signals[at] === UNKNOWN)
-      this.#signals[at] = this.#signalled(vcpu, group) === SPURIOUS ? 0 : 1;
+    if (this.#signals[at] === UNKNOWN) this.#signals[at] = this.#signalled(vcpu, group) === SPURIOUS ? 0 : 1;
     return this.#signals[at] === 1;
   }
 

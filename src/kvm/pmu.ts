@@ -1,0 +1,331 @@
+/**
+ * The PMU of a vCPU: PMUv3 for Armv8.1 with six event counters of 32 bits and the cycle counter (Arm ARM D11; Linux
+ * arch/arm64/kvm/pmu-emul.c for what a guest of KVM's sees). Counters follow what the core has executed at each exception
+ * level, so that they are exact at every instruction.
+ */
+import { type Encoding, encodingKey } from "../arm/registers.ts";
+
+/** What a core has done since it was made, by exception level. */
+export interface PmuCounts {
+  /** Instructions at EL0 and EL1; a cycle each. */
+  readonly instructions: readonly [el0: number, el1: number];
+  readonly exceptionsTaken: number;
+  readonly exceptionReturns: number;
+}
+
+/** PPI 7 of QEMU's virt machine and of most others. */
+export const PMU_INTID = 23;
+
+const EVENT_COUNTERS = 6;
+const CYCLES = 31;
+const IMPLEMENTED = [...Array(EVENT_COUNTERS).keys(), CYCLES];
+const EVENT = {
+  SW_INCR: 0x00,
+  INST_RETIRED: 0x08,
+  EXC_TAKEN: 0x09,
+  EXC_RETURN: 0x0a,
+  CPU_CYCLES: 0x11,
+  INST_SPEC: 0x1b,
+} as const;
+
+const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
+/** Implementer 'A', the identification of no product, the number of counters. */
+const PMCR_FIXED = (0x41 << 24) | (EVENT_COUNTERS << 11);
+const PMCR_KEPT = 0x69;
+const TYPE_P = 0x8000_0000;
+const TYPE_U = 0x4000_0000;
+const TYPE_EVENT = 0xffff;
+const USER = { EN: 1, SW: 2, CR: 4, ER: 8 } as const;
+const ALL_COUNTERS = (0x8000_0000 | ((1 << EVENT_COUNTERS) - 1)) >>> 0;
+
+const key = (op1: number, crn: number, crm: number, op2: number): number =>
+  encodingKey([3, op1, crn, crm, op2]);
+const R = {
+  PMCR: key(3, 9, 12, 0),
+  PMCNTENSET: key(3, 9, 12, 1),
+  PMCNTENCLR: key(3, 9, 12, 2),
+  PMOVSCLR: key(3, 9, 12, 3),
+  PMSWINC: key(3, 9, 12, 4),
+  PMSELR: key(3, 9, 12, 5),
+  PMCEID0: key(3, 9, 12, 6),
+  PMCEID1: key(3, 9, 12, 7),
+  PMCCNTR: key(3, 9, 13, 0),
+  PMXEVTYPER: key(3, 9, 13, 1),
+  PMXEVCNTR: key(3, 9, 13, 2),
+  PMUSERENR: key(3, 9, 14, 0),
+  PMOVSSET: key(3, 9, 14, 3),
+  PMINTENSET: key(0, 9, 14, 1),
+  PMINTENCLR: key(0, 9, 14, 2),
+  PMMIR: key(0, 9, 14, 6),
+} as const;
+const NUMBERED = new Set<number>(Object.values(R));
+
+/** Whether a register is the PMU's: CRn 9, and in CRn 14 those by number. */
+export const isPmuRegister = (encoding: Encoding): boolean => {
+  const [op0, op1, crn, crm] = encoding;
+  return NUMBERED.has(encodingKey(encoding)) || (op0 === 3 && op1 === 3 && crn === 14 && crm >= 8);
+};
+
+class Counter {
+  /** Below 2^64 for cycles, below 2^32 for events. */
+  value = 0n;
+  /** PMEVTYPERn_EL0 or PMCCFILTR_EL0. */
+  type = 0;
+  /** What the source said when the counter was last brought up to date. */
+  seen = 0;
+}
+
+/** What must survive in a snapshot. */
+export interface PmuState {
+  readonly counters: readonly { readonly value: string; readonly type: number; readonly seen: number }[];
+  readonly registers: readonly number[];
+}
+
+export class Pmu {
+  #counts: () => PmuCounts = () => ({ instructions: [0, 0], exceptionsTaken: 0, exceptionReturns: 0 });
+  /** Event counters, and at 31 the cycle counter. */
+  readonly #counters = Array.from({ length: 32 }, () => new Counter());
+  #pmcr = 0;
+  #enabled = 0;
+  #interrupts = 0;
+  #overflows = 0;
+  #selected = 0;
+  #userEnable = 0;
+
+  /** Where the counts come from. */
+  attach(counts: () => PmuCounts): void {
+    this.#counts = counts;
+  }
+
+  /** The level of the overflow interrupt (kvm_pmu_overflow_status). */
+  get line(): boolean {
+    this.#sync();
+    return (this.#pmcr & PMCR.E) !== 0 && (this.#overflows & this.#enabled & this.#interrupts) !== 0;
+  }
+
+  /** Whether anything counts that could interrupt. */
+  get active(): boolean {
+    return (this.#pmcr & PMCR.E) !== 0 && (this.#enabled & this.#interrupts) !== 0;
+  }
+
+  /** Instructions that can be executed for certain before a counter overflows that interrupts; at least 1. */
+  instructionsToOverflow(): number {
+    if (!this.active) return Number.POSITIVE_INFINITY;
+    this.#sync();
+    let least = Number.POSITIVE_INFINITY;
+    for (const [n, counter] of this.#running()) {
+      if (((this.#interrupts >>> n) & 1) === 0) continue;
+      const left = (1n << this.#bits(n)) - counter.value;
+      least = Math.min(least, left > 0xffff_ffffn ? 0xffff_ffff : Number(left));
+    }
+    return Math.max(1, least);
+  }
+
+  /**
+   * The value of a register. Undefined: UNDEFINED to the guest, as an access from EL0 that PMUSERENR_EL0 does not allow is
+   * (access_pmu_* of arch/arm64/kvm/sys_regs.c).
+   */
+  read(encoding: Encoding, el: 0 | 1): bigint | undefined {
+    if (el === 0 && !this.#mayRead(encoding)) return undefined;
+    this.#sync();
+    const byNumber = this.#byNumber(encoding);
+    if (byNumber !== undefined) {
+      const counter = this.#counterOf(byNumber.n);
+      if (counter === undefined) return byNumber.n === CYCLES ? undefined : 0n;
+      return byNumber.type ? BigInt(counter.type >>> 0) : counter.value;
+    }
+    switch (encodingKey(encoding)) {
+      case R.PMCR:
+        return BigInt((PMCR_FIXED | this.#pmcr) >>> 0);
+      case R.PMCNTENSET:
+      case R.PMCNTENCLR:
+        return BigInt(this.#enabled >>> 0);
+      case R.PMOVSCLR:
+      case R.PMOVSSET:
+        return BigInt(this.#overflows >>> 0);
+      case R.PMINTENSET:
+      case R.PMINTENCLR:
+        return BigInt(this.#interrupts >>> 0);
+      case R.PMSELR:
+        return BigInt(this.#selected);
+      case R.PMCEID0:
+        return Object.values(EVENT).reduce((bits, event) => bits | (1n << BigInt(event)), 0n);
+      case R.PMCEID1:
+      case R.PMMIR:
+      case R.PMSWINC:
+        return 0n;
+      case R.PMCCNTR:
+        return this.#counters[CYCLES]!.value;
+      case R.PMUSERENR:
+        return BigInt(this.#userEnable);
+    }
+    return undefined;
+  }
+
+  /** @returns whether the register can be written; if not it is UNDEFINED */
+  write(encoding: Encoding, value: bigint, el: 0 | 1): boolean {
+    if (el === 0 && !this.#mayWrite(encoding)) return false;
+    this.#sync();
+    const bits = Number(value & 0xffff_ffffn);
+    const byNumber = this.#byNumber(encoding);
+    if (byNumber !== undefined) {
+      const counter = this.#counterOf(byNumber.n);
+      if (counter === undefined) return byNumber.n !== CYCLES;
+      if (byNumber.type) this.#setType(byNumber.n, counter, bits);
+      else counter.value = BigInt.asUintN(32, value);
+      return true;
+    }
+    switch (encodingKey(encoding)) {
+      case R.PMCR:
+        this.#pmcr = bits & PMCR_KEPT;
+        if ((bits & PMCR.P) !== 0) for (let n = 0; n < EVENT_COUNTERS; n++) this.#counters[n]!.value = 0n;
+        if ((bits & PMCR.C) !== 0) this.#counters[CYCLES]!.value = 0n;
+        break;
+      case R.PMCNTENSET:
+        this.#enabled |= bits & ALL_COUNTERS;
+        break;
+      case R.PMCNTENCLR:
+        this.#enabled &= ~bits;
+        break;
+      case R.PMOVSCLR:
+        this.#overflows &= ~bits;
+        break;
+      case R.PMOVSSET:
+        this.#overflows |= bits & ALL_COUNTERS;
+        break;
+      case R.PMINTENSET:
+        this.#interrupts |= bits & ALL_COUNTERS;
+        break;
+      case R.PMINTENCLR:
+        this.#interrupts &= ~bits;
+        break;
+      case R.PMSWINC:
+        for (const [n, counter] of this.#running())
+          if (((bits >>> n) & 1) === 1 && n !== CYCLES && (counter.type & TYPE_EVENT) === EVENT.SW_INCR)
+            this.#add(n, counter, 1n);
+        break;
+      case R.PMSELR:
+        this.#selected = bits & 31;
+        break;
+      case R.PMCCNTR:
+        this.#counters[CYCLES]!.value = BigInt.asUintN(64, value);
+        break;
+      case R.PMUSERENR:
+        if (el === 0) return false;
+        this.#userEnable = bits & 15;
+        break;
+      default:
+        return false;
+    }
+    // Counters that begin to count now begin from here.
+    this.#sync();
+    return true;
+  }
+
+  save(): PmuState {
+    this.#sync();
+    return {
+      counters: this.#counters.map(({ value, type, seen }) => ({ value: String(value), type, seen })),
+      registers: [
+        this.#pmcr,
+        this.#enabled,
+        this.#interrupts,
+        this.#overflows,
+        this.#selected,
+        this.#userEnable,
+      ],
+    };
+  }
+
+  restore({ counters, registers }: PmuState): void {
+    counters.forEach(({ value, type, seen }, n) => {
+      Object.assign(this.#counters[n]!, { value: BigInt(value), type, seen });
+    });
+    [this.#pmcr, this.#enabled, this.#interrupts, this.#overflows, this.#selected, this.#userEnable] =
+      registers as [number, number, number, number, number, number];
+  }
+
+  /** The counter of an access by number, or through PMSELR_EL0. */
+  #byNumber(encoding: Encoding): { readonly n: number; readonly type: boolean } | undefined {
+    const [, , crn, crm, op2] = encoding;
+    if (crn === 14) return { n: ((crm & 3) << 3) | op2, type: crm >= 12 };
+    const register = encodingKey(encoding);
+    if (register === R.PMXEVTYPER) return { n: this.#selected, type: true };
+    return register === R.PMXEVCNTR ? { n: this.#selected, type: false } : undefined;
+  }
+
+  #counterOf(n: number): Counter | undefined {
+    return n < EVENT_COUNTERS || n === CYCLES ? this.#counters[n] : undefined;
+  }
+
+  #setType(n: number, counter: Counter, bits: number): void {
+    // The low bits of PMCCFILTR_EL0 are reserved: it counts cycles.
+    counter.type = n === CYCLES ? bits & (TYPE_P | TYPE_U) : bits & (TYPE_P | TYPE_U | TYPE_EVENT);
+    counter.seen = this.#source(n, counter);
+  }
+
+  #mayRead(encoding: Encoding): boolean {
+    const register = encodingKey(encoding);
+    const [, op1, crn] = encoding;
+    if (op1 !== 3) return false;
+    if (register === R.PMUSERENR || (this.#userEnable & USER.EN) !== 0) return true;
+    if (register === R.PMCCNTR) return (this.#userEnable & USER.CR) !== 0;
+    if (register === R.PMXEVCNTR || register === R.PMSELR || (crn === 14 && encoding[3] < 12))
+      return (this.#userEnable & USER.ER) !== 0;
+    return false;
+  }
+
+  #mayWrite(encoding: Encoding): boolean {
+    const register = encodingKey(encoding);
+    if (encoding[1] !== 3) return false;
+    if ((this.#userEnable & USER.EN) !== 0) return true;
+    if (register === R.PMSWINC) return (this.#userEnable & USER.SW) !== 0;
+    return register === R.PMSELR && (this.#userEnable & USER.ER) !== 0;
+  }
+
+  *#running(): Generator<readonly [number, Counter]> {
+    if ((this.#pmcr & PMCR.E) === 0) return;
+    for (const n of IMPLEMENTED)
+      if (((this.#enabled >>> n) & 1) === 1) yield [n, this.#counters[n]!] as const;
+  }
+
+  /** PMCR_EL0.LC makes the cycle counter's overflow that of 64 bits. */
+  #bits(n: number): bigint {
+    return n === CYCLES && (this.#pmcr & PMCR.LC) !== 0 ? 64n : 32n;
+  }
+
+  #source(n: number, { type }: Counter): number {
+    const { instructions, exceptionsTaken, exceptionReturns } = this.#counts();
+    const [el0, el1] = instructions;
+    switch (n === CYCLES ? EVENT.CPU_CYCLES : type & TYPE_EVENT) {
+      case EVENT.INST_RETIRED:
+      case EVENT.INST_SPEC:
+      case EVENT.CPU_CYCLES:
+        return ((type & TYPE_U) === 0 ? el0 : 0) + ((type & TYPE_P) === 0 ? el1 : 0);
+      case EVENT.EXC_TAKEN:
+        return (type & TYPE_P) === 0 ? exceptionsTaken : 0;
+      case EVENT.EXC_RETURN:
+        return (type & TYPE_P) === 0 ? exceptionReturns : 0;
+      default:
+        return 0;
+    }
+  }
+
+  #sync(): void {
+    for (const n of IMPLEMENTED) {
+      const counter = this.#counters[n]!;
+      const now = this.#source(n, counter);
+      const delta = now - counter.seen;
+      counter.seen = now;
+      if (delta !== 0 && (this.#pmcr & PMCR.E) !== 0 && ((this.#enabled >>> n) & 1) === 1)
+        this.#add(n, counter, BigInt(delta));
+    }
+  }
+
+  #add(n: number, counter: Counter, delta: bigint): void {
+    const sum = counter.value + delta;
+    const bits = this.#bits(n);
+    if (sum >> bits !== counter.value >> bits) this.#overflows |= 1 << n;
+    counter.value = BigInt.asUintN(n === CYCLES ? 64 : 32, sum);
+  }
+}
