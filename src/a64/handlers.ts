@@ -100,16 +100,25 @@ export class Handlers {
  * Whether no word with these fixed values is allocated. Fields that are not fixed are tried at all zeros, all ones and one
  * bit each: enough for constraints that look at a few bits of them.
  */
-function neverAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
-  if (row.isUndefined === undefined) return false;
-  const free = Object.entries(row.fields).filter(([name]) => !values.has(name));
-  const base: Record<string, number> = Object.fromEntries(values);
-  for (const [name] of free) base[name] = 0;
-  const trials: Record<string, number>[] = [base];
-  trials.push({ ...base, ...Object.fromEntries(free.map(([name, { width }]) => [name, 2 ** width - 1])) });
-  for (const [name, { width }] of free)
-    for (let value = 0; value < Math.min(2 ** width, 128); value++) trials.push({ ...base, [name]: value });
-  return trials.every((trial) => row.isUndefined!(trial as Fields));
+function neverAllocated({ fields, isUndefined }: Row, values: ReadonlyMap<string, number>): boolean {
+  if (isUndefined === undefined) return false;
+  const free = Object.keys(fields).filter((name) => !values.has(name));
+  const word: Record<string, number> = Object.fromEntries(values);
+  const fill = (value: (width: number) => number): void => {
+    for (const name of free) word[name] = value(fields[name]!.width);
+  };
+  const allocated = (): boolean => !isUndefined(word as Fields);
+  fill((width) => 2 ** width - 1);
+  if (allocated()) return false;
+  fill(() => 0);
+  for (const name of free) {
+    for (let value = 0; value < Math.min(2 ** fields[name]!.width, 128); value++) {
+      word[name] = value;
+      if (allocated()) return false;
+    }
+    word[name] = 0;
+  }
+  return !allocated();
 }
 
 /**

@@ -8,7 +8,6 @@ import { startProgress } from "../progress.ts";
 import { renderList } from "../tables.ts";
 import { lookOf, type World } from "../world.ts";
 import { cacheFolder, RowCache, sourceVersion } from "./cache.ts";
-import { beginPictures, markdownOf } from "./markdown.ts";
 import { runCells } from "./pool.ts";
 import { renderAnswers } from "./terminal.ts";
 
@@ -125,9 +124,11 @@ export async function ask(questions: readonly Question[], options: AskOptions, w
     const markdown = page === undefined ? undefined : begun(page);
     const answered = await answersTo(questions, options, world);
     json?.write(jsonOf(answered, perturbation));
-    const pictures = markdown === undefined ? undefined : beginPictures(markdown.path, answered, begun);
+    // Charts take a second to load.
+    const pages = markdown === undefined ? undefined : await import("./markdown.ts");
+    const pictures = pages?.beginPictures(markdown!.path, answered, begun);
     if (pictures !== undefined)
-      markdown?.write(markdownOf(answered, commandOf(questions, options), pictures));
+      markdown?.write(pages!.markdownOf(answered, commandOf(questions, options), pictures));
     for (const file of files) file.commit();
     pictures?.removeUnused();
     world.stdout.write(
