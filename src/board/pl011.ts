@@ -23,7 +23,8 @@ const FIFO = 32;
 const IDS = [0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1] as const;
 
 export interface Pl011State {
-  readonly registers: readonly number[];
+  /** Values by offset. */
+  readonly registers: readonly (readonly [offset: number, value: number])[];
   readonly received: readonly number[];
   readonly raw: number;
 }
@@ -43,6 +44,16 @@ export class Pl011 {
   constructor(options: { transmit: (byte: number) => void; irq: (high: boolean) => void }) {
     this.#transmit = options.transmit;
     this.#irq = options.irq;
+  }
+
+  save(): Pl011State {
+    return { registers: [...this.#kept], received: [...this.#received], raw: this.#raw };
+  }
+
+  restore({ registers, received, raw }: Pl011State): void {
+    for (const [offset, value] of registers) this.#kept.set(offset, value);
+    this.#received = [...received];
+    this.#raw = raw;
   }
 
   /** Room in the receive FIFO. */

@@ -27,7 +27,7 @@ export interface PendingFile {
   readonly path: string;
   /** Where its content goes meanwhile. */
   readonly temporaryPath: string;
-  write(text: string): void;
+  write(content: string | Uint8Array): void;
   /** Gives it its name. */
   commit(): void;
   /** Removes what was written, unless it was committed. */
@@ -64,7 +64,7 @@ export function beginFile(path: string): PendingFile {
   const file: PendingFile = {
     path,
     temporaryPath,
-    write: (text) => guarded(() => writeFileSync(temporaryPath, text)),
+    write: (content) => guarded(() => writeFileSync(temporaryPath, content)),
     commit: () =>
       guarded(() => {
         renameSync(temporaryPath, path);

@@ -1,5 +1,4 @@
 /** `spevisor guest`: fetches, lists and removes the guests that machines boot. */
-import { dirname } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
@@ -7,7 +6,7 @@ import { KERNELS, type Kernel, SUITES, type Suite } from "../guest/debian/recipe
 import { type FetchProgress, fetchGuest } from "../guest/node/fetch-guest.ts";
 import { IMAGE, INITRD, listGuests, removeGuest, type StoredGuest } from "../guest/node/guests.ts";
 import { machineMirror } from "../guest/node/mirror.ts";
-import { cacheFolder } from "./ask/cache.ts";
+import { cacheFolder } from "./cache-folder.ts";
 import { knownName, nonEmpty } from "./options.ts";
 import { startProgress } from "./progress.ts";
 import { renderList } from "./tables.ts";
@@ -25,8 +24,7 @@ interface FetchFlags extends CacheFlags {
 }
 
 /** The user's folder for everything of ours that may be thrown away. */
-const cacheDirOf = (flags: CacheFlags, world: World): string =>
-  flags.cache ?? dirname(cacheFolder(world.env));
+const cacheDirOf = (flags: CacheFlags, world: World): string => flags.cache ?? cacheFolder(world.env);
 
 /** A guest for machines. */
 const recordOf = ({ name, description, image, initrd, manifest }: StoredGuest) => ({

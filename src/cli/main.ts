@@ -11,7 +11,7 @@ import { discardPendingFiles } from "./files.ts";
 import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
 import { runInWorker } from "./remote.ts";
-import { MachineEnded } from "./run.ts";
+import { MachineEnded } from "./run/command.ts";
 import { lookOf, type World } from "./world.ts";
 
 const EXIT = { done: 0, bug: 1, missed: 1, user: 2 } as const;

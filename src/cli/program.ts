@@ -13,7 +13,7 @@ import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport, VERSION } from "./output.ts";
-import { addRun } from "./run.ts";
+import { addRun } from "./run/command.ts";
 import type { World } from "./world.ts";
 
 const MIB = 1024 ** 2;

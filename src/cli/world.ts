@@ -7,7 +7,9 @@ import type { RunJob } from "./job.ts";
 import type { Look } from "./tables.ts";
 
 export interface TextOut {
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
+  /** Of a stream that may be full. */
+  once?(event: "drain", then: () => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

@@ -22,6 +22,11 @@ export type TimeKind = (typeof TIME_KINDS)[number];
 /** Told of every stretch; the lab's timeline charts listen here. */
 export type OnCharge = (kind: TimeKind, startNs: number, endNs: number) => void;
 
+export interface TimelineState {
+  readonly nowNs: number;
+  readonly spentNs: Readonly<Record<TimeKind, number>>;
+}
+
 export class Timeline {
   readonly name: string;
   #nowNs = 0;
@@ -67,6 +72,16 @@ export class Timeline {
   restart(): void {
     this.#nowNs = 0;
     for (const kind of TIME_KINDS) this.#spentNs[kind] = 0;
+  }
+
+  /** What `restore` takes. */
+  save(): TimelineState {
+    return { nowNs: this.#nowNs, spentNs: { ...this.#spentNs } };
+  }
+
+  restore({ nowNs, spentNs }: TimelineState): void {
+    this.#nowNs = nowNs;
+    Object.assign(this.#spentNs, spentNs);
   }
 
   spentNs(kind: TimeKind): number {

@@ -2,7 +2,7 @@
  * The core's view of memory: translation through both stages into soft TLBs and code maps, and accesses that cannot be one
  * load or store of the host (devices, page crossings).
  */
-import { ACCESS, CTLB, DTLB, EMPTY_INDEX, STATE } from "../a64/state.ts";
+import { ACCESS, CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STATE } from "../a64/state.ts";
 import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
@@ -43,6 +43,16 @@ type Place =
   | { readonly kind: "device"; readonly ipa: number };
 
 const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
+
+/** The soft TLBs and code maps of a core: place, tags, frame. */
+export interface Translations {
+  readonly data: readonly (readonly [place: number, readTag: string, writeTag: string, frame: number])[];
+  readonly code: readonly (readonly [place: number, tag: string, frame: number])[];
+}
+
+const EMPTY = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);
+const isEmptyTag = (tag: bigint, index: number): boolean =>
+  tag === (index === EMPTY_INDEX ? EMPTY_OTHER : EMPTY);
 
 export class AddressSpace {
   readonly #memory: CpuMemory;
@@ -96,6 +106,46 @@ export class AddressSpace {
   #flushCode(): void {
     const { base } = this.#state;
     for (let i = 0; i < 2; i++) this.#memory.emptyCtlb(base + VCPU_AREA.CTLB + i * CTLB.BYTES);
+  }
+
+  /** Every cached translation, with pages by frame: they may hold what tables do not say any more. */
+  saveTranslations(frameAt: (hostPage: number) => number): Translations {
+    const { view } = this.#memory;
+    const { base } = this.#state;
+    const data: (readonly [number, string, string, number])[] = [];
+    for (let i = 0; i < REGIMES * DTLB.ENTRIES; i++) {
+      const entry = base + VCPU_AREA.DTLB + i * DTLB.ENTRY_BYTES;
+      const read = view.getBigUint64(entry + DTLB.RTAG, true);
+      const write = view.getBigUint64(entry + DTLB.WTAG, true);
+      if (isEmptyTag(read, i % DTLB.ENTRIES) && isEmptyTag(write, i % DTLB.ENTRIES)) continue;
+      data.push([i, String(read), String(write), frameAt(view.getUint32(entry + DTLB.ADDRESS, true))]);
+    }
+    const code: (readonly [number, string, number])[] = [];
+    for (let i = 0; i < 2 * CTLB.ENTRIES; i++) {
+      const entry = base + VCPU_AREA.CTLB + i * CTLB.ENTRY_BYTES;
+      const tag = view.getBigUint64(entry + CTLB.TAG, true);
+      if (isEmptyTag(tag, i % CTLB.ENTRIES)) continue;
+      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.RECORDS, true));
+      if (page !== undefined) code.push([i, String(tag), frameAt(page)]);
+    }
+    return { data, code };
+  }
+
+  restoreTranslations({ data, code }: Translations, pageOf: (frame: number) => number): void {
+    const { view } = this.#memory;
+    const { base } = this.#state;
+    for (const [i, read, write, frame] of data) {
+      const entry = base + VCPU_AREA.DTLB + i * DTLB.ENTRY_BYTES;
+      view.setBigUint64(entry + DTLB.RTAG, BigInt(read), true);
+      view.setBigUint64(entry + DTLB.WTAG, BigInt(write), true);
+      view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
+    }
+    for (const [i, tag, frame] of code) {
+      const records = this.#memory.recordsOf(pageOf(frame));
+      const entry = base + VCPU_AREA.CTLB + i * CTLB.ENTRY_BYTES;
+      view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
+      view.setUint32(entry + CTLB.RECORDS, records, true);
+    }
   }
 
   /** Bits that TBI has ignored come back as the sign (AArch64.BranchAddr). */

@@ -7,16 +7,16 @@ import type { Feature, Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
 import { Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
-import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
+import { CTLB, LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
 import type { Encoding } from "../arm/registers.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { engine } from "../wasm/engine.ts";
-import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import { type AccessProblem, AddressSpace, type Translations } from "./address-space.ts";
 import { Exceptions } from "./exceptions.ts";
 import { HANDLER, interpreterModule } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
-import { SystemInstructions } from "./system-instructions.ts";
+import { SystemInstructions, type SystemState } from "./system-instructions.ts";
 import { VcpuState } from "./vcpu-state.ts";
 
 /** Why a run ended. */
@@ -37,6 +37,17 @@ export type CoreExit =
       readonly write: boolean;
       readonly data: bigint;
     };
+
+export interface CoreState {
+  /** The bytes of STATE. */
+  readonly state: readonly number[];
+  readonly retired: number;
+  readonly atLevel: readonly number[];
+  readonly levelSince: number;
+  readonly exceptions: readonly number[];
+  readonly system: SystemState;
+  readonly translations: Translations;
+}
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "RDM", "PAN", "UAO"]);
 
@@ -121,6 +132,34 @@ export class Core {
     this.space.flush();
     this.space.select();
     this.exceptions.fpControlChanged();
+  }
+
+  /** What `restore` takes. Between runs only. */
+  save(frameAt: (hostPage: number) => number): CoreState {
+    const { bytes } = this.code.memory;
+    return {
+      state: [...bytes.subarray(this.#base, this.#base + STATE_BYTES)],
+      retired: this.#retired,
+      atLevel: [...this.#atLevel],
+      levelSince: this.#levelSince,
+      exceptions: [this.exceptions.taken, this.exceptions.returns],
+      system: this.#system.save(),
+      translations: this.space.saveTranslations(frameAt),
+    };
+  }
+
+  restore(saved: CoreState, pageOf: (frame: number) => number): void {
+    this.code.memory.bytes.set(saved.state, this.#base);
+    this.#retired = saved.retired;
+    this.#budget = 0;
+    [this.#atLevel[0], this.#atLevel[1]] = saved.atLevel as [number, number];
+    this.#levelSince = saved.levelSince;
+    [this.exceptions.taken, this.exceptions.returns] = saved.exceptions as [number, number];
+    this.#system.restore(saved.system);
+    this.space.registersChanged();
+    this.space.flush();
+    this.space.select();
+    this.space.restoreTranslations(saved.translations, pageOf);
   }
 
   /** The level of the interrupt inputs: IRQ and FIQ, as bits of DAIF. */

@@ -7,7 +7,7 @@ import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from 
 import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
-import { Core, type CoreCode } from "./core.ts";
+import { Core, type CoreCode, type CoreState } from "./core.ts";
 
 /** How fast the core is: instructions a nanosecond, one a cycle at 2 GHz. */
 export const INSTRUCTIONS_PER_NS = 2;
@@ -28,6 +28,11 @@ export class CoreGroup {
       else core.state.set32("EVENT", 1);
     }
   }
+}
+
+export interface GuestCoreState {
+  readonly core: CoreState;
+  readonly charged: number;
 }
 
 export class CpuGuestCore implements GuestCore {
@@ -99,6 +104,8 @@ export class CpuGuestCore implements GuestCore {
 
   run(untilNs: number): Exit {
     const { timeline, vcpu } = this.#hardware;
+    // Entering the guest is an exception return: the monitor is clear.
+    this.core.state.set32("MONITOR_SET", 0);
     const devices = this.#devices;
     for (;;) {
       const now = timeline.nowNs;
@@ -134,6 +141,15 @@ export class CpuGuestCore implements GuestCore {
           return exit;
       }
     }
+  }
+
+  save(frameAt: (hostPage: number) => number): GuestCoreState {
+    return { core: this.core.save(frameAt), charged: this.#charged };
+  }
+
+  restore({ core, charged }: GuestCoreState, pageOf: (frame: number) => number): void {
+    this.core.restore(core, pageOf);
+    this.#charged = charged;
   }
 
   #charge(): void {

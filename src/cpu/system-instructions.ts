@@ -57,6 +57,12 @@ const SCTLR_NTWE = 1n << 18n;
 const isDebugValue = ([op0, op1, crn, crm, op2]: Encoding): boolean =>
   op0 === 2 && op1 === 0 && crn === 0 && op2 >= 4 && crm < 16;
 
+/** Debug registers by encoding, and the OS lock. */
+export interface SystemState {
+  readonly debug: readonly (readonly [key: number, value: string])[];
+  readonly oslk: string;
+}
+
 const CNTKCTL = { EL0PCTEN: 1, EL0VCTEN: 2, EL0VTEN: 0x100, EL0PTEN: 0x200 } as const;
 /** CNTFRQ_EL0, the counters, and CNTP_* and CNTV_*. */
 const isTimer = ([op0, op1, crn, crm]: Encoding): boolean =>
@@ -71,6 +77,16 @@ export class SystemInstructions {
   constructor(core: Core, platform: CorePlatform) {
     this.#core = core;
     this.#platform = platform;
+  }
+
+  save(): SystemState {
+    return { debug: [...this.#debug].map(([key, value]) => [key, String(value)]), oslk: String(this.#oslk) };
+  }
+
+  restore({ debug, oslk }: SystemState): void {
+    this.#debug.clear();
+    for (const [key, value] of debug) this.#debug.set(key, BigInt(value));
+    this.#oslk = BigInt(oslk);
   }
 
   execute(row: Row, word: number): void {

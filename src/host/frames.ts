@@ -75,6 +75,11 @@ export class Frames {
     this.contentGeneration += 1;
   }
 
+  /** Every frame with content. */
+  get contents(): Iterable<readonly [frame: number, words: Uint32Array]> {
+    return this.#content;
+  }
+
   hasContent(frame: number): boolean {
     return this.#content.has(frame);
   }

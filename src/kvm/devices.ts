@@ -2,9 +2,9 @@
  * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers and PMU. Wires of the board's devices end here.
  */
 import type { Encoding } from "../arm/registers.ts";
-import { Gic } from "./gic/gic.ts";
-import { PMU_INTID, Pmu } from "./pmu.ts";
-import { PHYSICAL_TIMER_INTID, Timers, VIRTUAL_TIMER_INTID } from "./timers.ts";
+import { Gic, type GicState } from "./gic/gic.ts";
+import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
 
 /** MPIDR_EL1 of a vCPU: multiprocessor, Aff0 up to 15, then Aff1. */
 export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(((vcpu >> 4) << 8) | (vcpu & 15));
@@ -26,6 +26,12 @@ export interface DevicesOptions {
   readonly onLineChange: (vcpu: number) => void;
 }
 
+export interface DevicesState {
+  readonly gic: GicState;
+  readonly timers: readonly TimersState[];
+  readonly pmus: readonly PmuState[];
+}
+
 export class VmDevices {
   readonly gic: Gic;
   readonly timers: readonly Timers[];
@@ -37,6 +43,24 @@ export class VmDevices {
     this.timers = Array.from({ length: options.vcpus }, () => new Timers());
     this.pmus = Array.from({ length: options.vcpus }, () => new Pmu());
     this.#frames = options.frames;
+  }
+
+  save(): DevicesState {
+    return {
+      gic: this.gic.save(),
+      timers: this.timers.map((timers) => timers.save()),
+      pmus: this.pmus.map((pmu) => pmu.save()),
+    };
+  }
+
+  restore({ gic, timers, pmus }: DevicesState): void {
+    this.gic.restore(gic);
+    timers.forEach((state, i) => {
+      this.timers[i]!.restore(state);
+    });
+    pmus.forEach((state, i) => {
+      this.pmus[i]!.restore(state);
+    });
   }
 
   /** A system register that KVM holds; undefined: none of its. */

@@ -1,5 +1,11 @@
 /** What a run counts; lab/ turns it into the report. */
 
+export interface StatisticsState {
+  readonly counts: Readonly<Record<string, number>>;
+  readonly exitReasons: readonly (readonly [reason: string, count: number])[];
+  readonly invalidations: readonly (readonly [event: string, count: number])[];
+}
+
 export class Statistics {
   bufferEnables = 0;
   bufferDisables = 0;
@@ -20,6 +26,19 @@ export class Statistics {
   pinnedByteNs = 0;
   readonly exitReasons = new Map<string, number>();
   readonly invalidations = new Map<string, number>();
+
+  /** Every count, for a snapshot. */
+  save(): StatisticsState {
+    const { exitReasons, invalidations, ...others } = this;
+    const counts = others as unknown as Readonly<Record<string, number>>;
+    return { counts, exitReasons: [...exitReasons], invalidations: [...invalidations] };
+  }
+
+  restore({ counts, exitReasons, invalidations }: StatisticsState): void {
+    Object.assign(this, counts);
+    for (const [reason, count] of exitReasons) this.exitReasons.set(reason, count);
+    for (const [event, count] of invalidations) this.invalidations.set(event, count);
+  }
 
   exit(reason: string): void {
     this.exitReasons.set(reason, (this.exitReasons.get(reason) ?? 0) + 1);

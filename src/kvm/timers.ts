@@ -61,6 +61,9 @@ class Timer {
   }
 }
 
+/** CTL and CVAL of the virtual and the physical timer. */
+export type TimersState = readonly (readonly [ctl: string, cval: string])[];
+
 export class Timers {
   readonly #virtual = new Timer();
   readonly #physical = new Timer();
@@ -86,6 +89,17 @@ export class Timers {
     const timer = this.#timerOf(encoding);
     timer?.write(encoding[4], value, nowNs);
     return timer !== undefined;
+  }
+
+  save(): TimersState {
+    return [this.#virtual, this.#physical].map(({ ctl, cval }) => [String(ctl), String(cval)] as const);
+  }
+
+  restore(state: TimersState): void {
+    [this.#virtual, this.#physical].forEach((timer, i) => {
+      timer.ctl = BigInt(state[i]![0]);
+      timer.cval = BigInt(state[i]![1]);
+    });
   }
 
   lines(nowNs: number): { readonly virtual: boolean; readonly physical: boolean } {

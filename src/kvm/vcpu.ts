@@ -5,7 +5,7 @@
 import { REGISTERS } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { Timeline } from "../common/timeline.ts";
+import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { mpidrOf, type VmDevices } from "./devices.ts";
 import type { CoreHardware, Exit, GuestCore } from "./guest-core.ts";
 import { hypercall, PSCI_RESULT } from "./psci.ts";
@@ -65,6 +65,15 @@ const QUANTUM: KvmExit = { kind: "quantum" };
 const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
 /** How long a WFE that finds no event waits before it looks again: the period of Linux's event stream, 100 us. */
 const EVENT_STREAM_NS = 100_000;
+
+/** What a vCPU is beside its registers. */
+export interface VcpuState {
+  readonly off: boolean;
+  readonly loaded: boolean;
+  readonly stoppedAtNs: number;
+  readonly idleInStopNs: number;
+  readonly timeline: TimelineState;
+}
 
 export class Vcpu {
   readonly vm: Vm;
@@ -177,6 +186,27 @@ export class Vcpu {
     }
   }
 
+  /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
+  save(): VcpuState | undefined {
+    if (this.#timers.length > 0) return undefined;
+    return {
+      off: this.#off,
+      loaded: this.#loaded,
+      stoppedAtNs: this.#stoppedAtNs,
+      idleInStopNs: this.#idleInStopNs,
+      timeline: this.timeline.save(),
+    };
+  }
+
+  restore(state: VcpuState): void {
+    if (state.loaded && !this.#loaded) this.vm.handlers.onVcpuLoad?.(this.spe.context);
+    this.#loaded = state.loaded;
+    this.#off = state.off;
+    this.#stoppedAtNs = state.stoppedAtNs;
+    this.#idleInStopNs = state.idleInStopNs;
+    this.timeline.restore(state.timeline);
+  }
+
   /** Lets time pass without the guest, until `atNs`. */
   idleUntil(atNs: number): void {
     const before = this.timeline.nowNs;
@@ -239,6 +269,7 @@ export class Vcpu {
         timeline.charge("exit", costs.exit);
         const rlimit = this.#maintenance();
         if (rlimit !== undefined) return rlimit;
+        vm.journal?.faulted(exit.ipn, exit.write, timeline.nowNs);
         const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
         if (outcome.kind !== "done")
           throw new BrokenInvariant(`a CPU access to page ${exit.ipn} with no memory behind it`);

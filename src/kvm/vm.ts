@@ -13,6 +13,7 @@ import type { CostTable } from "../host/costs.ts";
 import type { Memlock } from "../host/memlock.ts";
 import type { HostMm, MmuNotifier, NotifierEvent } from "../host/mm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import type { Journal } from "./journal.ts";
 import { type Memslot, Memslots } from "./memslots.ts";
 import type { PinPolicy, PolicyHandlers } from "./spe/policy.ts";
 import { PolicyEvents } from "./spe/policy-events.ts";
@@ -53,6 +54,8 @@ export class Vm {
   /** When what is pinned last changed. */
   pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;
+  /** Kept for machines that can be saved. */
+  journal: Journal | undefined;
   /** Told of each guest page that KVM is about to copy records to. */
   onBounced: ((page: Ipn, frame: number) => void) | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
@@ -95,6 +98,7 @@ export class Vm {
     return {
       page: (page, access) => {
         const host = this.memslots.hostPageOf(page);
+        if (host >= 0 && !this.mm.accessible(host, access.write)) this.journal?.touched(page, access.write);
         if (host < 0 || !this.mm.faultIn(host, access.write, timeline)) return undefined;
         const frame = this.mm.frameOf(host);
         return access.write ? frames.writable(frame) : frames.read(frame);

@@ -5,17 +5,19 @@
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant, UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
-import { Timeline } from "../common/timeline.ts";
+import { Timeline, type TimelineState } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
 import { HUGE_PAGES, type PageStore } from "../host/frames.ts";
 import { Memlock } from "../host/memlock.ts";
 import { type Backing, HostMm } from "../host/mm.ts";
 import { applyPressure, type PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
+import { Journal } from "../kvm/journal.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { StatisticsState } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
-import { type CoreFactory, type KvmExit, Vcpu } from "../kvm/vcpu.ts";
+import { type CoreFactory, type KvmExit, type VcpuState as SavedVcpu, Vcpu } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 
@@ -71,6 +73,18 @@ export type Ending =
 /** How long a vCPU may run ahead of the others. */
 const QUANTUM_NS = 100_000;
 
+export interface MachineState {
+  readonly journal: readonly number[];
+  readonly statistics: StatisticsState;
+  readonly nowNs: number;
+  readonly host: TimelineState;
+  readonly vcpus: readonly {
+    readonly vcpu: SavedVcpu;
+    readonly wakeAtNs: number | "never" | null;
+    readonly over: boolean;
+  }[];
+}
+
 interface VcpuState {
   readonly vcpu: Vcpu;
   /** When an idle vCPU goes on; Infinity: when it is kicked. Undefined: it is not idle. */
@@ -88,6 +102,7 @@ export class Machine {
   rlimitExits = 0;
   readonly devices: VmDevices | undefined;
   #ending: Ending = "running";
+  #pausing = false;
   /** The instant at which something happens now: of the vCPU that runs. */
   #nowNs = 0;
   readonly #options: MachineOptions;
@@ -154,11 +169,53 @@ export class Machine {
     }
   }
 
+  /**
+   * What `restore` takes, but for memory, cores and devices.
+   * @returns why it cannot be saved, as a string
+   */
+  save(): MachineState | string {
+    const { vm } = this;
+    if (vm.journal === undefined) return "it keeps no journal";
+    if (this.#ending !== "running") return `it has ended (${this.#ending})`;
+    if (this.#nextPressure !== undefined) return "the host takes memory from it";
+    const vcpus = this.#states.map(({ vcpu, wakeAtNs, over }) => ({
+      vcpu: vcpu.save(),
+      wakeAtNs: wakeAtNs === Number.POSITIVE_INFINITY ? "never" : (wakeAtNs ?? null),
+      over,
+    }));
+    if (vcpus.some(({ vcpu }) => vcpu === undefined)) return "its policy has timers under way";
+    return {
+      journal: vm.journal.save(),
+      statistics: vm.statistics.save(),
+      nowNs: this.#nowNs,
+      host: this.host.save(),
+      vcpus: vcpus as MachineState["vcpus"],
+    };
+  }
+
+  /** Into a machine that was made with the same options and has not run, or started. */
+  restore(state: MachineState): void {
+    const journal = new Journal(state.journal);
+    this.vm.journal = undefined;
+    journal.replay(this.vm, () => this.start());
+    this.vm.journal = journal;
+    state.vcpus.forEach(({ vcpu, wakeAtNs, over }, i) => {
+      const mine = this.#states[i]!;
+      mine.vcpu.restore(vcpu);
+      mine.wakeAtNs = wakeAtNs === "never" ? Number.POSITIVE_INFINITY : (wakeAtNs ?? undefined);
+      mine.over = over;
+    });
+    this.vm.statistics.restore(state.statistics);
+    this.host.restore(state.host);
+    this.#nowNs = state.nowNs;
+  }
+
   /** What a policy does before the first guest run: on vCPU 0, its time apart. */
   start(): void {
     const first = this.#states[0]?.vcpu;
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
     const { vm } = this;
+    vm.journal?.started();
     const setup = first.timeline;
     for (;;) {
       vm.events.enter();
@@ -183,9 +240,15 @@ export class Machine {
       throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
   }
 
+  /** Ends the current `runSteps` after the step that is being made. */
+  pause(): void {
+    this.#pausing = true;
+  }
+
   /** Runs for some steps, a quantum of a vCPU each. */
   runSteps(steps: number): Ending {
-    for (let i = 0; i < steps && this.#ending === "running"; i++) {
+    this.#pausing = false;
+    for (let i = 0; i < steps && this.#ending === "running" && !this.#pausing; i++) {
       const next = this.#furthestBehind();
       if (next === undefined) this.#ending = "shutdown";
       else if (next === "asleep") return "asleep";

@@ -1,39 +1,72 @@
 /** A whole machine that boots an arm64 kernel: cores, memory under the hypervisor, the board's devices. */
+import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
 import { machineTree } from "../board/machine-tree.ts";
-import { MAP, SPI, SPI_COUNT } from "../board/memory-map.ts";
-import { Pl011 } from "../board/pl011.ts";
+import { MAP, SPI_COUNT } from "../board/memory-map.ts";
+import type { GuestMemory } from "../board/virtio/memory.ts";
 import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
+import { BrokenInvariant } from "../common/errors.ts";
+import { randomBitsAt } from "../common/random.ts";
 import { CoreCode } from "../cpu/core.ts";
-import { CoreGroup, CpuGuestCore } from "../cpu/guest-core.ts";
+import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
 import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Backing } from "../host/mm.ts";
-import { VmDevices } from "../kvm/devices.ts";
+import { type DevicesState, VmDevices } from "../kvm/devices.ts";
+import { Journal } from "../kvm/journal.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type KernelImage, placeImage } from "./image.ts";
-import { type Ending, Machine } from "./machine.ts";
+import { type Ending, Machine, type MachineState } from "./machine.ts";
 
 export interface VirtualMachineOptions {
   readonly cpus: number;
   readonly memoryBytes: number;
-  readonly kernel: KernelImage;
-  readonly initrd: Uint8Array | undefined;
-  readonly append: string;
   readonly policy: PinPolicy;
   readonly costs: CostTable;
   readonly backing: Backing;
   readonly seed: number;
+  /** Seconds since 1970 at the guest's time 0. */
+  readonly startSeconds: number;
+  /** What a new machine boots; a restored one has it in memory. */
+  readonly boot: BootFiles | undefined;
   /** Told of each character that the guest writes to its serial console. */
   readonly console: (byte: number) => void;
+  readonly ports: BoardOptions["ports"];
+  readonly disks: BoardOptions["disks"];
+  readonly shares: BoardOptions["shares"];
+}
+
+export interface BootFiles {
+  readonly kernel: KernelImage;
+  readonly initrd: Uint8Array | undefined;
+  readonly append: string;
+  /** Instead of the machine's own device tree. */
+  readonly deviceTree: Uint8Array | undefined;
+}
+
+/** All of a machine but the content of its memory. */
+export interface VirtualMachineState {
+  readonly machine: MachineState;
+  readonly cores: readonly GuestCoreState[];
+  readonly devices: DevicesState;
+  readonly board: BoardState;
+  readonly undefinedWords: readonly (readonly [word: number, count: number])[];
+}
+
+/** A physical page that is not all zeros. */
+export interface SavedPage {
+  readonly frame: number;
+  readonly words: Uint32Array;
 }
 
 /** INTID of the first SPI. */
 const FIRST_SPI = 32;
 /** Host pages beside guest memory: stage-2 tables, and the rest of the blocks they come from. */
 const TABLE_PAGES = 4096;
+const NS_PER_SECOND = 1e9;
+const LOAD: Access = { by: "load", el: 1, write: false };
 const STORE: Access = { by: "store", el: 1, write: true };
 const IRQ_LATENCY_NS = 0;
 
@@ -41,17 +74,14 @@ export class VirtualMachine {
   readonly machine: Machine;
   readonly cores: readonly CpuGuestCore[];
   readonly code: CoreCode;
-  readonly #uart: Pl011;
+  readonly board: Board;
+  readonly #devices: VmDevices;
 
   constructor(options: VirtualMachineOptions) {
     const memoryPages = pagesFor(options.memoryBytes);
     const firstIpn = ipn(MAP.ram.base / PAGE_BYTES);
     const memory = new CpuMemory(options.cpus, memoryPages + TABLE_PAGES);
     this.code = new CoreCode(memory);
-    const bus = {
-      access: (ipa: number, bytes: number, write: boolean, data: bigint): bigint =>
-        this.#access(ipa, bytes, write, data),
-    };
     this.machine = new Machine({
       memoryPages,
       firstIpn,
@@ -64,7 +94,7 @@ export class VirtualMachine {
       irqLatencyNs: IRQ_LATENCY_NS,
       seed: options.seed,
       store: memory,
-      bus,
+      bus: { access: (ipa, bytes, write, data) => this.board.access(ipa, bytes, write, data) },
       devices: (onLineChange) =>
         new VmDevices({
           vcpus: options.cpus,
@@ -74,9 +104,17 @@ export class VirtualMachine {
         }),
     });
     const devices = this.machine.devices as VmDevices;
-    this.#uart = new Pl011({
-      transmit: options.console,
-      irq: (high) => devices.gic.setLine(FIRST_SPI + SPI.uart, high),
+    this.#devices = devices;
+    this.machine.vm.journal = new Journal();
+    this.board = new Board({
+      memory: this.#directAccess(),
+      irq: (spi, high) => devices.gic.setLine(FIRST_SPI + spi, high),
+      serial: options.console,
+      seconds: () => options.startSeconds + this.machine.nowNs / NS_PER_SECOND,
+      seed: options.seed,
+      ports: options.ports,
+      disks: options.disks,
+      shares: options.shares,
     });
     const group = new CoreGroup();
     const isMemory = (page: Ipn): boolean => page >= firstIpn && page < firstIpn + memoryPages;
@@ -85,7 +123,8 @@ export class VirtualMachine {
       (hardware) => new CpuGuestCore(hardware, devices, this.code, group, isMemory),
     );
     this.cores = group.cores;
-    this.#load(options);
+    if (options.boot === undefined) return;
+    this.#load(options, options.boot);
     this.machine.start();
   }
 
@@ -96,8 +135,9 @@ export class VirtualMachine {
 
   /** Characters for the guest's serial console; as many as fit are taken. */
   type(bytes: readonly number[]): number {
-    const taken = Math.min(this.#uart.room, bytes.length);
-    if (taken > 0) this.#uart.receive(bytes.slice(0, taken));
+    const { uart } = this.board;
+    const taken = Math.min(uart.room, bytes.length);
+    if (taken > 0) uart.receive(bytes.slice(0, taken));
     return taken;
   }
 
@@ -106,14 +146,91 @@ export class VirtualMachine {
     return this.cores.reduce((sum, { core }) => sum + core.executed, 0);
   }
 
-  #load({ kernel, initrd, append, cpus, memoryBytes }: VirtualMachineOptions): void {
+  /** @returns why it cannot be saved, as a string */
+  save(): { readonly state: VirtualMachineState; readonly pages: readonly SavedPage[] } | string {
+    const machine = this.machine.save();
+    if (typeof machine === "string") return machine;
+    const { frames } = this.machine.mm;
+    const pages: SavedPage[] = [];
+    const frameOf = new Map<number, number>();
+    for (const [frame, words] of frames.contents) {
+      frameOf.set(words.byteOffset, frame);
+      if (words.some((word) => word !== 0)) pages.push({ frame, words });
+    }
+    const frameAt = (hostPage: number): number => {
+      const frame = frameOf.get(hostPage);
+      if (frame === undefined) throw new BrokenInvariant(`a translation to ${hostPage}, where no frame lies`);
+      return frame;
+    };
+    return {
+      state: {
+        machine,
+        cores: this.cores.map((core) => core.save(frameAt)),
+        devices: this.#devices.save(),
+        board: this.board.save(),
+        undefinedWords: [...this.code.undefinedWords],
+      },
+      pages: pages.sort((a, b) => a.frame - b.frame),
+    };
+  }
+
+  /** Into a machine that was made with the same options and without files to boot. */
+  restore(state: VirtualMachineState, pages: Iterable<SavedPage>): void {
+    const { frames } = this.machine.mm;
+    this.machine.restore(state.machine);
+    for (const { frame, words } of pages) frames.writable(frame).set(words);
+    frames.wrote();
+    this.#devices.restore(state.devices);
+    this.board.restore(state.board);
+    state.cores.forEach((core, i) => {
+      this.cores[i]!.restore(core, (frame) => frames.writable(frame).byteOffset);
+    });
+    for (const [word, count] of state.undefinedWords) this.code.undefinedWords.set(word, count);
+  }
+
+  /** Guest memory as devices of user space reach it: through the host's mapping, at the host's cost. */
+  #directAccess(): GuestMemory {
+    const memory = this.machine.vm.guestMemory(this.machine.host);
+    const each = (
+      ipa: number,
+      bytes: number,
+      access: Access,
+      visit: (page: Uint8Array, at: number) => void,
+    ) => {
+      for (let done = 0; done < bytes; ) {
+        const at = ipa + done;
+        const offset = at % PAGE_BYTES;
+        const count = Math.min(PAGE_BYTES - offset, bytes - done);
+        const words = memory.page(ipn(Math.floor(at / PAGE_BYTES)), access);
+        if (words === undefined || isFault(words)) return false;
+        visit(new Uint8Array(words.buffer, words.byteOffset + offset, count), done);
+        done += count;
+      }
+      return true;
+    };
+    return {
+      read: (ipa, bytes) => {
+        const data = new Uint8Array(bytes);
+        return each(ipa, bytes, LOAD, (page, at) => data.set(page, at)) ? data : undefined;
+      },
+      write: (ipa, data) =>
+        each(ipa, data.length, STORE, (page, at) => page.set(data.subarray(at, at + page.length))),
+    };
+  }
+
+  #load({ cpus, memoryBytes, seed }: VirtualMachineOptions, boot: BootFiles): void {
+    const { kernel, initrd, append } = boot;
     const ram = { base: MAP.ram.base, bytes: memoryBytes };
+    const random = (bytes: number, from: number): Uint8Array =>
+      Uint8Array.from({ length: bytes }, (_, i) => randomBitsAt(seed, from + i));
     const tree = (place: { initrd: number } | undefined): Uint8Array =>
+      boot.deviceTree ??
       machineTree({
         cpus,
         memoryBytes,
         bootargs: append,
-        virtio: 0,
+        virtio: this.board.transports,
+        seed: { kaslr: random(8, 0), rng: random(32, 8) },
         ...(initrd === undefined || place === undefined
           ? {}
           : { initrd: { start: place.initrd, end: place.initrd + initrd.length } }),
@@ -139,14 +256,5 @@ export class VirtualMachine {
         );
       done += count;
     }
-  }
-
-  #access(ipa: number, bytes: number, write: boolean, data: bigint): bigint {
-    const { uart } = MAP;
-    if (ipa >= uart.base && ipa < uart.base + uart.bytes) {
-      if (!write) return BigInt.asUintN(8 * bytes, BigInt(this.#uart.read(ipa - uart.base)));
-      this.#uart.write(ipa - uart.base, Number(data & 0xffff_ffffn));
-    }
-    return 0n;
   }
 }

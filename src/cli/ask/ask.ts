@@ -2,12 +2,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Answer, Json, Perturbation, Question } from "../../lab/questions/question.ts";
+import { sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { STDOUT, VERSION } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import { renderList } from "../tables.ts";
 import { lookOf, type World } from "../world.ts";
-import { cacheFolder, RowCache, sourceVersion } from "./cache.ts";
+import { RowCache, rowFolder } from "./cache.ts";
 import { runCells } from "./pool.ts";
 import { renderAnswers } from "./terminal.ts";
 
@@ -88,7 +89,7 @@ async function answersTo(
       module: world.questions.href,
       perturbation,
       jobs,
-      cache: cache ? new RowCache(cacheFolder(world.env), sourceVersion(), warn) : null,
+      cache: cache ? new RowCache(rowFolder(world.env), sourceVersion(), warn) : null,
       onProgress: progress.onProgress,
       onKnown: (known, total) => {
         if (known > 0) say(`${known} of ${total} cells from the cache`);

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { cacheFolder, RowCache, sourceVersion } from "./cache.ts";
+import { sourceVersion } from "../cache-folder.ts";
+import { RowCache, rowFolder } from "./cache.ts";
 import type { CellTask } from "./cell.ts";
 
 const root = mkdtempSync(join(tmpdir(), "spevisor-cache-"));
@@ -63,8 +64,8 @@ it("warns once where it cannot write, and fails nothing", async () => {
 });
 
 it("is in the folder that the XDG specification names", () => {
-  expect(cacheFolder({ XDG_CACHE_HOME: "/c" })).toBe(join("/c", "spevisor", "answers"));
-  expect(cacheFolder({})).toMatch(/\.cache.spevisor.answers$/);
+  expect(rowFolder({ XDG_CACHE_HOME: "/c" })).toBe(join("/c", "spevisor", "answers"));
+  expect(rowFolder({})).toMatch(/\.cache.spevisor.answers$/);
 });
 
 it("names a version of the source that stays while the source does", () => {

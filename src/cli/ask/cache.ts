@@ -2,38 +2,19 @@
  * Rows from earlier runs, by content: a row is found again only under the same source of spevisor, the same question,
  * the same cell and the same costs. Whatever goes wrong here costs time and no answer.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
-import { homedir } from "node:os";
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import cacache from "cacache";
 import { jsonText } from "../../lab/questions/json.ts";
+import { cacheFolder } from "../cache-folder.ts";
 import type { CellTask } from "./cell.ts";
-
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const TEST = /\.(test|testing)\.ts$/;
 
 /** How many versions of the source keep their rows: enough to go back and forth between two branches. */
 const VERSIONS_KEPT = 3;
 
-/** A hash over everything under src/ but tests, and over package.json. */
-export function sourceVersion(): string {
-  const hash = createHash("sha256").update(readFileSync(join(ROOT, "package.json")));
-  const files = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !TEST.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  for (const file of files) {
-    const content = readFileSync(file);
-    hash.update(`${file.slice(ROOT.length)}\0${content.length}\0`).update(content);
-  }
-  return hash.digest("hex").slice(0, 32);
-}
-
-/** The user's folder for what may be thrown away: XDG_CACHE_HOME, or ~/.cache. */
-export const cacheFolder = (env: Readonly<Record<string, string | undefined>>): string =>
-  join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "spevisor", "answers");
+/** Where rows are kept. */
+export const rowFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  join(cacheFolder(env), "answers");
 
 /** What a row depends on beside the source. Costs at their own values are no perturbation. */
 const keyOf = ({ number, cell, perturbation }: CellTask): string =>

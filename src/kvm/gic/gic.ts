@@ -3,7 +3,7 @@
  * IHI 0069; Linux arch/arm64/kvm/vgic/ for what KVM leaves out.
  */
 import { type Encoding, encodingKey } from "../../arm/registers.ts";
-import { Interrupts, PRIORITY_BITS, SPURIOUS } from "./interrupts.ts";
+import { Interrupts, type InterruptsState, PRIORITY_BITS, SPURIOUS } from "./interrupts.ts";
 
 /** SGIs and PPIs. */
 const PRIVATE = 32;
@@ -73,6 +73,19 @@ class CpuInterface {
   get runningPriority(): number {
     return this.running[this.running.length - 1]?.priority ?? IDLE_PRIORITY;
   }
+}
+
+export interface GicState {
+  readonly ctlr: number;
+  readonly route: readonly number[];
+  readonly spis: InterruptsState;
+  readonly cpus: readonly {
+    readonly privates: InterruptsState;
+    /** PMR, BPR0, BPR1, EOImode, GICR_WAKER. */
+    readonly registers: readonly number[];
+    readonly groups: readonly boolean[];
+    readonly running: readonly { readonly priority: number; readonly group: number }[];
+  }[];
 }
 
 export interface GicOptions {
@@ -159,6 +172,34 @@ export class Gic {
     if (intid < PRIVATE) return { set: this.#cpus[vcpu]!.privates, i: intid };
     const i = intid - PRIVATE;
     return i < this.#spis.count ? { set: this.#spis, i } : undefined;
+  }
+
+  save(): GicState {
+    return {
+      ctlr: this.#ctlr,
+      route: [...this.#route],
+      spis: this.#spis.save(),
+      cpus: this.#cpus.map((cpu) => ({
+        privates: cpu.privates.save(),
+        registers: [cpu.pmr, cpu.bpr0, cpu.bpr1, cpu.eoiMode, cpu.waker],
+        groups: [...cpu.groups],
+        running: [...cpu.running],
+      })),
+    };
+  }
+
+  restore({ ctlr, route, spis, cpus }: GicState): void {
+    this.#ctlr = ctlr;
+    this.#route.set(route);
+    this.#spis.restore(spis);
+    cpus.forEach((state, i) => {
+      const cpu = this.#cpus[i]!;
+      cpu.privates.restore(state.privates);
+      const [pmr, bpr0, bpr1, eoiMode, waker] = state.registers as [number, number, number, number, number];
+      Object.assign(cpu, { pmr, bpr0, bpr1, eoiMode, waker, groups: [...state.groups] });
+      cpu.running.splice(0, cpu.running.length, ...state.running);
+    });
+    this.#signals.fill(UNKNOWN);
   }
 
   // ---- The CPU interface ----

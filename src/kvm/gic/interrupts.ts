@@ -8,6 +8,10 @@ export const SPURIOUS = 1023;
 export const PRIORITY_BITS = 5;
 const PRIORITY_MASK = 0xff & ~(0xff >> PRIORITY_BITS);
 
+const ARRAYS = ["group", "enabled", "latched", "level", "active", "priority", "edge"] as const;
+/** The arrays in that order. */
+export type InterruptsState = readonly (readonly number[])[];
+
 export class Interrupts {
   /** INTID of element 0. */
   readonly first: number;
@@ -33,6 +37,16 @@ export class Interrupts {
     this.active = array();
     this.priority = array();
     this.edge = array();
+  }
+
+  save(): InterruptsState {
+    return ARRAYS.map((name) => [...this[name]]);
+  }
+
+  restore(state: InterruptsState): void {
+    ARRAYS.forEach((name, i) => {
+      this[name].set(state[i]!);
+    });
   }
 
   pending(i: number): boolean {

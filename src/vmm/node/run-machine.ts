@@ -1,70 +1,67 @@
-/** Runs a machine in real time: its console on the terminal, until it ends, or somebody ends it. */
+/** Runs a machine in real time until it ends, or somebody ends it. */
 import type { VirtualMachine } from "../virtual-machine.ts";
+import type { Input } from "./terminal.ts";
 
 /** Why a machine stopped. */
-export type Stopped = "off" | "reset" | "asleep" | "timeout" | "quit";
+export type Stopped = "off" | "reset" | "asleep" | "timeout" | "quit" | "done";
 
 export interface RunOptions {
-  /** Wall-clock milliseconds after which it is stopped. */
-  readonly timeoutMs: number | undefined;
-  /** Where characters for the console come from, if anywhere: a terminal in raw mode, or a pipe. */
-  readonly input: NodeJS.ReadStream | undefined;
+  /** Wall-clock milliseconds after which it is stopped; 0: never. */
+  readonly timeoutMs: number;
+  readonly input: Input | undefined;
+  /** Where input goes: as many bytes as are taken are returned. */
+  readonly feed: (bytes: readonly number[]) => number;
+  /** Told once that no input will come any more. */
+  readonly onInputEnd?: () => void;
+  /** Asked after each stretch: whether what the machine was run for is done. */
+  readonly isDone: () => boolean;
+  /** Waited for before the guest goes on: whoever reads its output must catch up. */
+  readonly settled?: () => Promise<void> | undefined;
+  /** Keeps the guest's time from running ahead of the clock: for people at a console. */
+  readonly paced: boolean;
 }
 
 /** Steps of the machine between two looks at the outside: about ten milliseconds. */
 const STEPS = 16;
 /** How long to wait for input while every vCPU sleeps. */
-const ASLEEP_MS = 20;
-const CTRL_A = 1;
+const ASLEEP_MS = 200;
+/** How far ahead of the clock a paced guest may be. */
+const AHEAD_MS = 5;
+const NS_PER_MS = 1e6;
 
-/** Keys typed on a terminal: Ctrl-A x ends, Ctrl-A Ctrl-A sends one. */
-class Keys {
-  readonly typed: number[] = [];
-  quit = false;
-  #escaped = false;
-
-  take(bytes: Uint8Array): void {
-    for (const byte of bytes) {
-      if (this.#escaped) {
-        this.#escaped = false;
-        if (byte === 0x78) this.quit = true;
-        else if (byte === CTRL_A) this.typed.push(byte);
-      } else if (byte === CTRL_A) this.#escaped = true;
-      else this.typed.push(byte);
-    }
-  }
-}
-
-/** Runs until the machine ends. The terminal is as before afterwards, however it ends. */
+/** Runs until `isDone`, the machine's end, the timeout, or Ctrl-A x. */
 export async function runMachine(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
   const { input, timeoutMs } = options;
-  const keys = new Keys();
-  let ended = input === undefined;
-  const onData = (data: Uint8Array): void => keys.take(data);
-  const onEnd = (): void => {
-    ended = true;
-  };
-  const raw = input?.isTTY === true;
-  if (raw) input.setRawMode(true);
-  input?.on("data", onData).on("end", onEnd).resume();
   const startedMs = performance.now();
-  try {
-    for (;;) {
-      const state = vm.run(STEPS);
-      if (state === "off" || state === "reset") return state;
-      if (state === "shutdown") return "off";
-      if (keys.quit) return "quit";
-      if (timeoutMs !== undefined && performance.now() - startedMs > timeoutMs) return "timeout";
-      if (keys.typed.length > 0) keys.typed.splice(0, vm.type(keys.typed));
-      else if (state === "asleep") {
-        if (ended) return "asleep";
-        await new Promise((resolve) => setTimeout(resolve, ASLEEP_MS));
-        continue;
-      }
-      await new Promise((resolve) => setImmediate(resolve));
+  const startedNs = vm.machine.nowNs;
+  let endTold = false;
+  for (;;) {
+    const state = vm.run(STEPS);
+    if (options.isDone()) return "done";
+    if (state === "off" || state === "reset") return state;
+    if (state === "shutdown") return "off";
+    if (input?.quit === true) return "quit";
+    const full = options.settled?.();
+    if (full !== undefined) await full;
+    const elapsedMs = performance.now() - startedMs;
+    if (timeoutMs > 0 && elapsedMs > timeoutMs) return "timeout";
+    let fed = 0;
+    if (input !== undefined && input.pending.length > 0) {
+      fed = options.feed(input.pending);
+      input.pending.splice(0, fed);
     }
-  } finally {
-    input?.off("data", onData).off("end", onEnd).pause();
-    if (raw) input.setRawMode(false);
+    if (input?.ended === true && input.pending.length === 0 && !endTold) {
+      endTold = true;
+      fed = 1;
+      options.onInputEnd?.();
+    }
+    if (fed === 0 && state === "asleep") {
+      if (input === undefined || input.ended) return "asleep";
+      await input.wait(timeoutMs > 0 ? Math.min(ASLEEP_MS, timeoutMs) : ASLEEP_MS);
+      continue;
+    }
+    const aheadMs = (vm.machine.nowNs - startedNs) / NS_PER_MS - elapsedMs;
+    if (options.paced && aheadMs > AHEAD_MS && input !== undefined) await input.wait(aheadMs);
+    else await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -1,0 +1,69 @@
+/** Snapshots of guests that have booted, so that a run begins where its command does. */
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { encodeSnapshot, readSnapshot, type Snapshot } from "../../vmm/node/snapshot-file.ts";
+
+/** How many are kept: each takes some tens of MiB. */
+const KEPT = 6;
+const SUFFIX = ".snapshot";
+
+export class Boots {
+  readonly #folder: string;
+  readonly #build: string;
+
+  /** @param build the version of the source that the snapshots are good for */
+  constructor(cacheDir: string, build: string) {
+    this.#folder = join(cacheDir, "boots");
+    this.#build = build;
+  }
+
+  #path(of: unknown): string {
+    const key = createHash("sha256")
+      .update(`${this.#build}\0${JSON.stringify(of)}`)
+      .digest("hex");
+    return join(this.#folder, `${key.slice(0, 32)}${SUFFIX}`);
+  }
+
+  /** The snapshot of a boot that was made of this; undefined where there is none that is whole. */
+  find(of: unknown): Snapshot | undefined {
+    const path = this.#path(of);
+    if (!existsSync(path)) return undefined;
+    try {
+      const snapshot = readSnapshot(path, this.#build);
+      const now = new Date();
+      utimesSync(path, now, now);
+      return snapshot;
+    } catch {
+      rmSync(path, { force: true });
+      return undefined;
+    }
+  }
+
+  /** Keeps a snapshot, and the newest others. Throws what the file system throws. */
+  keep(of: unknown, snapshot: Snapshot): void {
+    mkdirSync(this.#folder, { recursive: true });
+    const path = this.#path(of);
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      writeFileSync(temporary, encodeSnapshot(snapshot, this.#build));
+      renameSync(temporary, path);
+    } finally {
+      rmSync(temporary, { force: true });
+    }
+    const all = readdirSync(this.#folder)
+      .map((name) => join(this.#folder, name))
+      .map((file) => ({ file, usedMs: statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+      .sort((a, b) => b.usedMs - a.usedMs);
+    for (const { file } of all.slice(KEPT)) rmSync(file, { force: true });
+  }
+}

@@ -1,0 +1,172 @@
+/** `spevisor run`: a command, or a console, in an arm64 Linux guest under the hypervisor. */
+import { type Command, Option } from "commander";
+import { UserError } from "../../common/errors.ts";
+import { formatBytes } from "../../common/sizes.ts";
+import { SUITES } from "../../guest/debian/recipe.ts";
+import type { Stopped } from "../../vmm/node/run-machine.ts";
+import { beginFile } from "../files.ts";
+import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
+import { STDOUT } from "../output.ts";
+import type { World } from "../world.ts";
+import {
+  COMMAND_LINE,
+  DEFAULT_RTC_SECONDS,
+  type MachineFlags,
+  runJob,
+  SHARE_DIRECTORY,
+} from "./machine-job.ts";
+import { summaryOf } from "./record.ts";
+
+const MIB = 1024 ** 2;
+const DEFAULT_MEMORY = 512 * MIB;
+const MOST_CPUS = 16;
+
+/** After the guest has started, errors have codes of their own, as timeout(1) and chroot(1) have. */
+const EXIT_TIMEOUT = 124;
+const EXIT_GUEST = 125;
+
+/** The machine ended with this exit code: what there is to say has been said. */
+export class MachineEnded extends Error {
+  override readonly name = "MachineEnded";
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly words: string | undefined }>> =
+  {
+    done: { exitCode: 0, words: undefined },
+    off: { exitCode: 0, words: "the guest has powered off" },
+    quit: { exitCode: 0, words: "ended from the keyboard" },
+    reset: {
+      exitCode: EXIT_GUEST,
+      words: "the guest asked for a reset: its kernel has panicked, or rebooted",
+    },
+    asleep: { exitCode: EXIT_GUEST, words: "every vCPU sleeps, and nothing will wake it" },
+    timeout: { exitCode: EXIT_TIMEOUT, words: "--timeout is over" },
+  };
+
+async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
+  const json = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
+  try {
+    const { record, stopped, status, tail } = await runJob(flags, command, world);
+    const text = `${JSON.stringify(record, undefined, 2)}\n`;
+    if (flags.json === STDOUT) world.stdout.write(text);
+    else {
+      json?.write(text);
+      json?.commit();
+    }
+    const { exitCode, words } = ENDINGS[stopped];
+    // A command that ends speaks for itself.
+    const quiet = status !== undefined && flags.verbose !== true;
+    if (exitCode !== 0 && tail !== undefined) world.stderr.write(`${tail}\n`);
+    if (!quiet && words !== undefined) world.stderr.write(`spevisor: ${words}\n`);
+    if (!quiet) world.stderr.write(summaryOf(record));
+    const code = status ?? exitCode;
+    if (code !== 0) throw new MachineEnded(code);
+  } finally {
+    json?.discard();
+  }
+}
+
+/** A date for the guest's clock: ISO 8601, as QEMU's -rtc base. */
+function rtc(text: string): number | "now" {
+  if (text === "now") return "now";
+  const ms = Date.parse(/[Zz]|[+-]\d\d:?\d\d$/.test(text) || !text.includes("T") ? text : `${text}Z`);
+  if (Number.isNaN(ms) || ms < 0)
+    throw new UserError(`--rtc: "${text}" is no date`, "Give one such as 2026-01-01T00:00:00, or now");
+  return Math.floor(ms / 1000);
+}
+
+export function addRun(program: Command, world: World): void {
+  program
+    .command("run")
+    .description("run a command, or a console, in an arm64 Linux guest under the hypervisor")
+    .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal")
+    .option(
+      "--kernel <file>",
+      "an arm64 Image, raw or compressed with gzip or zstd, instead of Debian's",
+      nonEmpty,
+    )
+    .option("--initrd <file>", "an initial RAM disk instead of spevisor's own", nonEmpty)
+    .option("--dtb <file>", "a device tree instead of the machine's own", nonEmpty)
+    .option("--append <text>", `more for the kernel's command line (it starts with "${COMMAND_LINE}")`)
+    .option("--disk <file>", "a raw image as the guest's /dev/vda", nonEmpty)
+    .option(
+      "--share <dir>",
+      `a directory of this computer as the guest's ${SHARE_DIRECTORY} (takes Debian's generic kernel)`,
+      nonEmpty,
+    )
+    .addOption(
+      new Option("--memory <size>", "the guest's memory")
+        .argParser(positiveSize("--memory"))
+        .default(DEFAULT_MEMORY, formatBytes(DEFAULT_MEMORY)),
+    )
+    .option("--cpus <n>", "vCPUs", whole("--cpus", 1, MOST_CPUS), 1)
+    .addOption(
+      new Option("--suite <name>", "the Debian release of the default guest")
+        .choices(SUITES)
+        .default("bookworm"),
+    )
+    .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
+    .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
+    .option("--timeout <seconds>", "stop the machine after this time", positive("--timeout"))
+    .option("--seed <n>", "seed of everything that is drawn", whole("--seed", 0, 2 ** 32 - 1), 1)
+    .addOption(
+      new Option("--rtc <date>", 'the guest\'s clock at the start, or "now"')
+        .argParser(rtc)
+        .default(DEFAULT_RTC_SECONDS, new Date(DEFAULT_RTC_SECONDS * 1000).toISOString().slice(0, 10)),
+    )
+    .option("--snapshot <file>", "start from a saved machine", nonEmpty)
+    .option(
+      "--save-snapshot <file>",
+      "save the machine: when its command has ended, or it is ready for one, or it is stopped",
+      nonEmpty,
+    )
+    .option("--no-cache", "boot anew instead of starting from a guest that has booted before")
+    .option("--json <file>", 'write what the run came to as JSON; "-" for standard output', nonEmpty)
+    .option("--verbose", "the guest's kernel log and what the run came to, on standard error")
+    .addHelpText(
+      "after",
+      `
+Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest). Its
+console is the terminal if there is no command; Ctrl-A x ends the machine.
+
+Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
+over, 125 when its kernel panics, reboots or hangs.
+
+Examples:
+  $ spevisor run -- uname -a
+  $ spevisor run --cpus 2 -- perf stat -e cycles,instructions true
+  $ spevisor run --share . -- sh -c 'ls /share'
+  $ spevisor run
+  $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
+  $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
+  $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`,
+    )
+    .action((command: string[], flags: MachineFlags, self: Command) => {
+      if (flags.snapshot !== undefined)
+        for (const option of [
+          "kernel",
+          "initrd",
+          "dtb",
+          "append",
+          "memory",
+          "cpus",
+          "suite",
+          "policy",
+          "profile",
+          "seed",
+          "rtc",
+        ])
+          if (self.getOptionValueSource(option) === "cli")
+            throw new UserError(
+              `--${option}: the machine of --snapshot ${flags.snapshot} has been made`,
+              `Leave --${option} away, or save another snapshot with it`,
+            );
+      return runCommand(flags, command, world);
+    });
+}

@@ -1,0 +1,350 @@
+/** A run of a machine: from files, or a snapshot, to its command's status. */
+import { fstatSync, readFileSync } from "node:fs";
+import { UserError } from "../../common/errors.ts";
+import type { KERNELS, Suite } from "../../guest/debian/recipe.ts";
+import { fetchGuest } from "../../guest/node/fetch-guest.ts";
+import { guestFiles, type StoredGuest } from "../../guest/node/guests.ts";
+import { machineMirror } from "../../guest/node/mirror.ts";
+import { costTable } from "../../host/costs.ts";
+import { GuestAgent, quoted } from "../../vmm/agent.ts";
+import { readDeviceTree, readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
+import { type OpenedDisk, openDisk } from "../../vmm/node/disk.ts";
+import { runMachine, type Stopped } from "../../vmm/node/run-machine.ts";
+import { openShare } from "../../vmm/node/share.ts";
+import {
+  encodeSnapshot,
+  type MachineConfig,
+  readSnapshot,
+  type Snapshot,
+} from "../../vmm/node/snapshot-file.ts";
+import { type Input, openInput } from "../../vmm/node/terminal.ts";
+import { type BootFiles, VirtualMachine } from "../../vmm/virtual-machine.ts";
+import { cacheFolder, sourceVersion } from "../cache-folder.ts";
+import { beginFile, type PendingFile } from "../files.ts";
+import { choosePolicies } from "../job.ts";
+import { chosen, profileNamed } from "../lab.ts";
+import { STDOUT } from "../output.ts";
+import { startProgress } from "../progress.ts";
+import type { World } from "../world.ts";
+import { Boots } from "./boots.ts";
+import { ByteStream, SerialConsole } from "./console.ts";
+import { type MachineRecord, recordOf } from "./record.ts";
+
+/** What the guest's kernel is told beside --append: a panic ends the machine. */
+export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
+const SHARE_TAG = "share0";
+/** Where --share is in the guest. */
+export const SHARE_DIRECTORY = "/share";
+const MS = 1000;
+
+export interface MachineFlags {
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly dtb?: string;
+  readonly append?: string;
+  readonly disk?: string;
+  readonly share?: string;
+  readonly memory: number;
+  readonly cpus: number;
+  readonly suite: Suite;
+  readonly policy: string;
+  readonly profile: string;
+  readonly timeout?: number;
+  readonly json?: string;
+  readonly seed: number;
+  /** Seconds since 1970; "now" is the host's clock. */
+  readonly rtc: number | "now";
+  readonly snapshot?: string;
+  readonly saveSnapshot?: string;
+  /** False: boots anew, whatever is kept. */
+  readonly cache: boolean;
+  readonly verbose?: true;
+}
+
+export interface JobOutcome {
+  readonly record: MachineRecord;
+  readonly stopped: Stopped;
+  /** The command's, where one ended. */
+  readonly status: number | undefined;
+  /** The serial console's last lines, where they were not shown. */
+  readonly tail: string | undefined;
+}
+
+/** Seconds since 1970 at a new machine's time 0 where nobody says: 1 January 2026. */
+export const DEFAULT_RTC_SECONDS = 1_767_225_600;
+
+const nowSeconds = (): number => Math.floor(Date.now() / MS);
+
+/** The default guest, fetched first if it is not there. */
+async function defaultGuest(suite: Suite, kernel: keyof typeof KERNELS, world: World): Promise<StoredGuest> {
+  const cacheDir = cacheFolder(world.env);
+  const stored = await guestFiles(suite, cacheDir, kernel);
+  if (stored !== undefined) return stored;
+  const mirror = world.env["SPEVISOR_MIRROR"] || (await machineMirror());
+  world.stderr.write(`spevisor: fetching the ${suite} guest from ${mirror} (once)\n`);
+  const progress = startProgress(`asking ${mirror}`, world);
+  const { guest } = await fetchGuest({
+    suite,
+    kernel,
+    mirror,
+    cacheDir,
+    onProgress: ({ what, doneBytes, totalBytes }) =>
+      progress.onProgress({ what, done: doneBytes, total: totalBytes ?? 1 }),
+    onWarning: (text) => world.stderr.write(`spevisor: ${text}\n`),
+  }).finally(progress.stop);
+  return guest;
+}
+
+/** Whether standard input can be read to its end at once: a file, or /dev/null, but no pipe and no terminal. */
+function inputAtOnce(): Buffer | undefined {
+  try {
+    const stat = fstatSync(0);
+    if (stat.isFile() || (stat.isCharacterDevice() && !process.stdin.isTTY)) return readFileSync(0);
+  } catch {
+    // A closed standard input is an empty one.
+    return Buffer.alloc(0);
+  }
+  return undefined;
+}
+
+/** What is booted, and what names it among the boots that are kept. */
+interface Origin {
+  readonly config: MachineConfig;
+  readonly boot: () => BootFiles;
+  /** Undefined: its boot cannot be kept. */
+  readonly key: unknown;
+  readonly given: Snapshot | undefined;
+}
+
+async function originOf(flags: MachineFlags, command: boolean, world: World, build: string): Promise<Origin> {
+  if (flags.snapshot !== undefined) {
+    const given = readSnapshot(flags.snapshot, build);
+    if (command && !given.config.agent)
+      throw new UserError(
+        `--snapshot ${flags.snapshot}: its guest was not started by spevisor and takes no commands`,
+        "Leave the command away, or save a snapshot of the default guest",
+      );
+    for (const [option, has, wants] of [
+      ["--share", given.config.shares.length > 0, flags.share !== undefined],
+      ["--disk", given.config.disks.length > 0, flags.disk !== undefined],
+    ] as const)
+      if (has !== wants)
+        throw new UserError(
+          `--snapshot ${flags.snapshot}: it was saved ${has ? "with" : "without"} ${option}`,
+          `${has ? "Give" : "Leave away"} ${option}, or save another snapshot`,
+        );
+    return {
+      config: given.config,
+      boot: () => {
+        throw new Error("a snapshot is not booted");
+      },
+      key: undefined,
+      given,
+    };
+  }
+  // The cloud kernel has no 9P.
+  const kernelKind = flags.share === undefined ? "cloud" : "generic";
+  const guest =
+    flags.kernel === undefined || (command && flags.initrd === undefined)
+      ? await defaultGuest(flags.suite, kernelKind, world)
+      : undefined;
+  const agent = guest !== undefined && flags.initrd === undefined;
+  if (command && !agent)
+    throw new UserError(
+      "a command needs spevisor's own RAM disk, and --initrd names another",
+      "Leave --initrd away, or the command",
+    );
+  const startSeconds = flags.rtc === "now" ? nowSeconds() : flags.rtc;
+  const config: MachineConfig = {
+    cpus: flags.cpus,
+    memoryBytes: flags.memory,
+    policy: flags.policy,
+    profile: flags.profile,
+    seed: flags.seed,
+    startSeconds: agent && flags.rtc === "now" ? DEFAULT_RTC_SECONDS : startSeconds,
+    shares: flags.share === undefined ? [] : [SHARE_TAG],
+    disks: flags.disk === undefined ? [] : ["disk0"],
+    agent,
+  };
+  const append = [COMMAND_LINE, flags.append ?? ""].join(" ").trim();
+  const initrd = flags.initrd ?? (agent ? guest?.initrd : undefined);
+  return {
+    config,
+    boot: () => ({
+      kernel: readKernel(flags.kernel ?? guest!.image),
+      initrd: initrd === undefined ? undefined : readInitrd(initrd),
+      append,
+      deviceTree: flags.dtb === undefined ? undefined : readDeviceTree(flags.dtb),
+    }),
+    // A disk's content and a device tree are not looked at: such boots are not kept.
+    key:
+      agent && flags.kernel === undefined && flags.disk === undefined && flags.dtb === undefined
+        ? { config, append, files: guest.manifest.files }
+        : undefined,
+    given: undefined,
+  };
+}
+
+/** Runs a machine until its command, or itself, has ended. */
+export async function runJob(
+  flags: MachineFlags,
+  command: readonly string[],
+  world: World,
+): Promise<JobOutcome> {
+  const startedNs = world.nowNs();
+  const build = sourceVersion();
+  const boots = new Boots(cacheFolder(world.env), build);
+  const files: PendingFile[] = [];
+  const disks: OpenedDisk[] = [];
+  let input: Input | undefined;
+  try {
+    const saved = flags.saveSnapshot === undefined ? undefined : beginFile(flags.saveSnapshot);
+    if (saved !== undefined) files.push(saved);
+    const { config, boot, key, given } = await originOf(flags, command.length > 0, world, build);
+    const [choice] = await choosePolicies(await world.loadLab(), [config.policy]);
+    if (choice === undefined) throw new UserError(`--policy ${config.policy}: no policy`);
+    const kept = key !== undefined && flags.cache ? boots.find(key) : undefined;
+    const snapshot = given ?? kept;
+
+    const toStdout = flags.json === STDOUT ? world.stderr : world.stdout;
+    const stdout = new ByteStream(toStdout);
+    const stderr = new ByteStream(world.stderr);
+    const serial = new SerialConsole();
+    const interactive = config.agent && command.length === 0 && saved === undefined;
+    if (!config.agent) serial.out = toStdout;
+    else if (flags.verbose === true) serial.out = world.stderr;
+
+    let status: number | undefined;
+    const agent = new GuestAgent({
+      onStdout: stdout.write,
+      onStderr: stderr.write,
+      onReady: () => vm.machine.pause(),
+      onError: (order, text) => world.stderr.write(`spevisor: the guest refused "${order}": ${text}\n`),
+      onExit: (code) => {
+        status = code;
+        vm.machine.pause();
+      },
+    });
+    if (flags.disk !== undefined) disks.push(openDisk(flags.disk));
+    const vm: VirtualMachine = new VirtualMachine({
+      cpus: config.cpus,
+      memoryBytes: config.memoryBytes,
+      policy: chosen(choice),
+      costs: costTable(profileNamed(config.profile)),
+      backing: "thp",
+      seed: config.seed,
+      startSeconds: config.startSeconds,
+      boot: snapshot === undefined ? boot() : undefined,
+      console: serial.byte,
+      ports: config.agent ? agent.ports : [],
+      disks: disks.map(({ disk }, i) => ({ disk, id: config.disks[i] ?? "" })),
+      shares:
+        flags.share === undefined
+          ? []
+          : [{ tag: SHARE_TAG, files: openShare(flags.share, { readOnly: false }) }],
+    });
+    if (vm.board.console !== undefined) agent.attach(vm.board.console);
+    if (snapshot !== undefined) {
+      vm.restore(snapshot.state, snapshot.pages);
+      if (config.agent) agent.resume();
+    }
+    const runNs = world.nowNs();
+    const before = vm.instructions;
+    let host: "none" | "restored" | "saved" = snapshot === undefined ? "none" : "restored";
+
+    const deadlineMs = flags.timeout === undefined ? 0 : performance.now() + flags.timeout * MS;
+    const timeoutMs = (): number => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now()));
+    const nothing = { input: undefined, feed: () => 0, paced: false } as const;
+    let stopped: Stopped = "done";
+    if (config.agent && !agent.ready) {
+      const progress = startProgress("booting the guest", world);
+      stopped = await runMachine(vm, {
+        ...nothing,
+        timeoutMs: timeoutMs(),
+        isDone: () => agent.ready,
+      }).finally(progress.stop);
+      if (agent.ready && key !== undefined && flags.cache) {
+        const state = vm.save();
+        if (typeof state !== "string") keep(boots, key, { config, ...state }, world);
+      }
+    }
+    if (stopped === "done") {
+      if (config.agent) {
+        if (flags.share !== undefined) agent.share(SHARE_TAG, SHARE_DIRECTORY);
+        if (flags.rtc === "now") agent.date(nowSeconds());
+      }
+      if (command.length > 0) {
+        agent.run(command.map(quoted).join(" "));
+        const whole = inputAtOnce();
+        if (whole !== undefined) {
+          agent.input(whole);
+          agent.endInput();
+        } else input = openInput(process.stdin, false);
+        stopped = await runMachine(vm, {
+          timeoutMs: timeoutMs(),
+          input,
+          feed: (bytes) => agent.input(Uint8Array.from(bytes)),
+          onInputEnd: () => agent.endInput(),
+          isDone: () => status !== undefined,
+          paced: false,
+          settled: () => stdout.drained ?? stderr.drained,
+        });
+        if (status !== undefined && flags.disk !== undefined) {
+          agent.powerOff();
+          await runMachine(vm, { ...nothing, timeoutMs: timeoutMs(), isDone: () => false });
+        }
+      } else if (interactive || !config.agent) {
+        const tty = process.stdin.isTTY === true;
+        if (tty || !process.stdin.readableEnded) input = openInput(process.stdin, tty);
+        serial.out = toStdout;
+        if (config.agent) {
+          if (tty) agent.size(process.stdout.rows ?? 24, process.stdout.columns ?? 80);
+          agent.console();
+        }
+        const resize = (): void => agent.size(process.stdout.rows ?? 24, process.stdout.columns ?? 80);
+        if (tty && config.agent) process.stdout.on("resize", resize);
+        stopped = await runMachine(vm, {
+          timeoutMs: timeoutMs(),
+          input,
+          feed: (bytes) => vm.type(bytes),
+          isDone: () => false,
+          paced: tty,
+        });
+        process.stdout.off("resize", resize);
+      }
+    }
+    if (saved !== undefined) {
+      const state = vm.save();
+      if (typeof state === "string")
+        throw new UserError(`--save-snapshot ${saved.path}: the machine cannot be saved: ${state}`);
+      saved.write(encodeSnapshot({ config, ...state }, build));
+      saved.commit();
+      host = "saved";
+    }
+    const record = recordOf(vm, config, {
+      stopped,
+      status,
+      host: {
+        startNs: runNs - startedNs,
+        runNs: world.nowNs() - runNs,
+        instructions: vm.instructions - before,
+        snapshot: host,
+      },
+    });
+    return { record, stopped, status, tail: serial.out === undefined ? serial.tail : undefined };
+  } finally {
+    input?.close();
+    for (const disk of disks) disk.close();
+    for (const file of files) file.discard();
+  }
+}
+
+/** A boot that cannot be kept costs the next run its time, and this one nothing. */
+function keep(boots: Boots, key: unknown, snapshot: Snapshot, world: World): void {
+  try {
+    boots.keep(key, snapshot);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    world.stderr.write(`spevisor: the booted guest cannot be kept: ${why}\n`);
+  }
+}

@@ -1,0 +1,90 @@
+/** What a run of a machine comes to, as data and in a few lines. */
+import { formatNs } from "../../common/sizes.ts";
+import { TIME_KINDS } from "../../common/timeline.ts";
+import type { Stopped } from "../../vmm/node/run-machine.ts";
+import type { MachineConfig } from "../../vmm/node/snapshot-file.ts";
+import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
+import { VERSION } from "../output.ts";
+
+const MACHINE_SCHEMA = "spevisor.machine/1";
+
+/** Where this computer's time went; all of it differs from run to run. */
+export interface HostTimes {
+  /** Until the machine stood: files read, interpreter made, memory filled. */
+  readonly startNs: number;
+  readonly runNs: number;
+  /** Instructions that were executed here, not before the snapshot. */
+  readonly instructions: number;
+  readonly snapshot: "none" | "restored" | "saved";
+}
+
+/** @param status the command's, where one ended */
+export function recordOf(
+  vm: VirtualMachine,
+  config: MachineConfig,
+  outcome: { readonly stopped: Stopped; readonly status: number | undefined; readonly host: HostTimes },
+) {
+  const { statistics } = vm.machine.vm;
+  const { stopped, status, host } = outcome;
+  const exits = [...statistics.exitReasons].sort(([, a], [, b]) => b - a);
+  return {
+    schema: MACHINE_SCHEMA,
+    version: VERSION,
+    machine: config,
+    ended: stopped,
+    ...(status === undefined ? {} : { status }),
+    instructions: vm.instructions,
+    guestNs: vm.machine.nowNs,
+    /** Accesses of the cores that stage 2 did not map. */
+    stage2Faults: statistics.exitReasons.get("DABT") ?? 0,
+    exits: Object.fromEntries(exits),
+    vcpus: vm.machine.vcpus.map(({ timeline }, i) => {
+      const core = vm.cores[i]!.core;
+      const [el0, el1] = core.executedByLevel;
+      return {
+        instructions: core.executed,
+        el0,
+        el1,
+        exceptions: core.exceptions.taken,
+        ns: timeline.nowNs,
+        spentNs: Object.fromEntries(TIME_KINDS.map((kind) => [kind, timeline.spentNs(kind)])),
+      };
+    }),
+    /** Encodings that the core does not have, by word. */
+    undefined: Object.fromEntries(
+      [...vm.code.undefinedWords].map(([word, count]) => [`0x${word.toString(16).padStart(8, "0")}`, count]),
+    ),
+    host: {
+      startNs: host.startNs,
+      runNs: host.runNs,
+      snapshot: host.snapshot,
+      instructions: host.instructions,
+      mips: Math.round((host.instructions / host.runNs) * 1e4) / 10,
+    },
+  };
+}
+
+export type MachineRecord = ReturnType<typeof recordOf>;
+
+const count = (value: number): string => value.toLocaleString("en");
+
+/** Three lines for people. */
+export function summaryOf({ host, vcpus, exits, ...record }: MachineRecord): string {
+  const spent = new Map<string, number>();
+  for (const { spentNs } of vcpus)
+    for (const [kind, ns] of Object.entries(spentNs)) spent.set(kind, (spent.get(kind) ?? 0) + ns);
+  const kinds = [...spent]
+    .filter(([, ns]) => ns > 0)
+    .sort(([, a], [, b]) => b - a)
+    .map(([kind, ns]) => `${kind} ${formatNs(ns)}`);
+  const reasons = Object.entries(exits)
+    .slice(0, 6)
+    .map(([reason, times]) => `${reason} ${count(times)}`);
+  const started = host.snapshot === "restored" ? "restored" : "started";
+  const lines = [
+    `${count(host.instructions)} instructions in ${formatNs(host.runNs)} (${host.mips} MIPS), ${started} in ${formatNs(host.startNs)}`,
+    `${formatNs(record.guestNs)} of the guest's time; vCPUs: ${kinds.join(", ")}`,
+    `${count(record.stage2Faults)} stage-2 faults; exits: ${reasons.join(", ")}`,
+  ];
+  return lines.map((line) => `spevisor: ${line}\n`).join("");
+}

@@ -1,0 +1,143 @@
+/**
+ * The host's side of the conversation with the guest's first process (guest/debian/init.sh), over named ports of the
+ * virtio console: it waits for "ready", gives orders one by one, and takes their answers.
+ */
+import type { ConsolePort, VirtioConsole } from "../board/virtio/console.ts";
+
+/** Places of the named ports: port 0 is the console. */
+const PORT = { control: 1, stdin: 2, stdout: 3, stderr: 4 } as const;
+/** A line of the guest that is longer is cut. */
+const MOST_LINE_BYTES = 4096;
+
+export interface AgentOptions {
+  readonly onStdout: (bytes: Uint8Array) => void;
+  readonly onStderr: (bytes: Uint8Array) => void;
+  /** The guest is ready for orders. */
+  readonly onReady: () => void;
+  /** An order was refused: what the guest said. */
+  readonly onError: (order: string, text: string) => void;
+  /** The command of a `run` has ended. */
+  readonly onExit: (status: number) => void;
+}
+
+/** Bytes as base64, as `run` takes a script. */
+const base64 = (text: string): string => {
+  const bytes = new TextEncoder().encode(text);
+  return btoa(String.fromCharCode(...bytes));
+};
+
+/** A word as a shell reads it. */
+export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+export class GuestAgent {
+  readonly #options: AgentOptions;
+  #console: VirtioConsole | undefined;
+  #line = "";
+  #ready = false;
+  readonly #orders: string[] = [];
+  /** The order whose answer is awaited. */
+  #asked: string | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** The ports that a board must have for it. */
+  get ports(): readonly ConsolePort[] {
+    return [
+      { name: "org.spevisor.control", onData: (bytes) => this.#hear(bytes) },
+      { name: "org.spevisor.stdin", onData: () => undefined },
+      { name: "org.spevisor.stdout", onData: this.#options.onStdout },
+      { name: "org.spevisor.stderr", onData: this.#options.onStderr },
+    ];
+  }
+
+  attach(console: VirtioConsole): void {
+    this.#console = console;
+  }
+
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  /** For a machine that a snapshot has made: its guest had said "ready" before. */
+  resume(): void {
+    this.#ready = true;
+  }
+
+  /** Mounts a share. */
+  share(tag: string, directory: string): void {
+    this.#order(`share ${tag} ${directory}`);
+  }
+
+  /** Sets the guest's clock, in seconds since 1970. */
+  date(seconds: number): void {
+    this.#order(`date ${seconds}`);
+  }
+
+  size(rows: number, columns: number): void {
+    this.#order(`size ${rows} ${columns}`);
+  }
+
+  /** An interactive shell on the serial console. */
+  console(): void {
+    this.#order("console");
+  }
+
+  /** Runs a shell script; `onExit` gets its status. */
+  run(script: string): void {
+    this.#order(`run ${base64(script)}`);
+  }
+
+  powerOff(): void {
+    this.#order("poweroff");
+  }
+
+  /** Input for the command; as many bytes as there is room for are taken. */
+  input(bytes: Uint8Array): number {
+    return this.#console?.send(PORT.stdin, bytes) ?? 0;
+  }
+
+  endInput(): void {
+    this.#console?.close(PORT.stdin);
+  }
+
+  #order(line: string): void {
+    this.#orders.push(line);
+    this.#next();
+  }
+
+  #next(): void {
+    if (!this.#ready || this.#asked !== undefined) return;
+    const order = this.#orders.shift();
+    if (order === undefined) return;
+    // `console` and `poweroff` have no answer.
+    if (/^(share|date|size|run|module) /.test(order)) this.#asked = order;
+    this.#console?.send(PORT.control, new TextEncoder().encode(`${order}\n`));
+    if (this.#asked === undefined) this.#next();
+  }
+
+  #hear(bytes: Uint8Array): void {
+    for (const byte of bytes) {
+      if (byte !== 0x0a) {
+        if (this.#line.length < MOST_LINE_BYTES) this.#line += String.fromCharCode(byte);
+        continue;
+      }
+      const line = this.#line;
+      this.#line = "";
+      this.#answered(line);
+    }
+  }
+
+  #answered(line: string): void {
+    const order = this.#asked;
+    this.#asked = undefined;
+    const exit = /^exit (\d{1,3})$/.exec(line);
+    if (line === "ready" && !this.#ready) {
+      this.#ready = true;
+      this.#options.onReady();
+    } else if (exit !== null) this.#options.onExit(Number(exit[1]));
+    else if (line.startsWith("error")) this.#options.onError(order ?? "", line.slice("error".length).trim());
+    this.#next();
+  }
+}
