@@ -108,6 +108,8 @@ export interface Row {
   readonly mask: number;
   readonly value: number;
   readonly fields: Readonly<Record<string, BitField>>;
+  /** The same in a list, for code that is in a hurry. */
+  readonly fieldList: readonly (readonly [name: string, low: number, mask: number])[];
   readonly sp: readonly string[];
   readonly dynamic: readonly string[];
   readonly feature: Feature | undefined;
@@ -137,7 +139,7 @@ const optionsOf = ({ sp = [], dynamic = [], feature, undefined: isUndefined }: R
   isUndefined,
 });
 
-function parse(name: string, pattern: string): Pick<Row, "mask" | "value" | "fields"> {
+function parse(name: string, pattern: string): Pick<Row, "mask" | "value" | "fields" | "fieldList"> {
   let bit = 32;
   let mask = 0;
   let value = 0;
@@ -161,15 +163,19 @@ function parse(name: string, pattern: string): Pick<Row, "mask" | "value" | "fie
     fields[field] = { low: bit, width };
   }
   invariant(bit === 0, `${name} has ${32 - bit} bits`);
-  return { mask, value, fields };
+  const fieldList = Object.entries(fields).map(
+    ([field, { low, width }]) => [field, low, 2 ** width - 1] as const,
+  );
+  return { mask, value, fields, fieldList };
 }
 
 /** The fields of a word, by name. */
 export function fieldsOf(row: Row, word: number): Fields {
   const fields: Record<string, number> = {};
-  for (const name of Object.keys(row.fields)) {
-    const { low, width } = row.fields[name]!;
-    fields[name] = (word >>> low) & (2 ** width - 1);
+  const { fieldList } = row;
+  for (let i = 0; i < fieldList.length; i++) {
+    const [name, low, mask] = fieldList[i]!;
+    fields[name] = (word >>> low) & mask;
   }
   return fields as Fields;
 }

@@ -18,7 +18,6 @@ const GIC = 0x8001;
 const CLOCK = 0x8000;
 const SPI_TYPE = 0;
 const PPI_TYPE = 1;
-const EDGE = 1;
 const LEVEL = 4;
 
 /** An address and a size as two cells each. */
@@ -33,7 +32,7 @@ function virtioNodes(count: number): Record<string, Node> {
       properties: {
         compatible: "virtio,mmio",
         reg: reg(base, MAP.virtio.bytes),
-        interrupts: [SPI_TYPE, SPI.virtio + i, EDGE],
+        interrupts: [SPI_TYPE, SPI.virtio + i, LEVEL],
         "dma-coherent": true,
       },
     };
@@ -110,6 +109,15 @@ export function machineTree(options: TreeOptions): Uint8Array {
           interrupts: [SPI_TYPE, SPI.uart, LEVEL],
           clocks: [CLOCK, CLOCK],
           "clock-names": ["uartclk", "apb_pclk"],
+        },
+      },
+      [`pl031@${hexOf(MAP.rtc.base)}`]: {
+        properties: {
+          compatible: ["arm,pl031", "arm,primecell"],
+          reg: reg(MAP.rtc.base, MAP.rtc.bytes),
+          interrupts: [SPI_TYPE, SPI.rtc, LEVEL],
+          clocks: [CLOCK],
+          "clock-names": ["apb_pclk"],
         },
       },
       ...virtioNodes(options.virtio),

@@ -58,8 +58,7 @@ export class Pl031 {
    */
   get alarmSeconds(): number | undefined {
     if ((this.#mask & ALARM) === 0 || (this.#raw & ALARM) !== 0) return undefined;
-    const ahead =
-      (this.#match - this.#counterAt(this.#comparedSeconds) + COUNTER_SECONDS) % COUNTER_SECONDS;
+    const ahead = (this.#match - this.#counterAt(this.#comparedSeconds) + COUNTER_SECONDS) % COUNTER_SECONDS;
     return this.#comparedSeconds + (ahead === 0 ? COUNTER_SECONDS : ahead);
   }
 
@@ -67,8 +66,7 @@ export class Pl031 {
   tick(): void {
     const now = this.#now;
     const passed = now - this.#comparedSeconds;
-    const ahead =
-      (this.#match - this.#counterAt(this.#comparedSeconds) + COUNTER_SECONDS) % COUNTER_SECONDS;
+    const ahead = (this.#match - this.#counterAt(this.#comparedSeconds) + COUNTER_SECONDS) % COUNTER_SECONDS;
     if (passed > 0 && (ahead === 0 ? COUNTER_SECONDS : ahead) <= passed) this.#raw |= ALARM;
     this.#comparedSeconds = Math.max(now, this.#comparedSeconds);
     this.#irq((this.#raw & this.#mask) !== 0);
@@ -105,7 +103,7 @@ export class Pl031 {
     switch (offset) {
       case R.MR:
         this.#match = word;
-        // A match for this very second is one: Linux sets alarms for "now".
+        // The comparator sees the counter as it stands, not only as it changes.
         if (this.#counterAt(this.#comparedSeconds) === word) this.#raw |= ALARM;
         break;
       case R.LR:

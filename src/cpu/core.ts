@@ -51,6 +51,9 @@ export interface CoreState {
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "RDM", "PAN", "UAO"]);
 
+/** How many words' records are kept for when they are met elsewhere. */
+const KNOWN_WORDS = 0x1_0000;
+
 const BUDGET: CoreExit = { kind: "budget" };
 
 /** What all cores of a machine share. */
@@ -61,6 +64,26 @@ export class CoreCode {
   readonly run: (cpu: number) => number;
   /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
   readonly undefinedWords = new Map<number, number>();
+
+  /** Records by word, of which a program has few: four u32 each. */
+  readonly #records = new Map<number, number>();
+  readonly #pool = new Uint32Array(4 * KNOWN_WORDS);
+
+  /** Copies the record of a word to a host address, if it was decoded before. */
+  known(word: number, at: number): boolean {
+    const from = this.#records.get(word);
+    if (from === undefined) return false;
+    this.memory.words.set(this.#pool.subarray(from, from + 4), at >>> 2);
+    return true;
+  }
+
+  /** Keeps the record at a host address as that of a word. */
+  remember(word: number, at: number): void {
+    const to = 4 * this.#records.size;
+    if (to === this.#pool.length) return;
+    this.#records.set(word, to);
+    this.#pool.set(this.memory.words.subarray(at >>> 2, (at >>> 2) + 4), to);
+  }
 
   constructor(memory: CpuMemory) {
     this.memory = memory;
@@ -299,10 +322,13 @@ export class Core {
     const { memory, decoder, handlers } = this.code;
     const at = this.#recordsAtPc() + (Number(this.state.pc & 0xfffn) >> 2) * RECORD.BYTES;
     const word = this.word();
+    const known = this.code.known(word, at);
+    if (known) return;
     const row = decoder.decode(word);
     const encoded = row === undefined ? undefined : handlers.encoded(row);
     if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
     else writeRecord(memory.view, at, encoded, word);
+    this.code.remember(word, at);
   }
 
   #systemInstruction(): void {

@@ -130,7 +130,9 @@ export class VirtualMachine {
 
   /** Runs for some steps of the machine. */
   run(steps: number): Ending {
-    return this.machine.runSteps(steps);
+    const ending = this.machine.runSteps(steps);
+    this.board.rtc.tick();
+    return ending;
   }
 
   /** Characters for the guest's serial console; as many as fit are taken. */
@@ -214,7 +216,10 @@ export class VirtualMachine {
         return each(ipa, bytes, LOAD, (page, at) => data.set(page, at)) ? data : undefined;
       },
       write: (ipa, data) =>
-        each(ipa, data.length, STORE, (page, at) => page.set(data.subarray(at, at + page.length))),
+        each(ipa, data.length, STORE, (page, at) => {
+          page.set(data.subarray(at, at + page.length));
+          this.code.memory.forgetRecords(page.byteOffset, page.length);
+        }),
     };
   }
 

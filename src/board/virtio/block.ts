@@ -82,8 +82,10 @@ export class VirtioBlock implements VirtioDevice<null> {
       const outcome = this.#request(chain);
       if (outcome === undefined) return;
       // The status is the last byte that may be written, however the driver cut its buffers (5.2.6).
-      if (!chain.write(chain.writableBytes - 1, Uint8Array.of(outcome.status))) return;
-      queue?.push(chain, outcome.writtenBytes + 1);
+      const last = chain.writableBytes - 1;
+      if (!chain.write(last, Uint8Array.of(outcome.status))) return;
+      // What counts as written has no gaps (2.7.8.2): where there is one, the status is not part of it.
+      queue?.push(chain, outcome.writtenBytes + (outcome.writtenBytes === last ? 1 : 0));
     }
   }
 

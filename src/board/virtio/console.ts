@@ -36,6 +36,8 @@ type Pending = Uint8Array | "open" | "close";
 interface Port {
   readonly options: ConsolePort;
   readonly pending: Pending[];
+  /** Bytes of data in `pending`. */
+  pendingBytes: number;
   /** The guest has made the port and may hear of it. */
   ready: boolean;
   /** The host's end, as the guest knows it or will know it when it makes the port. */
@@ -96,6 +98,7 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
     this.#ports = ports.map((options) => ({
       options,
       pending: [],
+      pendingBytes: 0,
       ready: false,
       hostOpen: true,
       guestOpen: false,
@@ -122,11 +125,7 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
 
   /** Bytes that `send` would take now. */
   room(port: number): number {
-    const waiting = this.#port(port).pending.reduce(
-      (sum, item) => sum + (item instanceof Uint8Array ? item.length : 0),
-      0,
-    );
-    return Math.max(0, this.#pendingBytes - waiting);
+    return this.#pendingBytes - this.#port(port).pendingBytes;
   }
 
   /** Whether a program in the guest has the port open. */
@@ -144,6 +143,7 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
     if (!this.#willBeOpen(to)) return 0;
     const taken = Math.min(bytes.length, this.room(port));
     if (taken > 0) to.pending.push(bytes.slice(0, taken));
+    to.pendingBytes += taken;
     this.#deliver(port);
     return taken;
   }
@@ -173,8 +173,7 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
   /** The size of the console's terminal. */
   resize(columns: number, rows: number): void {
     // The specification puts columns first, but Linux reads rows first (handle_control_message).
-    if (this.#port(0).ready)
-      this.#say(0, EVENT.RESIZE, 0, concat([u16Bytes(rows), u16Bytes(columns)]));
+    if (this.#port(0).ready) this.#say(0, EVENT.RESIZE, 0, concat([u16Bytes(rows), u16Bytes(columns)]));
   }
 
   /** Unplugs a port for good, until the guest's driver starts anew. */
@@ -219,27 +218,32 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
       if (!chain.write(0, item.subarray(0, count))) return;
       if (count === item.length) port.pending.shift();
       else port.pending[0] = item.subarray(count);
+      port.pendingBytes -= count;
       queue?.push(chain, count);
     }
   }
 
-  /** Takes what the guest wrote. */
-  #take(index: number): void {
-    const { options } = this.#port(index);
+  /** Takes what the guest wrote, until the port is held. */
+  #take(index: number, evenIfHeld = false): void {
+    const port = this.#port(index);
     const queue = this.#link?.queues[receiveQueue(index) + 1];
     for (const chain of queue?.chains() ?? []) {
       const bytes = chain.read(0, chain.readableBytes);
       if (bytes === undefined) return;
       queue?.push(chain, 0);
-      if (bytes.length > 0) options.onData(bytes);
+      if (bytes.length > 0) port.options.onData(bytes);
       // The receiver may have had enough.
-      if (this.#port(index).held) return;
+      if (port.held && !evenIfHeld) return;
     }
   }
 
   notify(queue: number): void {
-    if (queue === CONTROL_RECEIVE) return this.#deliverControl();
-    if (queue === CONTROL_TRANSMIT) return this.#takeControl();
+    if (queue === CONTROL_RECEIVE) this.#deliverControl();
+    else if (queue === CONTROL_TRANSMIT) this.#takeControl();
+    else this.#notifyPort(queue);
+  }
+
+  #notifyPort(queue: number): void {
     const index = portOf(queue);
     const port = this.#ports[index];
     if (port === undefined) return;
@@ -306,18 +310,10 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
     const port = this.#port(index);
     if (port.guestOpen === open) return;
     // What was written before comes first, also from a port on hold: at most as much as its ring holds.
-    this.#drain(index);
+    this.#take(index, true);
     port.guestOpen = open;
     port.options.onOpen?.(open);
     if (open) this.#deliver(index);
-  }
-
-  #drain(index: number): void {
-    const port = this.#port(index);
-    const { held } = port;
-    port.held = false;
-    this.#take(index);
-    port.held ||= held;
   }
 
   /** What is pending stays, for the next driver. */
@@ -352,6 +348,10 @@ export class VirtioConsole implements VirtioDevice<ConsoleState> {
         0,
         port.pending.length,
         ...saved.pending.map((item) => (typeof item === "string" ? item : Uint8Array.from(item))),
+      );
+      port.pendingBytes = saved.pending.reduce(
+        (sum, item) => sum + (typeof item === "string" ? 0 : item.length),
+        0,
       );
       port.ready = saved.ready;
       port.hostOpen = saved.hostOpen;

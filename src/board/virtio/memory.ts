@@ -19,7 +19,8 @@ export const readAt = (memory: GuestMemory, ipa: number, bytes: number): Uint8Ar
 export const writeAt = (memory: GuestMemory, ipa: number, data: Uint8Array): boolean =>
   reachable(ipa, data.length) && memory.write(ipa, data);
 
-export const u16At = (bytes: Uint8Array, at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+export const u16At = (bytes: Uint8Array, at: number): number =>
+  (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
 
 export const u32At = (bytes: Uint8Array, at: number): number =>
   (u16At(bytes, at) | (u16At(bytes, at + 2) << 16)) >>> 0;

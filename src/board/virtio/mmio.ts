@@ -141,8 +141,7 @@ export class VirtioMmio<S = unknown> {
     if (offset >= R.CONFIG) {
       const config = this.device.config();
       let value = 0n;
-      for (let i = bytes - 1; i >= 0; i--)
-        value = (value << 8n) | BigInt(config[offset - R.CONFIG + i] ?? 0);
+      for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(config[offset - R.CONFIG + i] ?? 0);
       return value;
     }
     // Registers are words: 4.2.2.2 forbids the driver anything else.

@@ -3,7 +3,17 @@
  * what breaks the rules breaks the device (`fail`), and nothing else. A chain has at most as many descriptors as the
  * queue has entries, and at most MOST_CHAIN_BYTES.
  */
-import { concat, type GuestMemory, readAt, u16At, u16Bytes, u32At, u32Bytes, u64At, writeAt } from "./memory.ts";
+import {
+  concat,
+  type GuestMemory,
+  readAt,
+  u16At,
+  u16Bytes,
+  u32At,
+  u32Bytes,
+  u64At,
+  writeAt,
+} from "./memory.ts";
 
 /** More than any of our devices' drivers asks for: Linux stays below 8.1 MiB (126 segments of 64 KiB each). */
 export const MOST_CHAIN_BYTES = 16 * 1024 ** 2;
@@ -267,7 +277,8 @@ export class SplitQueue {
       if ((flags & DESC.INDIRECT) !== 0) {
         if (!indirect || inTable) return broken("an indirect descriptor where there may be none");
         if ((flags & DESC.NEXT) !== 0) return broken("an indirect descriptor that goes on");
-        if (bytes === 0 || bytes % DESCRIPTOR_BYTES !== 0) return broken(`an indirect table of ${bytes} bytes`);
+        if (bytes === 0 || bytes % DESCRIPTOR_BYTES !== 0)
+          return broken(`an indirect table of ${bytes} bytes`);
         inTable = true;
         table = ipa;
         entries = bytes / DESCRIPTOR_BYTES;
@@ -280,8 +291,7 @@ export class SplitQueue {
       if ((flags & DESC.WRITE) !== 0) writable.push({ ipa, bytes });
       else if (writable.length > 0) return broken("a buffer to read after one to write");
       else readable.push({ ipa, bytes });
-      if ((flags & DESC.NEXT) === 0)
-        return new Chain(head, readable, writable, this.#memory, this.#fail);
+      if ((flags & DESC.NEXT) === 0) return new Chain(head, readable, writable, this.#memory, this.#fail);
       index = next;
     }
   }

@@ -1,0 +1,427 @@
+/**
+ * A 9P2000.L server, as Linux's v9fs uses it (net/9p/client.c has the requests). One message in, one message out;
+ * whatever a guest sends gets an answer. Authentication, device nodes and extended attributes are refused.
+ */
+import { u16At, u32At } from "../memory.ts";
+import { attributesReply, qidOf, readChanges } from "./attributes.ts";
+import { Fids, type FidsState } from "./fids.ts";
+import {
+  type Changes,
+  Failure,
+  type FileSystem,
+  MODE,
+  type OpenMode,
+  type Path,
+  type Result,
+} from "./file-system.ts";
+import { HEADER_BYTES, MessageReader, MessageWriter, QID_BYTES, type Qid, RLERROR, T } from "./messages.ts";
+import { below, bytesOf, MOST_NAME_BYTES } from "./names.ts";
+
+/** Bytes of a message at most; Linux asks for 128 KiB unless its `msize` option says otherwise. */
+export const MOST_MESSAGE_BYTES = 512 * 1024;
+const LEAST_MESSAGE_BYTES = 4096;
+const VERSION = "9P2000.L";
+const NO_TAG = 0xffff;
+const MOST_WALK_NAMES = 16;
+/** Size, type and tag, and a count: what comes before the data of a reply. */
+const DATA_HEADER_BYTES = HEADER_BYTES + 4;
+/** Open flags (P9_DOTL_*). */
+const OPEN = { ACCESS: 3, WRITE: 1, READ_WRITE: 2, EXCLUSIVE: 0o200, TRUNCATE: 0o1000 } as const;
+/** File types of directory entries (include/linux/fs_types.h) are the type bits of a mode. */
+const ENTRY_TYPE_SHIFT = 12;
+const REMOVE_DIRECTORY = 0x200;
+const LOCK_SUCCESS = 0;
+const UNLOCKED = 2;
+
+type Answer = Result<MessageWriter>;
+
+/** A server's state as plain data. */
+export interface P9State {
+  readonly messageBytes: number;
+  readonly fids: FidsState;
+}
+
+const openMode = (flags: number): OpenMode => ({
+  read: (flags & OPEN.ACCESS) !== OPEN.WRITE,
+  write: (flags & OPEN.ACCESS) === OPEN.WRITE || (flags & OPEN.ACCESS) === OPEN.READ_WRITE,
+  truncate: (flags & OPEN.TRUNCATE) !== 0,
+  exclusive: (flags & OPEN.EXCLUSIVE) !== 0,
+});
+
+export class P9Server {
+  readonly #fileSystem: FileSystem;
+  readonly #fids: Fids;
+  #messageBytes = MOST_MESSAGE_BYTES;
+
+  constructor(fileSystem: FileSystem) {
+    this.#fileSystem = fileSystem;
+    this.#fids = new Fids(fileSystem);
+  }
+
+  /** The reply to a message, which is at most MOST_MESSAGE_BYTES long. */
+  answer(message: Uint8Array): Uint8Array {
+    const type = message[4] ?? 0;
+    const tag = u16At(message, 5);
+    const whole =
+      message.length >= HEADER_BYTES &&
+      message.length <= this.#messageBytes &&
+      u32At(message, 0) === message.length;
+    const answer = whole ? this.#request(type, new MessageReader(message)) : new Failure("EPROTO");
+    return answer instanceof Failure
+      ? new MessageWriter().u32(answer.errno).message(RLERROR, tag)
+      : answer.message(type + 1, type === T.VERSION ? NO_TAG : tag);
+  }
+
+  #request(type: number, r: MessageReader): Answer {
+    switch (type) {
+      case T.VERSION:
+        return this.#version(r.u32(), r.text(), r);
+      case T.AUTH:
+        return new Failure("EOPNOTSUPP");
+      case T.FLUSH:
+        // Every request is answered before the next is read: there is nothing to wait for.
+        return new MessageWriter();
+      case T.ATTACH:
+        return this.#attach(r.u32(), r);
+      case T.WALK:
+        return this.#walk(r);
+      case T.CLUNK:
+        return done(this.#fids.drop(r.u32()));
+      case T.MKNOD:
+        return new Failure("EPERM");
+      case T.XATTRWALK:
+      case T.XATTRCREATE:
+        return new Failure("EOPNOTSUPP");
+    }
+    // All others name a fid first.
+    const number = r.u32();
+    const fid = this.#fids.get(number);
+    if (fid instanceof Failure) return fid;
+    const { path } = fid;
+    const fs = this.#fileSystem;
+    switch (type) {
+      case T.STATFS:
+        return this.#statFs();
+      case T.LOPEN:
+        return this.#open(number, r.u32(), r);
+      case T.LCREATE:
+        return this.#create(number, r.text(), r.u32(), r.u32(), r);
+      case T.SYMLINK: {
+        const name = r.text();
+        const target = r.text();
+        return this.#make(path, name, r, (made) => fs.makeSymlink(made, target));
+      }
+      case T.MKDIR: {
+        const name = r.text();
+        const permissions = r.u32() & 0o7777;
+        return this.#make(path, name, r, (made) => fs.makeDirectory(made, permissions));
+      }
+      case T.RENAME:
+        return this.#renameTo(path, r.u32(), r.text(), r);
+      case T.RENAMEAT: {
+        const from = below(path, r.text());
+        return from instanceof Failure ? from : this.#renameTo(from, r.u32(), r.text(), r);
+      }
+      case T.LINK:
+        return this.#link(path, r.u32(), r.text(), r);
+      case T.UNLINKAT: {
+        const gone = below(path, r.text());
+        const flags = r.u32();
+        if (r.malformed) return new Failure("EPROTO");
+        if (gone instanceof Failure) return gone;
+        return done((flags & REMOVE_DIRECTORY) !== 0 ? fs.removeDirectory(gone) : fs.removeFile(gone));
+      }
+      case T.REMOVE:
+        return this.#remove(number, path);
+      case T.READLINK: {
+        const target = fs.readLink(path);
+        return target instanceof Failure ? target : new MessageWriter().text(target);
+      }
+      case T.GETATTR:
+        return this.#getAttributes(number);
+      case T.SETATTR:
+        return this.#setAttributes(number, r);
+      case T.READDIR:
+        return this.#readDirectory(number, Number(r.u64()), r.u32(), r);
+      case T.READ:
+        return this.#read(number, Number(r.u64()), r.u32(), r);
+      case T.WRITE: {
+        const offset = Number(r.u64());
+        return this.#write(number, offset, r.bytes(r.u32()), r);
+      }
+      case T.FSYNC:
+        // A directory has nothing of its own to write.
+        return fid.handle === undefined ? new MessageWriter() : done(fs.sync(fid.handle));
+      case T.LOCK:
+        // One client: its own kernel has settled whose the lock is.
+        return new MessageWriter().u8(LOCK_SUCCESS);
+      case T.GETLOCK: {
+        r.u8();
+        const [start, length, process, client] = [r.u64(), r.u64(), r.u32(), r.text()];
+        if (r.malformed) return new Failure("EPROTO");
+        return new MessageWriter().u8(UNLOCKED).u64(start).u64(length).u32(process).text(client);
+      }
+      default:
+        return new Failure("EOPNOTSUPP");
+    }
+  }
+
+  #version(messageBytes: number, version: string, r: MessageReader): Answer {
+    if (r.malformed || messageBytes < LEAST_MESSAGE_BYTES) return new Failure("EPROTO");
+    // A new session: what the old one had in hand is gone.
+    this.#fids.clear();
+    this.#messageBytes = Math.min(messageBytes, MOST_MESSAGE_BYTES);
+    return new MessageWriter()
+      .u32(this.#messageBytes)
+      .text(version.startsWith(VERSION) ? VERSION : "unknown");
+  }
+
+  #attach(number: number, r: MessageReader): Answer {
+    if (r.malformed) return new Failure("EPROTO");
+    const root = this.#fileSystem.attributes([]);
+    if (root instanceof Failure) return root;
+    const fid = this.#fids.add(number, []);
+    return fid instanceof Failure ? fid : new MessageWriter().qid(qidOf(root));
+  }
+
+  #walk(r: MessageReader): Answer {
+    const from = this.#fids.get(r.u32());
+    const number = r.u32();
+    const count = r.u16();
+    if (count > MOST_WALK_NAMES) return new Failure("EINVAL");
+    const names = Array.from({ length: count }, () => r.text());
+    if (r.malformed) return new Failure("EPROTO");
+    if (from instanceof Failure) return from;
+    let path = from.path;
+    const qids: Qid[] = [];
+    for (const name of names) {
+      // The root's parent is the root.
+      const next = name === ".." ? path.slice(0, -1) : below(path, name);
+      const found = next instanceof Failure ? next : this.#fileSystem.attributes(next);
+      if (next instanceof Failure || found instanceof Failure) {
+        // A walk that comes to a name that is not there succeeds in part, and leaves the fids alone.
+        if (qids.length === 0) return found instanceof Failure ? found : new Failure("ENOENT");
+        break;
+      }
+      path = next;
+      qids.push(qidOf(found));
+    }
+    if (qids.length === names.length) {
+      const itself = this.#fids.get(number);
+      if (itself === from && from.mode === undefined) from.path = path;
+      else {
+        const made = this.#fids.add(number, path);
+        if (made instanceof Failure) return made;
+      }
+    }
+    const writer = new MessageWriter().u16(qids.length);
+    for (const qid of qids) writer.qid(qid);
+    return writer;
+  }
+
+  #statFs(): Answer {
+    const space = this.#fileSystem.space();
+    if (space instanceof Failure) return space;
+    return new MessageWriter()
+      .u32(Number(BigInt.asUintN(32, space.type)))
+      .u32(Number(BigInt.asUintN(32, space.blockBytes)))
+      .u64(space.blocks)
+      .u64(space.freeBlocks)
+      .u64(space.availableBlocks)
+      .u64(space.files)
+      .u64(space.freeFiles)
+      .u64(0n)
+      .u32(MOST_NAME_BYTES);
+  }
+
+  #open(number: number, flags: number, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    if (fid.mode !== undefined) return new Failure("EBADF");
+    const found = this.#fileSystem.attributes(fid.path);
+    if (found instanceof Failure) return found;
+    const mode = openMode(flags);
+    if ((found.mode & MODE.TYPE) === MODE.DIRECTORY) {
+      if (mode.write || mode.truncate) return new Failure("EISDIR");
+      fid.names = [];
+    } else {
+      const handle = this.#fileSystem.open(fid.path, mode);
+      if (handle instanceof Failure) return handle;
+      fid.handle = handle;
+    }
+    fid.mode = mode;
+    // An I/O unit of 0 leaves it to the size of messages.
+    return new MessageWriter().qid(qidOf(found)).u32(0);
+  }
+
+  #create(number: number, name: string, flags: number, permissions: number, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    if (fid.mode !== undefined) return new Failure("EBADF");
+    const path = below(fid.path, name);
+    if (path instanceof Failure) return path;
+    const mode = openMode(flags);
+    const handle = this.#fileSystem.create(path, mode, permissions & 0o7777);
+    if (handle instanceof Failure) return handle;
+    const made = this.#fileSystem.attributesOf(handle);
+    if (made instanceof Failure) {
+      this.#fileSystem.close(handle);
+      return made;
+    }
+    // The directory's fid becomes the new file's.
+    Object.assign(fid, { path, handle, mode });
+    return new MessageWriter().qid(qidOf(made)).u32(0);
+  }
+
+  /** Makes something that has a name and a qid. */
+  #make(directory: Path, name: string, r: MessageReader, make: (path: Path) => Result<void>): Answer {
+    if (r.malformed) return new Failure("EPROTO");
+    const path = below(directory, name);
+    if (path instanceof Failure) return path;
+    const failed = make(path);
+    if (failed instanceof Failure) return failed;
+    const made = this.#fileSystem.attributes(path);
+    return made instanceof Failure ? made : new MessageWriter().qid(qidOf(made));
+  }
+
+  #renameTo(from: Path, directory: number, name: string, r: MessageReader): Answer {
+    const into = this.#fids.get(directory);
+    if (r.malformed) return new Failure("EPROTO");
+    if (into instanceof Failure) return into;
+    const to = below(into.path, name);
+    if (to instanceof Failure) return to;
+    if (from.length === 0) return new Failure("EBUSY");
+    const failed = this.#fileSystem.rename(from, to);
+    if (failed instanceof Failure) return failed;
+    this.#fids.moved(from, to);
+    return new MessageWriter();
+  }
+
+  #link(directory: Path, existing: number, name: string, r: MessageReader): Answer {
+    const fid = this.#fids.get(existing);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    const to = below(directory, name);
+    return to instanceof Failure ? to : done(this.#fileSystem.link(fid.path, to));
+  }
+
+  /** The fid is gone afterwards, even if the file is not. */
+  #remove(number: number, path: Path): Answer {
+    const found = path.length === 0 ? new Failure("EBUSY") : this.#fileSystem.attributes(path);
+    this.#fids.drop(number);
+    if (found instanceof Failure) return found;
+    return done(
+      (found.mode & MODE.TYPE) === MODE.DIRECTORY
+        ? this.#fileSystem.removeDirectory(path)
+        : this.#fileSystem.removeFile(path),
+    );
+  }
+
+  #getAttributes(number: number): Answer {
+    const fid = this.#fids.get(number);
+    if (fid instanceof Failure) return fid;
+    const found =
+      fid.handle === undefined
+        ? this.#fileSystem.attributes(fid.path)
+        : this.#fileSystem.attributesOf(fid.handle);
+    if (found instanceof Failure) return found;
+    return attributesReply(found);
+  }
+
+  #setAttributes(number: number, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    const { sizeBytes, ...others } = readChanges(r);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    const open = fid.mode?.write === true ? fid.handle : undefined;
+    // Who has the file open for writing may truncate it, whatever its mode and its path are now.
+    if (sizeBytes !== undefined && open !== undefined) {
+      const failed = this.#fileSystem.truncate(open, sizeBytes);
+      if (failed instanceof Failure) return failed;
+    }
+    const changes: Changes =
+      sizeBytes === undefined || open !== undefined ? others : { ...others, sizeBytes };
+    if (Object.keys(changes).length === 0) return new MessageWriter();
+    return done(this.#fileSystem.setAttributes(fid.path, changes));
+  }
+
+  /** Bytes of data that a reply has room for. */
+  #room(count: number): number {
+    return Math.min(count, this.#messageBytes - DATA_HEADER_BYTES);
+  }
+
+  /** Entries from a cookie on: the cookie of an entry is its place in the list, from 1 on. */
+  #readDirectory(number: number, offset: number, count: number, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    if (fid.names === undefined) return new Failure("EBADF");
+    if (offset === 0) {
+      const names = this.#fileSystem.list(fid.path);
+      if (names instanceof Failure) return names;
+      fid.names = [".", "..", ...names];
+    }
+    const room = this.#room(count);
+    const data = new MessageWriter();
+    let used = 0;
+    for (let i = offset; i < fid.names.length; i++) {
+      const name = fid.names[i] ?? "";
+      const bytes = QID_BYTES + 8 + 1 + 2 + bytesOf(name);
+      if (used + bytes > room) break;
+      const path = name === "." ? fid.path : name === ".." ? fid.path.slice(0, -1) : [...fid.path, name];
+      const found = this.#fileSystem.attributes(path);
+      // Gone since the list was made.
+      if (found instanceof Failure) continue;
+      data
+        .qid(qidOf(found))
+        .u64(BigInt(i + 1))
+        .u8(found.mode >> ENTRY_TYPE_SHIFT)
+        .text(name);
+      used += bytes;
+    }
+    return new MessageWriter().u32(used).bytes(data.body());
+  }
+
+  #read(number: number, offset: number, count: number, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    if (fid.names !== undefined) return new Failure("EISDIR");
+    if (fid.handle === undefined || fid.mode?.read !== true) return new Failure("EBADF");
+    if (!Number.isSafeInteger(offset)) return new Failure("EINVAL");
+    const data = this.#fileSystem.read(fid.handle, offset, this.#room(count));
+    return data instanceof Failure ? data : new MessageWriter().u32(data.length).bytes(data);
+  }
+
+  #write(number: number, offset: number, data: Uint8Array, r: MessageReader): Answer {
+    const fid = this.#fids.get(number);
+    if (r.malformed) return new Failure("EPROTO");
+    if (fid instanceof Failure) return fid;
+    if (fid.handle === undefined || fid.mode?.write !== true) return new Failure("EBADF");
+    if (!Number.isSafeInteger(offset + data.length)) return new Failure("EFBIG");
+    const written = this.#fileSystem.write(fid.handle, offset, data);
+    return written instanceof Failure ? written : new MessageWriter().u32(written);
+  }
+
+  /** The client is gone: closes all that it had open. */
+  reset(): void {
+    this.#fids.clear();
+    this.#messageBytes = MOST_MESSAGE_BYTES;
+  }
+
+  save(): P9State {
+    return { messageBytes: this.#messageBytes, fids: this.#fids.save() };
+  }
+
+  restore(state: P9State): void {
+    this.#messageBytes = state.messageBytes;
+    this.#fids.restore(state.fids);
+  }
+}
+
+/** The empty reply, or the failure. */
+function done(outcome: Result<unknown>): Answer {
+  return outcome instanceof Failure ? outcome : new MessageWriter();
+}
