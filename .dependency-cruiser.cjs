@@ -72,7 +72,7 @@ module.exports = {
   forbidden: [
     ...layerRules,
     onlyIn(
-      ["cli", "vmm/node"],
+      ["cli", "vmm/node", "guest/node"],
       NODE_MODULES,
       "the same inputs must give the same bits in Node, in a worker and in a browser tab",
     ),

@@ -11,7 +11,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { encodeSnapshot, readSnapshot, type Snapshot } from "../../vmm/node/snapshot-file.ts";
+import {
+  encodeSnapshot,
+  type OpenedSnapshot,
+  openSnapshot,
+  type Snapshot,
+} from "../../vmm/node/snapshot-file.ts";
 
 /** How many are kept: each takes some tens of MiB. */
 const KEPT = 6;
@@ -35,11 +40,11 @@ export class Boots {
   }
 
   /** The snapshot of a boot that was made of this; undefined where there is none that is whole. */
-  find(of: unknown): Snapshot | undefined {
+  find(of: unknown): OpenedSnapshot | undefined {
     const path = this.#path(of);
     if (!existsSync(path)) return undefined;
     try {
-      const snapshot = readSnapshot(path, this.#build);
+      const snapshot = openSnapshot(path, this.#build);
       const now = new Date();
       utimesSync(path, now, now);
       return snapshot;

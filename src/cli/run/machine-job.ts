@@ -14,7 +14,8 @@ import { openShare } from "../../vmm/node/share.ts";
 import {
   encodeSnapshot,
   type MachineConfig,
-  readSnapshot,
+  type OpenedSnapshot,
+  openSnapshot,
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
 import { type Input, openInput } from "../../vmm/node/terminal.ts";
@@ -113,12 +114,12 @@ interface Origin {
   readonly boot: () => BootFiles;
   /** Undefined: its boot cannot be kept. */
   readonly key: unknown;
-  readonly given: Snapshot | undefined;
+  readonly given: OpenedSnapshot | undefined;
 }
 
 async function originOf(flags: MachineFlags, command: boolean, world: World, build: string): Promise<Origin> {
   if (flags.snapshot !== undefined) {
-    const given = readSnapshot(flags.snapshot, build);
+    const given = openSnapshot(flags.snapshot, build);
     if (command && !given.config.agent)
       throw new UserError(
         `--snapshot ${flags.snapshot}: its guest was not started by spevisor and takes no commands`,
@@ -245,7 +246,7 @@ export async function runJob(
     });
     if (vm.board.console !== undefined) agent.attach(vm.board.console);
     if (snapshot !== undefined) {
-      vm.restore(snapshot.state, snapshot.pages);
+      vm.restore(snapshot.state, await snapshot.pages);
       if (config.agent) agent.resume();
     }
     const runNs = world.nowNs();
