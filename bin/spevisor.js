@@ -3,7 +3,9 @@
 import { ensureInstalled } from "../scripts/ensure.js";
 
 ensureInstalled();
+const { importBundled } = await import("../scripts/bundle.js");
 const { registerTypeScript } = await import("../scripts/typescript.js");
+const bundled = await importBundled("src/cli/main.ts");
 registerTypeScript();
-const { runFromShell } = await import("../src/cli/main.ts");
+const { runFromShell } = bundled ?? (await import("../src/cli/main.ts"));
 await runFromShell(process.argv.slice(2));

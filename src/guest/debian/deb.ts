@@ -49,13 +49,12 @@ export async function unpackDeb(archive: Uint8Array<ArrayBuffer>, where: string)
   if (name === undefined || data === undefined)
     throw new UserError(`${where}: has no data.tar`, "Name another mirror with --mirror");
   const path = (of: string): string => of.replace(/^(\.?\/)+/, "");
-  const entries = await unpackTar(await decompress(data, compressionOf(name)), {
-    filter: (header) => !LEFT_OUT.test(path(header.name)),
-  }).catch((error: unknown) => {
-    throw new UserError(
-      `${where}: ${name} is damaged (${error instanceof Error ? error.message : String(error)})`,
-    );
-  });
+  const entries = await decompress(data, compressionOf(name))
+    .then((tar) => unpackTar(tar, { filter: (header) => !LEFT_OUT.test(path(header.name)) }))
+    .catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new UserError(`${where}: ${name} is damaged (${why})`, "Name another mirror with --mirror");
+    });
   const files = new Map<string, DebEntry>();
   for (const { header, data: content } of entries) {
     if (header.type === "file")

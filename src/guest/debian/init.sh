@@ -77,7 +77,7 @@ answer() {
   if text=$("$@" 2>&1); then
     say ok
   else
-    say error "$(echo "${text:-$1 failed}" | tr '\n' ' ')"
+    say error "$(printf '%s' "${text:-$1 failed}" | tr '\n' ' ')"
   fi
 }
 

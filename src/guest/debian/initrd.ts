@@ -23,7 +23,7 @@ const FOLDERS = ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/
 const LINKS = { bin: "usr/bin", sbin: "usr/sbin", lib: "usr/lib", "var/run": "../run" };
 
 const ETC = {
-  passwd: "root::0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/nonexistent:/bin/false\n",
+  passwd: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
   group: "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
   hostname: "spevisor\n",
   hosts: "127.0.0.1 localhost spevisor\n::1 localhost\n",

@@ -21,6 +21,8 @@ export interface DownloadOptions {
   readonly onBytes: (bytes: number) => void;
   /** More than this is not what was asked for. */
   readonly mostBytes: number;
+  /** Less than this is a connection that broke, where the mirror does not say how long its answer is. */
+  readonly leastBytes: number;
 }
 
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -40,6 +42,16 @@ export class Refused extends UserError {
   }
 }
 
+/** The mirror gave a file that is not the one that was asked for. */
+export class WrongContent extends UserError {
+  constructor(what: string) {
+    super(
+      what,
+      "It was damaged on its way, or the mirror is in the middle of an update: try again, or name another with --mirror",
+    );
+  }
+}
+
 /** The innermost of what went wrong: fetch() itself only says that it failed. */
 function reason(error: unknown): string {
   let inner = error;
@@ -54,7 +66,7 @@ function reason(error: unknown): string {
 async function ask(
   url: string,
   pieces: Uint8Array[],
-  { patience, signal, onBytes, mostBytes }: DownloadOptions,
+  { patience, signal, onBytes, mostBytes, leastBytes }: DownloadOptions,
 ): Promise<void> {
   const silence = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -86,10 +98,11 @@ async function ask(
       heard();
       pieces.push(piece);
       bytes += piece.length;
-      if (bytes > mostBytes)
-        throw new UserError(`${url}: is longer than ${mostBytes} bytes`, "Name another mirror with --mirror");
+      if (bytes > mostBytes) throw new WrongContent(`${url}: is longer than ${mostBytes} bytes`);
       onBytes(bytes);
     }
+    if (!response.headers.has("content-length") && bytes < leastBytes)
+      throw new Error(`it ends after ${bytes} of ${leastBytes} bytes`);
   } finally {
     clearTimeout(timer);
   }

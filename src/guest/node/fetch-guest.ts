@@ -4,12 +4,12 @@ import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { unpackDeb } from "../debian/deb.ts";
-import { decompress } from "../debian/decompress.ts";
+import { compressionOf, decompress } from "../debian/decompress.ts";
 import type { Unpack, Unpacked } from "../debian/libraries.ts";
 import { type Package, PackageIndex } from "../debian/packages.ts";
 import { type Guest, type Kernel, makeGuest, RECIPE, type Suite } from "../debian/recipe.ts";
 import { parseRelease, type Release } from "../debian/release.ts";
-import { download, PATIENCE, type Patience, Refused, sha256 } from "./download.ts";
+import { download, PATIENCE, type Patience, Refused, sha256, WrongContent } from "./download.ts";
 import {
   guestFiles,
   guestName,
@@ -60,7 +60,8 @@ export interface Fetched {
   readonly isNew: boolean;
 }
 
-const INDEX = "main/binary-arm64/Packages.xz";
+/** The best first; a mirror has the first, and small ones of one's own often only the second. */
+const INDEXES = ["main/binary-arm64/Packages.xz", "main/binary-arm64/Packages.gz"];
 const MIB = 1024 ** 2;
 /** An InRelease has 150 KiB. */
 const MOST_RELEASE_BYTES = 16 * MIB;
@@ -100,25 +101,26 @@ class Fetching {
 
   async index(release: Release): Promise<PackageIndex> {
     const { suite } = this.#options;
-    const listed = release.files.get(INDEX);
-    const path = `dists/${suite}/${INDEX}`;
-    const where = `${this.#mirror}/${path}`;
-    if (listed === undefined)
+    const name = INDEXES.find((one) => release.files.has(one));
+    const listed = name === undefined ? undefined : release.files.get(name);
+    if (name === undefined || listed === undefined)
       throw new UserError(
-        `${this.#mirror}/dists/${suite}/InRelease: has no ${INDEX}`,
+        `${this.#mirror}/dists/${suite}/InRelease: has no ${INDEXES[0]}`,
         "Name another mirror with --mirror",
       );
+    const path = `dists/${suite}/${name}`;
+    const where = `${this.#mirror}/${path}`;
     const get = (from: string) => this.#checked(from, `${suite}'s packages`, listed);
     // In the middle of an update the plain name may already be the next index; the old one stays under its checksum.
     const packed = await get(path).catch((error: unknown) => {
-      if (!(error instanceof WrongChecksum) && !(error instanceof Refused)) throw error;
+      if (!(error instanceof WrongContent) && !(error instanceof Refused)) throw error;
       return get(`${path.slice(0, path.lastIndexOf("/"))}/by-hash/SHA256/${listed.sha256}`).catch(
         (second: unknown) => {
           throw second instanceof Refused ? error : second;
         },
       );
     });
-    return new PackageIndex(new TextDecoder().decode(await decompress(packed, "xz")), where);
+    return new PackageIndex(new TextDecoder().decode(await decompress(packed, compressionOf(name))), where);
   }
 
   /** Packages by name out of the index, each fetched and unpacked once. */
@@ -154,7 +156,9 @@ class Fetching {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const got = await this.#get(path, what, listed.bytes, listed.bytes);
     if (sha256(got) !== listed.sha256)
-      throw new WrongChecksum(`${this.#mirror}/${path}`, sha256(got), listed.sha256);
+      throw new WrongContent(
+        `${this.#mirror}/${path}: has the SHA256 ${sha256(got)} and should have ${listed.sha256}`,
+      );
     return got;
   }
 
@@ -171,16 +175,8 @@ class Fetching {
       signal,
       onBytes: (doneBytes) => onProgress?.({ what, doneBytes, totalBytes }),
       mostBytes,
+      leastBytes: totalBytes ?? 0,
     });
-  }
-}
-
-class WrongChecksum extends UserError {
-  constructor(url: string, got: string, wanted: string) {
-    super(
-      `${url}: has the SHA256 ${got} and should have ${wanted}`,
-      "It was damaged on its way, or the mirror is in the middle of an update: try again, or name another with --mirror",
-    );
   }
 }
 

@@ -45,7 +45,7 @@ export function checkSignature(
     return plain("there is no gpgv (install the package gpgv to have it checked)");
   // Its exit status also counts signatures by keys we do not have; one good signature is enough, as for apt.
   const status = String(done.output?.[STATUS_FD] ?? "");
-  if (/^\[GNUPG:\] GOODSIG /m.test(status) && !/^\[GNUPG:\] BADSIG /m.test(status))
+  if (/^\[GNUPG:\] GOODSIG /m.test(status))
     return { text: done.stdout.toString("utf8"), unchecked: undefined };
   const why = done.stderr.toString("utf8").trim().split("\n").at(-1) ?? "";
   throw new UserError(
