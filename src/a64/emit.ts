@@ -44,7 +44,8 @@ export interface AccessOptions {
   readonly aligned?: boolean;
   /** Read-modify-write. */
   readonly atomic?: boolean;
-  readonly cache?: boolean;
+  /** DC ZVA. */
+  readonly zva?: boolean;
 }
 
 /** Whether the base register is SP, whose alignment is checked. */
@@ -451,7 +452,7 @@ export abstract class Emit {
         (options.unprivileged ? ACCESS.UNPRIVILEGED : 0) |
         (options.aligned ? ACCESS.ALIGNED : 0) |
         (options.atomic ? ACCESS.ATOMIC : 0) |
-        (options.cache ? ACCESS.CACHE : 0),
+        (options.zva ? ACCESS.ZVA : 0),
     );
     f.local.set(result);
     f.end(hit);

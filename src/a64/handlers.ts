@@ -112,6 +112,8 @@ function neverAllocated({ fields, isUndefined }: Row, values: ReadonlyMap<string
   if (allocated()) return false;
   fill(() => 0);
   for (const name of free) {
+    // Where registers are constrained, register 0 is allocated.
+    if (isRegister(name)) continue;
     for (let value = 0; value < Math.min(2 ** fields[name]!.width, 128); value++) {
       word[name] = value;
       if (allocated()) return false;

@@ -173,6 +173,6 @@ export const ACCESS = {
   ALIGNED: 4,
   /** A read-modify-write: needs both permissions, and cannot go to a device. */
   ATOMIC: 8,
-  /** DC ZVA and the like. */
-  CACHE: 16,
+  /** DC ZVA: Device memory is an alignment fault. Not cache maintenance where a fault is described (ESR_ELx.CM). */
+  ZVA: 16,
 } as const;

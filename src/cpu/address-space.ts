@@ -217,10 +217,9 @@ export class AddressSpace {
     const bytes = state.get32("SLOW_BYTES");
     const flags = state.get32("SLOW_ACCESS");
     const write = (flags & ACCESS.WRITE) !== 0;
-    const cache = (flags & ACCESS.CACHE) !== 0;
     const access = this.#accessOf(flags);
     if ((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n)
-      return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache };
+      return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache: false };
     const inPage = PAGE_BYTES - Number(va & 0xfffn);
     const first = this.#place(va, access, flags, bytes);
     if ("problem" in first) return first.problem;
@@ -256,11 +255,12 @@ export class AddressSpace {
   ): { readonly place: Place } | { readonly problem: AccessProblem } {
     const found = this.#translate(va, access);
     const { write } = access;
-    const cache = (flags & ACCESS.CACHE) !== 0;
-    const fault = (status: number) => ({ problem: { kind: "data", va, status, write, cache } as const });
+    const fault = (status: number) => ({
+      problem: { kind: "data", va, status, write, cache: false } as const,
+    });
     let ipa: number;
     if (isFault(found)) {
-      const problem = this.#faultOf(found, va, false, write, cache);
+      const problem = this.#faultOf(found, va, false, write, false);
       if (problem.kind !== "mmio") return { problem };
       ({ ipa } = problem);
     } else if (this.#platform.isMemory(found.stage1.outputPage)) {
@@ -269,7 +269,8 @@ export class AddressSpace {
       return { place: { kind: "ram", at, device: isDeviceMemory(found.memory) } };
     } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
     // A device: one aligned load or store of at most 16 bytes.
-    if ((flags & (ACCESS.ATOMIC | ACCESS.CACHE)) !== 0) return fault(EXTERNAL_ABORT);
+    if ((flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
+    if ((flags & ACCESS.ATOMIC) !== 0) return fault(EXTERNAL_ABORT);
     if ((va & BigInt(Math.min(bytes, 8) - 1)) !== 0n) return fault(ALIGNMENT_FAULT);
     return { place: { kind: "device", ipa } };
   }

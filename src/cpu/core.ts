@@ -54,6 +54,10 @@ const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", 
 /** How many words' records are kept for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;
 
+/** Instructions that are decoded at once. */
+const DECODE_AHEAD = 16;
+const RECORDS_IN_PAGE = 1024;
+
 const BUDGET: CoreExit = { kind: "budget" };
 
 /** What all cores of a machine share. */
@@ -69,20 +73,23 @@ export class CoreCode {
   readonly #records = new Map<number, number>();
   readonly #pool = new Uint32Array(4 * KNOWN_WORDS);
 
-  /** Copies the record of a word to a host address, if it was decoded before. */
-  known(word: number, at: number): boolean {
-    const from = this.#records.get(word);
-    if (from === undefined) return false;
-    this.memory.words.set(this.#pool.subarray(from, from + 4), at >>> 2);
-    return true;
-  }
-
-  /** Keeps the record at a host address as that of a word. */
-  remember(word: number, at: number): void {
+  /** Writes the record of a word to a host address. */
+  decodeTo(at: number, word: number): void {
+    const { memory } = this;
+    const { words } = memory;
+    const known = this.#records.get(word);
+    if (known !== undefined) {
+      for (let i = 0; i < 4; i++) words[(at >>> 2) + i] = this.#pool[known + i]!;
+      return;
+    }
+    const row = this.decoder.decode(word);
+    const encoded = row === undefined ? undefined : this.handlers.encoded(row);
+    if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
+    else writeRecord(memory.view, at, encoded, word);
     const to = 4 * this.#records.size;
     if (to === this.#pool.length) return;
     this.#records.set(word, to);
-    this.#pool.set(this.memory.words.subarray(at >>> 2, (at >>> 2) + 4), to);
+    for (let i = 0; i < 4; i++) this.#pool[to + i] = words[(at >>> 2) + i]!;
   }
 
   constructor(memory: CpuMemory) {
@@ -318,17 +325,19 @@ export class Core {
     return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
   }
 
+  /** Decodes at PC, and some of what follows: it will be executed, too, most likely. */
   #decode(): void {
-    const { memory, decoder, handlers } = this.code;
-    const at = this.#recordsAtPc() + (Number(this.state.pc & 0xfffn) >> 2) * RECORD.BYTES;
-    const word = this.word();
-    const known = this.code.known(word, at);
-    if (known) return;
-    const row = decoder.decode(word);
-    const encoded = row === undefined ? undefined : handlers.encoded(row);
-    if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
-    else writeRecord(memory.view, at, encoded, word);
-    this.code.remember(word, at);
+    const { memory } = this.code;
+    const records = this.#recordsAtPc();
+    const page = memory.pageOf(records);
+    if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
+    const first = Number(this.state.pc & 0xfffn) >> 2;
+    const end = Math.min(first + DECODE_AHEAD, RECORDS_IN_PAGE);
+    for (let i = first; i < end; i++) {
+      const at = records + i * RECORD.BYTES;
+      if (i > first && memory.view.getUint16(at + RECORD.HANDLER, true) !== HANDLER.DECODE) break;
+      this.code.decodeTo(at, memory.view.getUint32(page + 4 * i, true));
+    }
   }
 
   #systemInstruction(): void {

@@ -85,6 +85,9 @@ export interface MachineState {
   }[];
 }
 
+/** How long a vCPU that executes code may run until user space looks at the outside again. */
+const LONGEST_STEP_NS = 1_000_000;
+
 interface VcpuState {
   readonly vcpu: Vcpu;
   /** When an idle vCPU goes on; Infinity: when it is kicked. Undefined: it is not idle. */
@@ -321,7 +324,8 @@ export class Machine {
     }
     const startNs = vcpu.timeline.nowNs;
     this.#nowNs = startNs;
-    let untilNs = Number.POSITIVE_INFINITY;
+    // A guest that never leaves must not keep its user space waiting.
+    let untilNs = this.devices === undefined ? Number.POSITIVE_INFINITY : startNs + LONGEST_STEP_NS;
     // An idle vCPU may be kicked at any time, long before it would wake up by itself.
     for (const other of this.#states)
       if (other !== state && !other.over)

@@ -227,7 +227,7 @@ const sys: Semantics = {
     e.getX("Rt");
     f.i64.const(-ZVA_BYTES);
     f.i64.and();
-    e.writeAddress(ZVA_BYTES, { cache: true });
+    e.writeAddress(ZVA_BYTES, { zva: true });
     f.local.set(at);
     for (let offset = 0; offset < ZVA_BYTES; offset += 16) {
       f.local.get(at);
