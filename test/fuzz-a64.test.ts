@@ -1,16 +1,21 @@
 /** Every encoding against qemu-aarch64, on random operands. The long form is `npm run fuzz:a64`. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fuzz, SUBJECTS } from "./fuzz-a64/fuzz.ts";
 import { buildRunner, missingTools } from "./fuzz-a64/oracle.ts";
+import { PAGE, pageText } from "./fuzz-a64/page.ts";
 import { fuzzUnallocated } from "./fuzz-a64/unallocated.ts";
 
 const CASES_A_ROW = 200;
 const missing = missingTools();
 if (missing !== undefined)
   console.log(`fuzz-a64: skipped, needs qemu-aarch64 and a cross compiler: ${missing}`);
+
+it("docs/a64.md is what the table says", () => {
+  expect(readFileSync(PAGE, "utf8")).toBe(pageText());
+});
 
 describe.skipIf(missing !== undefined)("A64 against qemu-aarch64", () => {
   let directory: string;

@@ -1,10 +1,12 @@
 /** `npm run fuzz:a64`: random instructions here and on qemu-aarch64. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { fuzz } from "./fuzz.ts";
 import { buildRunner, missingTools } from "./oracle.ts";
+import { PAGE, pageText } from "./page.ts";
 
 const command = new Command("fuzz:a64")
   .description("Executes random instructions here and on qemu-aarch64, and says where the two differ.")
@@ -13,6 +15,7 @@ const command = new Command("fuzz:a64")
   .option("--only <pattern>", "rows whose names match this regular expression")
   .option("--show <n>", "mismatches that are printed", Number, 20)
   .option("--coverage", "cases and faults of each row")
+  .option("--page", "write docs/a64.md: what is executed, and how it is compared; runs no cases")
   .addHelpText(
     "after",
     "\nExamples:\n  npm run fuzz:a64 -- --cases 1000000 --seed 7\n  npm run fuzz:a64 -- --only '^FCVT' --coverage",
@@ -24,7 +27,13 @@ const options = command.opts<{
   only?: string;
   show: number;
   coverage?: boolean;
+  page?: boolean;
 }>();
+if (options.page) {
+  writeFileSync(PAGE, pageText());
+  console.log(`written: ${fileURLToPath(PAGE)}`);
+  process.exit(0);
+}
 const missing = missingTools();
 if (missing !== undefined) {
   console.error(`fuzz:a64 needs qemu-aarch64 and a cross compiler: ${missing}`);
