@@ -6,6 +6,7 @@ import { SIMD_SATURATING } from "../encodings/simd-saturating.ts";
 import { ATOMICS } from "./atomics.ts";
 import { BRANCHES } from "./branches.ts";
 import { exact, FLOATING_POINT_SEMANTICS } from "./fp.ts";
+import { FLOATING_POINT_ARITHMETIC } from "./fp-arithmetic.ts";
 import { INTEGER } from "./integer.ts";
 import { MEMORY } from "./memory.ts";
 import { SIMD_INTEGER } from "./simd.ts";
@@ -27,4 +28,5 @@ export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
   ...SIMD_MEMORY,
   ...allExact(SIMD_SATURATING),
   ...allExact(SIMD_FLOATING_POINT),
+  ...FLOATING_POINT_ARITHMETIC,
 };

@@ -1,0 +1,85 @@
+/** The command line as a process of its own, as somebody types it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const SPEVISOR = fileURLToPath(new URL("../../bin/spevisor.js", import.meta.url));
+
+/** Ends what hangs. Nothing here takes a tenth of it. */
+const LIMIT_MS = 240_000;
+
+export interface Ended {
+  /** The exit status; the signal's name where one ended it. */
+  readonly code: number | string | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Given {
+  /** Standard input: text comes through a pipe, `file` is opened; nothing is /dev/null. */
+  readonly input?: string | { readonly file: string };
+  readonly cwd?: string;
+}
+
+const collected = (child: ChildProcess): Promise<Ended> => {
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) =>
+      resolve({
+        code: code ?? signal,
+        out: Buffer.concat(out).toString("utf8"),
+        err: Buffer.concat(err).toString("utf8"),
+      }),
+    );
+  });
+};
+
+/** Runs a program to its end. */
+export async function run(program: string, argv: readonly string[], given: Given = {}): Promise<Ended> {
+  const { input, cwd } = given;
+  const file = typeof input === "object" ? openSync(input.file, "r") : undefined;
+  try {
+    const child = spawn(program, argv, {
+      cwd,
+      stdio: [file ?? (input === undefined ? "ignore" : "pipe"), "pipe", "pipe"],
+      timeout: LIMIT_MS,
+      killSignal: "SIGKILL",
+    });
+    const ended = collected(child);
+    // One that ends without reading its input is no failure of the test's.
+    child.stdin?.on("error", () => undefined);
+    if (typeof input === "string") child.stdin?.end(input);
+    return await ended;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** `spevisor ARGV`. */
+export const spevisor = (argv: readonly string[], given: Given = {}): Promise<Ended> =>
+  run(process.execPath, [SPEVISOR, ...argv], given);
+
+/** `spevisor run OPTIONS -- COMMAND`. */
+export const runInGuest = (
+  command: readonly string[],
+  options: readonly string[] = [],
+  given: Given = {},
+): Promise<Ended> => spevisor(["run", ...options, "--", ...command], given);
+
+/** A new folder under the system's temporary one, and what removes it. */
+export function scratchFolder(name: string): {
+  readonly at: (file: string) => string;
+  readonly remove: () => void;
+} {
+  const folder = mkdtempSync(join(tmpdir(), `spevisor-${name}-`));
+  return {
+    at: (file) => join(folder, file),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}

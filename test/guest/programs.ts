@@ -1,0 +1,51 @@
+/** Static arm64 programs for the guest, and a tar archive that brings them there. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { packTar } from "modern-tar";
+
+export const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
+const here = fileURLToPath(new URL("./", import.meta.url));
+
+/** Whether a program can be started at all. */
+export const has = (program: string, version = "--version"): boolean =>
+  spawnSync(program, [version]).error === undefined;
+
+export const hasCrossCompiler = has(CROSS_COMPILER);
+
+/** No contraction: a product and a sum are two roundings everywhere unless the program says fma. */
+const FLAGS = ["-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"];
+
+/** Builds checks.c for the guest, with the atomics of Armv8.0 (LDXR and STXR) or of Armv8.1 (LSE). */
+export function buildChecks(output: string, atomics: "exclusives" | "lse"): string {
+  const cpu = atomics === "lse" ? ["-march=armv8.1-a"] : ["-march=armv8-a", "-mno-outline-atomics"];
+  execFileSync(CROSS_COMPILER, [...FLAGS, ...cpu, "-static", "-pthread", "-o", output, `${here}checks.c`, "-lm"]);
+  return output;
+}
+
+/** The same floating point program for this computer; undefined without a compiler for it. */
+export function buildFloatHere(output: string): string | undefined {
+  if (!has("cc")) return undefined;
+  execFileSync("cc", [...FLAGS, "-o", output, `${here}float.c`, "-lm"]);
+  return output;
+}
+
+export function buildFloat(output: string): string {
+  execFileSync(CROSS_COMPILER, [...FLAGS, "-static", "-o", output, `${here}float.c`, "-lm"]);
+  return output;
+}
+
+export function buildLoop(output: string): string {
+  execFileSync(CROSS_COMPILER, ["-static", "-nostdlib", "-Wl,--build-id=none", "-o", output, `${here}loop.S`]);
+  return output;
+}
+
+/** A tar archive of executable files, for `tar x` in the guest. */
+export async function archive(output: string, files: Readonly<Record<string, string>>): Promise<string> {
+  const entries = Object.entries(files).map(([name, path]) => {
+    const body = readFileSync(path);
+    return { header: { name, size: body.length, mode: 0o755, type: "file" as const }, body };
+  });
+  writeFileSync(output, await packTar(entries));
+  return output;
+}
