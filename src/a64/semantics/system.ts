@@ -6,6 +6,11 @@ import type { Emit, Fields, Semantics, Special } from "../emit.ts";
 import { LEAVE, STATE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
+/** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
+const ZVA_BYTES = 64;
+const SCTLR_DZE = 1 << 14;
+const SCTLR_UCI = 1 << 26;
+
 /** op0, op1, CRn, CRm, op2 as one number: see arm/register.ts. */
 const key = (op0: number, op1: number, crn: number, crm: number, op2: number): number =>
   (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
@@ -53,9 +58,22 @@ const DAIF = key(3, 3, 4, 2, 1);
 const CURRENT_EL = key(3, 0, 4, 2, 2);
 const FPCR = key(3, 3, 4, 4, 0);
 const FPSR = key(3, 3, 4, 4, 1);
+/** Linux keeps `current` there. */
+const SP_EL0 = key(3, 0, 4, 1, 0);
+const DCZID = key(3, 3, 0, 0, 7);
 
 /** What is done here, by index; 0 is everything that is not. */
-const HERE: readonly number[] = [-1, NZCV, DAIF, CURRENT_EL, FPCR, FPSR, ...PLAIN.map((p) => p.key)];
+const HERE: readonly number[] = [
+  -1,
+  NZCV,
+  DAIF,
+  CURRENT_EL,
+  FPCR,
+  FPSR,
+  SP_EL0,
+  DCZID,
+  ...PLAIN.map((p) => p.key),
+];
 
 const registerOf = (f: Fields): number => key(2 + f.o0, f.op1, f.CRn, f.CRm, f.op2);
 
@@ -71,6 +89,29 @@ const plainOf = (register: number): Plain | undefined => PLAIN.find((p) => p.key
 function needsEl1(e: Emit): void {
   e.get32("EL");
   e.f.i32.eqz();
+  e.leaveIf(LEAVE.SYSTEM);
+}
+
+/** Leaves for TypeScript unless SP_EL0 is a register of its own: at EL1, with SP_EL1 selected. */
+function needsOtherSp(e: Emit): void {
+  const { f } = e;
+  e.get32("EL");
+  e.get32("SPSEL");
+  f.i32.and();
+  f.i32.eqz();
+  e.leaveIf(LEAVE.SYSTEM);
+}
+
+/** Leaves for TypeScript at EL0 without a bit of SCTLR_EL1. */
+function needsEl1Or(e: Emit, sctlr: number): void {
+  const { f } = e;
+  e.get32("EL");
+  f.i32.eqz();
+  e.get64("SCTLR_EL1");
+  f.i64.const(sctlr);
+  f.i64.and();
+  f.i64.eqz();
+  f.i32.and();
   e.leaveIf(LEAVE.SYSTEM);
 }
 
@@ -96,6 +137,12 @@ const mrs: Semantics = {
     } else if (register === CURRENT_EL) {
       needsEl1(e);
       f.i64.const(4);
+    } else if (register === SP_EL0) {
+      needsOtherSp(e);
+      e.get64("SP_EL0");
+    } else if (register === DCZID) {
+      needsEl1Or(e, SCTLR_DZE);
+      f.i64.const(Math.log2(ZVA_BYTES / 4));
     } else if (register === FPCR || register === FPSR) {
       e.fpAccess();
       e.get32(register === FPCR ? "FPCR" : "FPSR");
@@ -123,6 +170,10 @@ const msrRegister: Semantics = {
       if (known.write === 1) needsEl1(e);
       e.getX("Rt");
       e.set64(known.field);
+    } else if (register === SP_EL0) {
+      needsOtherSp(e);
+      e.getX("Rt");
+      e.set64("SP_EL0");
     } else if (register === NZCV) {
       e.getW("Rt");
       f.i32.const(28);
@@ -202,27 +253,27 @@ const hint: Semantics = {
 };
 
 const DC_ZVA = key(1, 3, 7, 4, 1);
-/** DC ZVA zeroes this much: DCZID_EL0.BS is 4. */
-const ZVA_BYTES = 64;
-const SCTLR_DZE = 1 << 14;
+/** DC CVAC, CVAU, CVAP and CIVAC: caches are coherent, there is nothing to do. */
+const CLEANS = [key(1, 3, 7, 10, 1), key(1, 3, 7, 11, 1), key(1, 3, 7, 12, 1), key(1, 3, 7, 14, 1)];
+const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
 
+/** Which of them an encoding is. */
+function sysHere(f: Fields): number {
+  const of = key(1, f.op1, f.CRn, f.CRm, f.op2);
+  return of === DC_ZVA ? SYS_HERE.zva : CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
+}
 const sys: Semantics = {
-  special: [{ name: "zva", values: 2, of: (f) => (key(1, f.op1, f.CRn, f.CRm, f.op2) === DC_ZVA ? 1 : 0) }],
+  special: [{ name: "sysHere", values: 3, of: sysHere }],
   inline: true,
   emit: (e) => {
     const { f } = e;
-    if (e.field("zva") === 0) {
+    const here = e.field("sysHere");
+    if (here === SYS_HERE.no) {
       e.leave(LEAVE.SYSTEM);
       return;
     }
-    e.get32("EL");
-    f.i32.eqz();
-    e.get64("SCTLR_EL1");
-    f.i64.const(SCTLR_DZE);
-    f.i64.and();
-    f.i64.eqz();
-    f.i32.and();
-    e.leaveIf(LEAVE.SYSTEM);
+    needsEl1Or(e, here === SYS_HERE.zva ? SCTLR_DZE : SCTLR_UCI);
+    if (here === SYS_HERE.clean) return;
     const at = f.local.take("i32");
     e.getX("Rt");
     f.i64.const(-ZVA_BYTES);
