@@ -18,6 +18,8 @@ export interface HostTimes {
   readonly snapshot: "none" | "restored" | "saved";
 }
 
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
 /** @param status the command's, where one ended */
 export function recordOf(
   vm: VirtualMachine,
@@ -46,13 +48,16 @@ export function recordOf(
         el0,
         el1,
         exceptions: core.exceptions.taken,
+        /** Where it stopped. */
+        pc: hex(core.state.pc),
+        el: core.state.el,
         ns: timeline.nowNs,
         spentNs: Object.fromEntries(TIME_KINDS.map((kind) => [kind, timeline.spentNs(kind)])),
       };
     }),
     /** Encodings that the core does not have, by word. */
     undefined: Object.fromEntries(
-      [...vm.code.undefinedWords].map(([word, count]) => [`0x${word.toString(16).padStart(8, "0")}`, count]),
+      [...vm.code.undefinedWords].map(([word, times]) => [`0x${word.toString(16).padStart(8, "0")}`, times]),
     ),
     host: {
       startNs: host.startNs,
@@ -68,7 +73,7 @@ export type MachineRecord = ReturnType<typeof recordOf>;
 
 const count = (value: number): string => value.toLocaleString("en");
 
-/** Three lines for people. */
+/** A few lines for people. */
 export function summaryOf({ host, vcpus, exits, ...record }: MachineRecord): string {
   const spent = new Map<string, number>();
   for (const { spentNs } of vcpus)
@@ -86,5 +91,15 @@ export function summaryOf({ host, vcpus, exits, ...record }: MachineRecord): str
     `${formatNs(record.guestNs)} of the guest's time; vCPUs: ${kinds.join(", ")}`,
     `${count(record.stage2Faults)} stage-2 faults; exits: ${reasons.join(", ")}`,
   ];
+  const unknown = Object.entries(record.undefined);
+  if (unknown.length > 0)
+    lines.push(
+      `UNDEFINED on this core: ${unknown
+        .slice(0, 8)
+        .map(([word, times]) => `${word} ${count(times)}`)
+        .join(", ")}`,
+    );
+  if (record.ended !== "done" && record.ended !== "off")
+    for (const [i, { pc, el }] of vcpus.entries()) lines.push(`vCPU ${i} stopped at ${pc}, EL${el}`);
   return lines.map((line) => `spevisor: ${line}\n`).join("");
 }
