@@ -136,10 +136,10 @@ export class VirtualMachine {
   }
 
   /** Characters for the guest's serial console; as many as fit are taken. */
-  type(bytes: readonly number[]): number {
+  type(bytes: Uint8Array): number {
     const { uart } = this.board;
     const taken = Math.min(uart.room, bytes.length);
-    if (taken > 0) uart.receive(bytes.slice(0, taken));
+    if (taken > 0) uart.receive([...bytes.subarray(0, taken)]);
     return taken;
   }
 

@@ -18,7 +18,7 @@ import {
   openSnapshot,
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
-import { type Input, openInput } from "../../vmm/node/terminal.ts";
+import { type Input, openInput, wholeInput } from "../../vmm/node/terminal.ts";
 import { type BootFiles, VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -277,14 +277,11 @@ export async function runJob(
       if (command.length > 0) {
         agent.run(command.map(quoted).join(" "));
         const whole = inputAtOnce();
-        if (whole !== undefined) {
-          agent.input(whole);
-          agent.endInput();
-        } else input = openInput(process.stdin, false);
+        input = whole === undefined ? openInput(process.stdin, false) : wholeInput(whole);
         stopped = await runMachine(vm, {
           timeoutMs: timeoutMs(),
           input,
-          feed: (bytes) => agent.input(Uint8Array.from(bytes)),
+          feed: (bytes) => agent.input(bytes),
           onInputEnd: () => agent.endInput(),
           isDone: () => status !== undefined,
           paced: false,

@@ -10,7 +10,7 @@ export interface RunOptions {
   readonly timeoutMs: number;
   readonly input: Input | undefined;
   /** Where input goes: as many bytes as are taken are returned. */
-  readonly feed: (bytes: readonly number[]) => number;
+  readonly feed: (bytes: Uint8Array) => number;
   /** Told once that no input will come any more. */
   readonly onInputEnd?: () => void;
   /** Asked after each stretch: whether what the machine was run for is done. */
@@ -46,11 +46,13 @@ export async function runMachine(vm: VirtualMachine, options: RunOptions): Promi
     const elapsedMs = performance.now() - startedMs;
     if (timeoutMs > 0 && elapsedMs > timeoutMs) return "timeout";
     let fed = 0;
-    if (input !== undefined && input.pending.length > 0) {
-      fed = options.feed(input.pending);
-      input.pending.splice(0, fed);
+    const piece = input?.waiting.first;
+    if (piece !== undefined) {
+      fed = options.feed(piece);
+      input?.waiting.drop(fed);
+      input?.taken();
     }
-    if (input?.ended === true && input.pending.length === 0 && !endTold) {
+    if (input?.ended === true && input.waiting.length === 0 && !endTold) {
       endTold = true;
       fed = 1;
       options.onInputEnd?.();

@@ -2,37 +2,80 @@
 
 const CTRL_A = 1;
 const KEY_X = 0x78;
+/** Input that waits for the guest at most; a stream is not read on until there is less. */
+const MOST_WAITING_BYTES = 1024 ** 2;
+
+/** Bytes that wait, in the pieces in which they came. */
+export class ByteQueue {
+  readonly #pieces: Uint8Array[] = [];
+  length = 0;
+
+  push(piece: Uint8Array): void {
+    if (piece.length > 0) this.#pieces.push(piece);
+    this.length += piece.length;
+  }
+
+  /** The first piece; undefined where nothing waits. */
+  get first(): Uint8Array | undefined {
+    return this.#pieces[0];
+  }
+
+  /** Removes so many bytes, not more than the first piece has. */
+  drop(bytes: number): void {
+    const first = this.#pieces.shift();
+    if (first !== undefined && bytes < first.length) this.#pieces.unshift(first.subarray(bytes));
+    this.length -= bytes;
+  }
+}
 
 /** Keys typed on a terminal, as QEMU's `-nographic` has them: Ctrl-A x ends, Ctrl-A Ctrl-A sends one. */
 export class Keys {
-  readonly typed: number[] = [];
   quit = false;
   #escaped = false;
 
-  take(bytes: Uint8Array): void {
+  /** What of these keys is for the guest. */
+  take(bytes: Uint8Array): Uint8Array {
+    const typed: number[] = [];
     for (const byte of bytes) {
       if (this.#escaped) {
         this.#escaped = false;
         if (byte === KEY_X) this.quit = true;
-        else if (byte === CTRL_A) this.typed.push(byte);
-        else this.typed.push(CTRL_A, byte);
+        else if (byte === CTRL_A) typed.push(byte);
+        else typed.push(CTRL_A, byte);
       } else if (byte === CTRL_A) this.#escaped = true;
-      else this.typed.push(byte);
+      else typed.push(byte);
     }
+    return Uint8Array.from(typed);
   }
 }
 
 /** Input that comes in when it likes. */
 export interface Input {
   /** What has come and was not taken yet. */
-  readonly pending: number[];
+  readonly waiting: ByteQueue;
   /** Nothing will come any more. */
   readonly ended: boolean;
   readonly quit: boolean;
+  /** Told that some of what waited was taken. */
+  taken(): void;
   /** Resolves when something comes, at the latest after some milliseconds. */
   wait(milliseconds: number): Promise<void>;
   /** Leaves the stream, and the terminal, as they were. */
   close(): void;
+}
+
+/** Input that is all there: a file's content. */
+export function wholeInput(bytes: Uint8Array): Input {
+  const waiting = new ByteQueue();
+  waiting.push(bytes);
+  return {
+    waiting,
+    ended: true,
+    quit: false,
+    taken: () => undefined,
+    wait: () => Promise.resolve(),
+    close: () => undefined,
+  };
 }
 
 /**
@@ -41,11 +84,12 @@ export interface Input {
  */
 export function openInput(stream: NodeJS.ReadStream, raw: boolean): Input {
   const keys = new Keys();
+  const waiting = new ByteQueue();
   let ended = false;
   let wake: () => void = () => undefined;
   const onData = (data: Uint8Array): void => {
-    if (raw) keys.take(data);
-    else for (const byte of data) keys.typed.push(byte);
+    waiting.push(raw ? keys.take(data) : data);
+    if (waiting.length > MOST_WAITING_BYTES) stream.pause();
     wake();
   };
   const onEnd = (): void => {
@@ -60,12 +104,15 @@ export function openInput(stream: NodeJS.ReadStream, raw: boolean): Input {
   if (raw) stream.setRawMode(true);
   stream.on("data", onData).on("end", onEnd).on("error", onEnd).resume();
   return {
-    pending: keys.typed,
+    waiting,
     get ended() {
       return ended;
     },
     get quit() {
       return keys.quit;
+    },
+    taken: () => {
+      if (waiting.length <= MOST_WAITING_BYTES && stream.isPaused()) stream.resume();
     },
     wait: (milliseconds) =>
       new Promise((resolve) => {
