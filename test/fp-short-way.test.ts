@@ -5,6 +5,7 @@ import { CaseMachine } from "./fuzz-a64/machine.ts";
 
 const FADD_D0_D1_D2 = 0x1e62_2820;
 const FMUL_V0_V1_V2_2D = 0x6e62_dc20;
+const FMADD_D0_D1_D2_D1 = 0x1f42_0420;
 const IXC = 0x10;
 
 /** How often WebAssembly is left for one instruction on these doubles, once everything is decoded and mapped. */
@@ -38,9 +39,9 @@ function leaves(machine: CaseMachine, word: number, fpsr: number, a: number, b: 
   return count;
 }
 
-it("adds and multiplies ordinary numbers without leaving WebAssembly", () => {
+it("adds, multiplies and does both to ordinary numbers without leaving WebAssembly", () => {
   const machine = new CaseMachine();
-  for (const word of [FADD_D0_D1_D2, FMUL_V0_V1_V2_2D]) {
+  for (const word of [FADD_D0_D1_D2, FMUL_V0_V1_V2_2D, FMADD_D0_D1_D2_D1]) {
     const least = leaves(machine, word, IXC, 1.5, 2.25);
     // It is not known whether a result is exact: IXC may have to be set.
     expect(leaves(machine, word, 0, 1.5, 2.25)).toBe(least + 1);

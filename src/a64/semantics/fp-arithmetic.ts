@@ -105,6 +105,210 @@ const binary = (name: "add" | "sub" | "mul" | "div"): Semantics =>
     e.f[type][name]();
   });
 
+/** Biased exponents of doubles from 2^-400 to 2^400: products of two and their errors stay far from the ends. */
+const MIDDLE = { least: 1023 - 400, count: 801 } as const;
+/** Veltkamp's constant for halving a double's fraction. */
+const SPLITTER = 2 ** 27 + 1;
+
+type F64 = Local<"f64">;
+
+/** Pushes 1 if a double is zero (where that is allowed) or its exponent is a middle one. */
+function isMiddle(e: Emit, value: F64, orZero: boolean): void {
+  const { f } = e;
+  f.local.get(value);
+  f.i64.reinterpretF64();
+  f.i64.const(52);
+  f.i64.shrU();
+  f.i32.wrapI64();
+  f.i32.const(0x7ff);
+  f.i32.and();
+  f.i32.const(MIDDLE.least);
+  f.i32.sub();
+  f.i32.const(MIDDLE.count);
+  f.i32.ltU();
+  if (!orZero) return;
+  f.local.get(value);
+  f.f64.const(0);
+  f.f64.eq();
+  f.i32.or();
+}
+
+/** Knuth's two-sum: sum = a + b rounded, error = what is lost, exactly. */
+function twoSum(e: Emit, a: F64, b: F64, sum: F64, error: F64): void {
+  const { f } = e;
+  const t = f.local.take("f64");
+  f.local.get(a);
+  f.local.get(b);
+  f.f64.add();
+  f.local.set(sum);
+  f.local.get(sum);
+  f.local.get(a);
+  f.f64.sub();
+  f.local.set(t);
+  // (a - (sum - t)) + (b - t)
+  f.local.get(a);
+  f.local.get(sum);
+  f.local.get(t);
+  f.f64.sub();
+  f.f64.sub();
+  f.local.get(b);
+  f.local.get(t);
+  f.f64.sub();
+  f.f64.add();
+  f.local.set(error);
+  f.local.release(t);
+}
+
+/** Dekker's two-product: product = a * b rounded, error = what is lost, exactly. */
+function twoProduct(e: Emit, a: F64, b: F64, product: F64, error: F64): void {
+  const { f } = e;
+  const parts = [a, b].map((value) => {
+    const high = f.local.take("f64");
+    const low = f.local.take("f64");
+    f.local.get(value);
+    f.f64.const(SPLITTER);
+    f.f64.mul();
+    f.local.tee(high);
+    f.local.get(high);
+    f.local.get(value);
+    f.f64.sub();
+    f.f64.sub();
+    f.local.set(high);
+    f.local.get(value);
+    f.local.get(high);
+    f.f64.sub();
+    f.local.set(low);
+    return { high, low };
+  });
+  const [x, y] = parts as [{ high: F64; low: F64 }, { high: F64; low: F64 }];
+  f.local.get(a);
+  f.local.get(b);
+  f.f64.mul();
+  f.local.set(product);
+  const multiply = (p: F64, q: F64): void => {
+    f.local.get(p);
+    f.local.get(q);
+    f.f64.mul();
+  };
+  multiply(x.high, y.high);
+  f.local.get(product);
+  f.f64.sub();
+  multiply(x.high, y.low);
+  f.f64.add();
+  multiply(x.low, y.high);
+  f.f64.add();
+  multiply(x.low, y.low);
+  f.f64.add();
+  f.local.set(error);
+  for (const { high, low } of parts) {
+    f.local.release(high);
+    f.local.release(low);
+  }
+}
+
+/** Makes a sum the one that rounding to odd would give: its last bit is set if anything was lost. */
+function toOdd(e: Emit, sum: F64, error: F64): void {
+  const { f } = e;
+  const bits = f.local.take("i64");
+  f.local.get(sum);
+  f.i64.reinterpretF64();
+  f.local.tee(bits);
+  f.i64.const(1);
+  f.i64.and();
+  f.i64.eqz();
+  f.local.get(error);
+  f.f64.const(0);
+  f.f64.ne();
+  f.i32.and();
+  const even = f.if();
+  // Away from zero where what was lost has the sum's sign, else towards it.
+  f.local.get(bits);
+  f.i64.const(1);
+  f.i64.const(-1);
+  f.local.get(error);
+  f.f64.const(0);
+  f.f64.gt();
+  f.local.get(sum);
+  f.f64.const(0);
+  f.f64.gt();
+  f.i32.eq();
+  f.select();
+  f.i64.add();
+  f.f64.reinterpretI64();
+  f.local.set(sum);
+  f.end(even);
+  f.local.release(bits);
+}
+
+/**
+ * Fused multiply-add, which WebAssembly has not. Doubles: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums"
+ * (IEEE Transactions on Computers 57, 2008), whose last sum but one rounds to odd. Singles have exact products as doubles.
+ */
+const multiplyAdd: Semantics = {
+  emit: (e) => {
+    const { f } = e;
+    e.fpAccess();
+    plain(e, true);
+    const type = typeOf(e.field("ftype"));
+    const take = (): F64 => f.local.take("f64");
+    const [a, b, c, high, low, sum, error] = Array.from({ length: 7 }, take) as [
+      F64,
+      F64,
+      F64,
+      F64,
+      F64,
+      F64,
+      F64,
+    ];
+    const read = (field: string, into: F64, negated: boolean): void => {
+      load(e, type, field);
+      if (type === "f32") f.f64.promoteF32();
+      if (negated) f.f64.neg();
+      f.local.set(into);
+    };
+    // FMADD, FMSUB, FNMADD, FNMSUB: o1 negates the addend, o0 != o1 the product.
+    read("Rn", a, e.field("o0") !== e.field("o1"));
+    read("Rm", b, false);
+    read("Ra", c, e.field("o1") === 1);
+    isMiddle(e, a, false);
+    isMiddle(e, b, false);
+    f.i32.and();
+    isMiddle(e, c, true);
+    f.i32.and();
+    f.i32.eqz();
+    e.leaveIf(LEAVE.SYSTEM);
+    if (type === "f32") {
+      f.local.get(a);
+      f.local.get(b);
+      f.f64.mul();
+      f.local.set(high);
+      twoSum(e, high, c, sum, error);
+      toOdd(e, sum, error);
+      const single = f.local.take("f32");
+      f.local.get(sum);
+      f.f32.demoteF64();
+      f.local.set(single);
+      checkNormal(e, "f32", single);
+      store(e, "f32", single);
+      f.local.release(single);
+    } else {
+      twoProduct(e, a, b, high, low);
+      // a and b are free now.
+      twoSum(e, c, low, a, b);
+      twoSum(e, high, a, low, c);
+      twoSum(e, b, c, sum, error);
+      toOdd(e, sum, error);
+      f.local.get(low);
+      f.local.get(sum);
+      f.f64.add();
+      f.local.set(sum);
+      checkNormal(e, "f64", sum);
+      store(e, "f64", sum);
+    }
+    for (const local of [a, b, c, high, low, sum, error]) f.local.release(local);
+  },
+};
+
 /** Takes two values; pushes their order for `flags`, or leaves where there is none. */
 function compare(e: Emit, type: Type, zero: boolean): void {
   const { f } = e;
@@ -337,6 +541,7 @@ export const FLOATING_POINT_ARITHMETIC = {
       compare(e, typeOf(e.field("ftype")), e.field("z") === 1);
     },
   },
+  FMADD: multiplyAdd,
   CVTF_from_int: fromInteger,
   FCVT_to_int: toInteger,
   FCVT: convert,

@@ -105,7 +105,6 @@ export const FLOATING_POINT_SEMANTICS = {
   FMINNM_scalar: exact,
   FNMUL_scalar: exact,
   FCCMP: exact,
-  FMADD: exact,
   FCVTA_to_int: exact,
   FCVTZ_to_fixed: exact,
   CVTF_from_fixed: exact,
