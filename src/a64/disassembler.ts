@@ -50,8 +50,8 @@ const FAMILIES: readonly (readonly [names: RegExp, mnemonic: (f: Fields, name: s
   [/^LD_replicate/, (f) => `ld${1 + f.R + 2 * f.o0}r`],
   // The second half of a register has a name of its own.
   [
-    /^(XTN|SHLL|SQXTUN|SQXTN|UQXTN|FCVTN|FCVTXN|FCVTL|R?ADDHN|R?SUBHN|[SU]ADD[LW]|[SU]SUB[LW]|[SU]AB[AD]L|[SU]ML[AS]L|[SU]MULL|SQDML[AS]L|SQDMULL|PMULL|R?SHRN|SQR?SHRU?N|UQR?SHRN|[SU]SHLL)(_element)?$/,
-    (f, name) => `${name.replace("_element", "")}${f.Q === 1 ? "2" : ""}`,
+    /^(XTN|SHLL|SQXTUN|SQXTN|UQXTN|FCVTN|FCVTXN|FCVTL|R?ADDHN|R?SUBHN|[SU]ADD[LW]|[SU]SUB[LW]|[SU]AB[AD]L|[SU]ML[AS]L|[SU]MULL|SQDML[AS]L|SQDMULL|PMULL(?:_1Q)?|R?SHRN|SQR?SHRU?N|UQR?SHRN|[SU]SHLL)(_element)?$/,
+    (f, name) => `${name.replace(/_(element|1Q)$/, "")}${f.Q === 1 ? "2" : ""}`,
   ],
   [/^(DUP|INS|MSR)_/, (_, name) => name.slice(0, 3)],
   [/^(CM(GT|GE|EQ|LE|LT)|FCM(GT|GE|EQ|LE|LT))_zero/, (_, name) => name.split("_")[0]!],

@@ -104,6 +104,9 @@ export const STATE = {
 /** The size of a vCPU's state. */
 export const STATE_BYTES = Math.ceil(next / 64) * 64;
 
+/** Tables that semantics look up, below the first vCPU: 256 bytes each. */
+export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500 } as const;
+
 export type StateField = keyof typeof STATE;
 
 /** A soft TLB: entries of {read tag, write tag, host address}; a tag is the VA of the page, all bits of it. */

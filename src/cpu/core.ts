@@ -49,7 +49,18 @@ export interface CoreState {
   readonly translations: Translations;
 }
 
-const FEATURES: ReadonlySet<Feature> = new Set<Feature>(["CRC32", "LSE", "LOR", "RDM", "PAN", "UAO"]);
+const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
+  "CRC32",
+  "LSE",
+  "LOR",
+  "RDM",
+  "PAN",
+  "UAO",
+  "AES",
+  "PMULL",
+  "SHA1",
+  "SHA256",
+]);
 
 /** How many words' records are kept for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;

@@ -23,8 +23,8 @@ const ID: readonly (readonly [name: string, encoding: Encoding, value: bigint])[
   ["ID_AA64DFR1_EL1", [3, 0, 0, 5, 1], 0n],
   ["ID_AA64AFR0_EL1", [3, 0, 0, 5, 4], 0n],
   ["ID_AA64AFR1_EL1", [3, 0, 0, 5, 5], 0n],
-  // CRC32, the LSE atomics, and the rounding doubling multiplications.
-  ["ID_AA64ISAR0_EL1", [3, 0, 0, 6, 0], all(at(16, 1), at(20, 2), at(28, 1))],
+  // AES with PMULL, SHA1, SHA256, CRC32, the LSE atomics, and the rounding doubling multiplications.
+  ["ID_AA64ISAR0_EL1", [3, 0, 0, 6, 0], all(at(4, 2), at(8, 1), at(12, 1), at(16, 1), at(20, 2), at(28, 1))],
   // DC CVAP.
   ["ID_AA64ISAR1_EL1", [3, 0, 0, 6, 1], at(0, 1)],
   ["ID_AA64ISAR2_EL1", [3, 0, 0, 6, 2], 0n],

@@ -2,7 +2,17 @@
  * The one linear memory: each vCPU's state, soft TLBs and code maps, decoded records, and the content of physical pages.
  * Addresses in it are "host addresses" here: byte offsets.
  */
-import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, RECORD, STATE_BYTES } from "../a64/state.ts";
+import { INVERSE_SBOX, SBOX } from "../a64/aes-tables.ts";
+import {
+  CTLB,
+  DTLB,
+  EMPTY_BYTE,
+  EMPTY_INDEX,
+  EMPTY_OTHER,
+  RECORD,
+  STATE_BYTES,
+  TABLES,
+} from "../a64/state.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
@@ -10,7 +20,7 @@ import { engine, type LinearMemory } from "../wasm/engine.ts";
 import { HANDLER } from "./interpreter.ts";
 
 const WASM_PAGE_BYTES = 0x1_0000;
-/** Where the first vCPU's area lies: address 0 stays unused. */
+/** Where the first vCPU's area lies: address 0 stays unused, and TABLES lie below. */
 const FIRST_VCPU = 0x1000;
 /** Translation regimes of a vCPU, each with a soft TLB: EL0, EL1 with PAN, EL1 without. */
 export const REGIMES = 3;
@@ -59,6 +69,8 @@ export class CpuMemory {
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
+    this.bytes.set(SBOX, TABLES.SBOX);
+    this.bytes.set(INVERSE_SBOX, TABLES.INVERSE_SBOX);
     this.#nextPage = this.#pages;
     this.#endPage = this.#pages + pages * PAGE_BYTES;
     this.#nextRecords = this.#records;

@@ -49,15 +49,3 @@ export function mayDiffer(row: Row, f: Fields, ours: number, theirs: number): bo
   if (row.name === "SYS" && f.CRm === 5) return ours === SIGNAL.SEGV && theirs === SIGNAL.TRAP;
   return false;
 }
-
-/** Encodings of features that QEMU's Cortex-A72 has and this machine does not present in its ID registers. */
-const ABSENT: readonly (readonly [feature: string, mask: number, value: number])[] = [
-  ["FEAT_AES", 0xff3e_0c00, 0x4e28_0800],
-  ["FEAT_PMULL", 0xbfe0_fc00, 0x0ee0_e000],
-  ["FEAT_SHA1, FEAT_SHA256", 0xff20_8c00, 0x5e00_0000],
-  ["FEAT_SHA1, FEAT_SHA256", 0xff3e_0c00, 0x5e28_0800],
-];
-
-/** The feature that an unallocated word belongs to. */
-export const absentFeatureOf = (word: number): string | undefined =>
-  ABSENT.find(([, mask, value]) => (word & mask) >>> 0 === value)?.[0];

@@ -2,6 +2,7 @@
 import type { Row } from "../encoding.ts";
 import { ATOMIC_ACCESSES } from "./atomics.ts";
 import { BRANCHES_AND_SYSTEM } from "./branches.ts";
+import { CRYPTO } from "./crypto.ts";
 import { DATA_PROCESSING_IMMEDIATE } from "./data-processing-immediate.ts";
 import { DATA_PROCESSING_REGISTER } from "./data-processing-register.ts";
 import { FLOATING_POINT } from "./fp.ts";
@@ -22,6 +23,7 @@ export const ROWS = {
   ...SIMD_SATURATING,
   ...SIMD_FLOATING_POINT,
   ...SIMD_LOADS_STORES,
+  ...CRYPTO,
 } as const;
 
 export type RowName = keyof typeof ROWS;

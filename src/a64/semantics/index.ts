@@ -5,6 +5,7 @@ import { SIMD_FLOATING_POINT } from "../encodings/simd-fp.ts";
 import { SIMD_SATURATING } from "../encodings/simd-saturating.ts";
 import { ATOMICS } from "./atomics.ts";
 import { BRANCHES } from "./branches.ts";
+import { CRYPTOGRAPHIC } from "./crypto.ts";
 import { exact, FLOATING_POINT_SEMANTICS } from "./fp.ts";
 import { FLOATING_POINT_ARITHMETIC } from "./fp-arithmetic.ts";
 import { INTEGER } from "./integer.ts";
@@ -29,4 +30,5 @@ export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
   ...allExact(SIMD_SATURATING),
   ...allExact(SIMD_FLOATING_POINT),
   ...FLOATING_POINT_ARITHMETIC,
+  ...CRYPTOGRAPHIC,
 };
