@@ -4,9 +4,18 @@
  */
 import type { Ipn } from "../common/address.ts";
 import { Timeline } from "../common/timeline.ts";
-import type { Vm } from "./vm.ts";
+import type { HostMm } from "../host/mm.ts";
+import type { Memslots } from "./memslots.ts";
+import type { Stage2 } from "./stage2.ts";
 
 const KIND = { touchRead: 0, touchWrite: 1, faultRead: 2, faultWrite: 3, start: 4 } as const;
+
+/** What a journal speaks of; a VM is it. */
+interface GuestMemory {
+  readonly mm: HostMm;
+  readonly memslots: Memslots;
+  readonly stage2: Stage2;
+}
 
 export class Journal {
   /** Kind, guest page and instant of each entry, flat. */
@@ -39,7 +48,7 @@ export class Journal {
    * Does it all again.
    * @param start what `started` stands for
    */
-  replay(vm: Vm, start: () => void): void {
+  replay(vm: GuestMemory, start: () => void): void {
     const entries = this.#entries.splice(0);
     for (let i = 0; i < entries.length; i += 3) {
       const [kind, page, atNs] = entries.slice(i, i + 3) as [number, Ipn, number];
