@@ -1,5 +1,7 @@
 /** The device tree of the machine, with the nodes and properties that QEMU gives its `virt` (hw/arm/virt.c). */
-import { type Node, writeFdt } from "./fdt.ts";
+import { UserError } from "../common/errors.ts";
+import { formatBytes } from "../common/sizes.ts";
+import { type Node, type Property, readFdt, writeFdt } from "./fdt.ts";
 import { MAP, REDISTRIBUTOR_BYTES, SPI } from "./memory-map.ts";
 
 export interface TreeOptions {
@@ -22,6 +24,9 @@ const LEVEL = 4;
 
 /** An address and a size as two cells each. */
 const reg = (...values: number[]): bigint[] => values.map((value) => BigInt(value));
+const PSCI: Node = {
+  properties: { compatible: ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], method: "hvc" },
+};
 const hexOf = (value: number): string => value.toString(16);
 
 function virtioNodes(count: number): Record<string, Node> {
@@ -63,9 +68,7 @@ export function machineTree(options: TreeOptions): Uint8Array {
       "dma-coherent": true,
     },
     children: {
-      psci: {
-        properties: { compatible: ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], method: "hvc" },
-      },
+      psci: PSCI,
       [`memory@${hexOf(MAP.ram.base)}`]: {
         properties: { device_type: "memory", reg: reg(MAP.ram.base, options.memoryBytes) },
       },
@@ -93,6 +96,9 @@ export function machineTree(options: TreeOptions): Uint8Array {
           "#interrupt-cells": [3],
           "interrupt-controller": true,
           "#redistributor-regions": [1],
+          "#address-cells": [2],
+          "#size-cells": [2],
+          ranges: true,
           reg: reg(
             MAP.gicDistributor.base,
             MAP.gicDistributor.bytes,
@@ -136,4 +142,74 @@ export function machineTree(options: TreeOptions): Uint8Array {
       },
     },
   });
+}
+
+/** What depends on how a machine is started. */
+export interface Filling {
+  readonly memoryBytes: number;
+  readonly bootargs: string;
+  readonly initrd: TreeOptions["initrd"] | undefined;
+}
+
+/**
+ * A tree of the user's with what QEMU sets in one that it is given (arm_load_dtb of hw/arm/boot.c): memory, command line
+ * and RAM disk, and PSCI where the tree says nothing of it.
+ * @param name what the blob is to the user, for messages
+ * @throws UserError for a malformed tree, and for one whose cells have no room for the machine's memory
+ */
+export function fillTree(blob: Uint8Array, name: string, filling: Filling): Uint8Array {
+  const { root, ...extras } = readFdt(blob, name);
+  const { memoryBytes, bootargs, initrd } = filling;
+  const refuse = (what: string, remedy: string): never => {
+    throw new UserError(`${name}: ${what}`, remedy);
+  };
+  const cellsOf = (key: string): 1 | 2 => {
+    const value = root.properties[key];
+    const cells = value instanceof Uint8Array && value.length === 4 ? value[3] : undefined;
+    if (cells !== 1 && cells !== 2)
+      return refuse(`the root's ${key} is neither 1 nor 2`, "Give the root both kinds of cells");
+    return cells;
+  };
+  const addressCells = cellsOf("#address-cells");
+  const sizeCells = cellsOf("#size-cells");
+  const end = MAP.ram.base + memoryBytes;
+  if ((addressCells === 1 && end > 2 ** 32) || (sizeCells === 1 && memoryBytes >= 2 ** 32))
+    refuse(
+      `one cell has no room for ${formatBytes(memoryBytes)} of memory`,
+      "Give its root two cells of each kind, or lower --memory",
+    );
+  const number = (value: number, cells: 1 | 2): Uint8Array => {
+    const bytes = new Uint8Array(4 * cells);
+    const view = new DataView(bytes.buffer);
+    if (cells === 2) view.setUint32(0, Math.floor(value / 2 ** 32));
+    view.setUint32(4 * cells - 4, value % 2 ** 32);
+    return bytes;
+  };
+  const chosen: Record<string, Property> = { ...root.children?.["chosen"]?.properties };
+  if (bootargs !== "") chosen["bootargs"] = bootargs;
+  if (initrd !== undefined) {
+    chosen["linux,initrd-start"] = number(initrd.start, addressCells);
+    chosen["linux,initrd-end"] = number(initrd.end, addressCells);
+  }
+  const others = Object.entries(root.children ?? {}).filter(
+    ([child]) => child !== "chosen" && !/^memory(@|$)/.test(child),
+  );
+  const memory: Node = {
+    properties: {
+      device_type: "memory",
+      reg: Uint8Array.of(...number(MAP.ram.base, addressCells), ...number(memoryBytes, sizeCells)),
+    },
+  };
+  return writeFdt(
+    {
+      properties: root.properties,
+      children: {
+        ...Object.fromEntries(others),
+        ...(others.some(([child]) => child === "psci") ? {} : { psci: PSCI }),
+        [`memory@${hexOf(MAP.ram.base)}`]: memory,
+        chosen: { ...root.children?.["chosen"], properties: chosen },
+      },
+    },
+    extras,
+  );
 }

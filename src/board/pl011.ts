@@ -19,8 +19,12 @@ const R = {
 const FR = { RXFE: 1 << 4, RXFF: 1 << 6, TXFE: 1 << 7 } as const;
 const INT = { RX: 1 << 4, TX: 1 << 5, RT: 1 << 6 } as const;
 const FIFO = 32;
-/** PeriphID and PCellID, from 0xfe0 on. */
-const IDS = [0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1] as const;
+/** LCRH: FIFOs on. Off, they are one character deep. */
+const FEN = 1 << 4;
+/** IFLS bits 5 to 3: how many characters raise the receive interrupt. */
+const RX_LEVELS = [4, 8, 16, 24, 28] as const;
+/** PeriphID and PCellID, from 0xfe0 on: r1p5, whose FIFOs have 32 characters. */
+const IDS = [0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1] as const;
 
 export interface Pl011State {
   /** Values by offset. */
@@ -54,17 +58,33 @@ export class Pl011 {
     for (const [offset, value] of registers) this.#kept.set(offset, value);
     this.#received = [...received];
     this.#raw = raw;
+    this.#update();
   }
 
   /** Room in the receive FIFO. */
   get room(): number {
-    return FIFO - this.#received.length;
+    return Math.max(0, this.#depth - this.#received.length);
+  }
+
+  get #depth(): number {
+    return (this.#register(R.LCRH) & FEN) === 0 ? 1 : FIFO;
+  }
+
+  get #receiveLevel(): number {
+    return this.#depth === 1 ? 1 : (RX_LEVELS[(this.#register(R.IFLS) >> 3) & 7] ?? FIFO);
+  }
+
+  #register(offset: number): number {
+    return this.#kept.get(offset) ?? 0;
   }
 
   /** Characters from outside; those beyond `room` are lost, as on a real line. */
   receive(bytes: readonly number[]): void {
-    this.#received.push(...bytes.slice(0, this.room));
-    if (this.#received.length > 0) this.#raw |= INT.RX | INT.RT;
+    const taken = bytes.slice(0, this.room);
+    this.#received.push(...taken);
+    if (this.#received.length >= this.#receiveLevel) this.#raw |= INT.RX;
+    // Nothing follows at once: the line counts as idle from here on.
+    if (taken.length > 0) this.#raw |= INT.RT;
     this.#update();
   }
 
@@ -72,23 +92,20 @@ export class Pl011 {
     switch (offset) {
       case R.DR: {
         const byte = this.#received.shift() ?? 0;
-        if (this.#received.length === 0) this.#raw &= ~(INT.RX | INT.RT);
+        if (this.#received.length < this.#receiveLevel) this.#raw &= ~INT.RX;
+        if (this.#received.length === 0) this.#raw &= ~INT.RT;
         this.#update();
         return byte;
       }
       case R.FR:
-        return (
-          FR.TXFE |
-          (this.#received.length === 0 ? FR.RXFE : 0) |
-          (this.#received.length === FIFO ? FR.RXFF : 0)
-        );
+        return FR.TXFE | (this.#received.length === 0 ? FR.RXFE : 0) | (this.room === 0 ? FR.RXFF : 0);
       case R.RIS:
         return this.#raw;
       case R.MIS:
-        return this.#raw & (this.#kept.get(R.IMSC) ?? 0);
+        return this.#raw & this.#register(R.IMSC);
     }
     if (offset >= 0xfe0 && offset < 0x1000) return IDS[(offset - 0xfe0) >> 2] ?? 0;
-    return this.#kept.get(offset) ?? 0;
+    return this.#register(offset);
   }
 
   write(offset: number, value: number): void {
@@ -116,6 +133,6 @@ export class Pl011 {
   }
 
   #update(): void {
-    this.#irq((this.#raw & (this.#kept.get(R.IMSC) ?? 0)) !== 0);
+    this.#irq((this.#raw & this.#register(R.IMSC)) !== 0);
   }
 }

@@ -2,14 +2,16 @@
  * The core's view of memory: translation through both stages into soft TLBs and code maps, and accesses that cannot be one
  * load or store of the host (devices, page crossings).
  */
-import { ACCESS, CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STATE } from "../a64/state.ts";
+import { ACCESS, STATE } from "../a64/state.ts";
 import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
 import { type Fault, faultStatusCode, isFault } from "../mmu/fault.ts";
 import { type CombinedTranslation, translateBoth } from "../mmu/translate.ts";
-import { type CpuMemory, REGIMES, VCPU_AREA } from "./memory.ts";
-import type { CorePlatform } from "./platform.ts";
+import type { Debug } from "./debug.ts";
+import type { CpuMemory } from "./memory.ts";
+import type { CorePlatform, Forgotten } from "./platform.ts";
+import { SoftTlbs, type TlbEntry } from "./soft-tlbs.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /** DFSC and IFSC beyond the walk's. */
@@ -35,116 +37,117 @@ export type AccessProblem =
       readonly cache: boolean;
     }
   | { readonly kind: "fetch"; readonly va: bigint; readonly status: number }
-  | { readonly kind: "pc-alignment" };
+  | { readonly kind: "pc-alignment" }
+  | { readonly kind: "watchpoint"; readonly va: bigint; readonly write: boolean };
 
 /** Where a part of an access goes: content in the linear memory, or a device. */
 type Place =
-  | { readonly kind: "ram"; readonly at: number; readonly device: boolean }
+  | { readonly kind: "ram"; readonly at: number; readonly device: boolean; readonly global: boolean }
   | { readonly kind: "device"; readonly ipa: number };
+
+/** Whether a translation is the same in every context: of TTBR1_EL1's half, and not marked nG. */
+const isGlobal = (va: bigint, { stage1 }: CombinedTranslation): boolean =>
+  ((va >> 55n) & 1n) === 1n && stage1.attributes.global;
 
 const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
 
-/** The soft TLBs and code maps of a core: place, tags, frame. */
-export interface Translations {
-  readonly data: readonly (readonly [place: number, readTag: string, writeTag: string, frame: number])[];
-  readonly code: readonly (readonly [place: number, tag: string, frame: number])[];
-}
-
-const EMPTY = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);
-const isEmptyTag = (tag: bigint, index: number): boolean =>
-  tag === (index === EMPTY_INDEX ? EMPTY_OTHER : EMPTY);
+/** How many contexts' regimes are kept. */
+const KEPT_REGIMES = 16;
+/** ASIDs lie in bits 63:48 of a TTBR, and of what TLBI ASIDE1 names. */
+const ASID_SHIFT = 48n;
+const TCR_A1 = 1n << 22n;
+const TCR_AS = 1n << 36n;
 
 export class AddressSpace {
   readonly #memory: CpuMemory;
   readonly #state: VcpuState;
   readonly #platform: CorePlatform;
+  readonly #debug: Debug;
+  /** An entry of a soft TLB that is for the next instruction only: its page is watched. */
+  #entryForOne: TlbEntry | undefined;
+  readonly tlbs: SoftTlbs;
   #regime!: Stage1Regime;
+  /** Regimes that differ in the TTBRs only, by these: programs take turns. */
+  readonly #regimes = new Map<string, Stage1Regime>();
   /** Where the bytes of a prepared store go, once its instruction has happened. */
   #store: { readonly places: readonly Place[]; readonly split: number; readonly bytes: number } | undefined;
 
-  constructor(memory: CpuMemory, state: VcpuState, platform: CorePlatform) {
+  constructor(memory: CpuMemory, state: VcpuState, platform: CorePlatform, debug: Debug) {
     this.#memory = memory;
     this.#state = state;
     this.#platform = platform;
-    memory.onRecordsDropped.push(() => this.#flushCode());
+    this.#debug = debug;
+    this.tlbs = new SoftTlbs(memory, state);
   }
 
   get regime(): Stage1Regime {
     return this.#regime;
   }
 
-  /** A register that selects stage 1 was written. */
+  /** A register that selects stage 1 was written: nothing of what is cached is good any more. */
   registersChanged(): void {
-    this.#regime = stage1Regime({
-      TCR_EL1: this.#state.get64("TCR_EL1"),
-      TTBR0_EL1: this.#state.get64("TTBR0_EL1"),
-      TTBR1_EL1: this.#state.get64("TTBR1_EL1"),
-      SCTLR_EL1: this.#state.get64("SCTLR_EL1"),
-      MAIR_EL1: this.#state.get64("MAIR_EL1"),
-    });
+    this.#regimes.clear();
+    this.flush();
+    this.#contextChanged();
+  }
+
+  /** TTBR0_EL1 or TTBR1_EL1 was written. */
+  tableRegisterChanged(field: "TTBR0_EL1" | "TTBR1_EL1", before: bigint): void {
+    const changed = before ^ this.#state.get64(field);
+    if (field === "TTBR0_EL1" || BigInt.asUintN(Number(ASID_SHIFT), changed) === 0n) this.#contextChanged();
+    else this.registersChanged();
+  }
+
+  #contextChanged(): void {
+    const state = this.#state;
+    const [ttbr0, ttbr1] = [state.get64("TTBR0_EL1"), state.get64("TTBR1_EL1")];
+    const key = `${ttbr0} ${ttbr1}`;
+    let regime = this.#regimes.get(key);
+    if (regime === undefined) {
+      regime = stage1Regime({
+        TCR_EL1: state.get64("TCR_EL1"),
+        TTBR0_EL1: ttbr0,
+        TTBR1_EL1: ttbr1,
+        SCTLR_EL1: state.get64("SCTLR_EL1"),
+        MAIR_EL1: state.get64("MAIR_EL1"),
+      });
+      if (this.#regimes.size === KEPT_REGIMES) this.#regimes.clear();
+      this.#regimes.set(key, regime);
+    }
+    this.#regime = regime;
+    this.tlbs.contextChanged();
   }
 
   /** The exception level, PAN or UAO changed: other soft TLBs count. */
   select(): void {
-    const state = this.#state;
-    const { base } = state;
-    const dtlb = (regime: number): number => base + VCPU_AREA.DTLB + regime * DTLB.BYTES;
-    const el = state.el;
-    const current = dtlb(el === 0 ? 0 : state.get32("PAN") === 1 ? 1 : 2);
-    state.set32("DTLB", current);
-    state.set32("DTLB_EL0", el === 1 && state.get32("UAO") === 1 ? current : dtlb(0));
-    state.set32("CTLB", base + VCPU_AREA.CTLB + el * CTLB.BYTES);
+    this.dropAccessForOne();
+    this.tlbs.select();
   }
 
   /** Forgets every translation. */
   flush(): void {
-    const { base } = this.#state;
-    for (let i = 0; i < REGIMES; i++) this.#memory.emptyDtlb(base + VCPU_AREA.DTLB + i * DTLB.BYTES);
-    this.#flushCode();
+    this.#entryForOne = undefined;
+    this.tlbs.flush();
   }
 
-  #flushCode(): void {
-    const { base } = this.#state;
-    for (let i = 0; i < 2; i++) this.#memory.emptyCtlb(base + VCPU_AREA.CTLB + i * CTLB.BYTES);
-  }
-
-  /** Every cached translation, with pages by frame: they may hold what tables do not say any more. */
-  saveTranslations(frameAt: (hostPage: number) => number): Translations {
-    const { view } = this.#memory;
-    const { base } = this.#state;
-    const data: (readonly [number, string, string, number])[] = [];
-    for (let i = 0; i < REGIMES * DTLB.ENTRIES; i++) {
-      const entry = base + VCPU_AREA.DTLB + i * DTLB.ENTRY_BYTES;
-      const read = view.getBigUint64(entry + DTLB.RTAG, true);
-      const write = view.getBigUint64(entry + DTLB.WTAG, true);
-      if (isEmptyTag(read, i % DTLB.ENTRIES) && isEmptyTag(write, i % DTLB.ENTRIES)) continue;
-      data.push([i, String(read), String(write), frameAt(view.getUint32(entry + DTLB.ADDRESS, true))]);
-    }
-    const code: (readonly [number, string, number])[] = [];
-    for (let i = 0; i < 2 * CTLB.ENTRIES; i++) {
-      const entry = base + VCPU_AREA.CTLB + i * CTLB.ENTRY_BYTES;
-      const tag = view.getBigUint64(entry + CTLB.TAG, true);
-      if (isEmptyTag(tag, i % CTLB.ENTRIES)) continue;
-      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.RECORDS, true));
-      if (page !== undefined) code.push([i, String(tag), frameAt(page)]);
-    }
-    return { data, code };
-  }
-
-  restoreTranslations({ data, code }: Translations, pageOf: (frame: number) => number): void {
-    const { view } = this.#memory;
-    const { base } = this.#state;
-    for (const [i, read, write, frame] of data) {
-      const entry = base + VCPU_AREA.DTLB + i * DTLB.ENTRY_BYTES;
-      view.setBigUint64(entry + DTLB.RTAG, BigInt(read), true);
-      view.setBigUint64(entry + DTLB.WTAG, BigInt(write), true);
-      view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
-    }
-    for (const [i, tag, frame] of code) {
-      const records = this.#memory.recordsOf(pageOf(frame));
-      const entry = base + VCPU_AREA.CTLB + i * CTLB.ENTRY_BYTES;
-      view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
-      view.setUint32(entry + CTLB.RECORDS, records, true);
+  /** TLBI: forgets what it names. */
+  forget(what: Forgotten): void {
+    switch (what.kind) {
+      case "all":
+        this.flush();
+        return;
+      case "page":
+        this.tlbs.forgetPage(what.page);
+        return;
+      case "asid": {
+        const tcr = this.#state.get64("TCR_EL1");
+        const asidOf = (value: bigint): bigint =>
+          (value >> ASID_SHIFT) & ((tcr & TCR_AS) !== 0n ? 0xffffn : 0xffn);
+        this.tlbs.forgetContexts(
+          (ttbr0, ttbr1) => asidOf((tcr & TCR_A1) !== 0n ? ttbr1 : ttbr0) === asidOf(what.register),
+        );
+        return;
+      }
     }
   }
 
@@ -156,25 +159,32 @@ export class AddressSpace {
     return upper === 1n ? pc | (0xffn << 56n) : pc & ~(0xffn << 56n);
   }
 
-  /** The host address of the page that an address is fetched from. */
-  fetchPage(pc: bigint): number | AccessProblem {
-    const el = this.#state.el;
-    const found = this.#translate(pc, { by: "fetch", el, write: false });
+  /** Maps the page that PC lies in for execution. */
+  mapCode(): AccessProblem | undefined {
+    const state = this.#state;
+    const pc = this.canonicalPc(state.pc);
+    state.pc = pc;
+    if ((pc & 3n) !== 0n) return { kind: "pc-alignment" };
+    const found = this.#translate(pc, { by: "fetch", el: state.el, write: false });
     if (isFault(found)) return this.#faultOf(found, pc, true, false, false);
     if (!this.#platform.isMemory(found.stage1.outputPage))
       return { kind: "fetch", va: pc, status: EXTERNAL_ABORT };
-    return this.#platform.contentOf(found.outputPage).byteOffset;
+    const page = this.#platform.contentOf(found.outputPage).byteOffset;
+    this.tlbs.fillCode(pc, this.#memory.recordsOf(page), isGlobal(pc, found));
+    return undefined;
   }
 
   #translate(va: bigint, access: Access): CombinedTranslation | Fault {
     const page = vpnOf(va);
-    return translateBoth(
+    const found = translateBoth(
       halfOf(this.#regime, page),
       this.#platform.stage2,
       page,
       access,
       this.#platform.physical,
     );
+    if (!isFault(found) && found.stage1.leafPages > 1) this.tlbs.foundBlock(page, found.stage1.leafPages);
+    return found;
   }
 
   /** A fault as the guest, or KVM, gets it. */
@@ -223,15 +233,26 @@ export class AddressSpace {
     const inPage = PAGE_BYTES - Number(va & 0xfffn);
     const first = this.#place(va, access, flags, bytes);
     if ("problem" in first) return first.problem;
-    if (bytes <= inPage && first.place.kind === "ram") {
-      this.#fill(va, first.place.at - Number(va & 0xfffn), flags);
-      return undefined;
-    }
     const places = [first.place];
     if (bytes > inPage) {
       const second = this.#place(BigInt.asUintN(64, va + BigInt(inPage)), access, flags, bytes);
       if ("problem" in second) return second.problem;
       places.push(second.place);
+    }
+    if (this.#debug.active) {
+      // Faults of the MMU come first.
+      const atomic = (flags & ACCESS.ATOMIC) !== 0;
+      const hit = this.#debug.watchpointAt({ va, bytes, write, atomic, el: access.el === 0 ? 0 : 1 });
+      if (hit !== undefined) return { kind: "watchpoint", ...hit };
+    }
+    if (bytes <= inPage && first.place.kind === "ram") {
+      const entry = this.tlbs.fill(va, first.place.at - Number(va & 0xfffn), {
+        write,
+        unprivileged: (flags & ACCESS.UNPRIVILEGED) !== 0,
+        global: first.place.global,
+      });
+      if (this.#debug.guardsData(va, access.el === 0 ? 0 : 1)) this.#entryForOne = entry;
+      return undefined;
     }
     const split = Math.min(inPage, bytes);
     if (write) {
@@ -266,7 +287,8 @@ export class AddressSpace {
     } else if (this.#platform.isMemory(found.stage1.outputPage)) {
       const content = this.#platform.contentOf(found.outputPage);
       const at = content.byteOffset + Number(va & 0xfffn);
-      return { place: { kind: "ram", at, device: isDeviceMemory(found.memory) } };
+      const global = isGlobal(va, found);
+      return { place: { kind: "ram", at, device: isDeviceMemory(found.memory), global } };
     } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
     // A device: one aligned load or store of at most 16 bytes.
     if ((flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
@@ -310,18 +332,15 @@ export class AddressSpace {
     return { kind: "mmio", ipa: first.ipa, bytes: store.bytes, write: true, data };
   }
 
-  #fill(va: bigint, page: number, flags: number): void {
-    const state = this.#state;
-    const { view } = this.#memory;
-    const table = state.get32((flags & ACCESS.UNPRIVILEGED) !== 0 ? "DTLB_EL0" : "DTLB");
-    const index = Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1));
-    const entry = table + index * DTLB.ENTRY_BYTES;
-    const tag = va & ~0xfffn;
-    const [own, other] = (flags & ACCESS.WRITE) !== 0 ? [DTLB.WTAG, DTLB.RTAG] : [DTLB.RTAG, DTLB.WTAG];
-    if (view.getBigUint64(entry + other, true) !== tag || view.getUint32(entry + DTLB.ADDRESS, true) !== page)
-      view.setBigUint64(entry + other, index === EMPTY_INDEX ? 0n : 0x5555_5555_5555_5555n, true);
-    view.setBigUint64(entry + own, tag, true);
-    view.setUint32(entry + DTLB.ADDRESS, page, true);
+  /** Whether the next instruction has an access to a watched page, which was checked and is for it alone. */
+  get hasAccessForOne(): boolean {
+    return this.#entryForOne !== undefined;
+  }
+
+  dropAccessForOne(): void {
+    if (this.#entryForOne === undefined) return;
+    this.tlbs.empty(this.#entryForOne);
+    this.#entryForOne = undefined;
   }
 
   /** AT S1E*: PAR_EL1. Undefined where stage 2 needs KVM first. */

@@ -7,16 +7,18 @@ import type { Feature, Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
 import { Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
-import { CTLB, LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
+import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
 import type { Encoding } from "../arm/registers.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { engine } from "../wasm/engine.ts";
-import { type AccessProblem, AddressSpace, type Translations } from "./address-space.ts";
+import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
 import { HANDLER, interpreterModule } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
-import { SystemInstructions, type SystemState } from "./system-instructions.ts";
+import type { Translations } from "./soft-tlbs.ts";
+import { SystemInstructions } from "./system-instructions.ts";
 import { VcpuState } from "./vcpu-state.ts";
 
 /** Why a run ended. */
@@ -45,7 +47,7 @@ export interface CoreState {
   readonly atLevel: readonly number[];
   readonly levelSince: number;
   readonly exceptions: readonly number[];
-  readonly system: SystemState;
+  readonly debug: DebugState;
   readonly translations: Translations;
 }
 
@@ -61,6 +63,9 @@ const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
   "SHA1",
   "SHA256",
 ]);
+
+/** How often WebAssembly may be left without an instruction retired; one needs a dozen at most. */
+const MOST_IDLE_TURNS = 64;
 
 /** How many words' records are kept for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;
@@ -119,12 +124,17 @@ export class CoreCode {
 
 export class Core {
   readonly state: VcpuState;
+  readonly debug: Debug;
   readonly space: AddressSpace;
   readonly exceptions: Exceptions;
   readonly code: CoreCode;
   /** Instructions retired in runs that have ended, and the budget of the current one. */
   #retired = 0;
   #budget = 0;
+  /** What of the budget is kept back while one instruction runs by itself. */
+  #held = 0;
+  /** Whether code maps may have pages that breakpoints guard. */
+  #guardedMapped = false;
   /** Instructions at each exception level before the current stay, and when that began. */
   readonly #atLevel: [number, number] = [0, 0];
   #levelSince = 0;
@@ -137,8 +147,9 @@ export class Core {
     this.code = code;
     this.#base = memory.vcpuBase(vcpu);
     this.state = new VcpuState(memory.view, this.#base);
-    this.space = new AddressSpace(memory, this.state, platform);
-    this.exceptions = new Exceptions(this.state, this.space, (from) => {
+    this.debug = new Debug(this.state, () => this.space.flush());
+    this.space = new AddressSpace(memory, this.state, platform, this.debug);
+    this.exceptions = new Exceptions(this.state, this.space, this.debug, (from) => {
       const { executed } = this;
       this.#atLevel[from] += executed - this.#levelSince;
       this.#levelSince = executed;
@@ -149,7 +160,7 @@ export class Core {
 
   /** Instructions retired so far. */
   get executed(): number {
-    return this.#retired + this.#budget - this.state.get32("LEFT");
+    return this.#retired + this.#budget - this.#held - this.state.get32("LEFT");
   }
 
   /** Instructions retired at EL0 and at EL1. */
@@ -159,7 +170,7 @@ export class Core {
     return this.state.el === 0 ? [el0 + current, el1] : [el0, el1 + current];
   }
 
-  /** A warm reset: EL1 with interrupts masked, MMU and caches off. */
+  /** A cold reset: EL1 with interrupts masked, MMU and caches off. */
   reset(): void {
     const { memory } = this.code;
     memory.bytes.fill(0, this.#base, this.#base + VCPU_AREA.DTLB);
@@ -169,8 +180,8 @@ export class Core {
     this.state.set64("ZF", 1n);
     // RES1 bits of SCTLR_EL1.
     this.state.set64("SCTLR_EL1", 0x30d0_0800n);
+    this.debug.reset();
     this.space.registersChanged();
-    this.space.flush();
     this.space.select();
     this.exceptions.fpControlChanged();
   }
@@ -184,8 +195,8 @@ export class Core {
       atLevel: [...this.#atLevel],
       levelSince: this.#levelSince,
       exceptions: [this.exceptions.taken, this.exceptions.returns],
-      system: this.#system.save(),
-      translations: this.space.saveTranslations(frameAt),
+      debug: this.debug.save(),
+      translations: this.space.tlbs.save(frameAt),
     };
   }
 
@@ -196,11 +207,11 @@ export class Core {
     [this.#atLevel[0], this.#atLevel[1]] = saved.atLevel as [number, number];
     this.#levelSince = saved.levelSince;
     [this.exceptions.taken, this.exceptions.returns] = saved.exceptions as [number, number];
-    this.#system.restore(saved.system);
+    this.debug.restore(saved.debug);
+    this.#guardedMapped = true;
     this.space.registersChanged();
-    this.space.flush();
     this.space.select();
-    this.space.restoreTranslations(saved.translations, pageOf);
+    this.space.tlbs.restore(saved.translations, pageOf);
   }
 
   /** The level of the interrupt inputs: IRQ and FIQ, as bits of DAIF. */
@@ -227,13 +238,21 @@ export class Core {
     state.set32("LEFT", budget);
     this.#exit = undefined;
     this.#budget = budget;
+    let left = budget;
+    let idleTurns = 0;
     for (;;) {
+      const debugging = this.debug.active;
+      if (debugging && this.debug.stepIsDue) this.exceptions.softwareStep();
       const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
       // An access that was prepared belongs to the instruction at PC, which goes first.
       if (pending !== 0 && state.get32("SLOW_READY") === 0) this.exceptions.interrupt(pending);
-      state.set32("LEFT_SAVED", 0);
-      const reason = this.code.run(this.#base);
-      this.#carryOut(reason);
+      if (debugging) this.#runWatched();
+      else this.#carryOut(this.#enter());
+      // A vector that itself faults retires nothing, for ever: time must go on.
+      if (state.get32("LEFT") !== left) {
+        left = state.get32("LEFT");
+        idleTurns = 0;
+      } else if (++idleTurns === MOST_IDLE_TURNS) state.set32("LEFT", left - 1);
       const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : undefined);
       if (exit === undefined) continue;
       this.#retired += this.#budget - state.get32("LEFT");
@@ -241,6 +260,48 @@ export class Core {
       state.set32("LEFT", 0);
       return exit;
     }
+  }
+
+  /** Executes until something is left to TypeScript, and returns what. */
+  #enter(): number {
+    this.state.set32("LEFT_SAVED", 0);
+    return this.code.run(this.#base);
+  }
+
+  /**
+   * As `#carryOut(#enter())` while debug exceptions are possible. Where the next instruction may be the last before one, it
+   * runs by itself: while software step is enabled, in pages with breakpoints, and with an access to a watched page.
+   */
+  #runWatched(): void {
+    const { state, debug, space, exceptions } = this;
+    const pc = state.pc;
+    const isMapped = space.tlbs.isCodeMapped(pc);
+    // An instruction abort comes before a breakpoint, and this before anything that the instruction does.
+    if (isMapped && state.get32("SLOW_READY") === 0 && debug.breakpointAt(pc)) {
+      exceptions.breakpoint();
+      return;
+    }
+    if (debug.guardsCode(pc)) this.#guardedMapped = true;
+    else if (this.#guardedMapped) {
+      for (const page of debug.guardedCode) space.tlbs.forgetCode(page);
+      this.#guardedMapped = false;
+    }
+    const hasAccess = space.hasAccessForOne;
+    if (!hasAccess && !debug.confines(pc)) {
+      this.#carryOut(this.#enter());
+      return;
+    }
+    const word = isMapped && debug.steps ? this.word() : undefined;
+    const taken = exceptions.taken;
+    this.#held = state.get32("LEFT") - 1;
+    state.set32("LEFT", 1);
+    const reason = this.#enter();
+    if (hasAccess) space.dropAccessForOne();
+    this.#carryOut(reason);
+    const isDone = state.get32("LEFT") === 0;
+    state.set32("LEFT", state.get32("LEFT") + this.#held);
+    this.#held = 0;
+    if (word !== undefined && isDone && exceptions.taken === taken) debug.stepped(word, taken);
   }
 
   #carryOut(reason: number): void {
@@ -254,7 +315,7 @@ export class Core {
         }
         return;
       case LEAVE.CODE:
-        this.#problem(this.#mapCode());
+        this.#problem(this.space.mapCode());
         return;
       case LEAVE.DECODE:
         this.#decode();
@@ -303,35 +364,15 @@ export class Core {
       case "pc-alignment":
         this.exceptions.pcAlignment();
         return;
+      case "watchpoint":
+        this.exceptions.watchpoint(problem);
+        return;
     }
-  }
-
-  #mapCode(): AccessProblem | undefined {
-    const { state, code } = this;
-    const pc = this.space.canonicalPc(state.pc);
-    state.pc = pc;
-    if ((pc & 3n) !== 0n) return { kind: "pc-alignment" };
-    const page = this.space.fetchPage(pc);
-    if (typeof page !== "number") return page;
-    const records = code.memory.recordsOf(page);
-    const map = state.get32("CTLB");
-    const entry = map + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
-    code.memory.view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
-    code.memory.view.setUint32(entry + CTLB.RECORDS, records, true);
-    return undefined;
-  }
-
-  /** The records of the page that PC lies in, of which WebAssembly has just read. */
-  #recordsAtPc(): number {
-    const pc = this.state.pc;
-    const entry =
-      this.state.get32("CTLB") + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
-    return this.code.memory.view.getUint32(entry + CTLB.RECORDS, true);
   }
 
   /** The instruction at PC. */
   word(): number {
-    const page = this.code.memory.pageOf(this.#recordsAtPc());
+    const page = this.code.memory.pageOf(this.space.tlbs.recordsAt(this.state.pc));
     if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
     return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
   }
@@ -339,7 +380,7 @@ export class Core {
   /** Decodes at PC, and some of what follows: it will be executed, too, most likely. */
   #decode(): void {
     const { memory } = this.code;
-    const records = this.#recordsAtPc();
+    const records = this.space.tlbs.recordsAt(this.state.pc);
     const page = memory.pageOf(records);
     if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
     const first = Number(this.state.pc & 0xfffn) >> 2;

@@ -1,5 +1,6 @@
 /** Exceptions to EL1, and the return from them (Arm ARM D1.3, AArch64.TakeException and AArch64.ExceptionReturn). */
 import type { AddressSpace } from "./address-space.ts";
+import type { Debug } from "./debug.ts";
 import { MODE, SPSR, type VcpuState } from "./vcpu-state.ts";
 
 /** ESR_EL1.EC (Arm ARM D19.2.37). */
@@ -17,26 +18,35 @@ export const EC = {
   dataAbortSame: 0x25,
   spAlignment: 0x26,
   breakpointLower: 0x30,
+  breakpointSame: 0x31,
+  stepLower: 0x32,
+  stepSame: 0x33,
+  watchpointLower: 0x34,
+  watchpointSame: 0x35,
   brk64: 0x3c,
 } as const;
 
 const VECTOR = { sync: 0x000, irq: 0x080, fiq: 0x100, serror: 0x180 } as const;
 const IL = 1 << 25;
+/** IFSC and DFSC of debug exceptions. */
+const DEBUG_EXCEPTION = 0x22;
 const SCTLR_SPAN = 1n << 23n;
 const CPACR_FPEN_SHIFT = 20n;
 
 export class Exceptions {
   readonly #state: VcpuState;
   readonly #space: AddressSpace;
+  readonly #debug: Debug;
   /** How many were taken, by kind, for the PMU and the report. */
   taken = 0;
   returns = 0;
   readonly #onLevelChange: (from: 0 | 1) => void;
 
   /** @param onLevelChange told before the exception level changes */
-  constructor(state: VcpuState, space: AddressSpace, onLevelChange: (from: 0 | 1) => void) {
+  constructor(state: VcpuState, space: AddressSpace, debug: Debug, onLevelChange: (from: 0 | 1) => void) {
     this.#state = state;
     this.#space = space;
+    this.#debug = debug;
     this.#onLevelChange = onLevelChange;
   }
 
@@ -108,6 +118,25 @@ export class Exceptions {
     this.synchronous(state.el === 0 ? EC.instructionAbortLower : EC.instructionAbortSame, abort.status);
   }
 
+  /** Before the instruction at PC; what was stepped lies behind. */
+  softwareStep(): void {
+    const iss = this.#debug.stepSyndrome(this.taken) | DEBUG_EXCEPTION;
+    this.synchronous(this.#state.el === 0 ? EC.stepLower : EC.stepSame, iss);
+  }
+
+  breakpoint(): void {
+    this.synchronous(this.#state.el === 0 ? EC.breakpointLower : EC.breakpointSame, DEBUG_EXCEPTION);
+  }
+
+  watchpoint(hit: { va: bigint; write: boolean }): void {
+    const state = this.#state;
+    state.set64("FAR_EL1", hit.va);
+    this.synchronous(
+      state.el === 0 ? EC.watchpointLower : EC.watchpointSame,
+      DEBUG_EXCEPTION | (hit.write ? 1 << 6 : 0),
+    );
+  }
+
   /** ERET from EL1. An SPSR that names no level of this machine sets PSTATE.IL and changes nothing else. */
   eret(): void {
     const state = this.#state;
@@ -115,12 +144,13 @@ export class Exceptions {
     const target = state.get64("ELR_EL1");
     const mode = spsr & SPSR.MODE;
     const legal = (spsr & SPSR.NRW) === 0 && (mode === MODE.EL0T || mode === MODE.EL1T || mode === MODE.EL1H);
+    const to = legal ? (mode === MODE.EL0T ? 0 : 1) : state.el;
+    state.set32("SS", this.#debug.stepAfterReturn(spsr, to));
     state.nzcv = spsr;
     state.set32("DAIF", spsr & SPSR.DAIF);
     state.set32("PAN", (spsr & SPSR.PAN) !== 0 ? 1 : 0);
     state.set32("UAO", (spsr & SPSR.UAO) !== 0 ? 1 : 0);
     state.set32("IL", !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0);
-    state.set32("SS", 0);
     if (legal) {
       if (mode === MODE.EL0T) this.#onLevelChange(1);
       state.select(mode === MODE.EL0T ? 0 : 1, mode & 1);

@@ -8,6 +8,7 @@ import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
 import { Core, type CoreCode, type CoreState } from "./core.ts";
+import type { Broadcast } from "./platform.ts";
 
 /** How fast the core is: instructions a nanosecond, one a cycle at 2 GHz. */
 export const INSTRUCTIONS_PER_NS = 2;
@@ -18,14 +19,17 @@ const LONGEST_RUN = 500_000;
 export class CoreGroup {
   readonly cores: CpuGuestCore[] = [];
 
-  broadcast(what: "tlb" | "instructions" | "event"): void {
-    if (what === "instructions") {
-      this.cores[0]?.core.code.memory.dropRecords();
-      return;
-    }
-    for (const { core } of this.cores) {
-      if (what === "tlb") core.space.flush();
-      else core.state.set32("EVENT", 1);
+  broadcast(what: Broadcast): void {
+    switch (what.kind) {
+      case "instructions":
+        this.cores[0]?.core.code.memory.dropRecords();
+        return;
+      case "tlb":
+        for (const { core } of this.cores) core.space.forget(what.what);
+        return;
+      case "event":
+        for (const { core } of this.cores) core.state.set32("EVENT", 1);
+        return;
     }
   }
 }
@@ -84,6 +88,8 @@ export class CpuGuestCore implements GuestCore {
       write: (rt, value) => state.setX(rt, value),
       skipInstruction: () => {
         state.pc += 4n;
+        // What was emulated counts as stepped.
+        state.set32("SS", 0);
       },
     };
     this.#pmu = devices.pmus[vcpu]!;

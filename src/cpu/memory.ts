@@ -22,19 +22,22 @@ import { HANDLER } from "./interpreter.ts";
 const WASM_PAGE_BYTES = 0x1_0000;
 /** Where the first vCPU's area lies: address 0 stays unused, and TABLES lie below. */
 const FIRST_VCPU = 0x1000;
-/** Translation regimes of a vCPU, each with a soft TLB: EL0, EL1 with PAN, EL1 without. */
-export const REGIMES = 3;
-/** Two code maps: EL0's and EL1's. */
-const CODE_MAPS = 2;
+/** For how many contexts there are tables of EL0's translations. */
+export const EL0_CONTEXTS = 8;
+/** Soft TLBs of a vCPU: EL1 with PAN, EL1 without, and EL0's; code maps: EL1's and EL0's. */
+const SOFT_TLBS = 2 + EL0_CONTEXTS;
+const CODE_MAPS = 1 + EL0_CONTEXTS;
 const RECORD_PAGES = 3072;
 
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
-/** Places of a vCPU's area, from its base. */
+const STATE_AREA = roundUp(STATE_BYTES, 64);
+/** Places of a vCPU's area, from its base. NO_DTLB is a soft TLB that stays empty. */
 export const VCPU_AREA = {
-  DTLB: roundUp(STATE_BYTES, 64),
-  CTLB: roundUp(STATE_BYTES, 64) + REGIMES * DTLB.BYTES,
-  BYTES: roundUp(roundUp(STATE_BYTES, 64) + REGIMES * DTLB.BYTES + CODE_MAPS * CTLB.BYTES, 4096),
+  DTLB: STATE_AREA,
+  NO_DTLB: STATE_AREA + SOFT_TLBS * DTLB.BYTES,
+  CTLB: STATE_AREA + (SOFT_TLBS + 1) * DTLB.BYTES,
+  BYTES: roundUp(STATE_AREA + (SOFT_TLBS + 1) * DTLB.BYTES + CODE_MAPS * CTLB.BYTES, 4096),
 } as const;
 
 export class CpuMemory {

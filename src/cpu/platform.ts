@@ -4,6 +4,18 @@ import type { Ipn, Pfn } from "../common/address.ts";
 import type { Stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 
+/** What a TLBI names: everything, a page (VA[55:12]), or the ASID in bits 63:48 of a register. */
+export type Forgotten =
+  | { readonly kind: "all" }
+  | { readonly kind: "page"; readonly page: number }
+  | { readonly kind: "asid"; readonly register: bigint };
+
+/** What reaches all cores. */
+export type Broadcast =
+  | { readonly kind: "tlb"; readonly what: Forgotten }
+  | { readonly kind: "instructions" }
+  | { readonly kind: "event" };
+
 export interface CorePlatform {
   /** Stage 2 as VTCR_EL2 and VTTBR_EL2 select it. */
   readonly stage2: Stage2Config;
@@ -21,5 +33,5 @@ export interface CorePlatform {
   readRegister(encoding: Encoding): bigint | undefined;
   writeRegister(encoding: Encoding, value: bigint): boolean;
   /** TLBI, IC and SEV are for every core of the machine, this one included. */
-  broadcast(what: "tlb" | "instructions" | "event"): void;
+  broadcast(what: Broadcast): void;
 }

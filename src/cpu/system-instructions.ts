@@ -4,10 +4,11 @@ import { fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
 import { type Encoding, encodingKey } from "../arm/registers.ts";
 import type { Core } from "./core.ts";
+import { isDebugChannel } from "./debug.ts";
 import { EC } from "./exceptions.ts";
 import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
-import type { CorePlatform } from "./platform.ts";
+import type { CorePlatform, Forgotten } from "./platform.ts";
 
 /** What a write of a register in the state has to tell others. */
 type Effect = "none" | "regime" | "fp" | "context";
@@ -26,7 +27,6 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
       [[3, 0, 12, 0, 0], "VBAR_EL1", "none"],
       [[3, 0, 5, 2, 0], "ESR_EL1", "none"],
       [[3, 0, 14, 1, 0], "CNTKCTL_EL1", "none"],
-      [[2, 0, 0, 2, 2], "MDSCR_EL1", "none"],
       [[3, 2, 0, 0, 0], "CSSELR_EL1", "none"],
     ] as const
   ).map(([encoding, field, effect]) => [encodingKey(encoding as Encoding), [field, effect]] as const),
@@ -41,9 +41,6 @@ const CCSIDR = encodingKey([3, 1, 0, 0, 0]);
 const DAIF = encodingKey([3, 3, 4, 2, 1]);
 const CTR = encodingKey([3, 3, 0, 0, 1]);
 const DCZID = encodingKey([3, 3, 0, 0, 7]);
-const OSLAR = encodingKey([2, 0, 1, 0, 4]);
-const OSLSR = encodingKey([2, 0, 1, 1, 4]);
-const OSDLR = encodingKey([2, 0, 1, 3, 4]);
 const ISR = encodingKey([3, 0, 12, 1, 0]);
 
 const SCTLR_UCI = 1n << 26n;
@@ -53,15 +50,19 @@ const SCTLR_UMA = 1n << 9n;
 const SCTLR_NTWI = 1n << 16n;
 const SCTLR_NTWE = 1n << 18n;
 
-/** Debug registers that Linux writes when it starts: breakpoints and watchpoints, which are kept and never match. */
-const isDebugValue = ([op0, op1, crn, crm, op2]: Encoding): boolean =>
-  op0 === 2 && op1 === 0 && crn === 0 && op2 >= 4 && crm < 16;
-
-/** Debug registers by encoding, and the OS lock. */
-export interface SystemState {
-  readonly debug: readonly (readonly [key: number, value: string])[];
-  readonly oslk: string;
-}
+/**
+ * TLBI for EL1&0 by op2: VMALLE1, VAE1, ASIDE1, VAAE1, VALE1 and VAALE1. A page is named by bits 43:0. Forgetting too much is
+ * allowed: of a page that of all ASIDs, and not only the last level.
+ */
+const TLBI: ReadonlyMap<number, Forgotten["kind"]> = new Map([
+  [0, "all"],
+  [1, "page"],
+  [2, "asid"],
+  [3, "page"],
+  [5, "page"],
+  [7, "page"],
+] as const);
+const TLBI_PAGE = (1n << 44n) - 1n;
 
 const CNTKCTL = { EL0PCTEN: 1, EL0VCTEN: 2, EL0VTEN: 0x100, EL0PTEN: 0x200 } as const;
 /** CNTFRQ_EL0, the counters, and CNTP_* and CNTV_*. */
@@ -71,22 +72,10 @@ const isTimer = ([op0, op1, crn, crm]: Encoding): boolean =>
 export class SystemInstructions {
   readonly #core: Core;
   readonly #platform: CorePlatform;
-  readonly #debug = new Map<number, bigint>();
-  #oslk = 1n;
 
   constructor(core: Core, platform: CorePlatform) {
     this.#core = core;
     this.#platform = platform;
-  }
-
-  save(): SystemState {
-    return { debug: [...this.#debug].map(([key, value]) => [key, String(value)]), oslk: String(this.#oslk) };
-  }
-
-  restore({ debug, oslk }: SystemState): void {
-    this.#debug.clear();
-    for (const [key, value] of debug) this.#debug.set(key, BigInt(value));
-    this.#oslk = BigInt(oslk);
   }
 
   execute(row: Row, word: number): void {
@@ -95,8 +84,10 @@ export class SystemInstructions {
     const f = fieldsOf(row, word);
     switch (row.name) {
       case "SVC":
-        exceptions.synchronous(EC.svc64, f.imm16, true);
+        core.debug.advance();
+        // It has retired at the level that it was executed at.
         state.set32("LEFT", state.get32("LEFT") - 1);
+        exceptions.synchronous(EC.svc64, f.imm16, true);
         return;
       case "BRK":
         exceptions.synchronous(EC.brk64, f.imm16);
@@ -113,8 +104,8 @@ export class SystemInstructions {
         return;
       case "ERET":
         if (state.el === 0) break;
-        exceptions.eret();
         state.set32("LEFT", state.get32("LEFT") - 1);
+        exceptions.eret();
         return;
       case "HINT":
         this.#hint(f.op2);
@@ -150,7 +141,10 @@ export class SystemInstructions {
   #refuse(encoding: Encoding, rt: number, isRead: boolean, word: number): void {
     const core = this.#core;
     const key = encodingKey(encoding);
-    if (core.state.el === 0 && (key === CTR || key === DAIF || isTimer(encoding))) {
+    if (
+      core.state.el === 0 &&
+      (key === CTR || key === DAIF || isTimer(encoding) || isDebugChannel(encoding))
+    ) {
       const [op0, op1, crn, crm, op2] = encoding;
       core.exceptions.synchronous(
         EC.sysreg,
@@ -185,7 +179,9 @@ export class SystemInstructions {
     if (state.el === 0) {
       if (key === CTR && (state.get64("SCTLR_EL1") & SCTLR_UCT) === 0n) return undefined;
       if (encoding[1] !== 3 || !this.#timerAllowed(encoding)) return undefined;
+      if (isDebugChannel(encoding) && this.#core.debug.channelTraps) return undefined;
     }
+    if (encoding[0] === 2) return this.#core.debug.read(encoding);
     const constant = ID_REGISTERS.get(key);
     if (constant !== undefined) {
       if (key === DCZID && state.el === 0 && (state.get64("SCTLR_EL1") & SCTLR_DZE) === 0n)
@@ -205,17 +201,12 @@ export class SystemInstructions {
         return BigInt(state.get32("UAO")) << 23n;
       case CCSIDR:
         return cacheSize(Number(state.get64("CSSELR_EL1") & 0xfn));
-      case OSLSR:
-        return 8n | (this.#oslk << 1n);
-      case OSDLR:
-        return 0n;
       case ISR:
         return BigInt(state.get32("IRQ_LINES"));
     }
     const known = STATE_REGISTERS.get(key);
     if (known !== undefined) return state.get64(known[0]);
     if (isIdSpace(encoding)) return 0n;
-    if (isDebugValue(encoding)) return this.#debug.get(key) ?? 0n;
     return this.#platform.readRegister(encoding);
   }
 
@@ -224,6 +215,10 @@ export class SystemInstructions {
     const { state, space } = core;
     const key = encodingKey(encoding);
     if (state.el === 0 && (encoding[1] !== 3 || !this.#timerAllowed(encoding))) return false;
+    if (encoding[0] === 2) {
+      if (state.el === 0 && core.debug.channelTraps) return false;
+      return core.debug.write(encoding, value);
+    }
     switch (key) {
       case SP_EL0:
         if (state.get32("SPSEL") !== 1) return false;
@@ -240,25 +235,16 @@ export class SystemInstructions {
         state.set32("UAO", Number((value >> 23n) & 1n));
         space.select();
         return true;
-      case OSLAR:
-        this.#oslk = value & 1n;
-        return true;
-      case OSDLR:
-        return true;
     }
     const known = STATE_REGISTERS.get(key);
     if (known !== undefined) {
       const [field, effect] = known;
       const before = state.get64(field);
       state.set64(field, value);
-      if (effect === "regime" && before !== value) {
-        space.registersChanged();
-        space.flush();
-      } else if (effect === "fp") core.exceptions.fpControlChanged();
-      return true;
-    }
-    if (isDebugValue(encoding)) {
-      this.#debug.set(key, value);
+      if (before !== value && (field === "TTBR0_EL1" || field === "TTBR1_EL1"))
+        space.tableRegisterChanged(field, before);
+      else if (effect === "regime" && before !== value) space.registersChanged();
+      else if (effect === "fp") core.exceptions.fpControlChanged();
       return true;
     }
     return this.#platform.writeRegister(encoding, value);
@@ -314,7 +300,7 @@ export class SystemInstructions {
         return;
       default:
         state.set32("EVENT", 1);
-        if (op2 === 4) this.#platform.broadcast("event");
+        if (op2 === 4) this.#platform.broadcast({ kind: "event" });
         core.retire();
         return;
     }
@@ -325,10 +311,18 @@ export class SystemInstructions {
     const core = this.#core;
     const { state, space } = core;
     const [, op1, crn, crm, op2] = encoding;
-    if (crn === 8 && op1 === 0 && state.el === 1) {
-      // TLBI for EL1&0: all entries go, whatever the operation names; CRm 3 and 1 are the shareable ones.
-      if (crm === 3 || crm === 1) this.#platform.broadcast("tlb");
-      else space.flush();
+    const tlbi = TLBI.get(op2);
+    if (crn === 8 && op1 === 0 && (crm === 3 || crm === 7) && tlbi !== undefined && state.el === 1) {
+      const register = state.x(rt);
+      const what: Forgotten =
+        tlbi === "page"
+          ? { kind: "page", page: Number(register & TLBI_PAGE) }
+          : tlbi === "asid"
+            ? { kind: "asid", register }
+            : { kind: "all" };
+      // CRm 3 are the operations for all cores of the inner shareable domain.
+      if (crm === 3) this.#platform.broadcast({ kind: "tlb", what });
+      else space.forget(what);
       core.retire();
       return;
     }
@@ -342,7 +336,7 @@ export class SystemInstructions {
         return;
       }
       if (op1 === 0 && (crm === 1 || crm === 5) && op2 === 0 && state.el === 1) {
-        this.#platform.broadcast("instructions");
+        this.#platform.broadcast({ kind: "instructions" });
         core.retire();
         return;
       }

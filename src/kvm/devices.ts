@@ -2,12 +2,12 @@
  * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers and PMU. Wires of the board's devices end here.
  */
 import type { Encoding } from "../arm/registers.ts";
-import { Gic, type GicState } from "./gic/gic.ts";
+import { affinityOf, Gic, type GicState } from "./gic/gic.ts";
 import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
 
-/** MPIDR_EL1 of a vCPU: multiprocessor, Aff0 up to 15, then Aff1. */
-export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(((vcpu >> 4) << 8) | (vcpu & 15));
+/** MPIDR_EL1 of a vCPU: bit 31 is RES1. */
+export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(affinityOf(vcpu));
 
 /** The memory-mapped frames of the GIC, by IPA. */
 export interface GicFrames {

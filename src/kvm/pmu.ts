@@ -18,6 +18,7 @@ export const PMU_INTID = 23;
 
 const EVENT_COUNTERS = 6;
 const CYCLES = 31;
+const NO_COUNTER = -1;
 const IMPLEMENTED = [...Array(EVENT_COUNTERS).keys(), CYCLES];
 const EVENT = {
   SW_INCR: 0x00,
@@ -29,9 +30,10 @@ const EVENT = {
 } as const;
 
 const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
-/** Implementer 'A', the identification of no product, the number of counters. */
-const PMCR_FIXED = (0x41 << 24) | (EVENT_COUNTERS << 11);
-const PMCR_KEPT = 0x69;
+/** The number of counters; KVM names no implementer (kvm_vcpu_read_pmcr). */
+const PMCR_FIXED = EVENT_COUNTERS << 11;
+/** E, D, X, DP and LC. */
+const PMCR_KEPT = 0x79;
 const TYPE_P = 0x8000_0000;
 const TYPE_U = 0x4000_0000;
 const TYPE_EVENT = 0xffff;
@@ -97,10 +99,10 @@ export class Pmu {
     this.#counts = counts;
   }
 
-  /** The level of the overflow interrupt (kvm_pmu_overflow_status). */
+  /** The level of the overflow interrupt (AArch64.CheckForPMUOverflow): an overflow outlasts the counter's enable. */
   get line(): boolean {
     this.#sync();
-    return (this.#pmcr & PMCR.E) !== 0 && (this.#overflows & this.#enabled & this.#interrupts) !== 0;
+    return (this.#pmcr & PMCR.E) !== 0 && (this.#overflows & this.#interrupts) !== 0;
   }
 
   /** Whether anything counts that could interrupt. */
@@ -115,7 +117,7 @@ export class Pmu {
     let least = Number.POSITIVE_INFINITY;
     for (const [n, counter] of this.#running()) {
       if (((this.#interrupts >>> n) & 1) === 0) continue;
-      const left = (1n << this.#bits(n)) - counter.value;
+      const left = (1n << this.#bits(n)) - BigInt.asUintN(Number(this.#bits(n)), counter.value);
       least = Math.min(least, left > 0xffff_ffffn ? 0xffff_ffff : Number(left));
     }
     return Math.max(1, least);
@@ -131,7 +133,7 @@ export class Pmu {
     const byNumber = this.#byNumber(encoding);
     if (byNumber !== undefined) {
       const counter = this.#counterOf(byNumber.n);
-      if (counter === undefined) return byNumber.n === CYCLES ? undefined : 0n;
+      if (counter === undefined) return undefined;
       return byNumber.type ? BigInt(counter.type >>> 0) : counter.value;
     }
     switch (encodingKey(encoding)) {
@@ -152,7 +154,6 @@ export class Pmu {
         return Object.values(EVENT).reduce((bits, event) => bits | (1n << BigInt(event)), 0n);
       case R.PMCEID1:
       case R.PMMIR:
-      case R.PMSWINC:
         return 0n;
       case R.PMCCNTR:
         return this.#counters[CYCLES]!.value;
@@ -170,9 +171,9 @@ export class Pmu {
     const byNumber = this.#byNumber(encoding);
     if (byNumber !== undefined) {
       const counter = this.#counterOf(byNumber.n);
-      if (counter === undefined) return byNumber.n !== CYCLES;
+      if (counter === undefined) return false;
       if (byNumber.type) this.#setType(byNumber.n, counter, bits);
-      else counter.value = BigInt.asUintN(32, value);
+      else counter.value = BigInt.asUintN(byNumber.n === CYCLES ? 64 : 32, value);
       return true;
     }
     switch (encodingKey(encoding)) {
@@ -245,10 +246,16 @@ export class Pmu {
       registers as [number, number, number, number, number, number];
   }
 
-  /** The counter of an access by number, or through PMSELR_EL0. */
+  /**
+   * The counter of an access by number, or through PMSELR_EL0. Counters that are not there are UNDEFINED
+   * (pmu_counter_idx_valid); 31 is the cycle counter, but has no PMEVCNTR31_EL0.
+   */
   #byNumber(encoding: Encoding): { readonly n: number; readonly type: boolean } | undefined {
     const [, , crn, crm, op2] = encoding;
-    if (crn === 14) return { n: ((crm & 3) << 3) | op2, type: crm >= 12 };
+    if (crn === 14) {
+      const n = ((crm & 3) << 3) | op2;
+      return { n: n === CYCLES && crm < 12 ? NO_COUNTER : n, type: crm >= 12 };
+    }
     const register = encodingKey(encoding);
     if (register === R.PMXEVTYPER) return { n: this.#selected, type: true };
     return register === R.PMXEVCNTR ? { n: this.#selected, type: false } : undefined;

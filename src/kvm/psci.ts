@@ -10,9 +10,11 @@ const FN = {
   systemOff: 0x8400_0008,
   systemReset: 0x8400_0009,
   features: 0x8400_000a,
+  systemReset2: 0x8400_0012,
   cpuSuspend64: 0xc400_0001,
   cpuOn64: 0xc400_0003,
   affinityInfo64: 0xc400_0004,
+  systemReset2Long: 0xc400_0012,
   smcccVersion: 0x8000_0000,
   smcccArchFeatures: 0x8000_0001,
 } as const;
@@ -40,24 +42,43 @@ export type Hypercall =
   | { readonly kind: "system-off" }
   | { readonly kind: "system-reset" };
 
-const KNOWN: ReadonlySet<number> = new Set(Object.values(FN));
+/** What PSCI_FEATURES says yes to: all but the calls that are SMCCC's own, of which it has the version. */
+const FEATURES: ReadonlySet<number> = new Set(Object.values(FN).filter((fn) => fn !== FN.smcccArchFeatures));
+/** Affinities 3 to 0 in MPIDR_EL1; other bits name no vCPU (kvm_psci_valid_affinity). */
+const AFFINITY = 0xff_00ff_ffffn;
+const MOST_AFFINITY_LEVEL = 3n;
+const LOW = 0xffff_ffffn;
+/** Bit 30 of a function's number: its arguments have 64 bits. */
+const LONG = 1 << 30;
+/** SYSTEM_RESET2's types: the architecture's one, and from here on the vendor's. */
+const WARM_RESET = 0n;
+const VENDOR_RESETS = 0x8000_0000n;
 
 /** Reads a hypercall from X0 to X3. */
 export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hypercall {
   const done = (value: bigint): Hypercall => ({ kind: "return", value });
-  switch (Number(x0 & 0xffff_ffffn)) {
+  const fn = Number(x0 & LOW);
+  const [first, second, third] = [x1, x2, x3].map((x) => ((fn & LONG) !== 0 ? x : x & LOW)) as [
+    bigint,
+    bigint,
+    bigint,
+  ];
+  switch (fn) {
     case FN.version:
       return done(PSCI_VERSION);
     case FN.features:
-      return done(KNOWN.has(Number(x1 & 0xffff_ffffn)) ? PSCI_RESULT.success : PSCI_RESULT.notSupported);
+      return done(FEATURES.has(Number(x1 & LOW)) ? PSCI_RESULT.success : PSCI_RESULT.notSupported);
     case FN.migrateInfoType:
       return done(NO_TRUSTED_OS);
     case FN.cpuOn32:
     case FN.cpuOn64:
-      return { kind: "cpu-on", mpidr: x1, entry: x2, contextId: x3 };
+      if ((first & ~AFFINITY) !== 0n) return done(PSCI_RESULT.invalidParameters);
+      return { kind: "cpu-on", mpidr: first, entry: second, contextId: third };
     case FN.affinityInfo32:
     case FN.affinityInfo64:
-      return { kind: "affinity-info", mpidr: x1 };
+      if ((first & ~AFFINITY) !== 0n || second > MOST_AFFINITY_LEVEL)
+        return done(PSCI_RESULT.invalidParameters);
+      return { kind: "affinity-info", mpidr: first };
     case FN.cpuOff:
       return { kind: "cpu-off" };
     case FN.cpuSuspend32:
@@ -67,6 +88,12 @@ export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hyper
       return { kind: "system-off" };
     case FN.systemReset:
       return { kind: "system-reset" };
+    case FN.systemReset2:
+    case FN.systemReset2Long: {
+      const type = first & LOW;
+      if (type > WARM_RESET && type < VENDOR_RESETS) return done(PSCI_RESULT.invalidParameters);
+      return { kind: "system-reset" };
+    }
     case FN.smcccVersion:
       return done(SMCCC_VERSION);
     default:

@@ -6,6 +6,8 @@ import type { ConsolePort, VirtioConsole } from "../board/virtio/console.ts";
 
 /** Places of the named ports: port 0 is the console. */
 const PORT = { control: 1, stdin: 2, stdout: 3, stderr: 4 } as const;
+/** As timeout(1) and chroot(1) have it: the command could not be run. */
+const EXIT_NOT_RUN = 125;
 /** A line of the guest that is longer is cut. */
 const MOST_LINE_BYTES = 4096;
 
@@ -137,7 +139,11 @@ export class GuestAgent {
       this.#ready = true;
       this.#options.onReady();
     } else if (exit !== null) this.#options.onExit(Number(exit[1]));
-    else if (line.startsWith("error")) this.#options.onError(order ?? "", line.slice("error".length).trim());
+    else if (line.startsWith("error")) {
+      this.#options.onError(order?.split(" ")[0] ?? "", line.slice("error".length).trim());
+      // The command has not run.
+      if (order?.startsWith("run ")) this.#options.onExit(EXIT_NOT_RUN);
+    }
     this.#next();
   }
 }

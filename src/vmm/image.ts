@@ -32,11 +32,32 @@ export function readImage(bytes: Uint8Array, name: string): KernelImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(MAGIC_AT, true) !== MAGIC)
     return refuse(`not an arm64 Image: no "ARM\\x64" at offset ${MAGIC_AT}`);
+  const whole = fileBytes(view);
+  if (whole > bytes.length) return refuse(`cut short: ${bytes.length} of ${whole} bytes`);
   const textOffset = Number(view.getBigUint64(8, true));
   const imageBytes = Number(view.getBigUint64(16, true));
   const flags = Number(view.getBigUint64(24, true));
   if ((flags & 1) === 1) return refuse("a big-endian kernel");
   return { bytes, textOffset, memoryBytes: Math.max(imageBytes, bytes.length) };
+}
+
+const PE_HEADER_AT = 60;
+const PE_MAGIC = 0x0000_4550;
+const PE_SECTION_BYTES = 40;
+
+/** How long the file must be, as the sections of its EFI stub's PE header have it; 0 where it has none. */
+function fileBytes(view: DataView): number {
+  const header = view.getUint32(PE_HEADER_AT, true);
+  if (header + 24 > view.byteLength || view.getUint32(header, true) !== PE_MAGIC) return 0;
+  const sections = view.getUint16(header + 6, true);
+  const first = header + 24 + view.getUint16(header + 20, true);
+  let end = first + sections * PE_SECTION_BYTES;
+  if (end > view.byteLength) return end;
+  for (let i = 0; i < sections; i++) {
+    const at = first + i * PE_SECTION_BYTES;
+    end = Math.max(end, view.getUint32(at + 16, true) + view.getUint32(at + 20, true));
+  }
+  return end;
 }
 
 export interface Placement {

@@ -21,6 +21,8 @@ export interface Given {
   /** Standard input: text comes through a pipe, `file` is opened; nothing is /dev/null. */
   readonly input?: string | { readonly file: string };
   readonly cwd?: string;
+  /** More for the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const collected = (child: ChildProcess): Promise<Ended> => {
@@ -42,11 +44,12 @@ const collected = (child: ChildProcess): Promise<Ended> => {
 
 /** Runs a program to its end. */
 export async function run(program: string, argv: readonly string[], given: Given = {}): Promise<Ended> {
-  const { input, cwd } = given;
+  const { input, cwd, env } = given;
   const file = typeof input === "object" ? openSync(input.file, "r") : undefined;
   try {
     const child = spawn(program, argv, {
       cwd,
+      env: { ...process.env, ...env },
       stdio: [file ?? (input === undefined ? "ignore" : "pipe"), "pipe", "pipe"],
       timeout: LIMIT_MS,
       killSignal: "SIGKILL",

@@ -1,5 +1,5 @@
-// A program of known length. "loop N" executes 4 * N + SURROUNDINGS instructions at EL0 and ends with status 0;
-// N is its first argument, in decimal.
+// A program of known length: "loop N" executes 4 N + 5 D + 10 instructions at EL0, where N has D decimal digits, and
+// ends with status 0.
 .global _start
 .global busy_loop
 

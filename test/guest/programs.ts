@@ -13,13 +13,22 @@ export const has = (program: string, version = "--version"): boolean =>
 
 export const hasCrossCompiler = has(CROSS_COMPILER);
 
-/** No contraction: a product and a sum are two roundings everywhere unless the program says fma. */
-const FLAGS = ["-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"];
+/** A product and a sum are two roundings unless the program says fma, and the rounding mode may change. */
+const FLAGS = ["-O1", "-ffp-contract=off", "-frounding-math", "-Wall", "-Wextra", "-Werror"];
 
 /** Builds checks.c for the guest, with the atomics of Armv8.0 (LDXR and STXR) or of Armv8.1 (LSE). */
 export function buildChecks(output: string, atomics: "exclusives" | "lse"): string {
   const cpu = atomics === "lse" ? ["-march=armv8.1-a"] : ["-march=armv8-a", "-mno-outline-atomics"];
-  execFileSync(CROSS_COMPILER, [...FLAGS, ...cpu, "-static", "-pthread", "-o", output, `${here}checks.c`, "-lm"]);
+  execFileSync(CROSS_COMPILER, [
+    ...FLAGS,
+    ...cpu,
+    "-static",
+    "-pthread",
+    "-o",
+    output,
+    `${here}checks.c`,
+    "-lm",
+  ]);
   return output;
 }
 
@@ -30,13 +39,22 @@ export function buildFloatHere(output: string): string | undefined {
   return output;
 }
 
+/** And for the guest. */
 export function buildFloat(output: string): string {
   execFileSync(CROSS_COMPILER, [...FLAGS, "-static", "-o", output, `${here}float.c`, "-lm"]);
   return output;
 }
 
+/** loop.S; see there. */
 export function buildLoop(output: string): string {
-  execFileSync(CROSS_COMPILER, ["-static", "-nostdlib", "-Wl,--build-id=none", "-o", output, `${here}loop.S`]);
+  execFileSync(CROSS_COMPILER, [
+    "-static",
+    "-nostdlib",
+    "-Wl,--build-id=none",
+    "-o",
+    output,
+    `${here}loop.S`,
+  ]);
   return output;
 }
 

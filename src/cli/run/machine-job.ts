@@ -2,7 +2,7 @@
 import { fstatSync, readFileSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
 import type { KERNELS, Suite } from "../../guest/debian/recipe.ts";
-import { fetchGuest } from "../../guest/node/fetch-guest.ts";
+import { fetchGuest, RECIPE_ID } from "../../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../../guest/node/guests.ts";
 import { machineMirror } from "../../guest/node/mirror.ts";
 import { costTable } from "../../host/costs.ts";
@@ -80,7 +80,8 @@ const nowSeconds = (): number => Math.floor(Date.now() / MS);
 async function defaultGuest(suite: Suite, kernel: keyof typeof KERNELS, world: World): Promise<StoredGuest> {
   const cacheDir = cacheFolder(world.env);
   const stored = await guestFiles(suite, cacheDir, kernel);
-  if (stored !== undefined) return stored;
+  // One that another version of ours has made would not understand this one.
+  if (stored?.manifest.recipe === RECIPE_ID) return stored;
   const mirror = world.env["SPEVISOR_MIRROR"] || (await machineMirror());
   world.stderr.write(`spevisor: fetching the ${suite} guest from ${mirror} (once)\n`);
   const progress = startProgress(`asking ${mirror}`, world);
@@ -106,6 +107,16 @@ function inputAtOnce(): Buffer | undefined {
     return Buffer.alloc(0);
   }
   return undefined;
+}
+
+/** What an option's file is opened to; what is wrong with it names the option. */
+function opened<T>(option: string, path: string, open: (path: string) => T): T {
+  try {
+    return open(path);
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(`${option} ${error.what}`, error.remedy);
+    throw error;
+  }
 }
 
 /** What is booted, and what names it among the boots that are kept. */
@@ -201,6 +212,12 @@ export async function runJob(
   try {
     const saved = flags.saveSnapshot === undefined ? undefined : beginFile(flags.saveSnapshot);
     if (saved !== undefined) files.push(saved);
+    // Before anything is fetched for it.
+    const share =
+      flags.share === undefined
+        ? undefined
+        : opened("--share", flags.share, (path) => openShare(path, { readOnly: false }));
+    if (flags.disk !== undefined) disks.push(opened("--disk", flags.disk, (path) => openDisk(path)));
     const { config, boot, key, given } = await originOf(flags, command.length > 0, world, build);
     const [choice] = await choosePolicies(await world.loadLab(), [config.policy]);
     if (choice === undefined) throw new UserError(`--policy ${config.policy}: no policy`);
@@ -226,7 +243,6 @@ export async function runJob(
         vm.machine.pause();
       },
     });
-    if (flags.disk !== undefined) disks.push(openDisk(flags.disk));
     const vm: VirtualMachine = new VirtualMachine({
       cpus: config.cpus,
       memoryBytes: config.memoryBytes,
@@ -239,10 +255,7 @@ export async function runJob(
       console: serial.byte,
       ports: config.agent ? agent.ports : [],
       disks: disks.map(({ disk }, i) => ({ disk, id: config.disks[i] ?? "" })),
-      shares:
-        flags.share === undefined
-          ? []
-          : [{ tag: SHARE_TAG, files: openShare(flags.share, { readOnly: false }) }],
+      shares: share === undefined ? [] : [{ tag: SHARE_TAG, files: share }],
     });
     if (vm.board.console !== undefined) agent.attach(vm.board.console);
     if (snapshot !== undefined) {

@@ -88,6 +88,10 @@ run() {
     return
   fi
   # A port takes one opener at a time: it is opened for each command, and the command does not get the control port.
+  if ! (: >"$stdout") 2>/dev/null || ! (: >"$stderr") 2>/dev/null; then
+    say error "a process that an earlier command left in the background still has its output open"
+    return
+  fi
   setsid sh /run/command <"$stdin" >"$stdout" 2>"$stderr" 3>&-
   say exit $?
 }
@@ -116,10 +120,11 @@ set_size() {
   stty -F "$CONSOLE" rows "$1" cols "$2"
 }
 
+# Not with "&": a shell without job control has such commands ignore SIGINT (POSIX, 2.11), and their children would, too.
+# The second setsid leads a group already, so it goes on in a child, and this returns at once.
 console() {
   cd /root
-  setsid cttyhack sh <"$CONSOLE" >"$CONSOLE" 2>&1 3>&-
-  turn_off
+  setsid setsid sh -c 'setsid cttyhack sh; sync; poweroff -f' <"$CONSOLE" >"$CONSOLE" 2>&1 3>&-
 }
 
 serve() {
@@ -139,7 +144,7 @@ serve() {
       module) answer load_module "$words" ;;
       date) answer set_date "$words" ;;
       size) answer set_size $words ;;
-      console) console & ;;
+      console) console ;;
       poweroff) turn_off ;;
       *) say error "unknown: $verb" ;;
     esac
@@ -151,6 +156,9 @@ if control=$(wait_for_port control); then
   serve "$control"
 else
   echo "spevisor: no control port, so here is a shell; the machine is off when it ends"
-  console &
-  wait
+  console
+  while :; do
+    sleep 2147483647 &
+    wait
+  done
 fi

@@ -68,7 +68,8 @@ const MOST_RELEASE_BYTES = 16 * MIB;
 const SCHEMA = "spevisor.guest/1";
 
 const INIT = readFileSync(new URL("../debian/init.sh", import.meta.url));
-const RECIPE_ID = `${RECIPE}-${sha256(INIT).slice(0, 16)}`;
+/** What a guest is made by: the recipe and the init of this version. */
+export const RECIPE_ID = `${RECIPE}-${sha256(INIT).slice(0, 16)}`;
 
 /** One fetch from one mirror. */
 class Fetching {

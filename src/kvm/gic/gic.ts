@@ -3,36 +3,37 @@
  * IHI 0069; Linux arch/arm64/kvm/vgic/ for what KVM leaves out.
  */
 import { type Encoding, encodingKey } from "../../arm/registers.ts";
-import { Interrupts, type InterruptsState, PRIORITY_BITS, SPURIOUS } from "./interrupts.ts";
+import { isPriority, readBank, writeBank } from "./banks.ts";
+import { CpuInterface, type CpuInterfaceState, type Group } from "./cpu-interface.ts";
+import { Interrupts, type InterruptsState, PRIVATE, SPURIOUS } from "./interrupts.ts";
 
-/** SGIs and PPIs. */
-const PRIVATE = 32;
-const IDLE_PRIORITY = 0xff;
-const UNKNOWN = -1;
+/** What `#signalled` holds of a vCPU: nothing, or the group whose signal is asserted. */
+const NOTHING = -1;
+const UNKNOWN = -2;
 
 const GICD = {
   CTLR: 0x0000,
   TYPER: 0x0004,
   IIDR: 0x0008,
-  IGROUPR: 0x0080,
-  ISENABLER: 0x0100,
-  ICENABLER: 0x0180,
-  ISPENDR: 0x0200,
-  ICPENDR: 0x0280,
-  ISACTIVER: 0x0300,
-  ICACTIVER: 0x0380,
-  IPRIORITYR: 0x0400,
-  ICFGR: 0x0c00,
   IROUTER: 0x6000,
   PIDR2: 0xffe8,
 } as const;
-const GICR = { CTLR: 0, IIDR: 4, TYPER: 8, WAKER: 0x14, PIDR2: 0xffe8, SGI_BASE: 0x1_0000 } as const;
-/** ARE and DS read as one; the group enables are the guest's. */
+const GICR = { CTLR: 0, IIDR: 4, TYPER: 8, PIDR2: 0xffe8, SGI_BASE: 0x1_0000 } as const;
+/** ARE and DS read as one. One enable is for both groups: KVM has bit 0 read as zero (vgic_mmio_write_v3_misc). */
 const CTLR_FIXED = (1 << 6) | (1 << 4);
-const CTLR_GROUPS = 3;
-/** Implementer Arm, product "KVM". */
-const IIDR = 0x4b00_043b;
-const ARCH_GICV3 = 0x30;
+const CTLR_ENABLE = 1 << 1;
+/** IDbits: INTIDs of 10 bits where there are no LPIs. */
+const TYPER_ID_BITS = 9 << 19;
+/** Implementer Arm, product "KVM"; the distributor's has KVM's revision 3. */
+const GICR_IIDR = 0x4b00_043b;
+const GICD_IIDR = GICR_IIDR | (3 << 12);
+/** GICv3, by Arm. */
+const PIDR2 = 0x3b;
+/** IR and CES, which KVM's revision 3 has set, LPIs or not. */
+const GICR_CTLR = 6;
+const ALL_AFFINITIES = 0xff_ffff;
+/** INTIDs from here on name no interrupt. */
+const SPECIAL = 1020;
 
 const icc = (crn: number, crm: number, op2: number): number => encodingKey([3, 0, crn, crm, op2]);
 const ICC = {
@@ -57,35 +58,17 @@ const ICC = {
   IGRPEN0: icc(12, 12, 6),
   IGRPEN1: icc(12, 12, 7),
 } as const;
+/** SRE, DFB and DIB: there are system registers and nothing else. */
+const SRE = 7n;
 
-/** The CPU interface and the private interrupts of a vCPU. */
-class CpuInterface {
-  readonly privates = new Interrupts(0, PRIVATE);
-  pmr = 0;
-  bpr0 = 7 - PRIORITY_BITS;
-  bpr1 = 8 - PRIORITY_BITS;
-  eoiMode = 0;
-  groups = [false, false];
-  /** Running priorities, the lowest number last, with their group. */
-  readonly running: { readonly priority: number; readonly group: number }[] = [];
-  waker = 6;
-
-  get runningPriority(): number {
-    return this.running[this.running.length - 1]?.priority ?? IDLE_PRIORITY;
-  }
-}
+/** Affinities 2 to 0 of a vCPU: 16 vCPUs a cluster, so that ICC_SGI1R_EL1's list reaches each. */
+export const affinityOf = (vcpu: number): number => ((vcpu >> 4) << 8) | (vcpu & 15);
 
 export interface GicState {
-  readonly ctlr: number;
+  readonly enabled: boolean;
   readonly route: readonly number[];
   readonly spis: InterruptsState;
-  readonly cpus: readonly {
-    readonly privates: InterruptsState;
-    /** PMR, BPR0, BPR1, EOImode, GICR_WAKER. */
-    readonly registers: readonly number[];
-    readonly groups: readonly boolean[];
-    readonly running: readonly { readonly priority: number; readonly group: number }[];
-  }[];
+  readonly cpus: readonly { readonly privates: InterruptsState; readonly registers: CpuInterfaceState }[];
 }
 
 export interface GicOptions {
@@ -96,23 +79,28 @@ export interface GicOptions {
   readonly onLineChange: (vcpu: number) => void;
 }
 
+/** An interrupt by its set and place there. */
+interface Found {
+  readonly set: Interrupts;
+  readonly i: number;
+}
+
 export class Gic {
   readonly #options: GicOptions;
   readonly #spis: Interrupts;
   readonly #cpus: readonly CpuInterface[];
-  /** GICD_IROUTER's Aff0; -1 for any (IRM). */
-  readonly #route: Int16Array;
-  #ctlr = 0;
-  /** What `signals` has said since the last change, by vCPU and group. */
-  readonly #signals: Int8Array;
+  /** GICD_IROUTER: an affinity for each SPI. */
+  readonly #route: Uint32Array;
+  #enabled = false;
+  /** The group that is signalled to each vCPU, or NOTHING, or UNKNOWN since a change. */
+  readonly #signalled: Int8Array;
 
   constructor(options: GicOptions) {
     this.#options = options;
     this.#spis = new Interrupts(PRIVATE, options.spis);
     this.#cpus = Array.from({ length: options.vcpus }, () => new CpuInterface());
-    this.#route = new Int16Array(options.spis);
-    this.#signals = new Int8Array(2 * options.vcpus).fill(UNKNOWN);
-    for (const { privates } of this.#cpus) privates.edge.fill(1, 0, 16);
+    this.#route = new Uint32Array(options.spis);
+    this.#signalled = new Int8Array(options.vcpus).fill(UNKNOWN);
   }
 
   /** The level of a wire: an SPI's, or with `vcpu` a PPI's. */
@@ -121,54 +109,38 @@ export class Gic {
     if (set.setLevel(intid - set.first, high)) this.#changed();
   }
 
-  /** Whether the vCPU's IRQ (group 1) or FIQ (group 0) is asserted. */
-  signals(vcpu: number, group: 0 | 1): boolean {
-    const at = 2 * vcpu + group;
-    if (this.#signals[at] === UNKNOWN) this.#signals[at] = this.#signalled(vcpu, group) === SPURIOUS ? 0 : 1;
-    return this.#signals[at] === 1;
+  /** Whether the vCPU's IRQ (group 1) or FIQ (group 0) is asserted. Never both: there is one highest priority. */
+  signals(vcpu: number, group: Group): boolean {
+    if (this.#signalled[vcpu] === UNKNOWN) {
+      const cpu = this.#cpus[vcpu]!;
+      const found = this.#pending(vcpu);
+      const of = found === undefined ? NOTHING : groupOf(found);
+      this.#signalled[vcpu] =
+        found !== undefined && cpu.takes(priorityOf(found), groupOf(found)) ? of : NOTHING;
+    }
+    return this.#signalled[vcpu] === group;
   }
 
   #changed(): void {
-    this.#signals.fill(UNKNOWN);
+    this.#signalled.fill(UNKNOWN);
     for (let i = 0; i < this.#cpus.length; i++) this.#options.onLineChange(i);
   }
 
-  /** The interrupt of a group that would be acknowledged now. */
-  #signalled(vcpu: number, group: number): number {
-    const cpu = this.#cpus[vcpu]!;
-    const { intid, priority } = this.#highest(vcpu, group);
-    if (intid === SPURIOUS || !cpu.groups[group]) return SPURIOUS;
-    if (priority >= cpu.pmr) return SPURIOUS;
-    return this.#preempts(cpu, priority, group) ? intid : SPURIOUS;
+  /** The pending interrupt of the highest priority whose group the CPU interface lets through. */
+  #pending(vcpu: number): Found | undefined {
+    if (!this.#enabled) return undefined;
+    const { privates, enabled } = this.#cpus[vcpu]!;
+    const affinity = affinityOf(vcpu);
+    const own = privates.highest((i) => enabled[privates.group[i] as Group]);
+    const shared = this.#spis.highest(
+      (i) => this.#route[i] === affinity && enabled[this.#spis.group[i] as Group],
+    );
+    if (own >= 0 && (shared < 0 || privates.priority[own]! <= this.#spis.priority[shared]!))
+      return { set: privates, i: own };
+    return shared < 0 ? undefined : { set: this.#spis, i: shared };
   }
 
-  /** Group priority against the running one: BPR says how many bits count (IHI 0069, 4.8.3). */
-  #preempts(cpu: CpuInterface, priority: number, group: number): boolean {
-    if (cpu.running.length === 0) return true;
-    const point = group === 0 ? cpu.bpr0 + 1 : cpu.bpr1;
-    const mask = (0xff << point) & 0xff;
-    return (priority & mask) < (cpu.runningPriority & mask);
-  }
-
-  #highest(vcpu: number, group: number): { readonly intid: number; readonly priority: number } {
-    const cpu = this.#cpus[vcpu]!;
-    let intid: number = SPURIOUS;
-    let priority = IDLE_PRIORITY;
-    const look = (set: Interrupts, routed: (i: number) => boolean): void => {
-      for (let i = 0; i < set.count; i++) {
-        if (set.enabled[i] === 0 || set.active[i] === 1 || set.group[i] !== group) continue;
-        if (set.priority[i]! >= priority || !set.pending(i) || !routed(i)) continue;
-        intid = set.first + i;
-        priority = set.priority[i]!;
-      }
-    };
-    if ((this.#ctlr & (1 << group)) === 0) return { intid, priority };
-    look(cpu.privates, () => true);
-    look(this.#spis, (i) => this.#route[i] === vcpu || (this.#route[i] === -1 && vcpu === 0));
-    return { intid, priority };
-  }
-
-  #setOf(vcpu: number, intid: number): { readonly set: Interrupts; readonly i: number } | undefined {
+  #byIntid(vcpu: number, intid: number): Found | undefined {
     if (intid < PRIVATE) return { set: this.#cpus[vcpu]!.privates, i: intid };
     const i = intid - PRIVATE;
     return i < this.#spis.count ? { set: this.#spis, i } : undefined;
@@ -176,146 +148,125 @@ export class Gic {
 
   save(): GicState {
     return {
-      ctlr: this.#ctlr,
+      enabled: this.#enabled,
       route: [...this.#route],
       spis: this.#spis.save(),
-      cpus: this.#cpus.map((cpu) => ({
-        privates: cpu.privates.save(),
-        registers: [cpu.pmr, cpu.bpr0, cpu.bpr1, cpu.eoiMode, cpu.waker],
-        groups: [...cpu.groups],
-        running: [...cpu.running],
-      })),
+      cpus: this.#cpus.map((cpu) => ({ privates: cpu.privates.save(), registers: cpu.save() })),
     };
   }
 
-  restore({ ctlr, route, spis, cpus }: GicState): void {
-    this.#ctlr = ctlr;
+  restore({ enabled, route, spis, cpus }: GicState): void {
+    this.#enabled = enabled;
     this.#route.set(route);
     this.#spis.restore(spis);
-    cpus.forEach((state, i) => {
-      const cpu = this.#cpus[i]!;
-      cpu.privates.restore(state.privates);
-      const [pmr, bpr0, bpr1, eoiMode, waker] = state.registers as [number, number, number, number, number];
-      Object.assign(cpu, { pmr, bpr0, bpr1, eoiMode, waker, groups: [...state.groups] });
-      cpu.running.splice(0, cpu.running.length, ...state.running);
+    cpus.forEach(({ privates, registers }, i) => {
+      this.#cpus[i]!.privates.restore(privates);
+      this.#cpus[i]!.restore(registers);
     });
-    this.#signals.fill(UNKNOWN);
+    this.#signalled.fill(UNKNOWN);
   }
 
   // ---- The CPU interface ----
 
-  /** The value of an ICC_*_EL1 register; undefined for other registers. */
+  /** The value of an ICC_*_EL1 register; undefined for other registers, and those that can only be written. */
   readIcc(vcpu: number, encoding: Encoding): bigint | undefined {
-    const value = this.#read(vcpu, encodingKey(encoding));
-    return value === undefined ? undefined : BigInt(value);
-  }
-
-  #read(vcpu: number, key: number): number | undefined {
     const cpu = this.#cpus[vcpu]!;
-    switch (key) {
+    switch (encodingKey(encoding)) {
       case ICC.PMR:
-        return cpu.pmr;
+        return BigInt(cpu.pmr);
       case ICC.IAR0:
         return this.#acknowledge(vcpu, 0);
       case ICC.IAR1:
         return this.#acknowledge(vcpu, 1);
       case ICC.HPPIR0:
-        return this.#highest(vcpu, 0).intid;
+        return this.#highestPending(vcpu, 0);
       case ICC.HPPIR1:
-        return this.#highest(vcpu, 1).intid;
+        return this.#highestPending(vcpu, 1);
       case ICC.BPR0:
-        return cpu.bpr0;
+        return BigInt(cpu.bpr0);
       case ICC.BPR1:
-        return cpu.bpr1;
+        return BigInt(cpu.bpr1);
       case ICC.AP0R0:
-        return this.#activePriorities(cpu, 0);
+        return BigInt(cpu.activePriorities(0));
       case ICC.AP1R0:
-        return this.#activePriorities(cpu, 1);
+        return BigInt(cpu.activePriorities(1));
       case ICC.RPR:
-        return cpu.runningPriority;
+        return BigInt(cpu.runningPriority);
       case ICC.CTLR:
-        // PRIbits, 16 bits of INTID, A3V.
-        return ((PRIORITY_BITS - 1) << 8) | (1 << 15) | (cpu.eoiMode << 1);
+        return BigInt(cpu.ctlr);
       case ICC.SRE:
-        return 7;
+        return SRE;
       case ICC.IGRPEN0:
-        return cpu.groups[0] ? 1 : 0;
+        return cpu.enabled[0] ? 1n : 0n;
       case ICC.IGRPEN1:
-        return cpu.groups[1] ? 1 : 0;
+        return cpu.enabled[1] ? 1n : 0n;
     }
     return undefined;
   }
 
-  #activePriorities(cpu: CpuInterface, group: number): number {
-    let value = 0;
-    for (const entry of cpu.running)
-      if (entry.group === group) value |= 1 << (entry.priority >> (8 - PRIORITY_BITS));
-    return value >>> 0;
+  #highestPending(vcpu: number, group: Group): bigint {
+    const found = this.#pending(vcpu);
+    return BigInt(found === undefined || groupOf(found) !== group ? SPURIOUS : found.set.first + found.i);
   }
 
-  #acknowledge(vcpu: number, group: number): number {
-    const intid = this.#signalled(vcpu, group);
-    const found = intid === SPURIOUS ? undefined : this.#setOf(vcpu, intid);
-    if (found === undefined) return SPURIOUS;
+  #acknowledge(vcpu: number, group: Group): bigint {
+    const found = this.signals(vcpu, group) ? this.#pending(vcpu) : undefined;
+    if (found === undefined) return BigInt(SPURIOUS);
     const { set, i } = found;
-    set.active[i] = 1;
-    set.latched[i] = 0;
-    this.#cpus[vcpu]!.running.push({ priority: set.priority[i]!, group });
+    set.put("active", i, 1);
+    set.put("latched", i, 0);
+    this.#cpus[vcpu]!.raise(priorityOf(found), group);
     this.#changed();
-    return intid;
+    return BigInt(set.first + i);
   }
 
-  /** @returns whether the register is the CPU interface's */
+  /** @returns whether the register is the CPU interface's, and can be written */
   writeIcc(vcpu: number, encoding: Encoding, value: bigint): boolean {
     const cpu = this.#cpus[vcpu]!;
     const low = Number(value & 0xffff_ffffn);
     switch (encodingKey(encoding)) {
       case ICC.PMR:
-        cpu.pmr = low & 0xff & ~(0xff >> PRIORITY_BITS);
+        cpu.pmr = low;
         break;
       case ICC.EOIR0:
-      case ICC.EOIR1: {
-        const group = encodingKey(encoding) === ICC.EOIR1 ? 1 : 0;
-        if ((low & 0xff_ffff) >= 1020) break;
-        if (cpu.running[cpu.running.length - 1]?.group === group) cpu.running.pop();
-        if (cpu.eoiMode === 0) this.#deactivate(vcpu, low & 0xff_ffff);
+        this.#end(vcpu, 0, low & 0xff_ffff);
         break;
-      }
+      case ICC.EOIR1:
+        this.#end(vcpu, 1, low & 0xff_ffff);
+        break;
       case ICC.DIR:
-        this.#deactivate(vcpu, low & 0xff_ffff);
+        if (cpu.splitsEnd) this.#deactivate(vcpu, low & 0xff_ffff);
         break;
       case ICC.BPR0:
-        cpu.bpr0 = Math.max(low & 7, 7 - PRIORITY_BITS);
+        cpu.bpr0 = low;
         break;
       case ICC.BPR1:
-        cpu.bpr1 = Math.max(low & 7, 8 - PRIORITY_BITS);
+        cpu.bpr1 = low;
         break;
       case ICC.AP0R0:
-      case ICC.AP1R0: {
-        const group = encodingKey(encoding) === ICC.AP1R0 ? 1 : 0;
-        const others = cpu.running.filter((entry) => entry.group !== group);
-        cpu.running.length = 0;
-        cpu.running.push(...others);
-        for (let bit = 31; bit >= 0; bit--)
-          if ((low & (1 << bit)) !== 0) cpu.running.push({ priority: bit << (8 - PRIORITY_BITS), group });
-        cpu.running.sort((a, b) => b.priority - a.priority);
+        cpu.setActivePriorities(0, low);
         break;
-      }
+      case ICC.AP1R0:
+        cpu.setActivePriorities(1, low);
+        break;
       case ICC.SGI1R:
+        // The one that may make SGIs of both groups (vgic_v3_dispatch_sgi).
+        this.#sendSgi(vcpu, value, true);
+        break;
       case ICC.ASGI1R:
       case ICC.SGI0R:
-        this.#sendSgi(vcpu, value, encodingKey(encoding) === ICC.SGI1R ? 1 : 0);
+        this.#sendSgi(vcpu, value, false);
         break;
       case ICC.CTLR:
-        cpu.eoiMode = (low >> 1) & 1;
+        cpu.ctlr = low;
         break;
       case ICC.SRE:
         break;
       case ICC.IGRPEN0:
-        cpu.groups[0] = (low & 1) === 1;
+        cpu.enabled[0] = (low & 1) === 1;
         break;
       case ICC.IGRPEN1:
-        cpu.groups[1] = (low & 1) === 1;
+        cpu.enabled[1] = (low & 1) === 1;
         break;
       default:
         return false;
@@ -324,188 +275,112 @@ export class Gic {
     return true;
   }
 
-  #deactivate(vcpu: number, intid: number): void {
-    const found = this.#setOf(vcpu, intid);
-    if (found !== undefined) found.set.active[found.i] = 0;
+  /** Out of turn, or for the wrong group, an end is none: the architecture leaves it open. */
+  #end(vcpu: number, group: Group, intid: number): void {
+    const cpu = this.#cpus[vcpu]!;
+    if (intid >= SPECIAL || !cpu.drop(group)) return;
+    if (!cpu.splitsEnd) this.#deactivate(vcpu, intid);
   }
 
-  #sendSgi(from: number, value: bigint, group: number): void {
-    const intid = Number((value >> 24n) & 0xfn);
-    const all = ((value >> 40n) & 1n) === 1n;
-    const targets = Number(value & 0xffffn);
-    const first = 16 * Number((value >> 44n) & 0xfn);
-    // Aff1 to Aff3 are zero for every vCPU.
-    const elsewhere =
-      value >> 48n !== 0n || ((value >> 16n) & 0xffn) !== 0n || ((value >> 32n) & 0xffn) !== 0n;
-    for (let vcpu = 0; vcpu < this.#cpus.length; vcpu++) {
-      const named = all
+  #deactivate(vcpu: number, intid: number): void {
+    const found = this.#byIntid(vcpu, intid);
+    found?.set.put("active", found.i, 0);
+  }
+
+  #sendSgi(from: number, value: bigint, bothGroups: boolean): void {
+    const field = (at: bigint, bits: bigint): number => Number((value >> at) & ((1n << bits) - 1n));
+    const intid = field(24n, 4n);
+    const toOthers = field(40n, 1n) === 1;
+    const targets = field(0n, 16n);
+    // Aff3 is zero for every vCPU. The range selector is reserved: ICC_CTLR_EL1.RSS is 0.
+    const cluster = field(48n, 8n) === 0 ? (field(32n, 8n) << 8) | field(16n, 8n) : -1;
+    for (const [vcpu, { privates }] of this.#cpus.entries()) {
+      const affinity = affinityOf(vcpu);
+      const named = toOthers
         ? vcpu !== from
-        : !elsewhere && vcpu >= first && vcpu < first + 16 && (targets & (1 << (vcpu - first))) !== 0;
-      const { privates } = this.#cpus[vcpu]!;
-      if (named && privates.group[intid] === group) privates.latched[intid] = 1;
+        : affinity >> 8 === cluster && (targets & (1 << (affinity & 15))) !== 0;
+      if (named && (bothGroups || privates.group[intid] === 0)) privates.put("latched", intid, 1);
     }
   }
 
-  // ---- Memory-mapped frames ----
+  // ---- Memory-mapped frames: as KVM has them, an access of another size than a register's reads as zero ----
 
   readDistributor(offset: number, sizeBytes: number): bigint {
-    return this.#access(offset, sizeBytes, (at) => this.#readGicd(at));
+    if (isPart(offset, sizeBytes, isRouter(offset)))
+      return extract(BigInt(this.#route[routed(offset)] ?? 0), offset, sizeBytes);
+    return isWord(offset, sizeBytes, isPriority(offset)) ? BigInt(this.#readGicd(offset, sizeBytes)) : 0n;
   }
 
   writeDistributor(offset: number, sizeBytes: number, value: bigint): void {
-    const { CTLR, IPRIORITYR, IROUTER } = GICD;
-    if (offset >= IPRIORITYR && offset < IPRIORITYR + 0x400) {
-      for (let i = 0; i < sizeBytes; i++)
-        this.#spis.setPriority(offset - IPRIORITYR + i - PRIVATE, Number((value >> BigInt(8 * i)) & 0xffn));
-    } else if (offset >= IROUTER + 8 * PRIVATE && offset < IROUTER + 8 * 1020) {
-      const i = (offset >> 3) - (IROUTER >> 3) - PRIVATE;
-      if ((offset & 7) === 0 && i < this.#spis.count)
-        this.#route[i] = ((value >> 31n) & 1n) === 1n ? -1 : Number(value & 0xffn);
-    } else if (offset === CTLR) this.#ctlr = Number(value) & CTLR_GROUPS;
-    else if ((offset & 3) === 0 && sizeBytes === 4) this.#writeBank(this.#spis, offset, Number(value), 1);
+    if (isPart(offset, sizeBytes, isRouter(offset))) {
+      // Aff3, in the upper word, and IRM are not implemented.
+      if ((offset & 4) === 0 && routed(offset) < this.#spis.count)
+        this.#route[routed(offset)] = Number(value & BigInt(ALL_AFFINITIES));
+    } else if (!isWord(offset, sizeBytes, isPriority(offset))) return;
+    else if (offset === GICD.CTLR) this.#enabled = (Number(value) & CTLR_ENABLE) !== 0;
+    else writeBank(this.#spis, offset, sizeBytes, Number(value));
     this.#changed();
   }
 
-  #readGicd(offset: number): number {
+  #readGicd(offset: number, sizeBytes: number): number {
     switch (offset) {
       case GICD.CTLR:
-        return this.#ctlr | CTLR_FIXED;
+        return CTLR_FIXED | (this.#enabled ? CTLR_ENABLE : 0);
       case GICD.TYPER:
-        // ITLinesNumber, 16 bits of INTID, no LPIs.
-        return ((PRIVATE + this.#spis.count) / 32 - 1) | (15 << 19);
+        return ((PRIVATE + this.#spis.count) / 32 - 1) | TYPER_ID_BITS;
       case GICD.IIDR:
-        return IIDR;
+        return GICD_IIDR;
       case GICD.PIDR2:
-        return ARCH_GICV3;
+        return PIDR2;
     }
-    if (offset >= GICD.IROUTER + 8 * PRIVATE && offset < GICD.IROUTER + 8 * 1020) {
-      const i = (offset >> 3) - (GICD.IROUTER >> 3) - PRIVATE;
-      if ((offset & 4) !== 0 || i >= this.#spis.count) return 0;
-      const route = this.#route[i]!;
-      return route === -1 ? 0x8000_0000 : route;
-    }
-    return this.#readBank(this.#spis, offset, 1);
+    return readBank(this.#spis, offset, sizeBytes);
   }
 
   readRedistributor(vcpu: number, offset: number, sizeBytes: number): bigint {
-    return this.#access(offset, sizeBytes, (at) => this.#readGicr(vcpu, at));
+    const cpu = this.#cpus[vcpu];
+    if (cpu === undefined) return 0n;
+    if (isPart(offset, sizeBytes, (offset & ~7) === GICR.TYPER)) {
+      const last = vcpu === this.#cpus.length - 1 ? 1n << 4n : 0n;
+      return extract((BigInt(affinityOf(vcpu)) << 32n) | BigInt(vcpu << 8) | last, offset, sizeBytes);
+    }
+    const at = offset - GICR.SGI_BASE;
+    if (!isWord(offset, sizeBytes, isPriority(at))) return 0n;
+    switch (offset) {
+      case GICR.CTLR:
+        return BigInt(GICR_CTLR);
+      case GICR.IIDR:
+        return BigInt(GICR_IIDR);
+      case GICR.PIDR2:
+        return BigInt(PIDR2);
+    }
+    // GICR_WAKER reads as zero: it never sleeps.
+    return at < 0 ? 0n : BigInt(readBank(cpu.privates, at, sizeBytes));
   }
 
   writeRedistributor(vcpu: number, offset: number, sizeBytes: number, value: bigint): void {
     const cpu = this.#cpus[vcpu];
-    if (cpu === undefined) return;
-    if (offset === GICR.WAKER) {
-      const sleeps = Number(value) & 2;
-      cpu.waker = sleeps | (sleeps << 1);
-    } else if (offset >= GICR.SGI_BASE) {
-      const at = offset - GICR.SGI_BASE;
-      if (at >= GICD.IPRIORITYR && at < GICD.IPRIORITYR + PRIVATE) {
-        for (let i = 0; i < sizeBytes; i++)
-          cpu.privates.setPriority(at - GICD.IPRIORITYR + i, Number((value >> BigInt(8 * i)) & 0xffn));
-      } else if ((at & 3) === 0 && sizeBytes === 4) this.#writeBank(cpu.privates, at, Number(value), 0);
-    }
+    const at = offset - GICR.SGI_BASE;
+    if (cpu === undefined || at < 0 || !isWord(offset, sizeBytes, isPriority(at))) return;
+    writeBank(cpu.privates, at, sizeBytes, Number(value));
     this.#changed();
   }
-
-  #readGicr(vcpu: number, offset: number): number {
-    const cpu = this.#cpus[vcpu];
-    if (cpu === undefined) return 0;
-    switch (offset) {
-      case GICR.IIDR:
-        return IIDR;
-      case GICR.TYPER:
-        return (vcpu << 8) | (vcpu === this.#cpus.length - 1 ? 1 << 4 : 0);
-      case GICR.TYPER + 4:
-        return vcpu;
-      case GICR.WAKER:
-        return cpu.waker;
-      case GICR.PIDR2:
-        return ARCH_GICV3;
-    }
-    return offset >= GICR.SGI_BASE ? this.#readBank(cpu.privates, offset - GICR.SGI_BASE, 0) : 0;
-  }
-
-  /** Any size of read, out of words. */
-  #access(offset: number, sizeBytes: number, word: (at: number) => number): bigint {
-    const at = offset & ~3;
-    let value = BigInt(word(at) >>> 0);
-    if (sizeBytes === 8) value |= BigInt(word(at + 4) >>> 0) << 32n;
-    return BigInt.asUintN(8 * sizeBytes, value >> BigInt(8 * (offset & 3)));
-  }
-
-  /** Banks that distributor and redistributors have alike. `skip` is 1 where word 0 is the redistributors'. */
-  #readBank(set: Interrupts, offset: number, skip: number): number {
-    const word = (offset & 0x7f) / 4 - skip;
-    const bank = offset & ~0x7f;
-    if (offset >= GICD.IPRIORITYR && offset < GICD.IPRIORITYR + 0x400) {
-      const first = offset - GICD.IPRIORITYR - 32 * skip;
-      if (first < 0) return 0;
-      let value = 0;
-      for (let i = 0; i < 4; i++) value |= (set.priority[first + i] ?? 0) << (8 * i);
-      return value >>> 0;
-    }
-    if (offset >= GICD.ICFGR && offset < GICD.ICFGR + 0x100) {
-      const first = (offset - GICD.ICFGR) * 4 - 32 * skip;
-      if (first < 0) return 0;
-      let value = 0;
-      for (let i = 0; i < 16; i++) if (set.edge[first + i] === 1) value |= 2 << (2 * i);
-      return value >>> 0;
-    }
-    if (word < 0) return 0;
-    switch (bank) {
-      case GICD.IGROUPR:
-        return set.bits(word, (i) => set.group[i] === 1);
-      case GICD.ISENABLER:
-      case GICD.ICENABLER:
-        return set.bits(word, (i) => set.enabled[i] === 1);
-      case GICD.ISPENDR:
-      case GICD.ICPENDR:
-        return set.bits(word, (i) => set.pending(i));
-      case GICD.ISACTIVER:
-      case GICD.ICACTIVER:
-        return set.bits(word, (i) => set.active[i] === 1);
-    }
-    return 0;
-  }
-
-  #writeBank(set: Interrupts, offset: number, value: number, skip: number): void {
-    const word = (offset & 0x7f) / 4 - skip;
-    const bank = offset & ~0x7f;
-    if (offset >= GICD.ICFGR && offset < GICD.ICFGR + 0x100) {
-      const first = (offset - GICD.ICFGR) * 4 - 32 * skip;
-      // SGIs are edge-triggered for good.
-      for (let i = 0; i < 16; i++)
-        if (first + i >= 0 && first + i < set.count && set.first + first + i >= 16)
-          set.edge[first + i] = (value >> (2 * i + 1)) & 1;
-      return;
-    }
-    if (word < 0) return;
-    const each = (to: Uint8Array, bit: 0 | 1) => set.each(word, value, (i) => (to[i] = bit));
-    switch (bank) {
-      case GICD.IGROUPR:
-        set.each(word, ~value, (i) => {
-          set.group[i] = 0;
-        });
-        each(set.group, 1);
-        return;
-      case GICD.ISENABLER:
-        each(set.enabled, 1);
-        return;
-      case GICD.ICENABLER:
-        each(set.enabled, 0);
-        return;
-      case GICD.ISPENDR:
-        each(set.latched, 1);
-        return;
-      case GICD.ICPENDR:
-        each(set.latched, 0);
-        return;
-      case GICD.ISACTIVER:
-        each(set.active, 1);
-        return;
-      case GICD.ICACTIVER:
-        each(set.active, 0);
-        return;
-    }
-  }
 }
+
+const groupOf = ({ set, i }: Found): Group => set.group[i] as Group;
+const priorityOf = ({ set, i }: Found): number => set.priority[i]!;
+
+/** The registers of SPIs among GICD_IROUTER<n>, and the place of theirs in the set of SPIs. */
+const isRouter = (offset: number): boolean =>
+  offset >= GICD.IROUTER + 8 * PRIVATE && offset < GICD.IROUTER + 8 * SPECIAL;
+const routed = (offset: number): number => ((offset - GICD.IROUTER) >> 3) - PRIVATE;
+
+/** Whether an access is to a register of 64 bits, or to one of its halves. */
+const isPart = (offset: number, sizeBytes: number, is64: boolean): boolean =>
+  is64 && (sizeBytes === 8 || sizeBytes === 4) && offset % sizeBytes === 0;
+
+/** Whether an access is to a register of 32 bits, or to a byte of one that has a byte an interrupt. */
+const isWord = (offset: number, sizeBytes: number, bytewise: boolean): boolean =>
+  sizeBytes === 4 ? offset % 4 === 0 : sizeBytes === 1 && bytewise;
+
+const extract = (value: bigint, offset: number, sizeBytes: number): bigint =>
+  BigInt.asUintN(8 * sizeBytes, value >> BigInt(8 * (offset & 7)));

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { decompress } from "fzstd";
+import { readFdt } from "../../board/fdt.ts";
 import { UserError } from "../../common/errors.ts";
 import { type KernelImage, readImage } from "../image.ts";
 
@@ -43,19 +44,10 @@ export function readKernel(path: string): KernelImage {
   return readImage(unpacked(), `--kernel ${path}`);
 }
 
-const FDT_MAGIC = 0xd00d_feed;
-
-/** A flattened device tree. */
+/** A flattened device tree. Throws UserError for what is none, or is malformed. */
 export function readDeviceTree(path: string): Uint8Array {
   const bytes = readWhole(path, "--dtb");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 40 || view.getUint32(0) !== FDT_MAGIC)
-    throw new UserError(`--dtb ${path}: not a flattened device tree`, "Make one with dtc -O dtb");
-  if (view.getUint32(4) > bytes.length)
-    throw new UserError(
-      `--dtb ${path}: cut short: ${bytes.length} of ${view.getUint32(4)} bytes`,
-      "Copy it again",
-    );
+  readFdt(bytes, `--dtb ${path}`);
   return bytes;
 }
 

@@ -1,0 +1,57 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import type { Snapshot } from "../../vmm/node/snapshot-file.ts";
+import { Boots } from "./boots.ts";
+
+let cache: string;
+beforeEach(() => {
+  cache = mkdtempSync(join(tmpdir(), "boots-"));
+});
+afterEach(() => rmSync(cache, { recursive: true }));
+const files = (): string[] => readdirSync(join(cache, "boots")).map((name) => join(cache, "boots", name));
+const snapshot = (seed: number): Snapshot =>
+  ({ config: { seed }, state: { seed }, pages: [] }) as unknown as Snapshot;
+
+it("finds what it has kept, by what it was made of", async () => {
+  const boots = new Boots(cache, "build");
+  expect(boots.find({ a: 1 })).toBeUndefined();
+  boots.keep({ a: 1 }, snapshot(1));
+  boots.keep({ a: 2 }, snapshot(2));
+  expect([boots.find({ a: 1 })?.config.seed, boots.find({ a: 2 })?.config.seed]).toEqual([1, 2]);
+  expect(boots.find({ a: 3 })).toBeUndefined();
+  boots.keep({ a: 1 }, snapshot(4));
+  expect(boots.find({ a: 1 })?.config.seed).toBe(4);
+});
+
+it("finds nothing of another build's", () => {
+  new Boots(cache, "build").keep({ a: 1 }, snapshot(1));
+  expect(new Boots(cache, "other").find({ a: 1 })).toBeUndefined();
+});
+
+it("throws away what is damaged", () => {
+  const boots = new Boots(cache, "build");
+  boots.keep({ a: 1 }, snapshot(1));
+  const [file] = files();
+  writeFileSync(file as string, readFileSync(file as string).subarray(0, -1));
+  expect(boots.find({ a: 1 })).toBeUndefined();
+  expect(files()).toEqual([]);
+});
+
+it("keeps the six that were used last, and nothing half written", () => {
+  const boots = new Boots(cache, "build");
+  for (let i = 0; i < 6; i++) {
+    boots.keep({ i }, snapshot(i));
+    // Older the later it was kept, but for the one that is found.
+    for (const file of files()) if (readFileSync(file).length > 0) utimesSync(file, 1000, 1000 + i);
+  }
+  expect(boots.find({ i: 0 })).toBeDefined();
+  boots.keep({ i: 6 }, snapshot(6));
+  expect([files().length, boots.find({ i: 0 }) !== undefined, boots.find({ i: 6 }) !== undefined]).toEqual([
+    6,
+    true,
+    true,
+  ]);
+  expect(files().every((name) => name.endsWith(".snapshot"))).toBe(true);
+});

@@ -1,0 +1,132 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { syntheticEngine } from "../../../test/synthetic-engine.ts";
+import { fakeImage } from "../../guest/node/fake-mirror.testing.ts";
+import { encodeSnapshot, type MachineConfig } from "../../vmm/node/snapshot-file.ts";
+import type { VirtualMachineState } from "../../vmm/virtual-machine.ts";
+import { sourceVersion } from "../cache-folder.ts";
+import { main } from "../main.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "spevisor-run-cli-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = (name: string): string => join(folder, name);
+mkdirSync(at("folder"));
+writeFileSync(at("Image"), fakeImage());
+writeFileSync(at("text"), "#!/bin/sh\n".repeat(100));
+
+const config: MachineConfig = {
+  cpus: 1,
+  memoryBytes: 2 ** 26,
+  policy: "fault",
+  profile: "thread-normal",
+  seed: 1,
+  startSeconds: 0,
+  shares: ["share0"],
+  disks: [],
+  agent: false,
+};
+const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}): void =>
+  writeFileSync(
+    at(name),
+    encodeSnapshot(
+      { config: { ...config, ...more }, state: {} as unknown as VirtualMachineState, pages: [] },
+      build,
+    ),
+  );
+snapshot("shared.snapshot", sourceVersion());
+snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: ["disk0"] });
+snapshot("old.snapshot", "another build");
+
+let out = "";
+let err = "";
+beforeEach(() => {
+  out = "";
+  err = "";
+});
+
+const run = (argv: readonly string[]): Promise<number> => {
+  const { engine } = syntheticEngine();
+  return main(["run", ...argv], {
+    stdout: { write: (text) => (out += text), columns: 100 },
+    stderr: { write: (text) => (err += text) },
+    // No mirror answers there, and no guest is kept there.
+    env: { XDG_CACHE_HOME: at("cache"), SPEVISOR_MIRROR: "http://127.0.0.1:9" },
+    runJob: () => {
+      throw new Error("a machine is no job of the laboratory's");
+    },
+    loadLab: () => Promise.resolve(engine),
+    questions: new URL("../../lab/questions/index.ts", import.meta.url),
+    nowNs: () => 0,
+  });
+};
+
+describe("spevisor run refuses, with exit code 2 and nothing left behind,", () => {
+  const kernel = ["--policy", "fault", "--kernel", at("Image")];
+  it.each<[string[], RegExp]>([
+    [["--cpus", "0"], /--cpus: "0" is not a whole number from 1 to 16/],
+    [["--cpus", "17"], /--cpus: "17" is not a whole number from 1 to 16/],
+    [["--cpus", "1.5"], /--cpus: "1.5" is not a whole number/],
+    [["--memory", "12banana"], /--memory: "12banana" is not a size/],
+    [["--memory", "0"], /--memory: must be more than nothing/],
+    [["--seed", "-1"], /--seed: "-1" is not a whole number/],
+    [["--seed", "4294967296"], /--seed: "4294967296" is not a whole number/],
+    [["--timeout", "soon"], /--timeout: "soon" is not a number/],
+    [["--timeout", "0"], /--timeout: /],
+    [["--rtc", "yesterday"], /--rtc: "yesterday" is no date\nGive one such as 2026-01-01T00:00:00, or now/],
+    [["--rtc", "1969-12-31"], /--rtc: "1969-12-31" is no date/],
+    [["--suite", "sarge"], /--suite.*sarge/],
+    [["--kernel", ""], /--kernel/],
+    [["--krenel", "F"], /unknown option '--krenel'\n\(Did you mean --kernel\?\)/],
+    [
+      ["--policy", "faulty", "--kernel", at("Image")],
+      /policy "faulty" does not exist\n.*Did you mean fault\?/,
+    ],
+    [[...kernel, "--profile", "thread-nomal"], /Did you mean thread-normal\?/],
+    [["--policy", "fault", "--kernel", at("missing")], /--kernel .*missing: there is no such file/],
+    [["--policy", "fault", "--kernel", at("folder")], /--kernel .*folder: it is a directory/],
+    [["--policy", "fault", "--kernel", at("text")], /--kernel .*text: not an arm64 Image/],
+    [[...kernel, "--initrd", at("text")], /--initrd .*text: neither a cpio archive nor a compressed one/],
+    [[...kernel, "--initrd", at("text"), "--", "true"], /a command needs spevisor's own RAM disk/],
+    [[...kernel, "--dtb", at("text")], /--dtb .*text: at offset 0x0: no device tree begins so/],
+    [[...kernel, "--disk", at("missing")], /missing: there is no such file/],
+    [[...kernel, "--share", at("missing")], /missing: there is no such/],
+    [[...kernel, "--memory", "2M"], /of memory, and the machine has 2 MiB\nRaise --memory/],
+    [[...kernel, "--json", at("folder")], /folder.*is a directory/],
+    [[...kernel, "--save-snapshot", join(folder, "no", "such")], /no such file or directory/],
+    [
+      ["--snapshot", at("missing")],
+      /--snapshot .*missing: there is no such file\nMake one with --save-snapshot/,
+    ],
+    [["--snapshot", at("text")], /--snapshot .*text: no snapshot of spevisor's/],
+    [["--snapshot", at("old.snapshot")], /old\.snapshot: written by another version \(another build\)/],
+    [
+      ["--snapshot", at("shared.snapshot"), "--", "true"],
+      /was not started by spevisor and takes no commands/,
+    ],
+    [["--snapshot", at("shared.snapshot")], /it was saved with --share\nGive --share/],
+    [["--snapshot", at("disk.snapshot")], /it was saved with --disk\nGive --disk/],
+    [["--snapshot", at("disk.snapshot"), "--disk", at("missing")], /missing: there is no such file/],
+    [
+      ["--snapshot", "F", "--cpus", "2"],
+      /--cpus: the machine of --snapshot F has been made\nLeave --cpus away/,
+    ],
+    [["--snapshot", "F", "--rtc", "now"], /--rtc: the machine of --snapshot F has been made/],
+    [["--snapshot", "F", "--kernel", "K"], /--kernel: the machine of --snapshot F has been made/],
+  ])("%j", async (argv, message) => {
+    const before = readdirSync(folder);
+    const code = await run(argv);
+    expect(err).toMatch(message);
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).not.toMatch(/\n\s+at |bug/);
+    expect(readdirSync(folder)).toEqual(before);
+  });
+});
+
+it("says how to use it", async () => {
+  expect(await run(["--help"])).toBe(0);
+  expect(out).toContain("Ctrl-A x ends the machine");
+  expect(out).toContain("Exit codes:");
+  expect(out).toContain("$ spevisor run --snapshot");
+});

@@ -1,0 +1,159 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { DTLB } from "../a64/state.ts";
+import { CpuMemory, EL0_CONTEXTS } from "./memory.ts";
+import { SoftTlbs } from "./soft-tlbs.ts";
+import { VcpuState } from "./vcpu-state.ts";
+
+const KERNEL = 0xffff_8000_0012_3000n;
+const USER = 0x40_0000n;
+const SIZE_2M = 512;
+
+let memory: CpuMemory;
+let state: VcpuState;
+let tlbs: SoftTlbs;
+let page: number;
+
+beforeEach(() => {
+  memory = new CpuMemory(1, 4);
+  state = new VcpuState(memory.view, memory.vcpuBase(0));
+  state.set32("EL", 1);
+  tlbs = new SoftTlbs(memory, state);
+  tlbs.flush();
+  page = memory.allocatePage().byteOffset;
+  enter(1n);
+});
+
+function enter(ttbr0: bigint, ttbr1 = 0n): void {
+  state.set64("TTBR0_EL1", ttbr0);
+  state.set64("TTBR1_EL1", ttbr1);
+  tlbs.contextChanged();
+}
+
+function level(el: 0 | 1): void {
+  state.set32("EL", el);
+  tlbs.select();
+}
+
+/** Whether a load from a VA hits, as WebAssembly looks it up. */
+function hits(va: bigint): boolean {
+  const entry = state.get32("DTLB") + Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1)) * DTLB.ENTRY_BYTES;
+  return memory.view.getBigUint64(entry + DTLB.RTAG, true) === (va & ~0xfffn);
+}
+
+const load = (va: bigint, global = false): void => {
+  tlbs.fill(va, page, { write: false, unprivileged: false, global });
+};
+
+describe("soft TLBs", () => {
+  it("EL1's keep what is global when the context changes, and nothing else", () => {
+    level(1);
+    load(KERNEL, true);
+    load(USER);
+    load(KERNEL + 0x1000n);
+    expect([hits(KERNEL), hits(USER), hits(KERNEL + 0x1000n)]).toEqual([true, true, true]);
+    enter(2n);
+    expect([hits(KERNEL), hits(USER), hits(KERNEL + 0x1000n)]).toEqual([true, false, false]);
+    enter(1n);
+    expect(hits(USER)).toBe(false);
+  });
+
+  it("EL0's are found again with the context", () => {
+    level(0);
+    load(USER);
+    level(1);
+    enter(2n);
+    level(0);
+    expect(hits(USER)).toBe(false);
+    level(1);
+    enter(1n, 7n);
+    level(0);
+    expect(hits(USER)).toBe(false);
+    level(1);
+    enter(1n);
+    level(0);
+    expect(hits(USER)).toBe(true);
+  });
+
+  it("the context that was left longest ago makes room", () => {
+    const visit = (ttbr0: bigint): boolean => {
+      level(1);
+      enter(ttbr0);
+      level(0);
+      const hit = hits(USER);
+      load(USER);
+      return hit;
+    };
+    for (let i = 1n; i <= EL0_CONTEXTS; i++) visit(i);
+    expect(visit(1n)).toBe(true);
+    visit(100n);
+    expect(visit(1n)).toBe(true);
+    expect(visit(2n)).toBe(false);
+  });
+
+  it("a context that nobody runs in takes no room", () => {
+    level(0);
+    load(USER);
+    level(1);
+    for (let i = 2n; i < 100n; i++) enter(i);
+    enter(1n);
+    level(0);
+    expect(hits(USER)).toBe(true);
+  });
+
+  it("a page is forgotten in every context, and others are not", () => {
+    level(0);
+    load(USER);
+    load(USER + 0x1000n);
+    level(1);
+    enter(2n);
+    level(0);
+    tlbs.forgetPage(Number(USER >> 12n));
+    level(1);
+    enter(1n);
+    level(0);
+    expect([hits(USER), hits(USER + 0x1000n)]).toEqual([false, true]);
+  });
+
+  it("a page of a block takes the block along", () => {
+    level(1);
+    load(KERNEL, true);
+    load(KERNEL + 0x1000n, true);
+    tlbs.foundBlock(Number(BigInt.asUintN(64, KERNEL) >> 12n), SIZE_2M);
+    tlbs.forgetPage(Number((KERNEL >> 12n) & 0xfff_ffff_ffffn) - 0x100);
+    expect([hits(KERNEL), hits(KERNEL + 0x1000n)]).toEqual([false, false]);
+    // Now that it is gone, its pages are like others.
+    load(KERNEL, true);
+    tlbs.forgetPage(Number((KERNEL >> 12n) & 0xfff_ffff_ffffn) + 1);
+    expect(hits(KERNEL)).toBe(true);
+  });
+
+  it("an ASID's contexts are forgotten, the current one among them", () => {
+    level(0);
+    load(USER);
+    tlbs.forgetContexts((ttbr0) => ttbr0 === 2n);
+    expect(hits(USER)).toBe(true);
+    tlbs.forgetContexts((ttbr0) => ttbr0 === 1n);
+    expect(hits(USER)).toBe(false);
+  });
+
+  it("come back from what was saved", () => {
+    level(1);
+    load(KERNEL, true);
+    load(USER);
+    tlbs.fillCode(USER, memory.recordsOf(page), false);
+    level(0);
+    load(USER);
+    tlbs.foundBlock(0x1234, SIZE_2M);
+    level(1);
+    enter(2n);
+    level(0);
+    load(USER + 0x2000n);
+    const saved = tlbs.save((host) => host - page);
+    const other = new SoftTlbs(memory, state);
+    other.flush();
+    other.restore(JSON.parse(JSON.stringify(saved)), (frame) => page + frame);
+    expect(other.save((host) => host - page)).toEqual(saved);
+    expect([hits(USER), hits(USER + 0x2000n)]).toEqual([false, true]);
+    expect(saved.data.length).toBe(3);
+  });
+});

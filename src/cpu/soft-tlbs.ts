@@ -1,0 +1,327 @@
+/**
+ * The soft TLBs and code maps of a core: which table WebAssembly looks into, what they hold, and what TLBI takes away.
+ *
+ * EL1 has a soft TLB for each value of PAN, and a code map. EL0 has a pair of its own for each of the last few contexts (the
+ * values of TTBR0_EL1 and TTBR1_EL1, ASID and all), so that switching between programs forgets neither the kernel's
+ * translations nor theirs. Entries of EL1's tables that belong to a context go when it does.
+ */
+import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER } from "../a64/state.ts";
+import { type CpuMemory, EL0_CONTEXTS, VCPU_AREA } from "./memory.ts";
+import type { VcpuState } from "./vcpu-state.ts";
+
+/** VA[55:12], which a TLBI names, has this many values. */
+const TAGLESS_PAGES = 2 ** 44;
+const EMPTY = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);
+const emptyTag = (index: number): bigint => (index === EMPTY_INDEX ? EMPTY_OTHER : EMPTY);
+
+/** Tables of each kind, in the order in which they lie: EL1's, and EL0's by context. */
+const EL1_TLBS = 2;
+const TLBS = EL1_TLBS + EL0_CONTEXTS;
+const EL1_MAPS = 1;
+const MAPS = EL1_MAPS + EL0_CONTEXTS;
+
+/** An entry of a soft TLB: where it lies, and which of its table it is. */
+export interface TlbEntry {
+  readonly entry: number;
+  readonly index: number;
+}
+
+/** Which EL0 tables there are for a context, and when they were taken up last. */
+interface Context {
+  readonly ttbr0: bigint;
+  readonly ttbr1: bigint;
+  usedAt: number;
+}
+
+/** Everything that is cached, by place: tables in their order, entries one after the other. */
+export interface Translations {
+  readonly data: readonly (readonly [place: number, readTag: string, writeTag: string, frame: number])[];
+  readonly code: readonly (readonly [place: number, tag: string, frame: number])[];
+  readonly blocks: readonly (readonly [pages: number, blocks: readonly number[]])[];
+  readonly contexts: readonly (readonly [ttbr0: string, ttbr1: string, usedAt: number] | null)[];
+  readonly current: number | null;
+  readonly ofContext: { readonly data: readonly number[]; readonly code: readonly number[] };
+}
+
+export class SoftTlbs {
+  readonly #memory: CpuMemory;
+  readonly #state: VcpuState;
+  readonly #tlbs: number;
+  readonly #maps: number;
+  #contexts: (Context | undefined)[] = new Array(EL0_CONTEXTS).fill(undefined);
+  /** The current context's place; undefined until EL0's tables are needed. */
+  #current: number | undefined;
+  #uses = 0;
+  /** Places in EL1's tables whose entries are good for the current context only. */
+  readonly #dataOfContext = new Set<number>();
+  readonly #codeOfContext = new Set<number>();
+  /**
+   * Leaves of more than 4 KiB of which pages were cached since the last flush: by their size in pages, VA[55:12] divided by
+   * it. A TLBI for any address in one must forget all of its pages.
+   */
+  readonly #blocks = new Map<number, Set<number>>();
+
+  constructor(memory: CpuMemory, state: VcpuState) {
+    this.#memory = memory;
+    this.#state = state;
+    this.#tlbs = state.base + VCPU_AREA.DTLB;
+    this.#maps = state.base + VCPU_AREA.CTLB;
+    memory.emptyDtlb(state.base + VCPU_AREA.NO_DTLB);
+    memory.onRecordsDropped.push(() => {
+      for (let i = 0; i < MAPS; i++) memory.emptyCtlb(this.#map(i));
+      this.#codeOfContext.clear();
+    });
+  }
+
+  #tlb(table: number): number {
+    return this.#tlbs + table * DTLB.BYTES;
+  }
+
+  #map(table: number): number {
+    return this.#maps + table * CTLB.BYTES;
+  }
+
+  // ---- Which tables count ----
+
+  /** The exception level, PAN, UAO or the context changed. */
+  select(): void {
+    const state = this.#state;
+    if (state.el === 0) {
+      this.needEl0();
+      state.set32("DTLB", this.#el0Tlb);
+      state.set32("CTLB", this.#map(EL1_MAPS + (this.#current as number)));
+      return;
+    }
+    const own = this.#tlb(state.get32("PAN") === 1 ? 0 : 1);
+    state.set32("DTLB", own);
+    state.set32("DTLB_EL0", state.get32("UAO") === 1 ? own : this.#el0Tlb);
+    state.set32("CTLB", this.#map(0));
+  }
+
+  get #el0Tlb(): number {
+    return this.#current === undefined
+      ? this.#state.base + VCPU_AREA.NO_DTLB
+      : this.#tlb(EL1_TLBS + this.#current);
+  }
+
+  /** TTBR0_EL1 or TTBR1_EL1 was written and no more than the ASID and EL0's tables may differ. */
+  contextChanged(): void {
+    for (const place of this.#dataOfContext) this.empty(this.#entryAt(place));
+    this.#dataOfContext.clear();
+    for (const place of this.#codeOfContext) this.#emptyCode(place);
+    this.#codeOfContext.clear();
+    // Which context it is can wait: on the way from one program to another there are some that nobody runs in.
+    this.#current = undefined;
+    this.select();
+  }
+
+  /** EL0's tables are about to be used. */
+  needEl0(): void {
+    if (this.#current !== undefined) return;
+    const [ttbr0, ttbr1] = [this.#state.get64("TTBR0_EL1"), this.#state.get64("TTBR1_EL1")];
+    let place = this.#contexts.findIndex((each) => each?.ttbr0 === ttbr0 && each.ttbr1 === ttbr1);
+    if (place < 0) {
+      const usedAt = this.#contexts.map((each) => each?.usedAt ?? -1);
+      place = usedAt.indexOf(Math.min(...usedAt));
+      this.#emptyContext(place);
+    }
+    this.#contexts[place] = { ttbr0, ttbr1, usedAt: this.#uses++ };
+    this.#current = place;
+    const state = this.#state;
+    if (state.el === 0 || state.get32("UAO") === 0) state.set32("DTLB_EL0", this.#el0Tlb);
+  }
+
+  // ---- What they hold ----
+
+  /** Caches a page for loads or stores: its host address, and whether it is the same in every context. */
+  fill(
+    va: bigint,
+    page: number,
+    kind: { readonly write: boolean; readonly unprivileged: boolean; readonly global: boolean },
+  ): TlbEntry {
+    const state = this.#state;
+    const { view } = this.#memory;
+    if (kind.unprivileged) this.needEl0();
+    const table = state.get32(kind.unprivileged ? "DTLB_EL0" : "DTLB");
+    const index = Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1));
+    const entry = table + index * DTLB.ENTRY_BYTES;
+    const tag = va & ~0xfffn;
+    const [own, other] = kind.write ? [DTLB.WTAG, DTLB.RTAG] : [DTLB.RTAG, DTLB.WTAG];
+    if (view.getBigUint64(entry + other, true) !== tag || view.getUint32(entry + DTLB.ADDRESS, true) !== page)
+      view.setBigUint64(entry + other, emptyTag(index), true);
+    view.setBigUint64(entry + own, tag, true);
+    view.setUint32(entry + DTLB.ADDRESS, page, true);
+    const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
+    if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
+    return { entry, index };
+  }
+
+  /** Caches the records of the page of PC. */
+  fillCode(pc: bigint, records: number, global: boolean): void {
+    const { view } = this.#memory;
+    const entry = this.#codeEntry(pc);
+    view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
+    view.setUint32(entry + CTLB.RECORDS, records, true);
+    const place = (entry - this.#maps) / CTLB.ENTRY_BYTES;
+    if (!global && place < EL1_MAPS * CTLB.ENTRIES) this.#codeOfContext.add(place);
+  }
+
+  /** A page was found in a leaf of more than 4 KiB. */
+  foundBlock(page: number, leafPages: number): void {
+    let blocks = this.#blocks.get(leafPages);
+    if (blocks === undefined) {
+      blocks = new Set();
+      this.#blocks.set(leafPages, blocks);
+    }
+    blocks.add(Math.floor((page % TAGLESS_PAGES) / leafPages));
+  }
+
+  /** The records of the page of PC, which WebAssembly has just used. */
+  recordsAt(pc: bigint): number {
+    return this.#memory.view.getUint32(this.#codeEntry(pc) + CTLB.RECORDS, true);
+  }
+
+  /** Whether the code map of the current level has the page of an address that instructions may have. */
+  isCodeMapped(pc: bigint): boolean {
+    const tag = this.#memory.view.getBigUint64(this.#codeEntry(pc) + CTLB.TAG, true);
+    return (pc & 3n) === 0n && tag === (pc & ~0xfffn);
+  }
+
+  #codeEntry(pc: bigint): number {
+    return this.#state.get32("CTLB") + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
+  }
+
+  // ---- What is forgotten ----
+
+  /** Forgets one entry. */
+  empty({ entry, index }: TlbEntry): void {
+    this.#memory.view.setBigUint64(entry + DTLB.RTAG, emptyTag(index), true);
+    this.#memory.view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
+  }
+
+  #entryAt(place: number): TlbEntry {
+    return { entry: this.#tlbs + place * DTLB.ENTRY_BYTES, index: place % DTLB.ENTRIES };
+  }
+
+  #emptyCode(place: number): void {
+    const entry = this.#maps + place * CTLB.ENTRY_BYTES;
+    this.#memory.view.setBigUint64(entry + CTLB.TAG, emptyTag(place % CTLB.ENTRIES), true);
+  }
+
+  #emptyContext(place: number): void {
+    this.#memory.emptyDtlb(this.#tlb(EL1_TLBS + place));
+    this.#memory.emptyCtlb(this.#map(EL1_MAPS + place));
+  }
+
+  /** Forgets what comes from an EL0 context; its tables may be in use. */
+  #forgetContext(place: number): void {
+    if (place === this.#current) this.#emptyContext(place);
+    else this.#contexts[place] = undefined;
+  }
+
+  /** Forgets every translation. */
+  flush(): void {
+    for (let i = 0; i < EL1_TLBS; i++) this.#memory.emptyDtlb(this.#tlb(i));
+    for (let i = 0; i < EL1_MAPS; i++) this.#memory.emptyCtlb(this.#map(i));
+    for (let i = 0; i < EL0_CONTEXTS; i++) this.#forgetContext(i);
+    this.#dataOfContext.clear();
+    this.#codeOfContext.clear();
+    for (const blocks of this.#blocks.values()) blocks.clear();
+  }
+
+  /** Forgets the translations of a page, VA[55:12], in all contexts. */
+  forgetPage(page: number): void {
+    for (const [pages, blocks] of this.#blocks)
+      if (blocks.has(Math.floor(page / pages))) {
+        this.flush();
+        return;
+      }
+    const index = page % DTLB.ENTRIES;
+    for (let i = 0; i < TLBS; i++)
+      if (this.#isUsed(i - EL1_TLBS)) this.empty(this.#entryAt(i * DTLB.ENTRIES + index));
+    this.forgetCode(page);
+  }
+
+  /** Forgets code of a page, by the low bits of its number at least, at both levels. */
+  forgetCode(page: number): void {
+    for (let i = 0; i < MAPS; i++)
+      if (this.#isUsed(i - EL1_MAPS)) this.#emptyCode(i * CTLB.ENTRIES + (page % CTLB.ENTRIES));
+  }
+
+  /** Whether the tables of a context, or of EL1 (a place below 0), hold anything. */
+  #isUsed(place: number): boolean {
+    return place < 0 || this.#contexts[place] !== undefined;
+  }
+
+  /** Forgets what is not global of the contexts that `isOf` says yes to. */
+  forgetContexts(isOf: (ttbr0: bigint, ttbr1: bigint) => boolean): void {
+    this.#contexts.forEach((context, place) => {
+      if (context !== undefined && isOf(context.ttbr0, context.ttbr1)) this.#forgetContext(place);
+    });
+    for (const place of this.#dataOfContext) this.empty(this.#entryAt(place));
+    for (const place of this.#codeOfContext) this.#emptyCode(place);
+  }
+
+  // ---- Snapshots ----
+
+  /** Every cached translation, with pages by frame: they may hold what tables do not say any more. */
+  save(frameAt: (hostPage: number) => number): Translations {
+    const { view } = this.#memory;
+    const data: (readonly [number, string, string, number])[] = [];
+    for (let place = 0; place < TLBS * DTLB.ENTRIES; place++) {
+      const { entry, index } = this.#entryAt(place);
+      if (!this.#isUsed(Math.floor(place / DTLB.ENTRIES) - EL1_TLBS)) continue;
+      const read = view.getBigUint64(entry + DTLB.RTAG, true);
+      const write = view.getBigUint64(entry + DTLB.WTAG, true);
+      if (read === emptyTag(index) && write === emptyTag(index)) continue;
+      data.push([place, String(read), String(write), frameAt(view.getUint32(entry + DTLB.ADDRESS, true))]);
+    }
+    const code: (readonly [number, string, number])[] = [];
+    for (let place = 0; place < MAPS * CTLB.ENTRIES; place++) {
+      if (!this.#isUsed(Math.floor(place / CTLB.ENTRIES) - EL1_MAPS)) continue;
+      const entry = this.#maps + place * CTLB.ENTRY_BYTES;
+      const tag = view.getBigUint64(entry + CTLB.TAG, true);
+      if (tag === emptyTag(place % CTLB.ENTRIES)) continue;
+      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.RECORDS, true));
+      if (page !== undefined) code.push([place, String(tag), frameAt(page)]);
+    }
+    return {
+      data,
+      code,
+      blocks: [...this.#blocks].map(([pages, blocks]) => [pages, [...blocks]]),
+      contexts: this.#contexts.map((each) =>
+        each === undefined ? null : [String(each.ttbr0), String(each.ttbr1), each.usedAt],
+      ),
+      current: this.#current ?? null,
+      ofContext: { data: [...this.#dataOfContext], code: [...this.#codeOfContext] },
+    };
+  }
+
+  /** Takes what `save` gave; the vCPU's state must be there already. */
+  restore(saved: Translations, pageOf: (frame: number) => number): void {
+    const { view } = this.#memory;
+    this.flush();
+    for (let i = 0; i < EL0_CONTEXTS; i++) this.#emptyContext(i);
+    this.#contexts = saved.contexts.map((each) =>
+      each === null ? undefined : { ttbr0: BigInt(each[0]), ttbr1: BigInt(each[1]), usedAt: each[2] },
+    );
+    this.#uses = 1 + Math.max(-1, ...saved.contexts.map((each) => each?.[2] ?? -1));
+    this.#current = saved.current ?? undefined;
+    for (const [pages, of] of saved.blocks) this.#blocks.set(pages, new Set(of));
+    for (const place of saved.ofContext.data) this.#dataOfContext.add(place);
+    for (const place of saved.ofContext.code) this.#codeOfContext.add(place);
+    for (const [place, read, write, frame] of saved.data) {
+      const { entry } = this.#entryAt(place);
+      view.setBigUint64(entry + DTLB.RTAG, BigInt(read), true);
+      view.setBigUint64(entry + DTLB.WTAG, BigInt(write), true);
+      view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
+    }
+    for (const [place, tag, frame] of saved.code) {
+      const records = this.#memory.recordsOf(pageOf(frame));
+      const entry = this.#maps + place * CTLB.ENTRY_BYTES;
+      view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
+      view.setUint32(entry + CTLB.RECORDS, records, true);
+    }
+    this.select();
+  }
+}

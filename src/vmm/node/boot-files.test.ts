@@ -1,0 +1,119 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, describe, expect, it } from "vitest";
+import { writeFdt } from "../../board/fdt.ts";
+import { UserError } from "../../common/errors.ts";
+import { readDeviceTree, readInitrd, readKernel } from "./boot-files.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "boot-files-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+mkdirSync(join(scratch, "folder"));
+
+const stored = (name: string, bytes: Uint8Array | string): string => {
+  const path = join(scratch, name);
+  writeFileSync(path, bytes);
+  return path;
+};
+const text = (of: string): Uint8Array => new TextEncoder().encode(of);
+
+const image = new Uint8Array(100_000).map((_, i) => i % 251);
+new DataView(image.buffer).setUint32(56, 0x644d_5241, true);
+image.fill(0, 8, 32);
+
+const tree = writeFdt({ properties: { model: "m" } });
+const cpio = `070701${"0".repeat(104)}TRAILER!!!\0`;
+
+describe("a kernel", () => {
+  it.each([
+    ["raw", image],
+    ["gzip", gzipSync(image)],
+  ])("is taken %s", (name, bytes) => {
+    expect(Buffer.from(readKernel(stored(name, bytes)).bytes).equals(image)).toBe(true);
+  });
+
+  const haveZstd = spawnSync("zstd", ["--version"]).status === 0;
+  if (!haveZstd) console.log("zstd is missing, so no kernel is packed with it: apt-get install zstd");
+  it.skipIf(!haveZstd)("is taken packed with zstd, and refused where it is cut short", () => {
+    const packed = spawnSync("zstd", ["-c"], { input: image }).stdout;
+    expect(Buffer.from(readKernel(stored("zstd", packed)).bytes).equals(image)).toBe(true);
+    // fzstd does not look at the checksum, the last four bytes.
+    for (const bytes of [packed.length - 5, packed.length >> 1, 5])
+      expect(() => readKernel(stored("cut.zst", packed.subarray(0, bytes)))).toThrow(UserError);
+  });
+
+  it.each([
+    ["cut.gz", gzipSync(image).subarray(0, -9), /cut\.gz: it is damaged/],
+    [
+      "flipped.gz",
+      gzipSync(image).map((byte, i) => (i === 300 ? byte ^ 0xff : byte)),
+      /flipped\.gz: it is damaged/,
+    ],
+    ["text.gz", gzipSync("hello"), /text\.gz: a kernel of 5 bytes/],
+    ["program", text("\u007fELF".padEnd(100)), /program: not an arm64 Image/],
+  ])("is refused: %s", (name, bytes, message) => {
+    const path = stored(name, bytes);
+    expect(() => readKernel(path)).toThrow(UserError);
+    expect(() => readKernel(path)).toThrow(message);
+  });
+});
+
+describe("a RAM disk", () => {
+  it.each([
+    ["cpio", text(cpio)],
+    ["gzip", gzipSync(cpio)],
+    ["zstd", Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)],
+    ["xz", Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a)],
+  ])("is taken as it is: %s", (name, bytes) => {
+    expect(new Uint8Array(readInitrd(stored(name, bytes)))).toEqual(new Uint8Array(bytes));
+  });
+
+  it.each([
+    ["half.cpio", cpio.slice(0, 50), /half\.cpio: the archive ends at byte 50 without its trailer/],
+    ["words", "no archive", /words: neither a cpio archive nor a compressed one/],
+    ["nothing", "", /nothing: neither a cpio archive nor a compressed one/],
+  ])("is refused: %s", (name, content, message) => {
+    const path = stored(name, content);
+    expect(() => readInitrd(path)).toThrow(UserError);
+    expect(() => readInitrd(path)).toThrow(message);
+  });
+});
+
+describe("a device tree", () => {
+  it("is taken as it is", () => {
+    expect(new Uint8Array(readDeviceTree(stored("tree.dtb", tree)))).toEqual(tree);
+  });
+
+  it.each([
+    [
+      "tree.dts",
+      text('/dts-v1/;\n/ { model = "m"; };\n'.padEnd(80)),
+      /--dtb .*tree\.dts: at offset 0x0: no device/,
+    ],
+    ["cut.dtb", tree.subarray(0, -1), /--dtb .*cut\.dtb: at offset 0x4: .*cut short/],
+  ])("is refused: %s", (name, bytes, message) => {
+    const path = stored(name, bytes);
+    expect(() => readDeviceTree(path)).toThrow(UserError);
+    expect(() => readDeviceTree(path)).toThrow(message);
+  });
+});
+
+it.each([
+  ["--kernel", readKernel],
+  ["--initrd", readInitrd],
+  ["--dtb", readDeviceTree],
+] as const)("%s names a file that can be read", (option, read) => {
+  const said = (path: string): string => {
+    try {
+      read(path);
+    } catch (error) {
+      expect(error).toBeInstanceOf(UserError);
+      return (error as UserError).what;
+    }
+    return "";
+  };
+  expect(said(join(scratch, "missing"))).toBe(`${option} ${join(scratch, "missing")}: there is no such file`);
+  expect(said(join(scratch, "folder"))).toBe(`${option} ${join(scratch, "folder")}: it is a directory`);
+});

@@ -1,0 +1,116 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { PAGE_BYTES } from "../../common/address.ts";
+import { UserError } from "../../common/errors.ts";
+import type { VirtualMachineState } from "../virtual-machine.ts";
+import { encodeSnapshot, type MachineConfig, openSnapshot } from "./snapshot-file.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "snapshot-file-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+const path = join(scratch, "a.snapshot");
+
+const config: MachineConfig = {
+  cpus: 2,
+  memoryBytes: 2 ** 29,
+  policy: "adaptive",
+  profile: "thread-normal",
+  seed: 7,
+  startSeconds: 1_767_225_600,
+  shares: ["share0"],
+  disks: [],
+  agent: true,
+};
+// The file does not look into the state: any JSON will do.
+const state = { board: { uart: { received: [1, 2, 3] } } } as unknown as VirtualMachineState;
+const page = (frame: number, seed: number) => ({
+  frame,
+  words: Uint32Array.from({ length: PAGE_BYTES / 4 }, (_, i) => Math.imul(i + seed, 0x9e37_79b1) >>> 0),
+});
+const pages = [page(3, 1), page(70_000, 2)];
+const FILE = encodeSnapshot({ config, state, pages }, "build-1");
+/** Magic, format, checksum, length of the head, head. */
+const PLACE = { magic: 0, format: 18, sum: 22, headBytes: 54, head: 58 };
+
+function refusal(bytes: Uint8Array, build = "build-1"): string {
+  writeFileSync(path, bytes);
+  try {
+    openSnapshot(path, build);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError);
+    const { what, remedy } = error as UserError;
+    expect(remedy).not.toBe("");
+    expect(what.startsWith(`--snapshot ${path}: `)).toBe(true);
+    return what.slice(`--snapshot ${path}: `.length);
+  }
+  return "none";
+}
+
+it("gives back what was put into it", async () => {
+  writeFileSync(path, FILE);
+  const opened = openSnapshot(path, "build-1");
+  expect([opened.config, opened.state]).toEqual([config, state]);
+  expect(await opened.pages).toEqual(pages);
+});
+
+it("may have no pages, and keeps words that lie inside of a larger buffer", async () => {
+  writeFileSync(path, encodeSnapshot({ config, state, pages: [] }, "build-1"));
+  expect(await openSnapshot(path, "build-1").pages).toEqual([]);
+  const words = new Uint32Array(PAGE_BYTES).fill(9).subarray(1024, 2048);
+  writeFileSync(path, encodeSnapshot({ config, state, pages: [{ frame: 1, words }] }, "build-1"));
+  const [only] = await openSnapshot(path, "build-1").pages;
+  expect([only?.words.length, only?.words.every((word) => word === 9)]).toEqual([1024, true]);
+});
+
+it("is the same bytes for the same machine", () => {
+  expect(encodeSnapshot({ config, state, pages }, "build-1")).toEqual(FILE);
+});
+
+describe("is refused", () => {
+  it.each([
+    [0, /no snapshot/],
+    [PLACE.format - 1, /no snapshot/],
+    [PLACE.format, /cut short after 18 bytes/],
+    [PLACE.sum + 5, /cut short after 27 bytes/],
+    [PLACE.headBytes, /cut short after 54 bytes/],
+    [PLACE.headBytes + 3, /cut short after 57 bytes/],
+    [PLACE.head, /damaged, or cut short: its 4 bytes/],
+    [PLACE.head + 20, /damaged, or cut short/],
+    [FILE.length - 5000, /damaged, or cut short/],
+    [FILE.length - 1, /damaged, or cut short/],
+  ])("cut after %d bytes", (bytes, message) => {
+    expect(refusal(FILE.subarray(0, bytes))).toMatch(message);
+  });
+
+  it.each([
+    ["magic", PLACE.magic + 3, /no snapshot of spevisor's/],
+    ["format", PLACE.format, /format 3, and this version reads format 2|format \d+, and/],
+    ["checksum", PLACE.sum, /damaged/],
+    ["checksum's end", PLACE.headBytes - 1, /damaged/],
+    ["head's length", PLACE.headBytes + 3, /damaged/],
+    ["head", PLACE.head + 15, /damaged/],
+    ["pages", FILE.length - 2000, /damaged/],
+    ["last byte", FILE.length - 1, /damaged/],
+  ])("with a bit turned over in its %s", (_, place, message) => {
+    const flipped = Uint8Array.from(FILE);
+    flipped[place] = (flipped[place] ?? 0) ^ 1;
+    expect(refusal(flipped)).toMatch(message);
+  });
+
+  it("with something after it", () => {
+    expect(refusal(Uint8Array.of(...FILE, 0))).toMatch(/damaged/);
+  });
+
+  it("of another build, and says which", () => {
+    expect(refusal(FILE, "build-2")).toBe("written by another version (build-1)");
+  });
+
+  it("where there is none", () => {
+    for (const [name, message] of [
+      ["missing", /missing: there is no such file/],
+      [".", /it cannot be read \(EISDIR\)/],
+    ] as const)
+      expect(() => openSnapshot(join(scratch, name), "build-1")).toThrow(message);
+  });
+});

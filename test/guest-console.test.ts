@@ -1,0 +1,127 @@
+/** The guest's console on a terminal, and files that the guest shares with this computer. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { runInGuest, SPEVISOR, scratchFolder } from "./guest/cli.ts";
+import { guestFor } from "./guest/guests.ts";
+import { has } from "./guest/programs.ts";
+
+const guest = await guestFor("guest, console");
+const generic = await guestFor("guest, --share", "bookworm", "generic");
+const hasTmux = has("tmux", "-V");
+if (!hasTmux) console.log("guest, console: skipped, needs: apt-get install tmux");
+const MINUTES = 60_000;
+const scratch = scratchFolder("guest-console");
+afterAll(scratch.remove);
+
+/** A terminal of tmux's, with a server of its own. */
+class Terminal {
+  readonly #socket = scratch.at("tmux");
+
+  constructor() {
+    // No configuration of the user's, and a shell that says nothing of its own.
+    this.#tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "env PS1='$ ' sh");
+  }
+
+  #tmux(...argv: readonly string[]): string {
+    return execFileSync("tmux", ["-S", this.#socket, ...argv], { encoding: "utf8" });
+  }
+
+  get screen(): string {
+    return this.#tmux("capture-pane", "-p", "-J");
+  }
+
+  type(text: string): void {
+    this.#tmux("send-keys", "-l", text);
+    this.press("Enter");
+  }
+
+  /** A key by tmux's name for it. */
+  press(key: string): void {
+    this.#tmux("send-keys", key);
+  }
+
+  async shows(what: RegExp, timeout = 2 * MINUTES): Promise<void> {
+    await vi.waitFor(() => expect(this.screen).toMatch(what), { timeout, interval: 100 });
+  }
+
+  close(): void {
+    this.#tmux("kill-server");
+  }
+}
+
+describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * MINUTES }, () => {
+  it("is a shell on this terminal, of the terminal's size, until Ctrl-A x; the terminal is as before then", async () => {
+    const terminal = new Terminal();
+    try {
+      terminal.type(
+        `stty -a >${scratch.at("before")}; '${process.execPath}' '${SPEVISOR}' run; echo "status $?"`,
+      );
+      await terminal.shows(/# $/m);
+      terminal.type("echo $((6*7))");
+      await terminal.shows(/^42$/m);
+      terminal.type("stty size");
+      await terminal.shows(/^30 100$/m);
+      terminal.press("C-a");
+      terminal.press("x");
+      await terminal.shows(/^status 0$/m);
+      expect(terminal.screen).toContain("ended from the keyboard");
+      terminal.type(`stty -a >${scratch.at("after")}; echo d''one`);
+      await terminal.shows(/^done$/m);
+      expect(readFileSync(scratch.at("after"), "utf8")).toBe(readFileSync(scratch.at("before"), "utf8"));
+    } finally {
+      terminal.close();
+    }
+  });
+
+  it("ends the machine with status 0 when its shell ends", async () => {
+    const terminal = new Terminal();
+    try {
+      terminal.type(`'${process.execPath}' '${SPEVISOR}' run; echo "status $?"`);
+      await terminal.shows(/# $/m);
+      terminal.type("exit 3");
+      await terminal.shows(/^status 0$/m);
+      expect(terminal.screen).toContain("the guest has powered off");
+    } finally {
+      terminal.close();
+    }
+  });
+});
+
+describe.skipIf(guest === undefined)("--disk", { timeout: 6 * MINUTES }, () => {
+  it("is what the guest reads and writes, and keeps what it wrote", async () => {
+    const disk = scratch.at("disk.img");
+    const bytes = Buffer.alloc(4 * 1024 ** 2, "spevisor disk\n");
+    writeFileSync(disk, bytes);
+    const script = `cat /sys/block/vda/size; head -c 14 /dev/vda
+      printf 'from the guest' | dd of=/dev/vda bs=1 seek=1000000 conv=notrunc 2>/dev/null`;
+    const { code, out, err } = await runInGuest(["sh", "-c", script], ["--disk", disk]);
+    expect({ code, out }, err).toEqual({ code: 0, out: "8192\nspevisor disk\n" });
+    bytes.write("from the guest", 1_000_000);
+    expect(readFileSync(disk).equals(bytes)).toBe(true);
+  });
+
+  it("takes a swap area", async () => {
+    const disk = scratch.at("swap.img");
+    writeFileSync(disk, Buffer.alloc(1024 ** 2));
+    const swap = await runInGuest(
+      ["sh", "-c", "mkswap /dev/vda >/dev/null && swapon /dev/vda && cat /proc/swaps"],
+      ["--disk", disk],
+    );
+    expect(swap.out, swap.err).toMatch(/^\/dev\/vda\s+partition\s+1020\s/m);
+    expect(readFileSync(disk).subarray(4086, 4096).toString("latin1")).toBe("SWAPSPACE2");
+  });
+});
+
+describe.skipIf(generic === undefined)("--share", { timeout: 6 * MINUTES }, () => {
+  it("is a directory that both sides read and write", async () => {
+    mkdirSync(scratch.at("shared/below"), { recursive: true });
+    writeFileSync(scratch.at("shared/below/from-here"), "of this computer\n");
+    const script = `cd /share && cat below/from-here && seq 1 50000 >numbers && mkdir new && mv numbers new/ &&
+      ln -s new/numbers link && wc -l <link && rm below/from-here && ls`;
+    const { code, out, err } = await runInGuest(["sh", "-c", script], ["--share", scratch.at("shared")]);
+    expect({ code, out }, err).toEqual({ code: 0, out: "of this computer\n50000\nbelow\nlink\nnew\n" });
+    expect(readFileSync(scratch.at("shared/new/numbers"), "utf8")).toMatch(/^1\n2\n[\d\n]*\n50000\n$/);
+    expect(() => readFileSync(scratch.at("shared/below/from-here"))).toThrow("ENOENT");
+  });
+});

@@ -1,0 +1,84 @@
+/** What `spevisor run` cannot work with: exit code 2, words that name it, and nothing left behind. */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cpioArchive } from "../src/guest/debian/cpio.ts";
+import { fakeImage } from "../src/guest/node/fake-mirror.testing.ts";
+import { scratchFolder, spevisor } from "./guest/cli.ts";
+import { guestFor } from "./guest/guests.ts";
+
+const guest = await guestFor("guest, refusals with a kernel");
+const MINUTES = 60_000;
+const scratch = scratchFolder("guest-refusals");
+afterAll(scratch.remove);
+
+/** `spevisor run ARGV` in a folder whose files are the same afterwards. */
+async function refused(argv: readonly string[], words: RegExp): Promise<void> {
+  const files = (): readonly string[] => readdirSync(scratch.at(""), { recursive: true }).map(String).sort();
+  const before = files();
+  const { code, out, err } = await spevisor(["run", ...argv], { cwd: scratch.at("") });
+  const what = argv.join(" ");
+  expect(err, what).toMatch(words);
+  expect(err, what).not.toMatch(/\n\s+at |bug/);
+  expect({ code, out }, what).toEqual({ code: 2, out: "" });
+  expect(files(), what).toEqual(before);
+}
+
+beforeAll(() => {
+  const archive = cpioArchive(
+    new Map([["init", { kind: "file", mode: 0o755, content: new Uint8Array(5000) }]]),
+  );
+  const image = fakeImage();
+  writeFileSync(scratch.at("Image"), image);
+  writeFileSync(scratch.at("text"), "#!/bin/sh\n".repeat(1000));
+  writeFileSync(scratch.at("empty"), "");
+  writeFileSync(scratch.at("short"), image.subarray(0, 40));
+  writeFileSync(scratch.at("half.gz"), gzipSync(image).subarray(0, -20));
+  writeFileSync(scratch.at("half.cpio"), archive.subarray(0, 3000));
+  mkdirSync(scratch.at("folder"));
+});
+
+describe("spevisor run refuses", { timeout: 5 * MINUTES }, () => {
+  it.each([
+    [["--kernel", "nonesuch"], /--kernel nonesuch: there is no such file/],
+    [["--kernel", "folder"], /--kernel folder: it is a directory/],
+    [["--kernel", "text"], /--kernel text: .*Image/],
+    [["--kernel", "empty"], /--kernel empty: /],
+    [["--kernel", "short"], /--kernel short: /],
+    [["--kernel", "half.gz"], /--kernel half\.gz: it is damaged/],
+    [["--kernel", "Image", "--initrd", "nonesuch"], /--initrd nonesuch: there is no such file/],
+    [["--kernel", "Image", "--initrd", "half.cpio"], /--initrd half\.cpio: .*trailer/],
+    [["--kernel", "Image", "--initrd", "text"], /--initrd text: .*cpio/],
+    [["--kernel", "Image", "--initrd", "text", "--", "true"], /a command needs spevisor's own RAM disk/],
+    [["--kernel", "Image", "--dtb", "text"], /--dtb text: /],
+    [["--kernel", "Image", "--disk", "nonesuch"], /nonesuch: there is no such file/],
+    [["--kernel", "Image", "--disk", "folder"], /folder: it is a directory/],
+    [["--kernel", "Image", "--share", "nonesuch"], /nonesuch: there is no such/],
+    [["--kernel", "Image", "--share", "text"], /text: it is not a directory/],
+    [["--kernel", "Image", "--snapshot", "text"], /--kernel.*snapshot/],
+    [["--snapshot", "text"], /--snapshot text: no snapshot/],
+    [["--snapshot", "nonesuch"], /--snapshot nonesuch: there is no such file/],
+    [["--snapshot", "text", "--cpus", "2"], /--cpus/],
+    [["--cpus", "0"], /--cpus/],
+    [["--cpus", "17"], /--cpus/],
+    [["--cpus", "two"], /--cpus/],
+    [["--memory", "0"], /--memory/],
+    [["--memory", "12banana"], /--memory/],
+    [["--rtc", "nonsense"], /--rtc: "nonsense" is no date/],
+    [["--seed", "-1"], /--seed/],
+    [["--timeout", "soon"], /--timeout/],
+    [["--suite", "nonesuch"], /nonesuch/],
+    [["--policy", "nonesuch", "--kernel", "Image"], /nonesuch/],
+    [["--profile", "nonesuch", "--kernel", "Image"], /nonesuch/],
+    [["--kernel", "Image", "--json", "nonesuch/run.json"], /nonesuch/],
+    [["--kernel", "Image", "--save-snapshot", "nonesuch/a"], /nonesuch/],
+    [["--nonesuch"], /--nonesuch/],
+  ] as const)("%j", (argv, words) => refused(argv, words));
+});
+
+describe.skipIf(guest === undefined)("spevisor run refuses, with a kernel", { timeout: 5 * MINUTES }, () => {
+  it("memory that is too small for it", async () => {
+    await refused(["--memory", "16M", "--", "true"], /16 MiB|--memory/);
+    await refused(["--memory", "1M", "--", "true"], /1 MiB|--memory/);
+  });
+});

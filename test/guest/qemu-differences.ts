@@ -1,0 +1,150 @@
+/**
+ * How Debian's kernel finds this machine unlike QEMU's "virt" with a Cortex-A76. Each line that differs must be here, and
+ * each pattern must match a line: the list is neither too short nor too long.
+ */
+
+export interface Difference {
+  readonly why: string;
+  /** Patterns of lines "SECTION: LINE" that are found here only. */
+  readonly here: readonly RegExp[];
+  /** And on QEMU only. */
+  readonly qemu: readonly RegExp[];
+  /** Some versions of QEMU's are as this machine is: no pattern need match. */
+  readonly varies?: true;
+}
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    why: "MIDR_EL1 names no real core, so that no kernel works around a real core's errata; QEMU's names a Cortex-A76 r4p1",
+    here: [
+      /^cpuinfo: CPU (variant\t: 0x0|part\t: 0xfff|revision\t: 0)$/,
+      /^registers: .*midr_el1:0x00000000410ffff0$/,
+    ],
+    qemu: [
+      /^cpuinfo: CPU (variant\t: 0x4|part\t: 0xd0b|revision\t: 1)$/,
+      /^registers: .*midr_el1:0x00000000414fd0b1$/,
+      /^dmesg: CPU features: detected: Broken broadcast TLBI completion$/,
+      /^dmesg: CPU features: detected: SSBS not fully self-synchronizing$/,
+    ],
+  },
+  {
+    why: "Optional instructions that the core does not have: half precision, LDAPR, dot product",
+    here: [/^cpuinfo: Features\t: [^\n]*\batomics cpuid asimdrdm dcpop$/],
+    qemu: [
+      /^cpuinfo: Features\t: [^\n]*\bfphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp$/,
+      /^dmesg: CPU features: detected: RCpc load-acquire \(LDAPR\)$/,
+    ],
+  },
+  {
+    why: "No AArch32: ID_AA64PFR0_EL1.EL0 is 1, and there is no SETEND to emulate",
+    here: [/^dmesg: setend instruction emulation is not supported on this system$/],
+    qemu: [
+      /^dmesg: CPU features: detected: 32-bit EL0 Support$/,
+      /^dmesg: Registered setend emulation handler$/,
+    ],
+  },
+  {
+    why: "No RAS extension (ID_AA64PFR0_EL1.RAS is 0)",
+    here: [],
+    qemu: [/^dmesg: CPU features: detected: RAS Extension Support$/],
+  },
+  {
+    why: "No SSBS, and firmware has no workaround for Spectre-v4: the kernel calls speculation, which there is none of, vulnerable",
+    here: [/^vulnerabilities: .*spec_store_bypass:Vulnerable$/],
+    qemu: [
+      /^vulnerabilities: .*spec_store_bypass:Mitigation: /,
+      /^dmesg: CPU features: detected: Speculative Store Bypassing Safe \(SSBS\)$/,
+    ],
+  },
+  {
+    why: "Spectre-BHB: for a Cortex-A76 the kernel knows a loop that clears branch history, for an unknown core it does not",
+    here: [/^vulnerabilities: .*spectre_v2:Mitigation: CSV2, but not BHB$/],
+    qemu: [/^vulnerabilities: .*spectre_v2:Mitigation: CSV2, BHB$/],
+  },
+  {
+    why: "CTR_EL0.IDC is 0 here: decoded instructions are kept, and cleaning a line by address is what throws them away",
+    here: [],
+    qemu: [/^dmesg: CPU features: detected: Data cache clean to the PoU not required for I\/D coherence$/],
+  },
+  {
+    why: "FEAT_E0PD came with Armv8.5; a Cortex-A76 is Armv8.2",
+    here: [/^dmesg: CPU features: detected: E0PD$/],
+    qemu: [],
+  },
+  {
+    why: "The PMU counts what this core can count exactly: exceptions and speculative instructions, but no stalls",
+    here: [/^pmu: .*\/events\/(exc_return:event=0x000a|exc_taken:event=0x0009|inst_spec:event=0x001b)$/],
+    qemu: [/^pmu: .*\/events\/stall_(backend:event=0x0024|frontend:event=0x0023)$/],
+  },
+  {
+    why: "PSCI comes from the hypervisor as KVM has it, with SMCCC 1.1; its functions have the numbers of PSCI 0.2, which need no properties",
+    here: [/^dmesg: psci: SMC Calling Convention v1\.1$/],
+    qemu: [
+      /^dmesg: psci: SMC Calling Convention v1\.0$/,
+      /^tree: \/proc\/device-tree\/psci\/(cpu_on|cpu_off|cpu_suspend|migrate)$/,
+    ],
+  },
+  {
+    why: "The GIC has 256 SPIs, where QEMU's board wires 224",
+    here: [/^dmesg: GICv3: 256 SPIs implemented$/],
+    qemu: [/^dmesg: GICv3: 224 SPIs implemented$/],
+  },
+  {
+    why: "The GIC has no ITS and no LPIs: there is no PCI bus whose messages it would take",
+    here: [],
+    qemu: [
+      /^tree: \/proc\/device-tree\/intc@…\/(#address-cells|#size-cells|ranges)$/,
+      /^tree: \/proc\/device-tree\/intc@…\/its@…\//,
+      /^dmesg: ITS [@[]/,
+      /^dmesg: ITS@0x…: allocated 8192 /,
+      /^dmesg: GICv3: (CPU\d: )?using (allocated )?LPI p(roperty|ending) table @0x…$/,
+      /^dmesg: Platform MSI: its@… domain created$/,
+      /^dmesg: PCI\/MSI: \/intc@…\/its@… domain created$/,
+    ],
+  },
+  {
+    why: "No PCI: virtio devices are behind virtio-mmio",
+    here: [],
+    qemu: [
+      /^iomem: (pcie@…|PCI ECAM)$/,
+      /^platform: ….pcie$/,
+      /^tree: \/proc\/device-tree\/pcie@…\//,
+      /^dmesg: pci-host-generic /,
+      /^dmesg: pci(_bus)? 0000:00/,
+    ],
+  },
+  {
+    why: "A virtio-mmio transport with a device behind it is claimed by its driver; QEMU was given no device",
+    here: [/^iomem: ….virtio_mmio virtio_mmio@…$/],
+    qemu: [],
+  },
+  {
+    why: "No flash, no fw_cfg, no bus for devices that are plugged in dynamically: nothing boots from them here",
+    here: [],
+    qemu: [
+      /^platform: (0\.flash|….fw-cfg|platform-bus@…)$/,
+      /^tree: \/proc\/device-tree\/(flash|fw-cfg|platform-bus)@…\//,
+    ],
+  },
+  {
+    why: "No GPIO controller, and so no power button",
+    here: [],
+    qemu: [
+      /^iomem: (….pl061 )?pl061@…$/,
+      /^platform: (….pl061|gpio-keys)$/,
+      /^tree: \/proc\/device-tree\/(pl061@…|gpio-keys)\//,
+      /^dmesg: pl061_gpio /,
+    ],
+  },
+  {
+    why: "No topology of sockets and clusters in the device tree: Linux then takes one cluster, as QEMU's tree says",
+    here: [],
+    qemu: [/^tree: \/proc\/device-tree\/cpus\/(cpu-map\/|cpu@…\/phandle$)/],
+  },
+  {
+    why: "All of this machine's devices are coherent, which its tree says once at the root, as newer versions of QEMU's do",
+    here: [/^tree: \/proc\/device-tree\/dma-coherent$/],
+    qemu: [],
+    varies: true,
+  },
+];

@@ -1,0 +1,85 @@
+/** Bare-metal programs for the hypervisor and for QEMU's virt machine, which must print the same on both. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { costTable } from "../../src/host/costs.ts";
+import { PROFILES } from "../../src/host/profiles.ts";
+import { fault } from "../../src/kvm/spe/policies/fault.ts";
+import { readImage } from "../../src/vmm/image.ts";
+import type { Ending } from "../../src/vmm/machine.ts";
+import { VirtualMachine } from "../../src/vmm/virtual-machine.ts";
+
+const CROSS = "aarch64-linux-gnu";
+const QEMU = "qemu-system-aarch64";
+const here = fileURLToPath(new URL("./", import.meta.url));
+const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;
+
+/** The Debian package that is missing for building and comparing; undefined: none. */
+export const missingPackage = (): string | undefined =>
+  !has(`${CROSS}-gcc`) ? "gcc-aarch64-linux-gnu" : !has(QEMU) ? "qemu-system-arm" : undefined;
+
+/** Builds the program in a C file, which has `run` and `taken`, and returns the path of its Image in a directory. */
+export function buildImage(source: string, directory: string): string {
+  const elf = join(directory, "payload.elf");
+  const image = join(directory, "payload.img");
+  execFileSync(`${CROSS}-gcc`, [
+    ...["-march=armv8.2-a", "-O1", "-ffreestanding", "-nostdlib", "-static", "-mgeneral-regs-only"],
+    ...["-mstrict-align", "-fno-pic", "-fno-stack-protector", "-Wall", "-Werror", "-Wl,--build-id=none"],
+    ...["-Wl,--no-warn-rwx-segments", `-Wl,-T,${join(here, "payload.ld")}`],
+    ...["-o", elf, join(here, "start.S"), source],
+  ]);
+  execFileSync(`${CROSS}-objcopy`, ["-O", "binary", elf, image]);
+  return image;
+}
+
+/** What the program prints on a Cortex-A76 as QEMU has it. */
+export function onQemu(image: string): string {
+  const machine = ["-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-m", "256M"];
+  const io = ["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"];
+  const done = spawnSync(QEMU, [...machine, ...io, "-kernel", image], {
+    encoding: "utf8",
+    input: "",
+    timeout: 60_000,
+  });
+  if (done.status !== 0) throw new Error(`QEMU ended with ${done.status ?? done.signal}: ${done.stderr}`);
+  return done.stdout;
+}
+
+/** A VM of ours with the program in it; without one it is for `restore`. */
+export function machineWith(image: string | undefined, print: (text: string) => void): VirtualMachine {
+  const boot =
+    image === undefined
+      ? undefined
+      : {
+          kernel: readImage(readFileSync(image), image),
+          initrd: undefined,
+          append: "",
+          deviceTree: undefined,
+        };
+  return new VirtualMachine({
+    cpus: 1,
+    memoryBytes: 256 * 1024 ** 2,
+    boot,
+    startSeconds: 0,
+    ports: [],
+    disks: [],
+    shares: [],
+    policy: fault,
+    costs: costTable(PROFILES[0]!),
+    backing: "thp",
+    seed: 1,
+    console: (byte) => print(String.fromCharCode(byte)),
+  });
+}
+
+/** What the program prints in a VM of ours. */
+export function underHypervisor(image: string): { text: string; ending: Ending; machine: VirtualMachine } {
+  let text = "";
+  const machine = machineWith(image, (more) => {
+    text += more;
+  });
+  let ending: Ending = "running";
+  for (let i = 0; i < 10_000 && ending === "running"; i++) ending = machine.run(16);
+  return { text, ending, machine };
+}
