@@ -6,6 +6,7 @@ import { fetchGuest, RECIPE_ID } from "../../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../../guest/node/guests.ts";
 import { machineMirror } from "../../guest/node/mirror.ts";
 import { costTable } from "../../host/costs.ts";
+import { PROFILES } from "../../host/profiles.ts";
 import { GuestAgent, quoted } from "../../vmm/agent.ts";
 import { readDeviceTree, readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
 import { type OpenedDisk, openDisk } from "../../vmm/node/disk.ts";
@@ -24,6 +25,7 @@ import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { choosePolicies } from "../job.ts";
 import { chosen, profileNamed } from "../lab.ts";
+import { knownName } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
@@ -203,6 +205,11 @@ export async function runJob(
   command: readonly string[],
   world: World,
 ): Promise<JobOutcome> {
+  knownName(
+    "cost profile",
+    flags.profile,
+    PROFILES.map(({ name }) => name),
+  );
   const startedNs = world.nowNs();
   const build = sourceVersion();
   const boots = new Boots(cacheFolder(world.env), build);
