@@ -67,7 +67,7 @@ export const DIFFERENCES: readonly Difference[] = [
     qemu: [/^dmesg: CPU features: detected: Data cache clean to the PoU not required for I\/D coherence$/],
   },
   {
-    why: "FEAT_E0PD came with Armv8.5; a Cortex-A76 is Armv8.2",
+    why: "FEAT_E0PD (of Armv8.5) keeps Linux from isolating its page tables, which its SPE driver insists on; a Cortex-A76 has none",
     here: [/^dmesg: CPU features: detected: E0PD$/],
     qemu: [],
   },
