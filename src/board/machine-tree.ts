@@ -148,7 +148,7 @@ export function machineTree(options: TreeOptions): Uint8Array {
 export interface Filling {
   readonly memoryBytes: number;
   readonly bootargs: string;
-  readonly initrd: TreeOptions["initrd"] | undefined;
+  readonly initrd?: TreeOptions["initrd"] | undefined;
 }
 
 /**

@@ -24,8 +24,9 @@ export interface AgentOptions {
 
 /** Bytes as base64, as `run` takes a script. */
 const base64 = (text: string): string => {
-  const bytes = new TextEncoder().encode(text);
-  return btoa(String.fromCharCode(...bytes));
+  let binary = "";
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
+  return btoa(binary);
 };
 
 /** A word as a shell reads it. */
@@ -133,8 +134,9 @@ export class GuestAgent {
 
   #answered(line: string): void {
     const order = this.#asked;
-    this.#asked = undefined;
-    const exit = /^exit (\d{1,3})$/.exec(line);
+    const exit = order?.startsWith("run ") === true ? /^exit (\d{1,3})$/.exec(line) : null;
+    const isAnswer = exit !== null || line === "ok" || line.startsWith("error");
+    if (isAnswer) this.#asked = undefined;
     if (line === "ready" && !this.#ready) {
       this.#ready = true;
       this.#options.onReady();

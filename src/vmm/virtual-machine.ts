@@ -1,6 +1,6 @@
 /** A whole machine that boots an arm64 kernel: cores, memory under the hypervisor, the board's devices. */
 import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
-import { machineTree } from "../board/machine-tree.ts";
+import { fillTree, machineTree } from "../board/machine-tree.ts";
 import { MAP, SPI_COUNT } from "../board/memory-map.ts";
 import type { GuestMemory } from "../board/virtio/memory.ts";
 import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
@@ -228,18 +228,22 @@ export class VirtualMachine {
     const ram = { base: MAP.ram.base, bytes: memoryBytes };
     const random = (bytes: number, from: number): Uint8Array =>
       Uint8Array.from({ length: bytes }, (_, i) => randomBitsAt(seed, from + i));
-    const tree = (place: { initrd: number } | undefined): Uint8Array =>
-      boot.deviceTree ??
-      machineTree({
-        cpus,
+    const tree = (place: { initrd: number } | undefined): Uint8Array => {
+      const filling = {
         memoryBytes,
         bootargs: append,
-        virtio: this.board.transports,
-        seed: { kaslr: random(8, 0), rng: random(32, 8) },
         ...(initrd === undefined || place === undefined
           ? {}
           : { initrd: { start: place.initrd, end: place.initrd + initrd.length } }),
+      };
+      if (boot.deviceTree !== undefined) return fillTree(boot.deviceTree, "--dtb", filling);
+      return machineTree({
+        cpus,
+        ...filling,
+        virtio: this.board.transports,
+        seed: { kaslr: random(8, 0), rng: random(32, 8) },
       });
+    };
     const place = placeImage(ram, kernel, initrd?.length ?? 0, tree(undefined).length + 1024);
     this.#write(place.kernel, kernel.bytes);
     if (initrd !== undefined) this.#write(place.initrd, initrd);
