@@ -62,6 +62,12 @@ describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * M
       await terminal.shows(/^42$/m);
       terminal.type("stty size");
       await terminal.shows(/^30 100$/m);
+      // Ctrl-C is the guest's: it ends what runs there.
+      terminal.type("echo asl''eep; sleep 1000");
+      await terminal.shows(/^asleep$/m);
+      terminal.press("C-c");
+      terminal.type("echo sti''ll $?");
+      await terminal.shows(/^still 130$/m);
       terminal.press("C-a");
       terminal.press("x");
       await terminal.shows(/^status 0$/m);

@@ -1,5 +1,5 @@
 /** What `spevisor run` cannot work with: exit code 2, words that name it, and nothing left behind. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cpioArchive } from "../src/guest/debian/cpio.ts";
@@ -80,5 +80,10 @@ describe.skipIf(guest === undefined)("spevisor run refuses, with a kernel", { ti
   it("memory that is too small for it", async () => {
     await refused(["--memory", "16M", "--", "true"], /16 MiB|--memory/);
     await refused(["--memory", "1M", "--", "true"], /1 MiB|--memory/);
+  });
+
+  it("a kernel that is cut short", async () => {
+    writeFileSync(scratch.at("cut"), readFileSync(guest!.image).subarray(0, 1_000_000));
+    await refused(["--kernel", scratch.at("cut")], /cut: cut short: 1000000 of \d+ bytes/);
   });
 });
