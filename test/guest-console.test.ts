@@ -16,7 +16,9 @@ afterAll(scratch.remove);
 
 /** A terminal of tmux's, with a server of its own. */
 class Terminal {
-  readonly #socket = scratch.at("tmux");
+  static #started = 0;
+  /** Never used before: `kill-server` returns while its server still listens, and does not answer a new session. */
+  readonly #socket = scratch.at(`tmux-${++Terminal.#started}`);
 
   constructor() {
     // No configuration of the user's, and a shell that says nothing of its own.
