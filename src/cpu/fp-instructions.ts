@@ -19,7 +19,6 @@ import {
 } from "../a64/fp/arithmetic.ts";
 import { type FpEnv, ROUND, type Rounding, roundingOf } from "../a64/fp/format.ts";
 import { simdFpInstruction } from "./simd-fp.ts";
-import { saturatingInstruction } from "./simd-saturating.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /** FRINT*: N, P, M, Z, A; X and I take FPCR's mode, X flags what is lost. */
@@ -45,7 +44,7 @@ export function executeFp(
 ): boolean {
   const f = fieldsOf(row, word);
   const env: FpEnv = { fpcr: state.get32("FPCR"), fpsr: state.get32("FPSR") };
-  const vector = simdFpInstruction(row.name) ?? saturatingInstruction(row.name);
+  const vector = simdFpInstruction(row.name);
   if (row.group.startsWith("Advanced SIMD") && vector !== undefined) vector({ f, state, env });
   else if (!execute(row.name, f, state, env, holds)) return false;
   state.set32("FPSR", env.fpsr);

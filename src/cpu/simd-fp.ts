@@ -18,7 +18,15 @@ import {
   fpSub,
   fpToFixed,
 } from "../a64/fp/arithmetic.ts";
-import { fpRecipEstimate, fpRecipStep, fpRecpX, fpRsqrtEstimate, fpRsqrtStep } from "../a64/fp/estimates.ts";
+import {
+  fpRecipEstimate,
+  fpRecipStep,
+  fpRecpX,
+  fpRsqrtEstimate,
+  fpRsqrtStep,
+  unsignedRecipEstimate,
+  unsignedRsqrtEstimate,
+} from "../a64/fp/estimates.ts";
 import {
   DOUBLE,
   type Format,
@@ -186,6 +194,12 @@ const widen: Execute = (x) => {
   );
 };
 
+/** URECPE and URSQRTE: fractions of 32 bits. */
+const estimate =
+  (operation: (bits: number) => number): Execute =>
+  (x) =>
+    each(x, 2, (i) => BigInt(operation(Number(lane(x, x.f.Rn, 2, i)))));
+
 const VECTORS: Readonly<Record<string, Execute>> = {
   FMAXNM: same(maxMin(true, true)),
   FMINNM: same(maxMin(false, true)),
@@ -223,6 +237,8 @@ const VECTORS: Readonly<Record<string, Execute>> = {
   FRECPE: unary(fpRecipEstimate),
   FRECPX: unary(fpRecpX),
   FRSQRTE: unary(fpRsqrtEstimate),
+  URECPE: estimate(unsignedRecipEstimate),
+  URSQRTE: estimate(unsignedRsqrtEstimate),
   FSQRT: unary(fpSqrt),
   FABS: unary(fpAbs),
   FNEG: unary(fpNeg),

@@ -7,14 +7,12 @@ import type { VcpuState } from "./vcpu-state.ts";
 export interface Lanes {
   readonly f: Fields;
   readonly state: VcpuState;
-  /** FPCR, and FPSR as it gathers flags and QC. */
+  /** FPCR, and FPSR as it gathers flags. */
   readonly env: FpEnv;
 }
 
 /** What an instruction does. */
 export type Execute = (lanes: Lanes) => void;
-
-const FPSR_QC = 1 << 27;
 
 /** Scalar encodings have no Q. */
 export const isScalar = (f: Fields): boolean => (f as { Q?: number }).Q === undefined;
@@ -37,16 +35,4 @@ export function writeNarrow({ f, state }: Lanes, size: number, values: readonly 
   const upper = !isScalar(f) && f.Q === 1;
   if (!upper) state.setD(f.Rd, 0n);
   for (let i = 0; i < values.length; i++) state.setLane(f.Rd, size, i + (upper ? 8 >> size : 0), values[i]!);
-}
-
-/** SatQ and UnsignedSatQ: the nearest value that fits; FPSR.QC says that it is another. */
-export function saturate(value: bigint, bits: number, signed: boolean, env: FpEnv): bigint {
-  const width = BigInt(bits);
-  const most = signed ? (1n << (width - 1n)) - 1n : (1n << width) - 1n;
-  const least = signed ? -(1n << (width - 1n)) : 0n;
-  if (value > most || value < least) {
-    env.fpsr |= FPSR_QC;
-    return BigInt.asUintN(bits, value > most ? most : least);
-  }
-  return BigInt.asUintN(bits, value);
 }

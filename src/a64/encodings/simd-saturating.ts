@@ -6,10 +6,13 @@ const narrow: RowOptions = { undefined: (f) => f.size === 3 };
 const doublesOnly: RowOptions = { undefined: (f) => f.size !== 3 };
 const halvesAndWords: RowOptions = { undefined: (f) => f.size === 0 || f.size === 3 };
 const rdm: RowOptions = { ...halvesAndWords, feature: "RDM" };
-const shift: RowOptions = { undefined: (f) => f.immh === 0 || (f.immh >= 8 && f.Q === 0) };
-const shiftNarrow: RowOptions = { undefined: (f) => f.immh === 0 || f.immh >= 8 };
-const shiftScalar: RowOptions = { undefined: (f) => f.immh < 8 };
-const shiftScalarAny: RowOptions = { undefined: (f) => f.immh === 0 };
+/** H and L, with M in Rm, are an index: not for handlers of their own. */
+const element: RowOptions = { ...halvesAndWords, dynamic: ["H", "L"] };
+const rdmElement: RowOptions = { ...element, feature: "RDM" };
+const shift: RowOptions = { dynamic: ["immh"], undefined: (f) => f.immh === 0 || (f.immh >= 8 && f.Q === 0) };
+const shiftNarrow: RowOptions = { dynamic: ["immh"], undefined: (f) => f.immh === 0 || f.immh >= 8 };
+const shiftScalar: RowOptions = { dynamic: ["immh"], undefined: (f) => f.immh < 8 };
+const shiftScalarAny: RowOptions = { dynamic: ["immh"], undefined: (f) => f.immh === 0 };
 
 export const SIMD_SATURATING = rows("Advanced SIMD saturating", {
   // Three registers of the same type.
@@ -101,29 +104,29 @@ export const SIMD_SATURATING = rows("Advanced SIMD saturating", {
   SQRSHRN_scalar: ["01 0 111110 immh:4 immb:3 10011 1 Rn:5 Rd:5", shiftNarrow],
   UQRSHRN_scalar: ["01 1 111110 immh:4 immb:3 10011 1 Rn:5 Rd:5", shiftNarrow],
   // By element: H, L and for halfwords M are its index; Rm of a halfword is below 16.
-  MLA_element: ["0 Q 1 01111 size:2 L Rm:5 0000 H 0 Rn:5 Rd:5", halvesAndWords],
-  MLS_element: ["0 Q 1 01111 size:2 L Rm:5 0100 H 0 Rn:5 Rd:5", halvesAndWords],
-  MUL_element: ["0 Q 0 01111 size:2 L Rm:5 1000 H 0 Rn:5 Rd:5", halvesAndWords],
-  SMLAL_element: ["0 Q 0 01111 size:2 L Rm:5 0010 H 0 Rn:5 Rd:5", halvesAndWords],
-  UMLAL_element: ["0 Q 1 01111 size:2 L Rm:5 0010 H 0 Rn:5 Rd:5", halvesAndWords],
-  SMLSL_element: ["0 Q 0 01111 size:2 L Rm:5 0110 H 0 Rn:5 Rd:5", halvesAndWords],
-  UMLSL_element: ["0 Q 1 01111 size:2 L Rm:5 0110 H 0 Rn:5 Rd:5", halvesAndWords],
-  SMULL_element: ["0 Q 0 01111 size:2 L Rm:5 1010 H 0 Rn:5 Rd:5", halvesAndWords],
-  UMULL_element: ["0 Q 1 01111 size:2 L Rm:5 1010 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMLAL_element: ["0 Q 0 01111 size:2 L Rm:5 0011 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMLSL_element: ["0 Q 0 01111 size:2 L Rm:5 0111 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMULL_element: ["0 Q 0 01111 size:2 L Rm:5 1011 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMULH_element: ["0 Q 0 01111 size:2 L Rm:5 1100 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQRDMULH_element: ["0 Q 0 01111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQRDMLAH_element: ["0 Q 1 01111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", rdm],
-  SQRDMLSH_element: ["0 Q 1 01111 size:2 L Rm:5 1111 H 0 Rn:5 Rd:5", rdm],
-  SQDMLAL_element_scalar: ["01 0 11111 size:2 L Rm:5 0011 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMLSL_element_scalar: ["01 0 11111 size:2 L Rm:5 0111 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMULL_element_scalar: ["01 0 11111 size:2 L Rm:5 1011 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQDMULH_element_scalar: ["01 0 11111 size:2 L Rm:5 1100 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQRDMULH_element_scalar: ["01 0 11111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", halvesAndWords],
-  SQRDMLAH_element_scalar: ["01 1 11111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", rdm],
-  SQRDMLSH_element_scalar: ["01 1 11111 size:2 L Rm:5 1111 H 0 Rn:5 Rd:5", rdm],
+  MLA_element: ["0 Q 1 01111 size:2 L Rm:5 0000 H 0 Rn:5 Rd:5", element],
+  MLS_element: ["0 Q 1 01111 size:2 L Rm:5 0100 H 0 Rn:5 Rd:5", element],
+  MUL_element: ["0 Q 0 01111 size:2 L Rm:5 1000 H 0 Rn:5 Rd:5", element],
+  SMLAL_element: ["0 Q 0 01111 size:2 L Rm:5 0010 H 0 Rn:5 Rd:5", element],
+  UMLAL_element: ["0 Q 1 01111 size:2 L Rm:5 0010 H 0 Rn:5 Rd:5", element],
+  SMLSL_element: ["0 Q 0 01111 size:2 L Rm:5 0110 H 0 Rn:5 Rd:5", element],
+  UMLSL_element: ["0 Q 1 01111 size:2 L Rm:5 0110 H 0 Rn:5 Rd:5", element],
+  SMULL_element: ["0 Q 0 01111 size:2 L Rm:5 1010 H 0 Rn:5 Rd:5", element],
+  UMULL_element: ["0 Q 1 01111 size:2 L Rm:5 1010 H 0 Rn:5 Rd:5", element],
+  SQDMLAL_element: ["0 Q 0 01111 size:2 L Rm:5 0011 H 0 Rn:5 Rd:5", element],
+  SQDMLSL_element: ["0 Q 0 01111 size:2 L Rm:5 0111 H 0 Rn:5 Rd:5", element],
+  SQDMULL_element: ["0 Q 0 01111 size:2 L Rm:5 1011 H 0 Rn:5 Rd:5", element],
+  SQDMULH_element: ["0 Q 0 01111 size:2 L Rm:5 1100 H 0 Rn:5 Rd:5", element],
+  SQRDMULH_element: ["0 Q 0 01111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", element],
+  SQRDMLAH_element: ["0 Q 1 01111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", rdmElement],
+  SQRDMLSH_element: ["0 Q 1 01111 size:2 L Rm:5 1111 H 0 Rn:5 Rd:5", rdmElement],
+  SQDMLAL_element_scalar: ["01 0 11111 size:2 L Rm:5 0011 H 0 Rn:5 Rd:5", element],
+  SQDMLSL_element_scalar: ["01 0 11111 size:2 L Rm:5 0111 H 0 Rn:5 Rd:5", element],
+  SQDMULL_element_scalar: ["01 0 11111 size:2 L Rm:5 1011 H 0 Rn:5 Rd:5", element],
+  SQDMULH_element_scalar: ["01 0 11111 size:2 L Rm:5 1100 H 0 Rn:5 Rd:5", element],
+  SQRDMULH_element_scalar: ["01 0 11111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", element],
+  SQRDMLAH_element_scalar: ["01 1 11111 size:2 L Rm:5 1101 H 0 Rn:5 Rd:5", rdmElement],
+  SQRDMLSH_element_scalar: ["01 1 11111 size:2 L Rm:5 1111 H 0 Rn:5 Rd:5", rdmElement],
 });
 
 /** The register and the index of an operand by element; `size` is log2 of its bytes. */

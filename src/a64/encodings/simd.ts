@@ -190,13 +190,13 @@ function acrossTooFew(f: Fields): boolean {
 
 /** immh is not zero (that is an immediate), and 64-bit elements need a full register. */
 function shiftOf(): RowOptions {
-  return { dynamic: ["immb"], undefined: (f) => f.immh === 0 || (f.immh >= 8 && f.Q === 0) };
+  return { dynamic: ["immh"], undefined: (f) => f.immh === 0 || (f.immh >= 8 && f.Q === 0) };
 }
 
 function shiftLong(): RowOptions {
-  return { dynamic: ["immb"], undefined: (f) => f.immh === 0 || f.immh >= 8 };
+  return { dynamic: ["immh"], undefined: (f) => f.immh === 0 || f.immh >= 8 };
 }
 
 function shiftScalar(): RowOptions {
-  return { dynamic: ["immb"], undefined: (f) => f.immh < 8 };
+  return { dynamic: ["immh"], undefined: (f) => f.immh < 8 };
 }

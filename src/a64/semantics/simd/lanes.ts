@@ -1,7 +1,7 @@
 /** Vectors lane by lane: for operations that WebAssembly's v128 does not have. */
-import type { Local } from "../../wasm/entities.ts";
-import type { FunctionBody } from "../../wasm/function-body.ts";
-import type { Emit } from "../emit.ts";
+import type { Local } from "../../../wasm/entities.ts";
+import type { FunctionBody } from "../../../wasm/function-body.ts";
+import type { Emit } from "../../emit.ts";
 
 export type Sign = "s" | "u";
 
@@ -51,19 +51,6 @@ export function buildVector(
     replaceLane(f, size, i);
   }
   e.setV(field);
-}
-
-/** As buildVector, for a narrowing instruction: Q = 1 writes the upper half and keeps the lower. */
-export function buildHalf(e: Emit, size: number, q: number, lane: (i: number) => void): void {
-  const { f } = e;
-  const count = lanesOf(size, 0);
-  if (q === 1) e.getV("Rd");
-  else f.v128.const(0, 0, 0, 0);
-  for (let i = 0; i < count; i++) {
-    lane(i);
-    replaceLane(f, size, i + q * count);
-  }
-  e.setV("Rd");
 }
 
 /** Runs `body` with locals that are given back after it. */

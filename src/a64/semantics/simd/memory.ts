@@ -1,6 +1,6 @@
 /** LD1 to LD4 and ST1 to ST4: one access to all of a structure's bytes, then register by register. */
-import type { Emit, Fields, Semantics, Special } from "../emit.ts";
-import { SP_BASE } from "../emit.ts";
+import type { Emit, Fields, Semantics, Special } from "../../emit.ts";
+import { SP_BASE } from "../../emit.ts";
 import { loadFrom, replaceLane, storeTo } from "./lanes.ts";
 
 /** Registers and elements of a structure by opcode: LD4, LD1 x4, LD3, LD1 x3, LD1 x1, LD2, LD1 x2. */
