@@ -5,8 +5,8 @@ import { type RowOptions, rows } from "../encoding.ts";
 const vector: RowOptions = { undefined: (f) => f.sz === 1 && f.Q === 0 };
 const scalar: RowOptions = {};
 /** An index of a double has one bit. */
-const element: RowOptions = { undefined: (f) => f.sz === 1 && (f.L === 1 || f.Q === 0) };
-const elementScalar: RowOptions = { undefined: (f) => f.sz === 1 && f.L === 1 };
+const element: RowOptions = { dynamic: ["H", "L"], undefined: (f) => f.sz === 1 && (f.L === 1 || f.Q === 0) };
+const elementScalar: RowOptions = { dynamic: ["H", "L"], undefined: (f) => f.sz === 1 && f.L === 1 };
 /** Fixed point: singles and doubles only. */
 const fixed: RowOptions = { undefined: (f) => f.immh < 4 || (f.immh >= 8 && f.Q === 0) };
 const fixedScalar: RowOptions = { undefined: (f) => f.immh < 4 };

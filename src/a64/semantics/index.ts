@@ -5,8 +5,12 @@ import { SIMD_FLOATING_POINT } from "../encodings/simd-fp.ts";
 import { ATOMICS } from "./atomics.ts";
 import { BRANCHES } from "./branches.ts";
 import { CRYPTOGRAPHIC } from "./crypto.ts";
-import { exact, FLOATING_POINT_SEMANTICS } from "./fp.ts";
-import { FLOATING_POINT_ARITHMETIC } from "./fp-arithmetic.ts";
+import { SCALAR_CONVERSIONS } from "./fp/convert.ts";
+import { FUSED } from "./fp/fused.ts";
+import { exact, SCALAR_MOVES } from "./fp/moves.ts";
+import { SCALAR_ARITHMETIC } from "./fp/scalar.ts";
+import { VECTOR_ARITHMETIC } from "./fp/vector.ts";
+import { VECTOR_CONVERSIONS } from "./fp/vector-convert.ts";
 import { INTEGER } from "./integer.ts";
 import { MEMORY } from "./memory.ts";
 import { SIMD_ARITHMETIC } from "./simd/arithmetic.ts";
@@ -27,7 +31,11 @@ export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
   ...MEMORY,
   ...ATOMICS,
   ...SYSTEM_INSTRUCTIONS,
-  ...FLOATING_POINT_SEMANTICS,
+  ...SCALAR_MOVES,
+  ...SCALAR_ARITHMETIC,
+  ...SCALAR_CONVERSIONS,
+  FCVTZ_to_fixed: exact,
+  CVTF_from_fixed: exact,
   ...SIMD_ARITHMETIC,
   ...SIMD_WIDENING,
   ...SIMD_SHIFTS,
@@ -37,6 +45,8 @@ export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
   URECPE: exact,
   URSQRTE: exact,
   ...allExact(SIMD_FLOATING_POINT),
-  ...FLOATING_POINT_ARITHMETIC,
+  ...VECTOR_ARITHMETIC,
+  ...VECTOR_CONVERSIONS,
+  ...FUSED,
   ...CRYPTOGRAPHIC,
 };

@@ -172,8 +172,10 @@ const insertBits = (one: string, other: string, mask: string, invert = false): S
     e.f.v128.bitselect();
   });
 
-/** Pushes the even or the odd lanes of Rn and Rm, Rn's first; of a half register each if Q is 0. */
-function everyOther(e: Emit, size: number, odd: 0 | 1): void {
+/**
+ * Pushes the even or the odd lanes of Rn and Rm, Rn's first. If Q is 0 they are those of half registers, twice.
+ */
+export function everyOther(e: Emit, size: number, odd: 0 | 1): void {
   const { f } = e;
   const each = lanesOf(size, e.field("Q")) / 2;
   const inRegister = lanesOf(size, 1);

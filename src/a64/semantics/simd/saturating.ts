@@ -7,6 +7,7 @@ import type { Emit, Semantics } from "../../emit.ts";
 import { type Binary, plain, same } from "./arithmetic.ts";
 import type { Sign } from "./lanes.ts";
 import {
+  asScalars,
   BY_ELEMENT,
   belowUnsigned,
   bitsOf,
@@ -337,12 +338,5 @@ const BOTH = {
   SQDMLSL_element: long(doublingAccumulate("sub"), true),
 } satisfies Record<string, Semantics>;
 
-type Scalars<T> = { readonly [N in keyof T as `${N & string}_scalar`]: Semantics };
-
-/** Vectors, and scalars of the same name: these have no Q. */
-export const SIMD_SATURATING_SEMANTICS = {
-  ...BOTH,
-  ...(Object.fromEntries(Object.entries(BOTH).map(([name, what]) => [`${name}_scalar`, what])) as Scalars<
-    typeof BOTH
-  >),
-};
+/** Vectors, and scalars of the same name. */
+export const SIMD_SATURATING_SEMANTICS = { ...BOTH, ...asScalars(BOTH) };

@@ -210,3 +210,9 @@ export function secondOperand(e: Emit, size: number, isElement: boolean): V {
   pushElementSplat(e, size);
   return keep(e.f);
 }
+
+type Scalars<T> = { readonly [N in keyof T as `${N & string}_scalar`]: Semantics };
+
+/** The scalar encodings of some vector ones: the same semantics, which ask whether there is a Q. */
+export const asScalars = <T extends Readonly<Record<string, Semantics>>>(vectors: T): Scalars<T> =>
+  Object.fromEntries(Object.entries(vectors).map(([name, what]) => [`${name}_scalar`, what])) as Scalars<T>;

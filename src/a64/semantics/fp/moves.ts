@@ -1,9 +1,6 @@
-/**
- * Scalar floating point: moves and selections here; arithmetic is left to TypeScript, which does it exactly with all flags
- * (cpu/fp-instructions.ts).
- */
-import type { Emit, Fields, Semantics } from "../emit.ts";
-import { LEAVE } from "../state.ts";
+/** Scalar floating point that computes nothing: moves, selections and signs; and what is always left to TypeScript. */
+import type { Emit, Fields, Semantics } from "../../emit.ts";
+import { LEAVE } from "../../state.ts";
 
 const fp = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
   ...more,
@@ -49,10 +46,10 @@ function expandImmediate(f: Fields): bigint {
   return (sign << 31n) | ((b ^ 1n) << 30n) | ((b === 1n ? 0x1fn : 0n) << 25n) | (rest << 19n);
 }
 
-/** Exact arithmetic in TypeScript. */
+/** Exact arithmetic in TypeScript, cpu/fp-instructions.ts. */
 export const exact: Semantics = fp((e) => e.leave(LEAVE.SYSTEM), { unfixed: true });
 
-export const FLOATING_POINT_SEMANTICS = {
+export const SCALAR_MOVES = {
   FMOV_register: fp((e) => {
     move(e, "Rn");
     e.setD("Rd");
@@ -99,13 +96,4 @@ export const FLOATING_POINT_SEMANTICS = {
     e.f.i64x2.replaceLane(1);
     e.setV("Rd");
   }),
-  FMAX_scalar: exact,
-  FMIN_scalar: exact,
-  FMAXNM_scalar: exact,
-  FMINNM_scalar: exact,
-  FNMUL_scalar: exact,
-  FCCMP: exact,
-  FCVTA_to_int: exact,
-  FCVTZ_to_fixed: exact,
-  CVTF_from_fixed: exact,
 } satisfies Record<string, Semantics>;
