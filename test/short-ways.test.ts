@@ -9,6 +9,7 @@ import { INPUT, OUTPUT } from "./fuzz-a64/format.ts";
 import { CaseMachine } from "./fuzz-a64/machine.ts";
 
 const IXC = 0x10;
+const FZ = 1 << 24;
 
 /** Rows that TypeScript carries out whatever the operands are. */
 const EXACT: readonly RowName[] = [
@@ -68,6 +69,7 @@ function words(row: Row): number[] {
 }
 
 interface Given {
+  readonly fpcr?: number;
   readonly fpsr: number;
   /** V1 and V3, and V2: singles or doubles as the word says. */
   readonly a: number;
@@ -75,11 +77,17 @@ interface Given {
 }
 
 /** How often WebAssembly is left for one instruction, once everything is decoded and mapped. */
-function leaves(machine: CaseMachine, word: number, isDouble: boolean, { fpsr, a, b }: Given): number {
+function leaves(
+  machine: CaseMachine,
+  word: number,
+  isDouble: boolean,
+  { fpcr = 0, fpsr, a, b }: Given,
+): number {
   const cases = new Uint8Array(INPUT.BYTES);
   const view = new DataView(cases.buffer);
   view.setUint32(INPUT.WORDS, word, true);
   view.setUint32(INPUT.COUNT, 1, true);
+  view.setUint32(INPUT.FPCR, fpcr, true);
   view.setUint32(INPUT.FPSR, fpsr, true);
   for (const [register, value] of [
     [0, a],
@@ -149,6 +157,13 @@ describe("instructions that stay in WebAssembly", () => {
 
   it("are those on zeros, too", () => {
     expect(left({ fpsr: IXC, a: 0, b: 2.25 })).toEqual([]);
+  });
+
+  it("are the same where denormals are flushed, as long as there are none", () => {
+    expect(left({ ...ordinary, fpcr: FZ })).toEqual([]);
+    const sum = wordOf(rowNamed("FADD_scalar"), { Rn: 1, Rm: 2, ftype: 1 });
+    expect(leaves(machine, sum, true, { ...ordinary, a: 2 ** -1070 })).toBe(least);
+    expect(leaves(machine, sum, true, { ...ordinary, a: 2 ** -1070, fpcr: FZ })).toBe(least + 1);
   });
 
   it("are not those on NaNs, nor on what comes out denormal", () => {

@@ -23,7 +23,7 @@ const isFloat = (row: Row): boolean =>
 
 /** FPCR: AHP, DN, FZ and the rounding mode. */
 const someFpcr = (random: RandomStream): number =>
-  chance(random, 3) ? 0 : (random.integer(0, 31) << 22) >>> 0;
+  chance(random, 3) ? 0 : chance(random, 3) ? 1 << 24 : (random.integer(0, 31) << 22) >>> 0;
 
 /** System registers that EL0 reaches, or is refused, alike in Linux programs and here. */
 const REGISTERS: readonly (readonly [number, number, number, number, number])[] = [

@@ -4,6 +4,7 @@ import type { Emit, Semantics } from "../../emit.ts";
 import { LEAVE } from "../../state.ts";
 import {
   isZero,
+  leaveIfAnyFlushed,
   leaveIfNan,
   leaveUnlessNormal,
   noteInexact,
@@ -101,6 +102,7 @@ const toInteger = (roundingOf: (e: Emit) => IntegerRounding): Semantics => ({
     roundToInteger(e, type, value, roundingOf(e));
     f.local.set(whole);
     leaveUnlessFits(e, type, whole, format);
+    leaveIfAnyFlushed(e, type, value);
     noteInexact(e, () => {
       f.local.get(whole);
       f.local.get(value);
@@ -131,6 +133,7 @@ const convert: Semantics = {
       // Exact for all but NaNs.
       const single = takeScalar(e, "f32", "Rn");
       leaveIfNan(e, "f32", single);
+      leaveIfAnyFlushed(e, "f32", single);
       f.local.get(single);
       f.f64.promoteF32();
       const double = f.local.take("f64");
@@ -141,6 +144,7 @@ const convert: Semantics = {
       return;
     }
     const double = takeScalar(e, "f64", "Rn");
+    leaveIfAnyFlushed(e, "f64", double);
     f.local.get(double);
     f.f32.demoteF64();
     const single = f.local.take("f32");

@@ -13,6 +13,7 @@ import {
   joinSingles,
   type Lanes,
   lanesOfField,
+  leaveIfLanesFlushed,
   leaveUnlessAll,
   leaveUnlessWithin,
   promote,
@@ -144,6 +145,7 @@ function multiplyAdd(e: Emit, a: V, b: V, c: V, single: boolean): void {
 /** Pushes a * b + c of lanes that are singles or doubles. */
 function fuse(e: Emit, lanes: Lanes, a: V, b: V, c: V): void {
   const { f } = e;
+  leaveIfLanesFlushed(e, lanes, a, b, c);
   if (lanes === "f64x2") {
     multiplyAdd(e, a, b, c, false);
     return;

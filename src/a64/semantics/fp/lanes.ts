@@ -2,8 +2,8 @@
 import type { FunctionBody } from "../../../wasm/function-body.ts";
 import type { Emit, Semantics } from "../../emit.ts";
 import { LEAVE } from "../../state.ts";
-import { keep, range, tee, type V } from "../simd/vectors.ts";
-import { plain } from "./checks.ts";
+import { keep, range, splat, tee, type V } from "../simd/vectors.ts";
+import { leaveIfFlushed, plain } from "./checks.ts";
 import { constant } from "./error-free.ts";
 import type { IntegerRounding } from "./scalar.ts";
 
@@ -33,24 +33,16 @@ export const RANGE = {
 export function exponentWithin(f: FunctionBody, lanes: Lanes, value: V, distance: number): void {
   const { shift, bias } = EXPONENT[lanes];
   const i = f[integers(lanes)];
-  const splat = (number: number) => {
-    if (lanes === "f64x2") {
-      f.i64.const(number);
-      f.i64x2.splat();
-    } else {
-      f.i32.const(number);
-      f.i32x4.splat();
-    }
-  };
+  const size = sizeOfLanes(lanes);
   f.local.get(value);
   f.i32.const(shift);
   i.shrU();
-  splat(2 * bias + 1);
+  splat(f, size, BigInt(2 * bias + 1));
   f.v128.and();
-  splat(bias);
+  splat(f, size, BigInt(bias));
   i.sub();
   i.abs();
-  splat(distance);
+  splat(f, size, BigInt(distance));
   i.leS();
 }
 
@@ -106,6 +98,30 @@ export function leaveIfAnyNan(e: Emit, lanes: Lanes, ...values: readonly V[]): v
   });
   f.v128.anyTrue();
   e.leaveIf(LEAVE.SYSTEM);
+}
+
+/** Leaves if a lane of some vectors is denormal, and FPCR.FZ says that they are flushed to zero. */
+export function leaveIfLanesFlushed(e: Emit, lanes: Lanes, ...values: readonly V[]): void {
+  const { f } = e;
+  const size = sizeOfLanes(lanes);
+  leaveIfFlushed(e, () => {
+    values.forEach((value, i) => {
+      // Between zero and the least normal number: their bits are in that order.
+      const magnitude = () => {
+        f.local.get(value);
+        f[lanes].abs();
+      };
+      magnitude();
+      f.v128.const(0, 0, 0, 0);
+      f[integers(lanes)].gtS();
+      magnitude();
+      splat(f, size, 1n << BigInt(EXPONENT[lanes].shift));
+      f[integers(lanes)].ltS();
+      f.v128.and();
+      if (i > 0) f.v128.or();
+    });
+    f.v128.anyTrue();
+  });
 }
 
 /** Pushes the lower or the upper two singles of a vector as doubles. */

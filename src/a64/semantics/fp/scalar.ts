@@ -3,8 +3,10 @@ import type { Local } from "../../../wasm/entities.ts";
 import type { Emit, Semantics } from "../../emit.ts";
 import { LEAVE } from "../../state.ts";
 import {
+  EXPONENT,
   exponent,
   isZero,
+  leaveIfAnyFlushed,
   leaveIfNan,
   leaveUnlessFinite,
   leaveUnlessNormal,
@@ -59,6 +61,7 @@ const addition = (how: "add" | "sub"): Semantics =>
     f.local.set(sum);
     // A tiny sum is exact, and so is zero: its sign is that of rounding to nearest.
     leaveUnlessFinite(e, type, sum);
+    leaveIfAnyFlushed(e, type, a, b, sum);
     noteInexact(e, () => {
       lostInSum(f, type, a, b, sum, how);
       f[type].const(0);
@@ -115,6 +118,7 @@ const multiplication = (negated: boolean): Semantics =>
     const { f } = e;
     const a = takeScalar(e, type, "Rn");
     const b = takeScalar(e, type, "Rm");
+    leaveIfAnyFlushed(e, type, a, b);
     f.local.get(a);
     f.local.get(b);
     f[type].mul();
@@ -141,6 +145,7 @@ const division: Semantics = simple((e, type) => {
   const { f } = e;
   const a = takeScalar(e, type, "Rn");
   const b = takeScalar(e, type, "Rm");
+  leaveIfAnyFlushed(e, type, a, b);
   f.local.get(a);
   f.local.get(b);
   f[type].div();
@@ -149,6 +154,11 @@ const division: Semantics = simple((e, type) => {
   leaveUnlessNormal(e, type, quotient, () => {
     isZero(e, type, quotient);
     isZero(e, type, a);
+    f.i32.and();
+    // And not by infinity, which productDiffers would take for inexact.
+    exponent(e, type, b);
+    f.i32.const(EXPONENT[type].mask);
+    f.i32.ne();
     f.i32.and();
   });
   noteInexact(e, () => productDiffers(e, type, quotient, b, a));
@@ -159,6 +169,7 @@ const division: Semantics = simple((e, type) => {
 const squareRoot: Semantics = simple((e, type) => {
   const { f } = e;
   const a = takeScalar(e, type, "Rn");
+  leaveIfAnyFlushed(e, type, a);
   f.local.get(a);
   f[type].sqrt();
   const root = f.local.take(type);
@@ -177,6 +188,7 @@ const extreme = (name: "max" | "min"): Semantics =>
     const a = takeScalar(e, type, "Rn");
     const b = takeScalar(e, type, "Rm");
     leaveIfNan(e, type, a, b);
+    leaveIfAnyFlushed(e, type, a, b);
     f.local.get(a);
     f.local.get(b);
     f[type][name]();
@@ -195,6 +207,7 @@ function compare(e: Emit, type: Scalar, withZero: boolean): void {
   else load(e, type, "Rm");
   f.local.set(b);
   leaveIfNan(e, type, a, b);
+  leaveIfAnyFlushed(e, type, a, b);
   const less = f.local.take("i32");
   f.local.get(a);
   f.local.get(b);
@@ -264,6 +277,7 @@ const round: Semantics = {
     const type = scalarOf(e.field("ftype"));
     const value = takeScalar(e, type, "Rn");
     leaveIfNan(e, type, value);
+    leaveIfAnyFlushed(e, type, value);
     roundToInteger(e, type, value, how);
     const whole = f.local.take(type);
     f.local.set(whole);

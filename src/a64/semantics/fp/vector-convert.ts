@@ -11,6 +11,7 @@ import { constant } from "./error-free.ts";
 import {
   joinSingles,
   leaveIfAnyNan,
+  leaveIfLanesFlushed,
   leaveUnlessAll,
   leaveUnlessWithin,
   onLanes,
@@ -78,6 +79,7 @@ const toInteger = (how: IntegerRounding, unsigned: boolean): Semantics =>
   onLanes((e, lanes, size) => {
     const { f } = e;
     const a = takeOperand(e, "Rn", size);
+    leaveIfLanesFlushed(e, lanes, a);
     roundLanes(e, lanes, a, how);
     const whole = keep(f);
     const inexact = () =>
@@ -126,6 +128,7 @@ const widen: Semantics = onLanes((e, lanes) => {
   }
   const a = takeOperand(e, "Rn", 2);
   leaveIfAnyNan(e, "f32x4", a);
+  leaveIfLanesFlushed(e, "f32x4", a);
   promote(f, a, isUpper(e) ? "high" : "low");
   e.setV("Rd");
   f.local.release(a);
@@ -140,6 +143,7 @@ const narrow: Semantics = onLanes((e, lanes) => {
   }
   e.getV("Rn");
   const doubles = keep(f);
+  leaveIfLanesFlushed(e, "f64x2", doubles);
   f.local.get(doubles);
   f.f32x4.demoteF64x2Zero();
   const low = keep(f);

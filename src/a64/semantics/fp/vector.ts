@@ -22,6 +22,7 @@ import {
   type Lanes,
   lanesOfField,
   leaveIfAnyNan,
+  leaveIfLanesFlushed,
   leaveUnlessAll,
   leaveUnlessWithin,
   onLanes,
@@ -75,6 +76,7 @@ const addition =
     f[lanes][how]();
     const sum = keep(f);
     leaveUnlessWithin(e, lanes, sum, RANGE.finite[lanes]);
+    leaveIfLanesFlushed(e, lanes, a, b, sum);
     noteInexact(e, () => {
       lostInSum(f, lanes, a, b, sum, how);
       constant(f, lanes, 0);
@@ -123,6 +125,7 @@ function productIsInexact(e: Emit, lanes: Lanes, a: V, b: V, product: V): void {
 
 const multiplication: Binary = (e, lanes, a, b) => {
   const { f } = e;
+  leaveIfLanesFlushed(e, lanes, a, b);
   f.local.get(a);
   f.local.get(b);
   f[lanes].mul();
@@ -142,6 +145,7 @@ const multiplication: Binary = (e, lanes, a, b) => {
 const division: Binary = (e, lanes, a, b) => {
   const { f } = e;
   needsInexactFlag(e);
+  leaveIfLanesFlushed(e, lanes, a, b);
   f.local.get(a);
   f.local.get(b);
   f[lanes].div();
@@ -159,6 +163,7 @@ const extreme =
   (name: "max" | "min"): Binary =>
   (e, lanes, a, b) => {
     leaveIfAnyNan(e, lanes, a, b);
+    leaveIfLanesFlushed(e, lanes, a, b);
     e.f.local.get(a);
     e.f.local.get(b);
     e.f[lanes][name]();
@@ -170,6 +175,7 @@ const comparison =
   (name: Comparison, ofMagnitudes = false): Binary =>
   (e, lanes, a, b) => {
     leaveIfAnyNan(e, lanes, a, b);
+    leaveIfLanesFlushed(e, lanes, a, b);
     for (const value of [a, b]) {
       e.f.local.get(value);
       if (ofMagnitudes) e.f[lanes].abs();
@@ -188,6 +194,7 @@ const unary = (operation: (e: Emit, lanes: Lanes, a: V) => void): Semantics =>
 const compareZero = (name: Comparison): Semantics =>
   unary((e, lanes, a) => {
     leaveIfAnyNan(e, lanes, a);
+    leaveIfLanesFlushed(e, lanes, a);
     e.f.local.get(a);
     constant(e.f, lanes, 0);
     e.f[lanes][name]();
@@ -196,6 +203,7 @@ const compareZero = (name: Comparison): Semantics =>
 const squareRoot: Semantics = unary((e, lanes, a) => {
   const { f } = e;
   needsInexactFlag(e);
+  leaveIfLanesFlushed(e, lanes, a);
   f.local.get(a);
   f[lanes].sqrt();
   const root = tee(f);
@@ -207,6 +215,7 @@ const round = (how: IntegerRounding, flags = false): Semantics =>
   unary((e, lanes, a) => {
     const { f } = e;
     leaveIfAnyNan(e, lanes, a);
+    leaveIfLanesFlushed(e, lanes, a);
     roundLanes(e, lanes, a, how);
     const whole = tee(f);
     if (flags)
@@ -226,6 +235,7 @@ const across = (name: "max" | "min"): Semantics =>
     e.getV("Rn");
     const a = tee(f);
     leaveIfAnyNan(e, "f32x4", a);
+    leaveIfLanesFlushed(e, "f32x4", a);
     fold(e, 2, 4, (_, __, x, y) => {
       f.local.get(x);
       f.local.get(y);
