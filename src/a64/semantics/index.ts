@@ -11,7 +11,10 @@ import { exact, SCALAR_MOVES } from "./fp/moves.ts";
 import { SCALAR_ARITHMETIC } from "./fp/scalar.ts";
 import { VECTOR_ARITHMETIC } from "./fp/vector.ts";
 import { VECTOR_CONVERSIONS } from "./fp/vector-convert.ts";
-import { INTEGER } from "./integer.ts";
+import { ADD_AND_COMPARE } from "./integer/add.ts";
+import { BIT_OPERATIONS } from "./integer/bits.ts";
+import { LOGICAL_AND_BIT_FIELDS } from "./integer/logical.ts";
+import { MULTIPLY_AND_DIVIDE } from "./integer/multiply.ts";
 import { MEMORY } from "./memory.ts";
 import { SIMD_ARITHMETIC } from "./simd/arithmetic.ts";
 import { SIMD_MEMORY } from "./simd/memory.ts";
@@ -26,7 +29,10 @@ const allExact = (rows: object): Record<string, Semantics> =>
   Object.fromEntries(Object.keys(rows).map((name) => [name, exact]));
 
 export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
-  ...INTEGER,
+  ...ADD_AND_COMPARE,
+  ...LOGICAL_AND_BIT_FIELDS,
+  ...MULTIPLY_AND_DIVIDE,
+  ...BIT_OPERATIONS,
   ...BRANCHES,
   ...MEMORY,
   ...ATOMICS,
