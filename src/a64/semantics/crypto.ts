@@ -3,13 +3,7 @@ import type { Local } from "../../wasm/entities.ts";
 import type { FunctionBody } from "../../wasm/function-body.ts";
 import type { Emit, Semantics } from "../emit.ts";
 import { TABLES } from "../state.ts";
-
-const fp = (emit: (e: Emit) => void): Semantics => ({
-  emit: (e) => {
-    e.fpAccess();
-    emit(e);
-  },
-});
+import { simd } from "./simd/vectors.ts";
 
 type I32 = Local<"i32">;
 
@@ -21,7 +15,7 @@ const INVERSE_SHIFT_ROWS = Array.from({ length: 16 }, (_, i) => (i + 12 * (i % 4
 
 /** AESE and AESD: the key is added, rows are shifted, bytes substituted. */
 const aesRound = (rows: readonly number[], table: number): Semantics =>
-  fp((e) => {
+  simd((e) => {
     const { f } = e;
     const state = f.local.take("v128");
     e.getV("Rd");
@@ -61,7 +55,7 @@ function rotateColumns(f: FunctionBody, value: Local<"v128">, by: number): void 
 }
 
 function mixColumns(inverse: boolean): Semantics {
-  return fp((e) => {
+  return simd((e) => {
     const { f } = e;
     const a = f.local.take("v128");
     const t = f.local.take("v128");
@@ -181,7 +175,7 @@ const majority: Mix = (f, x, y, z) => {
 
 /** SHA1C, SHA1P and SHA1M: four rounds. */
 const sha1Rounds = (mix: Mix): Semantics =>
-  fp((e) => {
+  simd((e) => {
     const { f } = e;
     withWords(e, ["Rd", "Rn", "Rm"], (x, n, w) => {
       let [x0, x1, x2, x3, y] = [...x!, n![0]!] as [I32, I32, I32, I32, I32];
@@ -204,7 +198,7 @@ const sha1Rounds = (mix: Mix): Semantics =>
 
 /** SHA256hash: four rounds; the first part of the state comes out, or the second. */
 const sha256Rounds = (first: boolean): Semantics =>
-  fp((e) => {
+  simd((e) => {
     const { f } = e;
     withWords(e, first ? ["Rd", "Rn", "Rm"] : ["Rn", "Rd", "Rm"], (xs, ys, w) => {
       let [x0, x1, x2, x3] = xs as [I32, I32, I32, I32];
@@ -235,7 +229,7 @@ const sha256Rounds = (first: boolean): Semantics =>
     });
   });
 
-const sha1Su1 = fp((e) => {
+const sha1Su1 = simd((e) => {
   const { f } = e;
   withWords(e, ["Rd", "Rn"], (d, n) => {
     // T is Rd with Rn, moved down by a word, added.
@@ -257,7 +251,7 @@ const sha1Su1 = fp((e) => {
   });
 });
 
-const sha256Su0 = fp((e) => {
+const sha256Su0 = simd((e) => {
   const { f } = e;
   withWords(e, ["Rd", "Rn"], (d, n) => {
     const next = [d![1]!, d![2]!, d![3]!, n![0]!];
@@ -271,7 +265,7 @@ const sha256Su0 = fp((e) => {
   });
 });
 
-const sha256Su1 = fp((e) => {
+const sha256Su1 = simd((e) => {
   const { f } = e;
   withWords(e, ["Rd", "Rn", "Rm"], (d, n, m) => {
     const added = [n![1]!, n![2]!, n![3]!, m![0]!];
@@ -292,7 +286,7 @@ const sha256Su1 = fp((e) => {
 // ---- Polynomials ----
 
 /** PMULL and PMULL2 of 64-bit elements: a bit of Rm at a time. */
-const polynomialProduct = fp((e) => {
+const polynomialProduct = simd((e) => {
   const { f } = e;
   const take = (): Local<"i64"> => f.local.take("i64");
   const [a, b, low, high, i, mask] = Array.from({ length: 6 }, take) as [
@@ -366,7 +360,7 @@ export const CRYPTOGRAPHIC = {
   SHA1C: sha1Rounds(choose),
   SHA1P: sha1Rounds(parity),
   SHA1M: sha1Rounds(majority),
-  SHA1SU0: fp((e) => {
+  SHA1SU0: simd((e) => {
     const { f } = e;
     // Rn's lower half above Rd's upper one.
     e.getV("Rd");
@@ -379,7 +373,7 @@ export const CRYPTOGRAPHIC = {
     e.setV("Rd");
   }),
   SHA1SU1: sha1Su1,
-  SHA1H: fp((e) => {
+  SHA1H: simd((e) => {
     e.getS("Rn");
     e.f.i32.const(30);
     e.f.i32.rotl();

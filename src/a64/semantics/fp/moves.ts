@@ -1,20 +1,13 @@
 /** Scalar floating point that computes nothing: moves, selections and signs; and what is always left to TypeScript. */
 import type { Emit, Fields, Semantics } from "../../emit.ts";
 import { LEAVE } from "../../state.ts";
-
-const fp = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
-  ...more,
-  emit: (e) => {
-    e.fpAccess();
-    emit(e);
-  },
-});
+import { simd } from "../simd/vectors.ts";
 
 const isDouble = (e: Emit): boolean => e.field("ftype") === 1;
 
 /** Bits of the operand changed by a mask. */
 const signOf = (operation: "and" | "xor"): Semantics =>
-  fp((e) => {
+  simd((e) => {
     const { f } = e;
     e.getD("Rn");
     const sign = isDouble(e) ? 1n << 63n : 1n << 31n;
@@ -47,30 +40,30 @@ function expandImmediate(f: Fields): bigint {
 }
 
 /** Exact arithmetic in TypeScript, cpu/fp-instructions.ts. */
-export const exact: Semantics = fp((e) => e.leave(LEAVE.SYSTEM), { unfixed: true });
+export const exact: Semantics = simd((e) => e.leave(LEAVE.SYSTEM), { unfixed: true });
 
 export const SCALAR_MOVES = {
-  FMOV_register: fp((e) => {
+  FMOV_register: simd((e) => {
     move(e, "Rn");
     e.setD("Rd");
   }),
   FABS_scalar: signOf("and"),
   FNEG_scalar: signOf("xor"),
-  FCSEL: fp((e) => {
+  FCSEL: simd((e) => {
     move(e, "Rn");
     move(e, "Rm");
     e.condition(e.field("cond"));
     e.f.select();
     e.setD("Rd");
   }),
-  FMOV_imm: fp(
+  FMOV_imm: simd(
     (e) => {
       e.imm();
       e.setD("Rd");
     },
     { imm: expandImmediate },
   ),
-  FMOV_to_general: fp((e) => {
+  FMOV_to_general: simd((e) => {
     if (e.field("sf") === 1) e.getD("Rn");
     else {
       e.getS("Rn");
@@ -78,7 +71,7 @@ export const SCALAR_MOVES = {
     }
     e.setX("Rd");
   }),
-  FMOV_from_general: fp((e) => {
+  FMOV_from_general: simd((e) => {
     if (e.field("sf") === 1) e.getX("Rn");
     else {
       e.getW("Rn");
@@ -86,11 +79,11 @@ export const SCALAR_MOVES = {
     }
     e.setD("Rd");
   }),
-  FMOV_top_to_general: fp((e) => {
+  FMOV_top_to_general: simd((e) => {
     e.f.i64.load(e.vAddress("Rn") + 8);
     e.setX("Rd");
   }),
-  FMOV_top_from_general: fp((e) => {
+  FMOV_top_from_general: simd((e) => {
     e.getV("Rd");
     e.getX("Rn");
     e.f.i64x2.replaceLane(1);
