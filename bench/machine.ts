@@ -15,6 +15,7 @@ import { cacheFolder } from "../src/cli/cache-folder.ts";
 import { interpreterModule } from "../src/cpu/interpreter.ts";
 import { guestFiles } from "../src/guest/node/guests.ts";
 import { engine } from "../src/wasm/engine.ts";
+import { comparePrograms, missingForPrograms } from "./programs.ts";
 
 const REPEATS = 3;
 const cli = fileURLToPath(new URL("../bin/spevisor.js", import.meta.url));
@@ -34,17 +35,25 @@ interface RunRecord {
 }
 
 /** One run of the command line: how long it took, and what it says of itself. */
-function run(...args: readonly string[]): { readonly ms: number; readonly record: RunRecord } {
+const run = (...args: readonly string[]) => runWith(undefined, ...args);
+
+/** @param input what is its standard input */
+function runWith(
+  input: Buffer | undefined,
+  ...args: readonly string[]
+): { readonly ms: number; readonly record: RunRecord; readonly out: string } {
   const folder = mkdtempSync(join(tmpdir(), "spevisor-bench-"));
   try {
     const json = join(folder, "run.json");
     const startedMs = performance.now();
     const done = spawnSync(process.execPath, [cli, "run", "--json", json, ...args], {
-      stdio: ["ignore", "ignore", "inherit"],
+      stdio: [input === undefined ? "ignore" : "pipe", "pipe", "inherit"],
+      ...(input === undefined ? {} : { input }),
     });
     const ms = performance.now() - startedMs;
     if (done.status !== 0) throw new Error(`spevisor run ${args.join(" ")} ended with ${done.status}`);
-    return { ms, record: JSON.parse(readFileSync(json, "utf8")) as RunRecord };
+    const record = JSON.parse(readFileSync(json, "utf8")) as RunRecord;
+    return { ms, record, out: done.stdout.toString("utf8") };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -116,3 +125,16 @@ row("a command from a kept boot (goal: 2 s)", seconds(median(warm.map(({ ms }) =
 const work = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; head -c 4000000 /dev/zero | sha256sum";
 const busy = Array.from({ length: REPEATS }, () => run("--", "sh", "-c", work));
 row("  a loop of sh, and sha256sum of 4 MB", `${median(busy.map(({ record }) => record.host.mips))} MIPS`);
+const missing = missingForPrograms();
+if (missing !== undefined) console.log(`Programs in the guest are not compared: ${missing} not installed`);
+else {
+  console.log(
+    "Programs in the guest, and on QEMU's user-mode emulation, which translates and emulates no MMU",
+  );
+  const programs = comparePrograms((command, path) => {
+    const { record, out } = runWith(readFileSync(path), "--", "sh", "-c", command);
+    return { out, ms: record.host.runNs / 1e6, instructions: record.host.instructions };
+  });
+  for (const { what, mips, hereMs, qemuMs } of programs)
+    row(`  ${what}`, `${mips.toFixed(0)} MIPS`, seconds(qemuMs), `${(hereMs / qemuMs).toFixed(1)} times`);
+}
