@@ -238,6 +238,16 @@ export class Pmu {
     return true;
   }
 
+  reset(): void {
+    for (const n of IMPLEMENTED) {
+      const counter = this.#counters[n]!;
+      counter.value = 0n;
+      counter.type = 0;
+      counter.seen = this.#source(n, counter);
+    }
+    this.#pmcr = this.#enabled = this.#interrupts = this.#overflows = this.#selected = this.#userEnable = 0;
+  }
+
   save(): PmuState {
     this.#sync();
     return {
