@@ -46,6 +46,10 @@ export interface AccessOptions {
   readonly atomic?: boolean;
   /** DC ZVA. */
   readonly zva?: boolean;
+  /** A hypervisor can carry it out by its syndrome. */
+  readonly syndrome?: boolean;
+  /** Bytes of an element; as many as are accessed where it is the only one. */
+  readonly element?: number;
 }
 
 /** Whether the base register is SP, whose alignment is checked. */
@@ -452,7 +456,9 @@ export abstract class Emit {
         (options.unprivileged ? ACCESS.UNPRIVILEGED : 0) |
         (options.aligned ? ACCESS.ALIGNED : 0) |
         (options.atomic ? ACCESS.ATOMIC : 0) |
-        (options.zva ? ACCESS.ZVA : 0),
+        (options.zva ? ACCESS.ZVA : 0) |
+        (options.syndrome ? ACCESS.SYNDROME : 0) |
+        (Math.log2(options.element ?? bytes) << ACCESS.ELEMENT_SHIFT),
     );
     f.local.set(result);
     f.end(hit);

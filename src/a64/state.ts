@@ -178,4 +178,11 @@ export const ACCESS = {
   ATOMIC: 8,
   /** DC ZVA: Device memory is an alignment fault. Not cache maintenance where a fault is described (ESR_ELx.CM). */
   ZVA: 16,
+  /**
+   * One general register, not exclusive, no write-back: a stage-2 fault comes with a syndrome (ESR_EL2.ISV) by which a
+   * hypervisor can carry the access out.
+   */
+  SYNDROME: 32,
+  /** From here on log2 of the bytes of an element, to which the access is aligned where alignment is checked. */
+  ELEMENT_SHIFT: 8,
 } as const;

@@ -7,7 +7,8 @@ import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
 import { type Fault, faultStatusCode, isFault } from "../mmu/fault.ts";
-import { type CombinedTranslation, translateBoth } from "../mmu/translate.ts";
+import { effectiveShareability } from "../mmu/memory-type.ts";
+import { type CombinedTranslation, throughStage2, translate, translateBoth } from "../mmu/translate.ts";
 import type { Debug } from "./debug.ts";
 import type { CpuMemory } from "./memory.ts";
 import type { CorePlatform, Forgotten } from "./platform.ts";
@@ -40,7 +41,7 @@ export type AccessProblem =
   | { readonly kind: "pc-alignment" }
   | { readonly kind: "watchpoint"; readonly va: bigint; readonly write: boolean };
 
-/** Where a part of an access goes: content in the linear memory, or a device. */
+/** Where a part of an access goes: content in the linear memory (which may have Device attributes), or a device. */
 type Place =
   | { readonly kind: "ram"; readonly at: number; readonly device: boolean; readonly global: boolean }
   | { readonly kind: "device"; readonly ipa: number };
@@ -48,6 +49,10 @@ type Place =
 /** Whether a translation is the same in every context: of TTBR1_EL1's half, and not marked nG. */
 const isGlobal = (va: bigint, { stage1 }: CombinedTranslation): boolean =>
   ((va >> 55n) & 1n) === 1n && stage1.attributes.global;
+
+/** Whether an access is aligned to its elements. */
+const isAligned = (va: bigint, flags: number): boolean =>
+  (va & ((1n << BigInt(flags >> ACCESS.ELEMENT_SHIFT)) - 1n)) === 0n;
 
 const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
 
@@ -57,6 +62,7 @@ const KEPT_REGIMES = 16;
 const ASID_SHIFT = 48n;
 const TCR_A1 = 1n << 22n;
 const TCR_AS = 1n << 36n;
+const SCTLR_A = 1n << 1n;
 
 export class AddressSpace {
   readonly #memory: CpuMemory;
@@ -228,14 +234,17 @@ export class AddressSpace {
     const flags = state.get32("SLOW_ACCESS");
     const write = (flags & ACCESS.WRITE) !== 0;
     const access = this.#accessOf(flags);
-    if ((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n)
+    // SCTLR_EL1.A has all be aligned, element by element; DC ZVA always is.
+    const strict = (state.get64("SCTLR_EL1") & SCTLR_A) !== 0n && (flags & ACCESS.ZVA) === 0;
+    const aligned = isAligned(va, flags);
+    if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
       return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache: false };
     const inPage = PAGE_BYTES - Number(va & 0xfffn);
-    const first = this.#place(va, access, flags, bytes);
+    const first = this.#place(va, access, flags, aligned);
     if ("problem" in first) return first.problem;
     const places = [first.place];
     if (bytes > inPage) {
-      const second = this.#place(BigInt.asUintN(64, va + BigInt(inPage)), access, flags, bytes);
+      const second = this.#place(BigInt.asUintN(64, va + BigInt(inPage)), access, flags, aligned);
       if ("problem" in second) return second.problem;
       places.push(second.place);
     }
@@ -245,7 +254,8 @@ export class AddressSpace {
       const hit = this.#debug.watchpointAt({ va, bytes, write, atomic, el: access.el === 0 ? 0 : 1 });
       if (hit !== undefined) return { kind: "watchpoint", ...hit };
     }
-    if (bytes <= inPage && first.place.kind === "ram") {
+    // Where alignment counts each access is looked at: WebAssembly does not check it.
+    if (bytes <= inPage && first.place.kind === "ram" && !strict && !first.place.device) {
       const entry = this.tlbs.fill(va, first.place.at - Number(va & 0xfffn), {
         write,
         unprivileged: (flags & ACCESS.UNPRIVILEGED) !== 0,
@@ -268,11 +278,12 @@ export class AddressSpace {
     return undefined;
   }
 
+  /** Where the part of an access goes that lies at `va` and behind it in its page. */
   #place(
     va: bigint,
     access: Access,
     flags: number,
-    bytes: number,
+    aligned: boolean,
   ): { readonly place: Place } | { readonly problem: AccessProblem } {
     const found = this.#translate(va, access);
     const { write } = access;
@@ -281,20 +292,29 @@ export class AddressSpace {
     });
     let ipa: number;
     if (isFault(found)) {
+      if (found.kind === "permission" && !aligned && this.#isDeviceAt(va, access))
+        return fault(ALIGNMENT_FAULT);
       const problem = this.#faultOf(found, va, false, write, false);
       if (problem.kind !== "mmio") return { problem };
       ({ ipa } = problem);
     } else if (this.#platform.isMemory(found.stage1.outputPage)) {
+      const device = isDeviceMemory(found.memory);
+      if (device && (!aligned || (flags & ACCESS.ZVA) !== 0)) return fault(ALIGNMENT_FAULT);
       const content = this.#platform.contentOf(found.outputPage);
       const at = content.byteOffset + Number(va & 0xfffn);
-      const global = isGlobal(va, found);
-      return { place: { kind: "ram", at, device: isDeviceMemory(found.memory), global } };
+      return { place: { kind: "ram", at, device, global: isGlobal(va, found) } };
     } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
-    // A device: one aligned load or store of at most 16 bytes.
-    if ((flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
-    if ((flags & ACCESS.ATOMIC) !== 0) return fault(EXTERNAL_ABORT);
-    if ((va & BigInt(Math.min(bytes, 8) - 1)) !== 0n) return fault(ALIGNMENT_FAULT);
+    // A device. What has no syndrome a hypervisor cannot carry out: user space that is asked instead injects an external
+    // abort (KVM_CAP_ARM_NISV_TO_USER, as QEMU answers it).
+    if (!aligned || (flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
+    if ((flags & ACCESS.SYNDROME) === 0) return fault(EXTERNAL_ABORT);
     return { place: { kind: "device", ipa } };
+  }
+
+  /** Whether stage 1 has Device memory somewhere, permissions aside: they come later (AArch64.S1Translate). */
+  #isDeviceAt(va: bigint, access: Access): boolean {
+    const found = this.#translate(va, { ...access, by: "inspect" });
+    return !isFault(found) && isDeviceMemory(found.stage1.attributes.memory);
   }
 
   /** Puts what lies at `places` into SCRATCH. */
@@ -317,18 +337,7 @@ export class AddressSpace {
     if (first?.kind === "ram") bytes.copyWithin(first.at, scratch, scratch + store.split);
     if (second?.kind === "ram") bytes.copyWithin(second.at, scratch + store.split, scratch + store.bytes);
     if (first?.kind !== "device") return undefined;
-    const data =
-      store.bytes === 8
-        ? view.getBigUint64(scratch, true)
-        : store.bytes === 16
-          ? view.getBigUint64(scratch, true) | (view.getBigUint64(scratch + 8, true) << 64n)
-          : BigInt(
-              store.bytes === 4
-                ? view.getUint32(scratch, true)
-                : store.bytes === 2
-                  ? view.getUint16(scratch, true)
-                  : view.getUint8(scratch),
-            );
+    const data = BigInt.asUintN(8 * store.bytes, view.getBigUint64(scratch, true));
     return { kind: "mmio", ipa: first.ipa, bytes: store.bytes, write: true, data };
   }
 
@@ -343,22 +352,22 @@ export class AddressSpace {
     this.#entryForOne = undefined;
   }
 
-  /** AT S1E*: PAR_EL1. Undefined where stage 2 needs KVM first. */
+  /** AT S1E*: PAR_EL1 of stage 1, whatever is behind its output. A table that is not there is no result but a fault. */
   translateForAt(va: bigint, el: 0 | 1, write: boolean, pan: boolean): bigint | AccessProblem {
-    const found = this.#translate(va, { by: "at", el, write, pan });
+    const { stage2, physical } = this.#platform;
+    const page = vpnOf(va);
+    const access: Access = { by: "at", el, write, pan };
+    const found = translate(halfOf(this.#regime, page), page, access, throughStage2(stage2, physical));
     if (isFault(found)) {
-      if (found.stage === 2) {
-        const problem = this.#faultOf(found, va, false, write, false);
-        if (problem.kind === "stage2") return problem;
-        return BigInt(1 | (faultStatusCode(found) << 1) | (1 << 11));
-      }
+      if (found.stage === 2 || found.kind === "external") return this.#faultOf(found, va, false, write, true);
       return BigInt(1 | (faultStatusCode(found) << 1) | (1 << 11));
     }
+    const { memory, shareability } = found.attributes;
     return (
-      (BigInt(found.stage1.outputPage) * 4096n) |
-      (BigInt(found.stage1.attributes.memory) << 56n) |
+      (BigInt(found.outputPage) * 4096n) |
+      (BigInt(memory) << 56n) |
       (1n << 11n) |
-      (BigInt(found.stage1.attributes.shareability) << 7n)
+      (BigInt(effectiveShareability(memory, shareability)) << 7n)
     );
   }
 
@@ -371,7 +380,12 @@ export class AddressSpace {
       write: false,
       pan: false,
     });
-    if (isFault(found)) return this.#faultOf(found, va, false, false, true);
+    if (isFault(found)) {
+      const problem = this.#faultOf(found, va, false, false, true);
+      // Of a place without memory KVM skips it (kvm_handle_guest_abort).
+      return problem.kind === "mmio" ? undefined : problem;
+    }
+    if (!this.#platform.isMemory(found.stage1.outputPage)) return undefined;
     const content = this.#platform.contentOf(found.outputPage);
     this.#memory.forgetRecords(content.byteOffset + Number(line & 0xfffn), 64);
     return undefined;

@@ -57,9 +57,11 @@ const DBGDTR_EL0 = encodingKey([2, 3, 0, 4, 0]);
 /** DBGDTRRX_EL0 when read, DBGDTRTX_EL0 when written. */
 const DBGDTRX_EL0 = encodingKey([2, 3, 0, 5, 0]);
 
-/** Whether an encoding is one of the debug communications channel, which EL0 may use unless MDSCR_EL1.TDCC is set. */
-export const isDebugChannel = (encoding: Encoding): boolean =>
-  [MDCCSR_EL0, DBGDTR_EL0, DBGDTRX_EL0].includes(encodingKey(encoding));
+/** Whether EL0 may read or write a register of the debug communications channel unless MDSCR_EL1.TDCC is set. */
+export const isDebugChannel = (encoding: Encoding, isRead: boolean): boolean => {
+  const key = encodingKey(encoding);
+  return key === DBGDTR_EL0 || key === DBGDTRX_EL0 || (key === MDCCSR_EL0 && isRead);
+};
 
 /** DBGBVR, DBGBCR, DBGWVR and DBGWCR by op2. */
 const OP2 = { BVR: 4, BCR: 5, WVR: 6, WCR: 7 } as const;

@@ -179,6 +179,7 @@ export class CpuGuestCore implements GuestCore {
   /** CPU_ON: from reset at an address, X0 as the caller wants it. */
   powerOn(entry: bigint, contextId: bigint): void {
     this.core.reset();
+    this.#devices.reset(this.#hardware.vcpu);
     this.core.state.pc = entry;
     this.core.state.setX(0, contextId);
   }

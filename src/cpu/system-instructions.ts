@@ -65,9 +65,17 @@ const TLBI: ReadonlyMap<number, Forgotten["kind"]> = new Map([
 const TLBI_PAGE = (1n << 44n) - 1n;
 
 const CNTKCTL = { EL0PCTEN: 1, EL0VCTEN: 2, EL0VTEN: 0x100, EL0PTEN: 0x200 } as const;
-/** CNTFRQ_EL0, the counters, and CNTP_* and CNTV_*. */
-const isTimer = ([op0, op1, crn, crm]: Encoding): boolean =>
-  op0 === 3 && op1 === 3 && crn === 14 && (crm === 0 || crm === 2 || crm === 3);
+/** CNTFRQ_EL0 and the counters, which are read-only here, and CNTP_* and CNTV_*. */
+const isTimer = ([op0, op1, crn, crm, op2]: Encoding, isRead: boolean): boolean =>
+  op0 === 3 && op1 === 3 && crn === 14 && op2 <= 2 && (crm === 2 || crm === 3 || (crm === 0 && isRead));
+
+/** ISS of a trapped MSR, MRS or SYS (AArch64.SystemAccessTrapSyndrome): fields of the instruction in another order. */
+const systemAccess = (word: number): number => {
+  const field = (low: number, bits: number): number => (word >>> low) & ((1 << bits) - 1);
+  const [op0, op1, crn, crm, op2] = [field(19, 2), field(16, 3), field(12, 4), field(8, 4), field(5, 3)];
+  const [rt, isRead] = [field(0, 5), field(21, 1)];
+  return (op0 << 20) | (op2 << 17) | (op1 << 14) | (crn << 10) | (rt << 5) | (crm << 1) | isRead;
+};
 
 export class SystemInstructions {
   readonly #core: Core;
@@ -117,14 +125,13 @@ export class SystemInstructions {
           core.exitWith({ kind: "pmu", encoding, isRead: row.name === "MRS", rt: f.Rt });
         else if (row.name === "MRS") {
           if (this.#read(encoding, f.Rt)) core.retire();
-          else this.#refuse(encoding, f.Rt, true, word);
+          else this.#refuse(encoding, true, word);
         } else if (this.#write(encoding, state.x(f.Rt))) core.retire();
-        else this.#refuse(encoding, f.Rt, false, word);
+        else this.#refuse(encoding, false, word);
         return;
       }
       case "MSR_imm":
-        if (!this.#pstate(f.op1, f.op2, f.CRm)) break;
-        core.retire();
+        this.#pstate(f.op1, f.op2, f.CRm, word);
         return;
       case "SYS":
         this.#sys([1, f.op1, f.CRn, f.CRm, f.op2], f.Rt, word);
@@ -138,26 +145,31 @@ export class SystemInstructions {
   }
 
   /** An access from EL0 that EL1 has not allowed is trapped to EL1 (EC 0x18), what nobody knows is UNDEFINED. */
-  #refuse(encoding: Encoding, rt: number, isRead: boolean, word: number): void {
-    const core = this.#core;
+  #refuse(encoding: Encoding, isRead: boolean, word: number): void {
+    const { state, debug } = this.#core;
     const key = encodingKey(encoding);
-    if (
-      core.state.el === 0 &&
-      (key === CTR || key === DAIF || isTimer(encoding) || isDebugChannel(encoding))
-    ) {
-      const [op0, op1, crn, crm, op2] = encoding;
-      core.exceptions.synchronous(
-        EC.sysreg,
-        (op0 << 20) | (op2 << 17) | (op1 << 14) | (crn << 10) | (rt << 5) | (crm << 1) | (isRead ? 1 : 0),
-      );
-      return;
-    }
-    core.undefined(word);
+    const exists =
+      key === DAIF ||
+      (key === CTR && isRead) ||
+      (isDebugChannel(encoding, isRead) && debug.channelTraps) ||
+      isTimer(encoding, isRead);
+    if (state.el === 0 && exists) this.#trap(word);
+    else this.#core.undefined(word);
+  }
+
+  #trap(word: number): void {
+    this.#core.exceptions.synchronous(EC.sysreg, systemAccess(word));
+  }
+
+  /** Whether EL0 may do what a bit of SCTLR_EL1 allows it; EL1 may. */
+  #allows(bit: bigint): boolean {
+    const { state } = this.#core;
+    return state.el === 1 || (state.get64("SCTLR_EL1") & bit) !== 0n;
   }
 
   /** CNTKCTL_EL1's say on what EL0 sees of counters and timers. */
   #timerAllowed(encoding: Encoding): boolean {
-    if (!isTimer(encoding)) return true;
+    if (!isTimer(encoding, true)) return true;
     const control = Number(this.#core.state.get64("CNTKCTL_EL1") & 0xfffn);
     const [, , , crm, op2] = encoding;
     if (crm === 2) return (control & CNTKCTL.EL0PTEN) !== 0;
@@ -177,16 +189,15 @@ export class SystemInstructions {
     const { state } = this.#core;
     const key = encodingKey(encoding);
     if (state.el === 0) {
-      if (key === CTR && (state.get64("SCTLR_EL1") & SCTLR_UCT) === 0n) return undefined;
+      if (key === CTR && !this.#allows(SCTLR_UCT)) return undefined;
+      if (key === DAIF) return this.#allows(SCTLR_UMA) ? BigInt(state.get32("DAIF")) : undefined;
       if (encoding[1] !== 3 || !this.#timerAllowed(encoding)) return undefined;
-      if (isDebugChannel(encoding) && this.#core.debug.channelTraps) return undefined;
+      if (isDebugChannel(encoding, true) && this.#core.debug.channelTraps) return undefined;
     }
     if (encoding[0] === 2) return this.#core.debug.read(encoding);
     const constant = ID_REGISTERS.get(key);
     if (constant !== undefined) {
-      if (key === DCZID && state.el === 0 && (state.get64("SCTLR_EL1") & SCTLR_DZE) === 0n)
-        return constant | 16n;
-      return constant;
+      return key === DCZID && !this.#allows(SCTLR_DZE) ? constant | 16n : constant;
     }
     switch (key) {
       case MPIDR:
@@ -220,6 +231,11 @@ export class SystemInstructions {
       return core.debug.write(encoding, value);
     }
     switch (key) {
+      case DAIF:
+        // EL1 does it in WebAssembly.
+        if (!this.#allows(SCTLR_UMA)) return false;
+        state.set32("DAIF", Number(value & 0x3c0n));
+        return true;
       case SP_EL0:
         if (state.get32("SPSEL") !== 1) return false;
         state.set64("SP_EL0", value);
@@ -251,25 +267,26 @@ export class SystemInstructions {
   }
 
   /** MSR (immediate) of what WebAssembly does not do. */
-  #pstate(op1: number, op2: number, imm: number): boolean {
-    const { state, space } = this.#core;
-    if (op1 === 3 && (op2 === 6 || op2 === 7)) {
-      // DAIFSet and DAIFClr at EL0, where SCTLR_EL1.UMA allows them.
-      if ((state.get64("SCTLR_EL1") & SCTLR_UMA) === 0n) return false;
+  #pstate(op1: number, op2: number, imm: number, word: number): void {
+    const core = this.#core;
+    const { state, space } = core;
+    const isDaif = op1 === 3 && (op2 === 6 || op2 === 7);
+    if (isDaif && !this.#allows(SCTLR_UMA)) {
+      this.#trap(word);
+      return;
+    }
+    if (isDaif) {
       const bits = imm << 6;
       state.set32("DAIF", op2 === 6 ? state.get32("DAIF") | bits : state.get32("DAIF") & ~bits);
-      return true;
+    } else if (state.el === 0 || op1 !== 0 || op2 < 3 || op2 > 5) {
+      core.undefined(word);
+      return;
+    } else if (op2 === 5) state.select(1, imm & 1);
+    else {
+      state.set32(op2 === 4 ? "PAN" : "UAO", imm & 1);
+      space.select();
     }
-    if (state.el === 0) return false;
-    if (op1 === 0 && op2 === 5) state.select(1, imm & 1);
-    else if (op1 === 0 && op2 === 4) {
-      state.set32("PAN", imm & 1);
-      space.select();
-    } else if (op1 === 0 && op2 === 3) {
-      state.set32("UAO", imm & 1);
-      space.select();
-    } else return false;
-    return true;
+    core.retire();
   }
 
   #hint(op2: number): void {
@@ -291,12 +308,17 @@ export class SystemInstructions {
         core.exitWith({ kind: "wfe" });
         return;
       case 3:
+        // What would not wait is not trapped.
+        if (state.get32("IRQ_LINES") !== 0) {
+          core.retire();
+          return;
+        }
         if (state.el === 0 && (sctlr & SCTLR_NTWI) === 0n) {
           exceptions.synchronous(EC.wfx, (1 << 24) | (0xe << 20));
           return;
         }
         core.retire();
-        if (state.get32("IRQ_LINES") === 0) core.exitWith({ kind: "wfi" });
+        core.exitWith({ kind: "wfi" });
         return;
       default:
         state.set32("EVENT", 1);
@@ -340,16 +362,20 @@ export class SystemInstructions {
         core.retire();
         return;
       }
-      const allowed = state.el === 1 || (state.get64("SCTLR_EL1") & SCTLR_UCI) !== 0n;
-      if (op1 === 3 && crm === 5 && op2 === 1 && allowed) {
+      const isZva = op1 === 3 && crm === 4 && op2 === 1;
+      const isClean = op1 === 3 && op2 === 1 && (crm === 10 || crm === 11 || crm === 12 || crm === 14);
+      const isIvau = op1 === 3 && crm === 5 && op2 === 1;
+      if ((isZva && !this.#allows(SCTLR_DZE)) || ((isClean || isIvau) && !this.#allows(SCTLR_UCI))) {
+        this.#trap(word);
+        return;
+      }
+      if (isIvau) {
         core.problem(space.forgetLine(state.x(rt)), () => core.retire());
         return;
       }
-      // Data caches are coherent: DC does nothing.
-      const dc =
-        (op1 === 3 && op2 === 1 && (crm === 10 || crm === 11 || crm === 12 || crm === 14)) ||
-        (op1 === 0 && state.el === 1 && (crm === 6 || crm === 10 || crm === 14));
-      if (dc && allowed) {
+      // Data caches are coherent: DC does nothing. IVAC, and ISW, CSW and CISW.
+      const isOfEl1 = (crm === 6 && (op2 === 1 || op2 === 2)) || ((crm === 10 || crm === 14) && op2 === 2);
+      if (isClean || (op1 === 0 && state.el === 1 && isOfEl1)) {
         core.retire();
         return;
       }

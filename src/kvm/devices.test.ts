@@ -105,3 +105,31 @@ it("goes on from a saved state as if nothing had been", () => {
   expect(copy.save()).toEqual(devices.save());
   expect(copy.lines(0)).toBe(IRQ);
 });
+
+it("has timers and PMU of a vCPU that is switched on as at reset, and leaves the GIC and other vCPUs alone", () => {
+  const PMCR: Encoding = [3, 3, 9, 12, 0];
+  const CNTENSET: Encoding = [3, 3, 9, 12, 1];
+  const CCNTR: Encoding = [3, 3, 9, 13, 0];
+  const { devices } = machine(2);
+  let executed = 100;
+  for (const [vcpu, pmu] of devices.pmus.entries()) {
+    devices.writeRegister(vcpu, CNTV_CVAL, 10n, 0);
+    devices.writeRegister(vcpu, CNTV_CTL, 1n, 0);
+    pmu.attach(() => ({ instructions: [0, executed], exceptionsTaken: 0, exceptionReturns: 0 }));
+    pmu.write(CNTENSET, 1n << 31n, 1);
+    pmu.write(PMCR, 1n, 1);
+  }
+  executed = 150;
+  devices.reset(1);
+  executed = 170;
+  expect([0, 1].map((vcpu) => devices.readRegister(vcpu, CNTV_CTL, 0))).toEqual([1n, 0n]);
+  expect([0, 1].map((vcpu) => devices.nextEventNs(vcpu, 0))).toEqual([160, Number.POSITIVE_INFINITY]);
+  expect(devices.pmus.map((pmu) => pmu.read(CCNTR, 1))).toEqual([70n, 0n]);
+  expect(devices.pmus.map((pmu) => pmu.read(PMCR, 1))).toEqual([(6n << 11n) | 1n, 6n << 11n]);
+  // It counts from there on.
+  devices.pmus[1]!.write(CNTENSET, 1n << 31n, 1);
+  devices.pmus[1]!.write(PMCR, 1n, 1);
+  executed = 175;
+  expect(devices.pmus[1]!.read(CCNTR, 1)).toBe(5n);
+  expect([0, 1].map((vcpu) => devices.readRegister(vcpu, PMR, 0))).toEqual([0xf8n, 0xf8n]);
+});

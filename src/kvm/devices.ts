@@ -63,6 +63,12 @@ export class VmDevices {
     });
   }
 
+  /** A vCPU is switched on: its timers and PMU are as at reset (kvm_reset_vcpu). The GIC is not the vCPU's. */
+  reset(vcpu: number): void {
+    this.timers[vcpu]!.reset();
+    this.pmus[vcpu]!.reset();
+  }
+
   /** A system register that KVM holds; undefined: none of its. */
   readRegister(vcpu: number, encoding: Encoding, nowNs: number): bigint | undefined {
     return this.timers[vcpu]!.read(encoding, nowNs) ?? this.gic.readIcc(vcpu, encoding);

@@ -52,8 +52,10 @@ export class Journal {
     const entries = this.#entries.splice(0);
     for (let i = 0; i < entries.length; i += 3) {
       const [kind, page, atNs] = entries.slice(i, i + 3) as [number, Ipn, number];
-      if (kind === KIND.start) start();
-      else if (kind >= KIND.faultRead) {
+      if (kind === KIND.start) {
+        start();
+        this.started();
+      } else if (kind >= KIND.faultRead) {
         vm.stage2.fault(page, kind === KIND.faultWrite, new Timeline("replay", atNs));
         this.faulted(page, kind === KIND.faultWrite, atNs);
       } else {

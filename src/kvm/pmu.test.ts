@@ -85,7 +85,9 @@ describe("counters", () => {
     counts.exceptionReturns += 2;
     execute(50);
     expect([0, 1, 2, 3].map((n) => read(evcntr(n)))).toEqual([3n, 2n, 50n, 0n]);
-    expect(read(CEID0)).toBe((1n << 0n) | (1n << 8n) | (1n << 9n) | (1n << 10n) | (1n << 17n) | (1n << 27n));
+    expect(read(CEID0)).toBe(
+      (1n << 0n) | (1n << 8n) | (1n << 9n) | (1n << 10n) | (1n << 17n) | (1n << 27n) | (1n << 30n),
+    );
   });
 
   it("that begin to count another event count from there", () => {
@@ -204,6 +206,78 @@ describe("overflow", () => {
       write(register, 0xffff_ffffn);
       expect(read(register)).toBe(CYCLES | 63n);
     }
+  });
+});
+
+describe("CHAIN", () => {
+  const CHAIN = 0x1en;
+  const HIGH = 8n;
+  const LOW = 4n;
+  /** Counters 2 and 3 as one, `left` before it is `value` of the high one. */
+  const pair = (high: bigint, left: bigint) => {
+    const it = machine();
+    it.write(evtyper(2), INST_RETIRED | NOT_EL1);
+    it.write(evtyper(3), CHAIN);
+    it.write(evcntr(2), (1n << 32n) - left);
+    it.write(evcntr(3), high);
+    it.write(CNTENSET, HIGH | LOW);
+    it.write(INTENSET, HIGH);
+    it.write(PMCR, E);
+    return it;
+  };
+
+  it("counts overflows of the counter before", () => {
+    const { pmu, read, execute } = pair(7n, 1000n);
+    execute(999, 0);
+    execute(50, 1);
+    expect([read(evcntr(2)), read(evcntr(3))]).toEqual([0xffff_ffffn, 7n]);
+    execute(6, 0);
+    expect([read(evcntr(2)), read(evcntr(3)), read(OVSSET), pmu.line]).toEqual([5n, 8n, LOW, false]);
+    // Between two looks more than once.
+    execute(3 * 2 ** 32, 0);
+    expect([read(evcntr(2)), read(evcntr(3))]).toEqual([5n, 11n]);
+  });
+
+  it("overflows at 64 bits, to the instruction", () => {
+    const { pmu, read, write, execute } = pair(0xffff_ffffn, 1000n);
+    expect(pmu.instructionsToOverflow()).toBe(1000);
+    execute(999, 0);
+    expect([pmu.line, pmu.instructionsToOverflow()]).toEqual([false, 1]);
+    execute(1, 0);
+    expect([pmu.line, read(OVSSET), read(evcntr(3))]).toEqual([true, HIGH | LOW, 0n]);
+    write(OVSCLR, HIGH);
+    expect(pmu.instructionsToOverflow()).toBe(0xffff_ffff);
+  });
+
+  it("is far from its overflow while the high counter is", () => {
+    const { pmu, write } = pair(0xffff_fffen, 1000n);
+    expect(pmu.instructionsToOverflow()).toBe(0xffff_ffff);
+    // Whatever the high one holds: without the low one nothing comes.
+    write(evcntr(3), 0xffff_ffffn);
+    write(CNTENCLR, LOW);
+    expect(pmu.instructionsToOverflow()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("counts for itself only: enabled, and of an odd counter", () => {
+    const { read, write, execute } = pair(0n, 1n);
+    write(CNTENCLR, HIGH);
+    execute(1, 0);
+    expect(read(evcntr(3))).toBe(0n);
+    write(evtyper(4), CHAIN);
+    write(evcntr(2), 0xffff_ffffn);
+    write(evtyper(3), INST_RETIRED);
+    write(evcntr(3), 0xffff_ffffn);
+    write(CNTENSET, 0x1cn);
+    execute(1, 0);
+    expect([2, 3, 4].map((n) => read(evcntr(n)))).toEqual([0n, 0n, 0n]);
+  });
+
+  it("counts overflows that software makes", () => {
+    const { pmu, read, write } = pair(0xffff_ffffn, 1n);
+    write(evtyper(2), 0n);
+    expect(pmu.instructionsToOverflow()).toBe(Number.POSITIVE_INFINITY);
+    write(SWINC, LOW);
+    expect([pmu.line, read(evcntr(2)), read(evcntr(3))]).toEqual([true, 0n, 0n]);
   });
 });
 

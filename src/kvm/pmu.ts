@@ -27,6 +27,7 @@ const EVENT = {
   EXC_RETURN: 0x0a,
   CPU_CYCLES: 0x11,
   INST_SPEC: 0x1b,
+  CHAIN: 0x1e,
 } as const;
 
 const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
@@ -67,6 +68,9 @@ export const isPmuRegister = (encoding: Encoding): boolean => {
   const [op0, op1, crn, crm] = encoding;
   return NUMBERED.has(encodingKey(encoding)) || (op0 === 3 && op1 === 3 && crn === 14 && crm >= 8);
 };
+
+/** Whether event CHAIN of a counter counts overflows of the one before: in pairs, an even one and the next. */
+const isChained = (n: number): boolean => n < EVENT_COUNTERS && n % 2 === 1;
 
 class Counter {
   /** Below 2^64 for cycles, below 2^32 for events. */
@@ -115,12 +119,24 @@ export class Pmu {
     if (!this.active) return Number.POSITIVE_INFINITY;
     this.#sync();
     let least = Number.POSITIVE_INFINITY;
-    for (const [n, counter] of this.#running()) {
-      if (((this.#interrupts >>> n) & 1) === 0) continue;
-      const left = (1n << this.#bits(n)) - BigInt.asUintN(Number(this.#bits(n)), counter.value);
-      least = Math.min(least, left > 0xffff_ffffn ? 0xffff_ffff : Number(left));
-    }
+    for (const [n] of this.#running())
+      if (((this.#interrupts >>> n) & 1) === 1) least = Math.min(least, this.#leftOf(n));
     return Math.max(1, least);
+  }
+
+  /** As `instructionsToOverflow`, of one counter. The low counter of a chain overflows 2^32 instructions apart. */
+  #leftOf(n: number): number {
+    const bits = this.#bits(n);
+    const own = (1n << bits) - BigInt.asUintN(Number(bits), this.#counters[n]!.value);
+    switch (this.#eventOf(n)) {
+      case EVENT.SW_INCR:
+        return Number.POSITIVE_INFINITY;
+      case EVENT.CHAIN:
+        if (!isChained(n) || !this.#isEnabled(n - 1)) return Number.POSITIVE_INFINITY;
+        return own === 1n ? this.#leftOf(n - 1) : Math.max(0xffff_ffff, this.#leftOf(n - 1));
+      default:
+        return own > 0xffff_ffffn ? 0xffff_ffff : Number(own);
+    }
   }
 
   /**
@@ -202,8 +218,7 @@ export class Pmu {
         break;
       case R.PMSWINC:
         for (const [n, counter] of this.#running())
-          if (((bits >>> n) & 1) === 1 && n !== CYCLES && (counter.type & TYPE_EVENT) === EVENT.SW_INCR)
-            this.#add(n, counter, 1n);
+          if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === EVENT.SW_INCR) this.#add(n, counter, 1n);
         break;
       case R.PMSELR:
         this.#selected = bits & 31;
@@ -221,6 +236,16 @@ export class Pmu {
     // Counters that begin to count now begin from here.
     this.#sync();
     return true;
+  }
+
+  reset(): void {
+    for (const n of IMPLEMENTED) {
+      const counter = this.#counters[n]!;
+      counter.value = 0n;
+      counter.type = 0;
+      counter.seen = this.#source(n, counter);
+    }
+    this.#pmcr = this.#enabled = this.#interrupts = this.#overflows = this.#selected = this.#userEnable = 0;
   }
 
   save(): PmuState {
@@ -296,6 +321,15 @@ export class Pmu {
       if (((this.#enabled >>> n) & 1) === 1) yield [n, this.#counters[n]!] as const;
   }
 
+  /** Whether a counter counts, PMCR_EL0.E aside. */
+  #isEnabled(n: number): boolean {
+    return ((this.#enabled >>> n) & 1) === 1;
+  }
+
+  #eventOf(n: number): number {
+    return n === CYCLES ? EVENT.CPU_CYCLES : this.#counters[n]!.type & TYPE_EVENT;
+  }
+
   /** PMCR_EL0.LC makes the cycle counter's overflow that of 64 bits. */
   #bits(n: number): bigint {
     return n === CYCLES && (this.#pmcr & PMCR.LC) !== 0 ? 64n : 32n;
@@ -304,7 +338,7 @@ export class Pmu {
   #source(n: number, { type }: Counter): number {
     const { instructions, exceptionsTaken, exceptionReturns } = this.#counts();
     const [el0, el1] = instructions;
-    switch (n === CYCLES ? EVENT.CPU_CYCLES : type & TYPE_EVENT) {
+    switch (this.#eventOf(n)) {
       case EVENT.INST_RETIRED:
       case EVENT.INST_SPEC:
       case EVENT.CPU_CYCLES:
@@ -332,7 +366,13 @@ export class Pmu {
   #add(n: number, counter: Counter, delta: bigint): void {
     const sum = counter.value + delta;
     const bits = this.#bits(n);
-    if (sum >> bits !== counter.value >> bits) this.#overflows |= 1 << n;
+    const overflows = (sum >> bits) - (counter.value >> bits);
     counter.value = BigInt.asUintN(n === CYCLES ? 64 : 32, sum);
+    if (overflows === 0n) return;
+    this.#overflows |= 1 << n;
+    // As KVM does it the filter of the counter that counts overflows does not matter (kvm_pmu_counter_increment).
+    const next = n + 1;
+    if (isChained(next) && this.#isEnabled(next) && this.#eventOf(next) === EVENT.CHAIN)
+      this.#add(next, this.#counters[next]!, overflows);
   }
 }

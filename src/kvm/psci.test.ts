@@ -1,6 +1,6 @@
 /** Answers as of Linux arch/arm64/kvm/psci.c, version 1.1. */
 import { describe, expect, it } from "vitest";
-import { hypercall, PSCI_RESULT } from "./psci.ts";
+import { affinityInfo, hypercall, PSCI_RESULT } from "./psci.ts";
 
 const SHORT = 0x8400_0000n;
 const LONG = 0xc400_0000n;
@@ -70,11 +70,30 @@ describe("CPU_ON", () => {
 
 describe("AFFINITY_INFO", () => {
   it("takes an affinity and a level of 0 to 3", () => {
-    for (const level of [0n, 3n])
-      expect(call(LONG | 4n, 2n, level)).toMatchObject({ kind: "affinity-info", mpidr: 2n });
+    for (const level of [0, 3])
+      expect(call(LONG | 4n, 2n, BigInt(level))).toEqual({ kind: "affinity-info", mpidr: 2n, level });
     expect(call(SHORT | 4n, JUNK | 2n, JUNK)).toMatchObject({ kind: "affinity-info", mpidr: 2n });
     expect(call(LONG | 4n, 2n, 4n)).toEqual(invalid);
     expect(call(LONG | 4n, 1n << 31n)).toEqual(invalid);
+  });
+
+  const vcpu = (affinity: bigint, off: boolean) => ({ mpidr: 0x8000_0000n | affinity, off });
+  // Two clusters, one of which is off.
+  const vcpus = [vcpu(0n, false), vcpu(1n, true), vcpu(0x100n, true), vcpu(0x101n, true)];
+  it.each([
+    [0x0n, 0, 0n],
+    [0x1n, 0, 1n],
+    [0x2n, 0, -2n],
+    [0x1n, 1, 0n],
+    [0xffn, 1, 0n],
+    [0x101n, 1, 1n],
+    [0x200n, 1, -2n],
+    [0x1ffn, 2, 0n],
+    [0x1_0000n, 2, -2n],
+    [0xff_ffffn, 3, 0n],
+    [0x1_0000_0000n, 3, -2n],
+  ])("of %d from level %d on is %d", (target, level, info) => {
+    expect(affinityInfo(vcpus, target, level)).toBe(info);
   });
 });
 

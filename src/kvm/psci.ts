@@ -31,11 +31,14 @@ const SMCCC_VERSION = 0x1_0001n;
 /** The trusted OS needs no migration, as there is none. */
 const NO_TRUSTED_OS = 2n;
 
+/** What AFFINITY_INFO says of what there is. */
+const AFFINITY_LEVEL = { on: 0n, off: 1n } as const;
+
 /** What a hypercall asks for. */
 export type Hypercall =
   | { readonly kind: "return"; readonly value: bigint }
   | { readonly kind: "cpu-on"; readonly mpidr: bigint; readonly entry: bigint; readonly contextId: bigint }
-  | { readonly kind: "affinity-info"; readonly mpidr: bigint }
+  | { readonly kind: "affinity-info"; readonly mpidr: bigint; readonly level: number }
   | { readonly kind: "cpu-off" }
   /** Standby: as WFI, then success. */
   | { readonly kind: "cpu-suspend" }
@@ -53,6 +56,24 @@ const LONG = 1 << 30;
 /** SYSTEM_RESET2's types: the architecture's one, and from here on the vendor's. */
 const WARM_RESET = 0n;
 const VENDOR_RESETS = 0x8000_0000n;
+
+/** Whether an MPIDR_EL1 has the affinities of another from a level on. */
+export const isOfAffinity = (mpidr: bigint, target: bigint, level: number): boolean =>
+  ((mpidr ^ target) & AFFINITY) >> BigInt(8 * level) === 0n;
+
+/**
+ * AFFINITY_INFO: whether any vCPU is on of those whose affinities from a level on are the target's
+ * (kvm_psci_vcpu_affinity_info).
+ */
+export function affinityInfo(
+  vcpus: readonly { readonly mpidr: bigint; readonly off: boolean }[],
+  target: bigint,
+  level: number,
+): bigint {
+  const named = vcpus.filter(({ mpidr }) => isOfAffinity(mpidr, target, level));
+  if (named.length === 0) return PSCI_RESULT.invalidParameters;
+  return named.every(({ off }) => off) ? AFFINITY_LEVEL.off : AFFINITY_LEVEL.on;
+}
 
 /** Reads a hypercall from X0 to X3. */
 export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hypercall {
@@ -78,7 +99,7 @@ export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hyper
     case FN.affinityInfo64:
       if ((first & ~AFFINITY) !== 0n || second > MOST_AFFINITY_LEVEL)
         return done(PSCI_RESULT.invalidParameters);
-      return { kind: "affinity-info", mpidr: first };
+      return { kind: "affinity-info", mpidr: first, level: Number(second) };
     case FN.cpuOff:
       return { kind: "cpu-off" };
     case FN.cpuSuspend32:

@@ -91,6 +91,13 @@ export class Timers {
     return timer !== undefined;
   }
 
+  reset(): void {
+    this.restore([
+      ["0", "0"],
+      ["0", "0"],
+    ]);
+  }
+
   save(): TimersState {
     return [this.#virtual, this.#physical].map(({ ctl, cval }) => [String(ctl), String(cval)] as const);
   }

@@ -8,7 +8,7 @@ import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { mpidrOf, type VmDevices } from "./devices.ts";
 import type { CoreHardware, Exit, GuestCore } from "./guest-core.ts";
-import { hypercall, PSCI_RESULT } from "./psci.ts";
+import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
@@ -309,8 +309,8 @@ export class Vcpu {
       case "cpu-on":
         return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
       case "affinity-info": {
-        const target = this.#byAffinity(asked.mpidr);
-        return done(target === undefined ? PSCI_RESULT.invalidParameters : target.#off ? 1n : 0n);
+        const vcpus = this.vm.vcpus.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
+        return done(affinityInfo(vcpus, asked.mpidr, asked.level));
       }
       case "cpu-off":
         this.#off = true;
@@ -329,13 +329,8 @@ export class Vcpu {
     return this.#devices?.nextEventNs(this.index, this.timeline.nowNs) ?? Number.POSITIVE_INFINITY;
   }
 
-  #byAffinity(mpidr: bigint): Vcpu | undefined {
-    const affinity = 0xff_00ff_ffffn;
-    return this.vm.vcpus.find(({ index }) => (mpidrOf(index) & affinity) === (mpidr & affinity));
-  }
-
   #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.#byAffinity(mpidr);
+    const target = this.vm.vcpus.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
     if (target === undefined) return PSCI_RESULT.invalidParameters;
     if (!target.#off) return PSCI_RESULT.alreadyOn;
     target.#off = false;

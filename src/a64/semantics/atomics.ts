@@ -20,7 +20,7 @@ const orderedLoad: Semantics = {
   inline: true,
   emit: (e) => {
     e.base();
-    e.readAddress(1 << sizeOf(e), { aligned: true });
+    e.readAddress(1 << sizeOf(e), { aligned: true, syndrome: true });
     load(e, sizeOf(e));
     e.setX("Rt");
   },
@@ -31,7 +31,7 @@ const orderedStore: Semantics = {
   inline: true,
   emit: (e) => {
     e.base();
-    e.writeAddress(1 << sizeOf(e), { aligned: true });
+    e.writeAddress(1 << sizeOf(e), { aligned: true, syndrome: true });
     e.getX("Rt");
     store(e, sizeOf(e));
   },

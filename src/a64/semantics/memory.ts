@@ -102,7 +102,7 @@ function load(
     const { size, signedTo } = extension(e);
     const place = addressed(e, mode, size);
     f.local.get(place.address);
-    e.readAddress(1 << size, options);
+    e.readAddress(1 << size, { ...options, syndrome: place.after === undefined });
     loadValue(e, size, signedTo);
     if (place.after === undefined) {
       e.setX("Rt");
@@ -124,7 +124,7 @@ function store(mode: Mode, options: AccessOptions) {
     const size = e.field("size");
     const place = addressed(e, mode, size);
     f.local.get(place.address);
-    e.writeAddress(1 << size, options);
+    e.writeAddress(1 << size, { ...options, syndrome: place.after === undefined });
     e.getX("Rt");
     storeValue(e, size);
     writeBack(e, place);
@@ -240,7 +240,7 @@ function loadPair(mode: Mode, signedWords: boolean) {
     const first = f.local.take("i64");
     const second = f.local.take("i64");
     f.local.get(place.address);
-    e.readAddress(2 << size);
+    e.readAddress(2 << size, { element: 1 << size });
     f.local.tee(at);
     loadValue(e, size, signedWords ? 64 : 0);
     f.local.set(first);
@@ -265,7 +265,7 @@ function storePair(mode: Mode) {
     const place = addressed(e, mode, size);
     const at = f.local.take("i32");
     f.local.get(place.address);
-    e.writeAddress(2 << size);
+    e.writeAddress(2 << size, { element: 1 << size });
     f.local.tee(at);
     e.getX("Rt");
     storeValue(e, size);
@@ -285,8 +285,8 @@ function pairFp(mode: Mode, isLoad: boolean) {
     const place = addressed(e, mode, size);
     const at = f.local.take("i32");
     f.local.get(place.address);
-    if (isLoad) e.readAddress(2 << size);
-    else e.writeAddress(2 << size);
+    if (isLoad) e.readAddress(2 << size, { element: 1 << size });
+    else e.writeAddress(2 << size, { element: 1 << size });
     f.local.tee(at);
     (isLoad ? loadVector : storeVector)(e, "Rt", size);
     f.local.get(at);

@@ -37,8 +37,8 @@ function multiple(e: Emit): void {
   const isLoad = e.field("L") === 1;
   const at = f.local.take("i32");
   e.base();
-  if (isLoad) e.readAddress(bytes);
-  else e.writeAddress(bytes);
+  if (isLoad) e.readAddress(bytes, { element: 1 << size });
+  else e.writeAddress(bytes, { element: 1 << size });
   f.local.set(at);
   const lanes = registerBytes >> size;
   for (let r = 0; r < registers; r++) {
@@ -107,8 +107,8 @@ function single(e: Emit): void {
     return offset;
   };
   e.base();
-  if (isLoad) e.readAddress(bytes);
-  else e.writeAddress(bytes);
+  if (isLoad) e.readAddress(bytes, { element: 1 << size });
+  else e.writeAddress(bytes, { element: 1 << size });
   f.local.set(at);
   for (let r = 0; r < registers; r++) {
     if (isLoad) {
@@ -135,7 +135,7 @@ function replicate(e: Emit): void {
   const bytes = registers << size;
   const at = f.local.take("i32");
   e.base();
-  e.readAddress(bytes);
+  e.readAddress(bytes, { element: 1 << size });
   f.local.set(at);
   for (let r = 0; r < registers; r++) {
     f.local.get(at);
