@@ -2,46 +2,30 @@
  * Breakpoints, watchpoints, software step and TLBI by address, by a bare-metal program that prints the same here and on
  * QEMU. What QEMU lacks (the OS lock's effect, TDCC, claim tags, unlinked context breakpoints) is in src/cpu/debug.test.ts.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import type { Ending } from "../src/vmm/machine.ts";
 import type { VirtualMachine } from "../src/vmm/virtual-machine.ts";
-import { buildImage, machineWith, missingPackage, onQemu, underHypervisor } from "./payload/bare-metal.ts";
+import { describePayload, machineWith, onQemu, underHypervisor } from "./payload/bare-metal.ts";
 
 /** In calls of `run`, each of which ends after some exits: in the middle of lines, and of everything else. */
 const SNAPSHOT_EVERY = 37;
 
-const source = fileURLToPath(new URL("./payload-debug/payload.c", import.meta.url));
-const missing = missingPackage();
-if (missing !== undefined) console.log(`payload-debug: skipped, needs: apt-get install ${missing}`);
-
-describe.skipIf(missing !== undefined)("the debug payload", () => {
-  let directory: string;
-  let image: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "spevisor-payload-debug-"));
-    image = buildImage(source, directory);
-  });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
+describePayload("the debug payload", "debug", (image) => {
   it("prints here what it prints on QEMU", { timeout: 120_000 }, () => {
-    const ours = underHypervisor(image);
-    expect(ours.text.split("\n")).toEqual(onQemu(image).split("\n"));
+    const ours = underHypervisor(image());
+    expect(ours.text.split("\n")).toEqual(onQemu(image()).split("\n"));
     expect(ours.text).toMatch(/done\n$/);
     expect(ours.ending).toBe("off");
   });
 
   it("goes on alike where a snapshot lies between", { timeout: 120_000 }, () => {
-    const whole = underHypervisor(image);
+    const whole = underHypervisor(image());
     let text = "";
     const make = (from?: string): VirtualMachine =>
       machineWith(from, (more) => {
         text += more;
       });
-    let machine = make(image);
+    let machine = make(image());
     let restored = 0;
     for (let i = 0, ending: Ending = "running"; ending === "running"; i++) {
       ending = machine.run(16);

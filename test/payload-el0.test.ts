@@ -1,12 +1,7 @@
 /** What EL1 allows EL0, or has trapped, by a bare-metal program that prints the same here and on QEMU. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildImage, missingPackage, onQemu, underHypervisor } from "./payload/bare-metal.ts";
+import { expect, it } from "vitest";
+import { describePayload, onQemu, underHypervisor } from "./payload/bare-metal.ts";
 
-const source = fileURLToPath(new URL("./payload-el0/payload.c", import.meta.url));
 /**
  * ISS of MSR (immediate): op2 lies in bits 19:17 and op1 in 16:14 (AArch64.SystemAccessTrapSyndrome). QEMU has the two the
  * wrong way round (daif_check of target/arm/helper-a64.c, to 7.2 at least).
@@ -25,23 +20,13 @@ const UNDER_KVM = [
   ["mrs x8, pmcr_el0: vector 8 esr 6230e519", "mrs x8, pmcr_el0: vector 8 esr 2000000"],
   ["msr pmswinc_el0, x3: vector 8 esr 6238e478", "msr pmswinc_el0, x3: vector 8 esr 2000000"],
 ] as const;
-const missing = missingPackage();
-if (missing !== undefined) console.log(`payload-el0: skipped, needs: apt-get install ${missing}`);
 
-describe.skipIf(missing !== undefined)("the payload at EL0", () => {
-  let directory: string;
-  let image: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "spevisor-payload-el0-"));
-    image = buildImage(source, directory);
-  });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
+describePayload("the payload at EL0", "el0", (image) => {
   it("prints here what it prints on QEMU", { timeout: 120_000 }, () => {
-    const ours = underHypervisor(image);
+    const ours = underHypervisor(image());
     const theirs = [...QEMU_SWAPS, ...UNDER_KVM].reduce(
       (text, [there, here]) => text.replace(there, here),
-      onQemu(image),
+      onQemu(image()),
     );
     expect(ours.text.split("\n")).toEqual(theirs.split("\n"));
     expect(ours.text).toMatch(/done\n$/);

@@ -1,12 +1,7 @@
 /** Alignment, Device memory and devices, by a bare-metal program that prints the same here and on QEMU where QEMU is exact. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildImage, missingPackage, onQemu, underHypervisor } from "./payload/bare-metal.ts";
+import { expect, it } from "vitest";
+import { describePayload, onQemu, underHypervisor } from "./payload/bare-metal.ts";
 
-const source = fileURLToPath(new URL("./payload-memory/payload.c", import.meta.url));
 /** Alignment faults, as ESR_EL1 and how far from the operand FAR_EL1 is. QEMU 7.2 makes them for SCTLR_EL1.A only. */
 const MISALIGNED = [
   "ldr x4, [x3, #4]: esr 96000021 at +4",
@@ -52,22 +47,12 @@ const HERE = [
   "at s1e1r, x3; isb; mrs x4, par_el1; bic x4, x4, #0x200: 9000900",
   "at s1e1w, x3; isb; mrs x4, par_el1; bic x4, x4, #0x200: c000900",
 ];
-const missing = missingPackage();
-if (missing !== undefined) console.log(`payload-memory: skipped, needs: apt-get install ${missing}`);
 
-describe.skipIf(missing !== undefined)("the payload of memory", () => {
-  let directory: string;
-  let image: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "spevisor-payload-memory-"));
-    image = buildImage(source, directory);
-  });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
+describePayload("the payload of memory", "memory", (image) => {
   it("prints here what it prints on QEMU, but what QEMU leaves out", { timeout: 120_000 }, () => {
-    const ours = underHypervisor(image).text.split("\n");
+    const ours = underHypervisor(image()).text.split("\n");
     const common = (lines: readonly string[]): string[] => lines.filter((line) => !line.startsWith("!"));
-    expect(common(ours)).toEqual(common(onQemu(image).split("\n")));
+    expect(common(ours)).toEqual(common(onQemu(image()).split("\n")));
     expect(ours.filter((line) => line.startsWith("!"))).toEqual(HERE.map((line) => `! ${line}`));
     expect(ours.at(-2)).toBe("done");
   });

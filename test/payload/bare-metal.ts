@@ -1,8 +1,10 @@
 /** Bare-metal programs for the hypervisor and for QEMU's virt machine, which must print the same on both. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe } from "vitest";
 import { costTable } from "../../src/host/costs.ts";
 import { PROFILES } from "../../src/host/profiles.ts";
 import { fault } from "../../src/kvm/spe/policies/fault.ts";
@@ -16,11 +18,11 @@ const here = fileURLToPath(new URL("./", import.meta.url));
 const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;
 
 /** The Debian package that is missing for building and comparing; undefined: none. */
-export const missingPackage = (): string | undefined =>
+const missingPackage = (): string | undefined =>
   !has(`${CROSS}-gcc`) ? "gcc-aarch64-linux-gnu" : !has(QEMU) ? "qemu-system-arm" : undefined;
 
 /** Builds the program in a C file, which has `run` and `taken`, and returns the path of its Image in a directory. */
-export function buildImage(source: string, directory: string): string {
+function buildImage(source: string, directory: string): string {
   const elf = join(directory, "payload.elf");
   const image = join(directory, "payload.img");
   execFileSync(`${CROSS}-gcc`, [
@@ -31,6 +33,26 @@ export function buildImage(source: string, directory: string): string {
   ]);
   execFileSync(`${CROSS}-objcopy`, ["-O", "binary", elf, image]);
   return image;
+}
+
+/**
+ * Tests of a program; skipped with a printed line where there is no compiler or no QEMU.
+ * @param program which of the C files here
+ * @param tests they ask for the path of its Image while they run
+ */
+export function describePayload(name: string, program: string, tests: (image: () => string) => void): void {
+  const missing = missingPackage();
+  if (missing !== undefined) console.log(`${name}: skipped, needs: apt-get install ${missing}`);
+  describe.skipIf(missing !== undefined)(name, () => {
+    let directory: string;
+    let image: string;
+    beforeAll(() => {
+      directory = mkdtempSync(join(tmpdir(), "spevisor-payload-"));
+      image = buildImage(join(here, `${program}.c`), directory);
+    });
+    afterAll(() => rmSync(directory, { recursive: true, force: true }));
+    tests(() => image);
+  });
 }
 
 /** What the program prints on a Cortex-A76 as QEMU has it. */
