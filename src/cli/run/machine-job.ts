@@ -124,7 +124,7 @@ function opened<T>(option: string, path: string, open: (path: string) => T): T {
 /** What is booted, and what names it among the boots that are kept. */
 interface Origin {
   readonly config: MachineConfig;
-  readonly boot: () => BootFiles;
+  readonly boot: () => Promise<BootFiles>;
   /** Undefined: its boot cannot be kept. */
   readonly key: unknown;
   readonly given: OpenedSnapshot | undefined;
@@ -149,9 +149,7 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
         );
     return {
       config: given.config,
-      boot: () => {
-        throw new Error("a snapshot is not booted");
-      },
+      boot: () => Promise.reject(new Error("a snapshot is not booted")),
       key: undefined,
       given,
     };
@@ -184,8 +182,8 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
   const initrd = flags.initrd ?? (agent ? guest?.initrd : undefined);
   return {
     config,
-    boot: () => ({
-      kernel: readKernel(flags.kernel ?? guest!.image),
+    boot: async () => ({
+      kernel: await readKernel(flags.kernel ?? guest!.image),
       initrd: initrd === undefined ? undefined : readInitrd(initrd),
       append,
       deviceTree: flags.dtb === undefined ? undefined : readDeviceTree(flags.dtb),
@@ -258,7 +256,7 @@ export async function runJob(
       backing: "thp",
       seed: config.seed,
       startSeconds: config.startSeconds,
-      boot: snapshot === undefined ? boot() : undefined,
+      boot: snapshot === undefined ? await boot() : undefined,
       console: serial.byte,
       ports: config.agent ? agent.ports : [],
       disks: disks.map(({ disk }, i) => ({ disk, id: config.disks[i] ?? "" })),

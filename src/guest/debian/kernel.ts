@@ -49,7 +49,7 @@ async function unpackZboot(file: Uint8Array, where: string): Promise<Uint8Array>
       `${where}: is packed with ${how}`,
       "Take another kernel: gzip, zstd and xz can be unpacked",
     );
-  return decompress(file.slice(offset, offset + bytes), compression);
+  return decompress(file.slice(offset, offset + bytes), compression, `${where}: its kernel`);
 }
 
 /** The release, such as 6.1.0-50-cloud-arm64, and the raw Image of a kernel package. */
@@ -65,7 +65,7 @@ export async function kernelImage(
     const image = packed
       ? await unpackZboot(file, where)
       : file[0] === 0x1f && file[1] === 0x8b
-        ? await decompress(file.slice(), "gz")
+        ? await decompress(file.slice(), "gz", `${where}: ${path}`)
         : file;
     if (!isImage(image)) throw new UserError(`${where}: ${path} is no arm64 Image`);
     return { release, image };
@@ -111,7 +111,7 @@ export async function kernelModules(files: DebFiles, release: string): Promise<K
   const add = async (name: string): Promise<void> => {
     const found = packed.get(name);
     if (found === undefined || modules.has(name)) return;
-    const content = await decompress(found.content.slice(), compressionOf(found.path));
+    const content = await decompress(found.content.slice(), compressionOf(found.path), found.path);
     const needs = moduleInfo(content, "depends")
       .flatMap((list) => list.split(","))
       .filter((need) => need !== "")

@@ -121,7 +121,10 @@ class Fetching {
         },
       );
     });
-    return new PackageIndex(new TextDecoder().decode(await decompress(packed, compressionOf(name))), where);
+    return new PackageIndex(
+      new TextDecoder().decode(await decompress(packed, compressionOf(name), where)),
+      where,
+    );
   }
 
   /** Packages by name out of the index, each fetched and unpacked once. */
