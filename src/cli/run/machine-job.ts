@@ -1,5 +1,4 @@
 /** A run of a machine: from files, or a snapshot, to its command's status. */
-import { fstatSync, readFileSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
 import type { KERNELS, Suite } from "../../guest/debian/recipe.ts";
 import { fetchGuest, RECIPE_ID } from "../../guest/node/fetch-guest.ts";
@@ -19,7 +18,7 @@ import {
   openSnapshot,
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
-import { type Input, openInput, wholeInput } from "../../vmm/node/terminal.ts";
+import { type Input, inputAtOnce, openInput, wholeInput } from "../../vmm/node/terminal.ts";
 import { type BootFiles, VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -97,18 +96,6 @@ async function defaultGuest(suite: Suite, kernel: keyof typeof KERNELS, world: W
     onWarning: (text) => world.stderr.write(`spevisor: ${text}\n`),
   }).finally(progress.stop);
   return guest;
-}
-
-/** Whether standard input can be read to its end at once: a file, or /dev/null, but no pipe and no terminal. */
-function inputAtOnce(): Buffer | undefined {
-  try {
-    const stat = fstatSync(0);
-    if (stat.isFile() || (stat.isCharacterDevice() && !process.stdin.isTTY)) return readFileSync(0);
-  } catch {
-    // A closed standard input is an empty one.
-    return Buffer.alloc(0);
-  }
-  return undefined;
 }
 
 /** What an option's file is opened to; what is wrong with it names the option. */
@@ -294,7 +281,7 @@ export async function runJob(
       }
       if (command.length > 0) {
         agent.run(command.map(quoted).join(" "));
-        const whole = inputAtOnce();
+        const whole = inputAtOnce(0);
         input = whole === undefined ? openInput(process.stdin, false) : wholeInput(whole);
         stopped = await runMachine(vm, {
           timeoutMs: timeoutMs(),
