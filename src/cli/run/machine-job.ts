@@ -37,6 +37,8 @@ export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
 const SHARE_TAG = "share0";
 /** Where --share is in the guest. */
 export const SHARE_DIRECTORY = "/share";
+/** The guest's shell reads a command by the character: a longer one would take minutes, or never fit into the port. */
+const MOST_SCRIPT_LENGTH = 128 * 1024;
 const MS = 1000;
 
 export interface MachineFlags {
@@ -195,6 +197,12 @@ export async function runJob(
     flags.profile,
     PROFILES.map(({ name }) => name),
   );
+  const script = command.map(quoted).join(" ");
+  if (script.length > MOST_SCRIPT_LENGTH)
+    throw new UserError(
+      `a command of ${script.length} characters: the guest takes ${MOST_SCRIPT_LENGTH}`,
+      "Put it into a file, and give that with --share or as standard input",
+    );
   const startedNs = world.nowNs();
   const build = sourceVersion();
   const boots = new Boots(cacheFolder(world.env), build);
@@ -252,7 +260,7 @@ export async function runJob(
     if (vm.board.console !== undefined) agent.attach(vm.board.console);
     if (snapshot !== undefined) {
       vm.restore(snapshot.state, await snapshot.pages);
-      if (config.agent) agent.resume();
+      if (snapshot.agent !== undefined) agent.restore(snapshot.agent);
     }
     const runNs = world.nowNs();
     const before = vm.instructions;
@@ -271,7 +279,7 @@ export async function runJob(
       }).finally(progress.stop);
       if (agent.ready && key !== undefined && flags.cache) {
         const state = vm.save();
-        if (typeof state !== "string") keep(boots, key, { config, ...state }, world);
+        if (typeof state !== "string") keep(boots, key, { config, agent: agent.save(), ...state }, world);
       }
     }
     if (stopped === "done") {
@@ -280,7 +288,7 @@ export async function runJob(
         if (flags.rtc === "now") agent.date(nowSeconds());
       }
       if (command.length > 0) {
-        agent.run(command.map(quoted).join(" "));
+        agent.run(script);
         const whole = inputAtOnce(0);
         input = whole === undefined ? openInput(process.stdin, false) : wholeInput(whole);
         stopped = await runMachine(vm, {
@@ -292,7 +300,8 @@ export async function runJob(
           paced: false,
           settled: () => stdout.drained ?? stderr.drained,
         });
-        if (status !== undefined && flags.disk !== undefined) {
+        // What its page cache holds is written, or saved with the machine.
+        if (status !== undefined && flags.disk !== undefined && saved === undefined) {
           agent.powerOff();
           await runMachine(vm, { ...nothing, timeoutMs: timeoutMs(), isDone: () => false });
         }
@@ -320,7 +329,9 @@ export async function runJob(
       const state = vm.save();
       if (typeof state === "string")
         throw new UserError(`--save-snapshot ${saved.path}: the machine cannot be saved: ${state}`);
-      saved.write(encodeSnapshot({ config, ...state }, build));
+      saved.write(
+        encodeSnapshot({ config, agent: config.agent ? agent.save() : undefined, ...state }, build),
+      );
       saved.commit();
       host = "saved";
     }
