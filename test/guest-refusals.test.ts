@@ -79,6 +79,10 @@ describe("spevisor run refuses", { timeout: 5 * MINUTES }, () => {
     [["--kernel", "Image", "--save-snapshot", "nonesuch/a"], /nonesuch/],
     [["--nonesuch"], /--nonesuch/],
   ] as const)("%j", (argv, words) => refused(argv, words));
+
+  it("a command that the guest would read for minutes", async () => {
+    await refused(["--", "echo", "x".repeat(70_000), "y".repeat(70_000)], /a command of 140\d+ characters/);
+  });
 });
 
 describe.skipIf(guest === undefined)("spevisor run refuses, with a kernel", { timeout: 5 * MINUTES }, () => {
