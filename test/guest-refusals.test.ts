@@ -34,6 +34,10 @@ beforeAll(() => {
   writeFileSync(scratch.at("empty"), "");
   writeFileSync(scratch.at("short"), image.subarray(0, 40));
   writeFileSync(scratch.at("half.gz"), gzipSync(image).subarray(0, -20));
+  // One raw block, whose checksum is not that of its content: what a bit turned over comes to.
+  const zstdHeader = [0x28, 0xb5, 0x2f, 0xfd, 0x64, (4096 - 256) & 0xff, (4096 - 256) >> 8];
+  const rawBlock = [((4096 << 3) & 0xff) | 1, 4096 >> 5, 0];
+  writeFileSync(scratch.at("flipped.zst"), Uint8Array.of(...zstdHeader, ...rawBlock, ...image, 1, 2, 3, 4));
   writeFileSync(scratch.at("half.cpio"), archive.subarray(0, 3000));
   mkdirSync(scratch.at("folder"));
 });
@@ -46,6 +50,7 @@ describe("spevisor run refuses", { timeout: 5 * MINUTES }, () => {
     [["--kernel", "empty"], /--kernel empty: /],
     [["--kernel", "short"], /--kernel short: /],
     [["--kernel", "half.gz"], /--kernel half\.gz: it is damaged/],
+    [["--kernel", "flipped.zst"], /--kernel flipped\.zst: it is damaged \(.*checksum/],
     [["--kernel", "Image", "--initrd", "nonesuch"], /--initrd nonesuch: there is no such file/],
     [["--kernel", "Image", "--initrd", "half.cpio"], /--initrd half\.cpio: .*trailer/],
     [["--kernel", "Image", "--initrd", "text"], /--initrd text: .*cpio/],
@@ -74,6 +79,10 @@ describe("spevisor run refuses", { timeout: 5 * MINUTES }, () => {
     [["--kernel", "Image", "--save-snapshot", "nonesuch/a"], /nonesuch/],
     [["--nonesuch"], /--nonesuch/],
   ] as const)("%j", (argv, words) => refused(argv, words));
+
+  it("a command that the guest would read for minutes", async () => {
+    await refused(["--", "echo", "x".repeat(70_000), "y".repeat(70_000)], /a command of 140\d+ characters/);
+  });
 });
 
 describe.skipIf(guest === undefined)("spevisor run refuses, with a kernel", { timeout: 5 * MINUTES }, () => {

@@ -125,6 +125,20 @@ describe.skipIf(guest === undefined)("--save-snapshot and --snapshot", { timeout
     });
   });
 
+  it("a machine with a disk is saved as it is when its command has ended", async () => {
+    const [disk, file] = [scratch.at("disk"), scratch.at("disk.snapshot")];
+    writeFileSync(disk, Buffer.alloc(1024 ** 2));
+    const script = "echo written >/dev/vda; echo prepared >/tmp/state";
+    const made = await runInGuest(["sh", "-c", script], ["--disk", disk, "--save-snapshot", file]);
+    expect(made).toEqual({ code: 0, out: "", err: "" });
+    const again = await runInGuest(
+      ["sh", "-c", "cat /tmp/state; head -n1 /dev/vda"],
+      ["--disk", disk, "--snapshot", file],
+    );
+    expect(again).toEqual({ code: 0, out: "prepared\nwritten\n", err: "" });
+    expect(readFileSync(disk, "latin1").slice(0, 8)).toBe("written\n");
+  });
+
   const refusals: readonly (readonly [string, () => Buffer, RegExp])[] = [
     ["an empty file", () => Buffer.alloc(0), /no snapshot/],
     ["the first line alone", () => file.subarray(0, 18), /cut short/],

@@ -83,3 +83,12 @@ it("goes on from a saved state as if nothing had been", () => {
     expect(own.line).toBe(true);
   }
 });
+
+it("rings as the counter is set to the match register, too", () => {
+  const { world, rtc } = clock();
+  rtc.write(R.MR, START + 100);
+  rtc.write(R.IMSC, 1);
+  expect(world.line).toBe(false);
+  rtc.write(R.LR, START + 100);
+  expect([world.line, rtc.read(R.RIS)]).toEqual([true, 1]);
+});

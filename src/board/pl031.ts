@@ -72,6 +72,11 @@ export class Pl031 {
     this.#irq((this.#raw & this.#mask) !== 0);
   }
 
+  /** The comparator sees the counter as it stands, not only as it changes. */
+  #compare(): void {
+    if (this.#counterAt(this.#comparedSeconds) === this.#match) this.#raw |= ALARM;
+  }
+
   /** @param offset bytes from the device's base */
   read(offset: number): number {
     this.tick();
@@ -103,12 +108,12 @@ export class Pl031 {
     switch (offset) {
       case R.MR:
         this.#match = word;
-        // The comparator sees the counter as it stands, not only as it changes.
-        if (this.#counterAt(this.#comparedSeconds) === word) this.#raw |= ALARM;
+        this.#compare();
         break;
       case R.LR:
         this.#load = word;
         this.#offsetSeconds = word - this.#now;
+        this.#compare();
         break;
       case R.IMSC:
         this.#mask = word & ALARM;

@@ -41,6 +41,23 @@ export function discardPendingFiles(): void {
   for (const file of pending) file.discard();
 }
 
+function guarded(path: string, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+/** A device or a pipe, such as /dev/null or a shell's >(command): a file with its name would take its place. */
+const inPlace = (path: string): PendingFile => ({
+  path,
+  temporaryPath: path,
+  write: (content) => guarded(path, () => writeFileSync(path, content)),
+  commit: () => undefined,
+  discard: () => undefined,
+});
+
 /**
  * Begins a file, so that a place that cannot be written to is refused before the work and not after it.
  * @throws UserError naming the file and what is in the way
@@ -48,25 +65,19 @@ export function discardPendingFiles(): void {
 export function beginFile(path: string): PendingFile {
   const temporaryPath = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
-      throw new UserError(`${path}: is a directory`);
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (there?.isDirectory()) throw new UserError(`${path}: is a directory`);
+    if (there !== undefined && !there.isFile()) return inPlace(path);
     closeSync(openSync(temporaryPath, "w"));
   } catch (error) {
     throw fileError(path, error);
   }
-  const guarded = (action: () => void) => {
-    try {
-      action();
-    } catch (error) {
-      throw fileError(path, error);
-    }
-  };
   const file: PendingFile = {
     path,
     temporaryPath,
-    write: (content) => guarded(() => writeFileSync(temporaryPath, content)),
+    write: (content) => guarded(path, () => writeFileSync(temporaryPath, content)),
     commit: () =>
-      guarded(() => {
+      guarded(path, () => {
         renameSync(temporaryPath, path);
         pending.delete(file);
       }),

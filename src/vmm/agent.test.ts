@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { VirtioConsole } from "../board/virtio/console.ts";
-import { GuestAgent, quoted } from "./agent.ts";
+import { type AgentState, GuestAgent, quoted } from "./agent.ts";
 
 /** The host's side of a guest whose lines the test says. */
 function conversation() {
@@ -81,9 +81,26 @@ it("takes a command that was refused for one that has ended, with timeout(1)'s s
 
 it("needs no ready of a guest that a snapshot has made", () => {
   const { agent, heard } = conversation();
-  agent.resume();
+  agent.restore(ready().agent.save());
   agent.powerOff();
   expect([agent.ready, heard]).toEqual([true, ["1 poweroff\n"]]);
+});
+
+it("goes on from a snapshot with the order whose answer was awaited, and mounts no share twice", () => {
+  const before = ready();
+  before.agent.share("share0", "/share");
+  before.agent.date(1);
+  const { agent, heard, told, say } = conversation();
+  agent.restore(JSON.parse(JSON.stringify(before.agent.save())) as AgentState);
+  agent.share("share0", "/share");
+  agent.run("true");
+  expect(heard).toEqual([]);
+  say("error no such share\n");
+  expect([heard, told]).toEqual([["1 date 1\n"], ["share: no such share"]]);
+  say("ok\n");
+  expect(heard.at(-1)).toBe("1 run dHJ1ZQ==\n");
+  say("exit 0\n");
+  expect(told.at(-1)).toBe("exit 0");
 });
 
 it("hands streams on, and input to the command", () => {

@@ -22,6 +22,15 @@ export interface AgentOptions {
   readonly onExit: (status: number) => void;
 }
 
+/** How far the conversation has come: plain data. */
+export interface AgentState {
+  readonly ready: boolean;
+  readonly line: string;
+  readonly orders: readonly string[];
+  readonly asked: string | null;
+  readonly shared: readonly string[];
+}
+
 /** Bytes as base64, as `run` takes a script. */
 const base64 = (text: string): string => {
   let binary = "";
@@ -37,7 +46,9 @@ export class GuestAgent {
   #console: VirtioConsole | undefined;
   #line = "";
   #ready = false;
-  readonly #orders: string[] = [];
+  #orders: string[] = [];
+  /** Shares that it has been told to mount: a second mount of one would be refused. */
+  #shared: string[] = [];
   /** The order whose answer is awaited. */
   #asked: string | undefined;
 
@@ -63,13 +74,29 @@ export class GuestAgent {
     return this.#ready;
   }
 
-  /** For a machine that a snapshot has made: its guest had said "ready" before. */
-  resume(): void {
-    this.#ready = true;
+  save(): AgentState {
+    return {
+      ready: this.#ready,
+      line: this.#line,
+      orders: [...this.#orders],
+      asked: this.#asked ?? null,
+      shared: [...this.#shared],
+    };
   }
 
-  /** Mounts a share. */
+  /** For a machine that a snapshot has made: goes on where the other host's side was. */
+  restore({ ready, line, orders, asked, shared }: AgentState): void {
+    this.#ready = ready;
+    this.#line = line;
+    this.#orders = [...orders];
+    this.#asked = asked ?? undefined;
+    this.#shared = [...shared];
+  }
+
+  /** Mounts a share, unless it is mounted. */
   share(tag: string, directory: string): void {
+    if (this.#shared.includes(tag)) return;
+    this.#shared.push(tag);
     this.#order(`share ${tag} ${directory}`);
   }
 

@@ -42,11 +42,13 @@ class MemoryDisk implements Disk {
   }
 }
 
-function machine(disk = new MemoryDisk(300), id = "disk-0") {
+const FEATURE_FLUSH = 1n << 9n;
+
+function machine(disk = new MemoryDisk(300), id = "disk-0", features = FEATURE_FLUSH) {
   const ram = new Ram(4 * 1024 ** 2);
   const mmio = new VirtioMmio(new VirtioBlock(disk, id), ram, () => undefined);
   const driver = new Driver(mmio, ram);
-  driver.start();
+  driver.start({ features });
   const header = (type: number, sector: number): Uint8Array =>
     Uint8Array.of(
       ...u32Bytes(type),
@@ -96,6 +98,14 @@ describe("requests", () => {
     expect(disk.bytes[3 * 512 - 1]).toBe(2);
     expect(disk.bytes[3 * 512 + data.length]).toBe(140);
     expect(request(FLUSH, 0, 0).status).toBe(OK);
+    expect(disk.flushes).toBe(1);
+  });
+
+  it("are stable as soon as they end for a driver that cannot flush", () => {
+    const { request, disk } = machine(new MemoryDisk(300), "", 0n);
+    expect(request(OUT, 3, 0, new Uint8Array(512)).status).toBe(OK);
+    expect(disk.flushes).toBe(1);
+    expect(request(IN, 3, 512).status).toBe(OK);
     expect(disk.flushes).toBe(1);
   });
 

@@ -147,6 +147,8 @@ export class VirtioBlock implements VirtioDevice<null> {
       if (data === undefined) return undefined;
       this.#disk.write(sector + done / SECTOR_BYTES, data);
     }
+    // A driver that cannot ask for a flush may count on each write as it ends (5.2.6.2).
+    if (((this.#link?.negotiated() ?? 0n) & FEATURE.FLUSH) === 0n) this.#disk.flush();
     return { status: STATUS.OK, writtenBytes: 0 };
   }
 

@@ -11,8 +11,10 @@
  *   buffers there. A console must not be held: its driver spins until the buffer comes back.
  * - A reader gets the data in its ring before the end of the file. So a close waits until all data is in the ring.
  */
+
+import { concat } from "../../common/bytes.ts";
 import type { DeviceLink, VirtioDevice } from "./device.ts";
-import { concat, u16At, u16Bytes, u32At, u32Bytes } from "./memory.ts";
+import { u16At, u16Bytes, u32At, u32Bytes } from "./memory.ts";
 
 export interface ConsolePort {
   /** Name for the guest; for port 0 too, though Linux needs none there. */

@@ -33,14 +33,3 @@ export const u16Bytes = (value: number): Uint8Array => Uint8Array.of(value, valu
 
 export const u32Bytes = (value: number): Uint8Array =>
   Uint8Array.of(value, value >> 8, value >> 16, value >> 24);
-
-/** Bytes one after the other. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}

@@ -3,17 +3,8 @@
  * what breaks the rules breaks the device (`fail`), and nothing else. A chain has at most as many descriptors as the
  * queue has entries, and at most MOST_CHAIN_BYTES.
  */
-import {
-  concat,
-  type GuestMemory,
-  readAt,
-  u16At,
-  u16Bytes,
-  u32At,
-  u32Bytes,
-  u64At,
-  writeAt,
-} from "./memory.ts";
+import { concat } from "../../common/bytes.ts";
+import { type GuestMemory, readAt, u16At, u16Bytes, u32At, u32Bytes, u64At, writeAt } from "./memory.ts";
 
 /** More than any of our devices' drivers asks for: Linux stays below 8.1 MiB (126 segments of 64 KiB each). */
 export const MOST_CHAIN_BYTES = 16 * 1024 ** 2;

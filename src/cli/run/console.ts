@@ -8,7 +8,7 @@ const KEPT_LINES = 30;
 /** The guest's serial console: its last lines, and its bytes as they come where somebody looks at them. */
 export class SerialConsole {
   #kept: number[] = [];
-  /** The guest's bytes go out as they are, also where a character is split between two of them. */
+  /** Each byte comes by itself, also those of one character. What is no UTF-8 is shown as U+FFFD. */
   readonly #decoder = new TextDecoder("utf-8");
   /** Where it is shown, if at all. */
   out: TextOut | undefined;

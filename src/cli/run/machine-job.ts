@@ -1,5 +1,4 @@
 /** A run of a machine: from files, or a snapshot, to its command's status. */
-import { fstatSync, readFileSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
 import type { KERNELS, Suite } from "../../guest/debian/recipe.ts";
 import { fetchGuest, RECIPE_ID } from "../../guest/node/fetch-guest.ts";
@@ -19,7 +18,7 @@ import {
   openSnapshot,
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
-import { type Input, openInput, wholeInput } from "../../vmm/node/terminal.ts";
+import { type Input, inputAtOnce, openInput, wholeInput } from "../../vmm/node/terminal.ts";
 import { type BootFiles, VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -38,6 +37,8 @@ export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
 const SHARE_TAG = "share0";
 /** Where --share is in the guest. */
 export const SHARE_DIRECTORY = "/share";
+/** The guest's shell reads a command by the character: a longer one would take minutes, or never fit into the port. */
+const MOST_SCRIPT_LENGTH = 128 * 1024;
 const MS = 1000;
 
 export interface MachineFlags {
@@ -99,18 +100,6 @@ async function defaultGuest(suite: Suite, kernel: keyof typeof KERNELS, world: W
   return guest;
 }
 
-/** Whether standard input can be read to its end at once: a file, or /dev/null, but no pipe and no terminal. */
-function inputAtOnce(): Buffer | undefined {
-  try {
-    const stat = fstatSync(0);
-    if (stat.isFile() || (stat.isCharacterDevice() && !process.stdin.isTTY)) return readFileSync(0);
-  } catch {
-    // A closed standard input is an empty one.
-    return Buffer.alloc(0);
-  }
-  return undefined;
-}
-
 /** What an option's file is opened to; what is wrong with it names the option. */
 function opened<T>(option: string, path: string, open: (path: string) => T): T {
   try {
@@ -124,7 +113,7 @@ function opened<T>(option: string, path: string, open: (path: string) => T): T {
 /** What is booted, and what names it among the boots that are kept. */
 interface Origin {
   readonly config: MachineConfig;
-  readonly boot: () => BootFiles;
+  readonly boot: () => Promise<BootFiles>;
   /** Undefined: its boot cannot be kept. */
   readonly key: unknown;
   readonly given: OpenedSnapshot | undefined;
@@ -149,9 +138,7 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
         );
     return {
       config: given.config,
-      boot: () => {
-        throw new Error("a snapshot is not booted");
-      },
+      boot: () => Promise.reject(new Error("a snapshot is not booted")),
       key: undefined,
       given,
     };
@@ -184,8 +171,8 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
   const initrd = flags.initrd ?? (agent ? guest?.initrd : undefined);
   return {
     config,
-    boot: () => ({
-      kernel: readKernel(flags.kernel ?? guest!.image),
+    boot: async () => ({
+      kernel: await readKernel(flags.kernel ?? guest!.image),
       initrd: initrd === undefined ? undefined : readInitrd(initrd),
       append,
       deviceTree: flags.dtb === undefined ? undefined : readDeviceTree(flags.dtb),
@@ -210,6 +197,12 @@ export async function runJob(
     flags.profile,
     PROFILES.map(({ name }) => name),
   );
+  const script = command.map(quoted).join(" ");
+  if (script.length > MOST_SCRIPT_LENGTH)
+    throw new UserError(
+      `a command of ${script.length} characters: the guest takes ${MOST_SCRIPT_LENGTH}`,
+      "Put it into a file, and give that with --share or as standard input",
+    );
   const startedNs = world.nowNs();
   const build = sourceVersion();
   const boots = new Boots(cacheFolder(world.env), build);
@@ -258,7 +251,7 @@ export async function runJob(
       backing: "thp",
       seed: config.seed,
       startSeconds: config.startSeconds,
-      boot: snapshot === undefined ? boot() : undefined,
+      boot: snapshot === undefined ? await boot() : undefined,
       console: serial.byte,
       ports: config.agent ? agent.ports : [],
       disks: disks.map(({ disk }, i) => ({ disk, id: config.disks[i] ?? "" })),
@@ -267,7 +260,7 @@ export async function runJob(
     if (vm.board.console !== undefined) agent.attach(vm.board.console);
     if (snapshot !== undefined) {
       vm.restore(snapshot.state, await snapshot.pages);
-      if (config.agent) agent.resume();
+      if (snapshot.agent !== undefined) agent.restore(snapshot.agent);
     }
     const runNs = world.nowNs();
     const before = vm.instructions;
@@ -286,7 +279,7 @@ export async function runJob(
       }).finally(progress.stop);
       if (agent.ready && key !== undefined && flags.cache) {
         const state = vm.save();
-        if (typeof state !== "string") keep(boots, key, { config, ...state }, world);
+        if (typeof state !== "string") keep(boots, key, { config, agent: agent.save(), ...state }, world);
       }
     }
     if (stopped === "done") {
@@ -295,8 +288,8 @@ export async function runJob(
         if (flags.rtc === "now") agent.date(nowSeconds());
       }
       if (command.length > 0) {
-        agent.run(command.map(quoted).join(" "));
-        const whole = inputAtOnce();
+        agent.run(script);
+        const whole = inputAtOnce(0);
         input = whole === undefined ? openInput(process.stdin, false) : wholeInput(whole);
         stopped = await runMachine(vm, {
           timeoutMs: timeoutMs(),
@@ -307,7 +300,8 @@ export async function runJob(
           paced: false,
           settled: () => stdout.drained ?? stderr.drained,
         });
-        if (status !== undefined && flags.disk !== undefined) {
+        // What its page cache holds is written, or saved with the machine.
+        if (status !== undefined && flags.disk !== undefined && saved === undefined) {
           agent.powerOff();
           await runMachine(vm, { ...nothing, timeoutMs: timeoutMs(), isDone: () => false });
         }
@@ -335,7 +329,9 @@ export async function runJob(
       const state = vm.save();
       if (typeof state === "string")
         throw new UserError(`--save-snapshot ${saved.path}: the machine cannot be saved: ${state}`);
-      saved.write(encodeSnapshot({ config, ...state }, build));
+      saved.write(
+        encodeSnapshot({ config, agent: config.agent ? agent.save() : undefined, ...state }, build),
+      );
       saved.commit();
       host = "saved";
     }

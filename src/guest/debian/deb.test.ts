@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
+import { UserError } from "../../common/errors.ts";
 import {
   fakeAr,
   fakeDeb,
@@ -110,6 +111,8 @@ describe("an ELF file", () => {
     expect(said(elfSection(file, ".x"))).toBe("content");
     expect(elfSection(file.slice(0, -1), ".x")).toBeUndefined();
     expect(elfSection(file, ".y")).toBeUndefined();
+    new DataView(file.buffer).setUint16(0x3e, 0xfffe, true);
+    expect(elfSection(file, ".x")).toBeUndefined();
   });
 });
 
@@ -138,6 +141,31 @@ describe("a kernel package", () => {
     const { release, image } = await kernelImage(vmlinuz(content), "linux");
     expect(release).toBe("6.1");
     expect(Buffer.from(image).equals(Buffer.from(IMAGE))).toBe(true);
+  });
+
+  it("is refused where what it is packed in is damaged", async () => {
+    const file = zboot("gzip");
+    file.fill(0xff, 100, 110);
+    await expect(kernelImage(vmlinuz(file), "linux")).rejects.toThrow(UserError);
+    await expect(kernelImage(vmlinuz(file), "linux")).rejects.toThrow("linux: its kernel is damaged");
+    await expect(kernelImage(vmlinuz(text("MZ..zimg")), "linux")).rejects.toThrow(UserError);
+    const module = { kind: "file", mode: 0o644, content: text("no xz file") } as const;
+    const files: DebFiles = new Map([["lib/modules/6.1/loop.ko.xz", module]]);
+    await expect(kernelModules(files, "6.1")).rejects.toThrow(UserError);
+  });
+
+  it("may have modules that need each other, which no real one has", async () => {
+    const module = (needs: string) =>
+      ({ kind: "file", mode: 0o644, content: fakeModule([`depends=${needs}`]) }) as const;
+    const { files } = await kernelModules(
+      new Map([
+        ["lib/modules/6.1/9p.ko", module("a")],
+        ["lib/modules/6.1/a.ko", module("b")],
+        ["lib/modules/6.1/b.ko", module("a")],
+      ]),
+      "6.1",
+    );
+    expect(said(files.get("modules.dep"))).toBe("9p.ko: a.ko b.ko\na.ko: b.ko\nb.ko: a.ko\n");
   });
 
   it("is refused where there is no Image in it", async () => {

@@ -1,7 +1,7 @@
 /** Files of a .deb: an ar archive of a version, a control archive and a data archive (deb(5)). */
 import { unpackTar } from "modern-tar";
 import { UserError } from "../../common/errors.ts";
-import { compressionOf, decompress } from "./decompress.ts";
+import { compressionOf, damaged, decompress } from "./decompress.ts";
 
 const AR_MAGIC = "!<arch>\n";
 const AR_HEADER_BYTES = 60;
@@ -49,12 +49,12 @@ export async function unpackDeb(archive: Uint8Array<ArrayBuffer>, where: string)
   if (name === undefined || data === undefined)
     throw new UserError(`${where}: has no data.tar`, "Name another mirror with --mirror");
   const path = (of: string): string => of.replace(/^(\.?\/)+/, "");
-  const entries = await decompress(data, compressionOf(name))
-    .then((tar) => unpackTar(tar, { filter: (header) => !LEFT_OUT.test(path(header.name)) }))
-    .catch((error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new UserError(`${where}: ${name} is damaged (${why})`, "Name another mirror with --mirror");
-    });
+  const tar = await decompress(data, compressionOf(name), `${where}: ${name}`);
+  const entries = await unpackTar(tar, { filter: (header) => !LEFT_OUT.test(path(header.name)) }).catch(
+    (error: unknown) => {
+      throw damaged(`${where}: ${name}`, error);
+    },
+  );
   const files = new Map<string, DebEntry>();
   for (const { header, data: content } of entries) {
     if (header.type === "file")

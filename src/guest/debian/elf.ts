@@ -34,7 +34,9 @@ export function elfSection(file: Uint8Array, name: string): Uint8Array | undefin
     const offset = Number(view.getBigUint64(header + 0x18, true));
     return file.subarray(offset, offset + Number(view.getBigUint64(header + 0x20, true)));
   };
-  const names = section(view.getUint16(0x3e, true));
+  const namesIndex = view.getUint16(0x3e, true);
+  if (namesIndex >= count) return undefined;
+  const names = section(namesIndex);
   for (let i = 1; i < count; i++)
     if (textAt(names, view.getUint32(table + i * SECTION_HEADER_BYTES, true)) === name) return section(i);
   return undefined;

@@ -37,6 +37,8 @@ const isImage = (bytes: Uint8Array): boolean =>
 
 const text = (bytes: Uint8Array): string => new TextDecoder("latin1").decode(bytes);
 
+const ZBOOT_HEADER_BYTES = 64;
+
 /** An EFI zboot file: the packed Image's offset and size at bytes 8 and 12, how at 24 (drivers/firmware/efi/libstub/zboot-header.S). */
 async function unpackZboot(file: Uint8Array, where: string): Promise<Uint8Array> {
   const view = new DataView(file.buffer, file.byteOffset);
@@ -49,7 +51,7 @@ async function unpackZboot(file: Uint8Array, where: string): Promise<Uint8Array>
       `${where}: is packed with ${how}`,
       "Take another kernel: gzip, zstd and xz can be unpacked",
     );
-  return decompress(file.slice(offset, offset + bytes), compression);
+  return decompress(file.slice(offset, offset + bytes), compression, `${where}: its kernel`);
 }
 
 /** The release, such as 6.1.0-50-cloud-arm64, and the raw Image of a kernel package. */
@@ -61,11 +63,11 @@ export async function kernelImage(
     const release = /^boot\/vmlinuz-(.+)$/.exec(path)?.[1];
     if (release === undefined || entry.kind !== "file") continue;
     const file = entry.content;
-    const packed = text(file.subarray(4, 8)) === "zimg";
+    const packed = file.length >= ZBOOT_HEADER_BYTES && text(file.subarray(4, 8)) === "zimg";
     const image = packed
       ? await unpackZboot(file, where)
       : file[0] === 0x1f && file[1] === 0x8b
-        ? await decompress(file.slice(), "gz")
+        ? await decompress(file.slice(), "gz", `${where}: ${path}`)
         : file;
     if (!isImage(image)) throw new UserError(`${where}: ${path} is no arm64 Image`);
     return { release, image };
@@ -111,7 +113,7 @@ export async function kernelModules(files: DebFiles, release: string): Promise<K
   const add = async (name: string): Promise<void> => {
     const found = packed.get(name);
     if (found === undefined || modules.has(name)) return;
-    const content = await decompress(found.content.slice(), compressionOf(found.path));
+    const content = await decompress(found.content.slice(), compressionOf(found.path), found.path);
     const needs = moduleInfo(content, "depends")
       .flatMap((list) => list.split(","))
       .filter((need) => need !== "")
@@ -124,10 +126,13 @@ export async function kernelModules(files: DebFiles, release: string): Promise<K
   /** All that a module needs, what must be loaded last first: the order of a line of modules.dep. */
   const closure = (name: string): readonly string[] => {
     const order: string[] = [];
+    const seen = new Set([name]);
     const visit = (at: string): void => {
       for (const need of modules.get(at)?.needs ?? []) {
+        if (seen.has(need)) continue;
+        seen.add(need);
         visit(need);
-        if (!order.includes(need)) order.push(need);
+        order.push(need);
       }
     };
     visit(name);

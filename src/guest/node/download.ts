@@ -29,6 +29,9 @@ export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update
 
 const OTHER_MIRROR = "Check the network, or name another mirror with --mirror";
 
+/** Request Timeout and Too Many Requests: unlike other answers of their kind they ask for another try. */
+const LATER: ReadonlySet<number> = new Set([408, 429]);
+
 /** A mirror's answer that asking again will not change. */
 export class Refused extends UserError {
   readonly status: number;
@@ -88,9 +91,10 @@ async function ask(
     // A server that knows no ranges sends the whole again, and one that finds ours odd gets asked for the whole.
     const resumes =
       response.status === 206 && response.headers.get("content-range")?.startsWith(`bytes ${from}-`);
-    if (!resumes) pieces.length = 0;
+    if (!resumes && (response.ok || response.status === 416)) pieces.length = 0;
     if (response.status === 416) throw new Error("the mirror has less than it had");
-    if (response.status >= 400 && response.status < 500) throw new Refused(url, response.status);
+    if (response.status >= 400 && response.status < 500 && !LATER.has(response.status))
+      throw new Refused(url, response.status);
     if (!response.ok) throw new Error(`the mirror answers ${response.status}`);
     if (response.body === null) return;
     let bytes = held();

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../../common/errors.ts";
 import { type FakeMirror, fakeMirror, releaseText } from "./fake-mirror.testing.ts";
@@ -180,6 +180,38 @@ describe("a mirror that fails", () => {
     expect(mirror.asked).toContain(`${PERF} bytes=300-`);
   });
 
+  it("breaks a connection and is busy for a while: what came before is kept", async () => {
+    let answers = 0;
+    mirror.misdeed = (path, response, content) => {
+      const status = [200, 503, 429][answers];
+      if (path !== PERF || content === undefined || status === undefined) return false;
+      answers += 1;
+      response.writeHead(status, status === 200 ? { "content-length": content.length } : {});
+      if (status === 200) response.write(content.subarray(0, 300), () => response.destroy());
+      else response.end("busy");
+      return true;
+    };
+    await fetched({ patience: { silenceMs: 200, tries: 4, pauseMs: 1 } });
+    expect(mirror.asked.filter((path) => path === `${PERF} bytes=300-`)).toHaveLength(3);
+  });
+
+  it("says that a file has no size, or none that anybody has room for", async () => {
+    const index = gunzipSync(mirror.files.get(INDEX) ?? "").toString();
+    for (const size of ["many", "1e30"]) {
+      const other = gzipSync(index.replaceAll(/^Size: .*$/gm, `Size: ${size}`));
+      mirror.files.set(INDEX, other);
+      mirror.files.set("/dists/bookworm/InRelease", Buffer.from(releaseText("bookworm", other)));
+      expect(await refused()).toMatch(/\.deb: is said to have (NaN|1e\+30) bytes/);
+    }
+  });
+
+  it("has an index that is no index", async () => {
+    const other = Buffer.from("not packed");
+    mirror.files.set(INDEX, other);
+    mirror.files.set("/dists/bookworm/InRelease", Buffer.from(releaseText("bookworm", other)));
+    expect(await refused()).toMatch(/Packages\.gz is damaged/);
+  });
+
   it("breaks a connection without having said how long its answer is", async () => {
     let breaks = 0;
     mirror.misdeed = (path, response, content) => {
@@ -264,6 +296,16 @@ describe("a disk that is full", () => {
     expect(readFileSync(guest.image).equals(before)).toBe(true);
     expect(inCache().filter((name) => name.startsWith("guests"))).toEqual(WHOLE);
   });
+});
+
+it("leaves what another fetch is writing, and takes the packages away", async () => {
+  const others = join("packages", `.perl.deb.${process.ppid}.tmp`);
+  mkdirSync(join(cacheDir, "packages"), { recursive: true });
+  writeFileSync(join(cacheDir, others), "half");
+  const { guest } = await fetched();
+  expect(inCache()).toEqual([...WHOLE, others]);
+  await removeGuest(guest, cacheDir);
+  expect(inCache()).toEqual([others]);
 });
 
 describe("an interrupted fetch", () => {

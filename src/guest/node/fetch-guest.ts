@@ -1,6 +1,5 @@
 /** Makes the default guest out of a Debian mirror's packages, and puts it into the cache. */
 import { readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { unpackDeb } from "../debian/deb.ts";
@@ -19,6 +18,7 @@ import {
   MANIFEST,
   type Manifest,
   packagesFolder,
+  removePackages,
   type StoredGuest,
 } from "./guests.ts";
 import { checkSignature, DEBIAN_KEYRING } from "./signature.ts";
@@ -65,6 +65,8 @@ const INDEXES = ["main/binary-arm64/Packages.xz", "main/binary-arm64/Packages.gz
 const MIB = 1024 ** 2;
 /** An InRelease has 150 KiB. */
 const MOST_RELEASE_BYTES = 16 * MIB;
+/** The generic kernel has 100 MiB, and whatever is fetched is in memory first. */
+const MOST_FILE_BYTES = 1024 * MIB;
 const SCHEMA = "spevisor.guest/1";
 
 const INIT = readFileSync(new URL("../debian/init.sh", import.meta.url));
@@ -121,7 +123,10 @@ class Fetching {
         },
       );
     });
-    return new PackageIndex(new TextDecoder().decode(await decompress(packed, compressionOf(name))), where);
+    return new PackageIndex(
+      new TextDecoder().decode(await decompress(packed, compressionOf(name), where)),
+      where,
+    );
   }
 
   /** Packages by name out of the index, each fetched and unpacked once. */
@@ -155,6 +160,11 @@ class Fetching {
     what: string,
     listed: { readonly bytes: number; readonly sha256: string },
   ): Promise<Uint8Array<ArrayBuffer>> {
+    if (!(listed.bytes <= MOST_FILE_BYTES))
+      throw new UserError(
+        `${this.#mirror}/${path}: is said to have ${listed.bytes} bytes, and ${MOST_FILE_BYTES} are the most that is fetched`,
+        "Name another mirror with --mirror",
+      );
     const got = await this.#get(path, what, listed.bytes, listed.bytes);
     if (sha256(got) !== listed.sha256)
       throw new WrongContent(
@@ -241,7 +251,7 @@ export async function fetchGuest(options: FetchOptions): Promise<Fetched> {
     },
     options.writeFile ?? writeDurably,
   );
-  await rm(packagesFolder(cacheDir), { recursive: true, force: true });
+  await removePackages(cacheDir);
   const guest = await guestFiles(suite, cacheDir, kernel);
   if (guest === undefined)
     throw new UserError(`${folder}: somebody removed it while it was made`, "Fetch it again");

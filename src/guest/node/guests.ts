@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { KERNELS, type Kernel, SUITES, type Suite } from "../debian/recipe.ts";
-import { namesIn, readIfThere } from "./store.ts";
+import { isUnfinished, namesIn, readIfThere, removeAbandoned } from "./store.ts";
 
 export const IMAGE = "Image";
 export const INITRD = "initrd.cpio";
@@ -101,8 +101,16 @@ export async function listGuests(cacheDir: string): Promise<readonly StoredGuest
   return guests.filter((guest) => guest !== undefined);
 }
 
+/** Removes fetched packages, but not what another fetch is writing at this moment. */
+export async function removePackages(cacheDir: string): Promise<void> {
+  const folder = packagesFolder(cacheDir);
+  await removeAbandoned(folder);
+  for (const name of await namesIn(folder))
+    if (!isUnfinished(name)) await rm(join(folder, name), { recursive: true, force: true });
+}
+
 /** Removes a guest's files, and packages that an interrupted fetch has left. */
 export async function removeGuest(guest: StoredGuest, cacheDir: string): Promise<void> {
   await rm(guest.folder, { recursive: true, force: true });
-  await rm(packagesFolder(cacheDir), { recursive: true, force: true });
+  await removePackages(cacheDir);
 }

@@ -35,6 +35,9 @@ function storeError(path: string, error: unknown): unknown {
 const temporaryName = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
 const TEMPORARY = /^\..+\.(\d+)\.tmp$/;
 
+/** Whether a name is of something that a process is writing, or was killed at. */
+export const isUnfinished = (name: string): boolean => TEMPORARY.test(name);
+
 /** What is not whole yet; removed also when the process is made to exit, by Ctrl-C for example. */
 const unfinished = new Set<string>();
 let cleansAtExit = false;

@@ -26,22 +26,57 @@ image.fill(0, 8, 32);
 const tree = writeFdt({ properties: { model: "m" } });
 const cpio = `070701${"0".repeat(104)}TRAILER!!!\0`;
 
+/** A frame of one raw block, the first bytes of `image`, and the checksum of others. */
+function flippedZstd(): Uint8Array {
+  const [bytes, checksum] = [100, [1, 2, 3, 4]];
+  return Uint8Array.of(
+    0x28,
+    0xb5,
+    0x2f,
+    0xfd,
+    0x24,
+    bytes,
+    (bytes << 3) | 1,
+    bytes >> 5,
+    0,
+    ...image.subarray(0, bytes),
+    ...checksum,
+  );
+}
+
+/** 10,000 blocks that repeat a zero 128 Ki times: 40 KB for more than a GiB. */
+function zstdBomb(): Uint8Array {
+  const block = [2, 0, 0x10, 0];
+  return Uint8Array.of(
+    0x28,
+    0xb5,
+    0x2f,
+    0xfd,
+    0,
+    0x38,
+    ...Array.from({ length: 10_000 }, () => block).flat(),
+    3,
+    0,
+    0,
+    0,
+  );
+}
+
 describe("a kernel", () => {
   it.each([
     ["raw", image],
     ["gzip", gzipSync(image)],
-  ])("is taken %s", (name, bytes) => {
-    expect(Buffer.from(readKernel(stored(name, bytes)).bytes).equals(image)).toBe(true);
+  ])("is taken %s", async (name, bytes) => {
+    expect(Buffer.from((await readKernel(stored(name, bytes))).bytes).equals(image)).toBe(true);
   });
 
   const haveZstd = spawnSync("zstd", ["--version"]).status === 0;
   if (!haveZstd) console.log("zstd is missing, so no kernel is packed with it: apt-get install zstd");
-  it.skipIf(!haveZstd)("is taken packed with zstd, and refused where it is cut short", () => {
+  it.skipIf(!haveZstd)("is taken packed with zstd, and refused where it is cut short", async () => {
     const packed = spawnSync("zstd", ["-c"], { input: image }).stdout;
-    expect(Buffer.from(readKernel(stored("zstd", packed)).bytes).equals(image)).toBe(true);
-    // fzstd does not look at the checksum, the last four bytes.
-    for (const bytes of [packed.length - 5, packed.length >> 1, 5])
-      expect(() => readKernel(stored("cut.zst", packed.subarray(0, bytes)))).toThrow(UserError);
+    expect(Buffer.from((await readKernel(stored("zstd", packed))).bytes).equals(image)).toBe(true);
+    for (const bytes of [packed.length - 1, packed.length - 5, packed.length >> 1, 5])
+      await expect(readKernel(stored("cut.zst", packed.subarray(0, bytes)))).rejects.toThrow(UserError);
   });
 
   it.each([
@@ -53,10 +88,12 @@ describe("a kernel", () => {
     ],
     ["text.gz", gzipSync("hello"), /text\.gz: a kernel of 5 bytes/],
     ["program", text("\u007fELF".padEnd(100)), /program: not an arm64 Image/],
-  ])("is refused: %s", (name, bytes, message) => {
+    ["flipped.zst", flippedZstd(), /flipped\.zst: it is damaged \(.*checksum/],
+    ["bomb.zst", zstdBomb(), /bomb\.zst: it is damaged \(it unpacks to more than/],
+  ])("is refused: %s", async (name, bytes, message) => {
     const path = stored(name, bytes);
-    expect(() => readKernel(path)).toThrow(UserError);
-    expect(() => readKernel(path)).toThrow(message);
+    await expect(readKernel(path)).rejects.toThrow(UserError);
+    await expect(readKernel(path)).rejects.toThrow(message);
   });
 });
 
@@ -104,16 +141,18 @@ it.each([
   ["--kernel", readKernel],
   ["--initrd", readInitrd],
   ["--dtb", readDeviceTree],
-] as const)("%s names a file that can be read", (option, read) => {
-  const said = (path: string): string => {
+] as const)("%s names a file that can be read", async (option, read) => {
+  const said = async (path: string): Promise<string> => {
     try {
-      read(path);
+      await read(path);
     } catch (error) {
       expect(error).toBeInstanceOf(UserError);
       return (error as UserError).what;
     }
     return "";
   };
-  expect(said(join(scratch, "missing"))).toBe(`${option} ${join(scratch, "missing")}: there is no such file`);
-  expect(said(join(scratch, "folder"))).toBe(`${option} ${join(scratch, "folder")}: it is a directory`);
+  expect(await said(join(scratch, "missing"))).toBe(
+    `${option} ${join(scratch, "missing")}: there is no such file`,
+  );
+  expect(await said(join(scratch, "folder"))).toBe(`${option} ${join(scratch, "folder")}: it is a directory`);
 });

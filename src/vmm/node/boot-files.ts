@@ -1,15 +1,17 @@
 /** The files that a machine boots from: kernels are unpacked, RAM disks are taken as they are. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { decompress } from "fzstd";
 import { readFdt } from "../../board/fdt.ts";
 import { UserError } from "../../common/errors.ts";
+import { unzstd } from "../../common/zstd.ts";
 import { type KernelImage, readImage } from "../image.ts";
 
+/** What a compressed kernel may unpack to: the largest have a tenth of it. */
+const MOST_KERNEL_BYTES = 1024 ** 3;
 const GZIP = [0x1f, 0x8b];
 const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
 
-function readWhole(path: string, option: string): Uint8Array {
+function readWhole(path: string, option: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
@@ -28,20 +30,17 @@ const startsWith = (bytes: Uint8Array, magic: readonly number[]): boolean =>
   magic.every((byte, i) => bytes[i] === byte);
 
 /** A kernel, raw or compressed with gzip or zstd. */
-export function readKernel(path: string): KernelImage {
+export async function readKernel(path: string): Promise<KernelImage> {
   const bytes = readWhole(path, "--kernel");
-  const unpacked = (): Uint8Array => {
-    try {
-      if (startsWith(bytes, GZIP)) return gunzipSync(bytes);
-      if (startsWith(bytes, ZSTD)) return decompress(bytes);
-      return bytes;
-    } catch (error) {
-      throw new UserError(
-        `--kernel ${path}: it is damaged (${error instanceof Error ? error.message : String(error)})`,
-      );
-    }
+  const unpacked = async (): Promise<Uint8Array> => {
+    if (startsWith(bytes, GZIP)) return gunzipSync(bytes, { maxOutputLength: MOST_KERNEL_BYTES });
+    return startsWith(bytes, ZSTD) ? unzstd(bytes, MOST_KERNEL_BYTES) : bytes;
   };
-  return readImage(unpacked(), `--kernel ${path}`);
+  const image = await unpacked().catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(`--kernel ${path}: it is damaged (${why})`);
+  });
+  return readImage(image, `--kernel ${path}`);
 }
 
 /** A flattened device tree. Throws UserError for what is none, or is malformed. */
@@ -65,13 +64,13 @@ const ARCHIVES: readonly (readonly number[])[] = [
 /** An initial RAM disk: a cpio archive, whole, or one in a compression that the kernel unpacks. */
 export function readInitrd(path: string): Uint8Array {
   const bytes = readWhole(path, "--initrd");
-  const isCpio = new TextDecoder("latin1").decode(bytes.subarray(0, CPIO.length)) === CPIO;
+  const isCpio = bytes.toString("latin1", 0, CPIO.length) === CPIO;
   if (!isCpio && !ARCHIVES.some((magic) => startsWith(bytes, magic)))
     throw new UserError(
       `--initrd ${path}: neither a cpio archive nor a compressed one`,
       "Make one with `cpio -o -H newc`",
     );
-  if (isCpio && !new TextDecoder("latin1").decode(bytes).includes("TRAILER!!!"))
+  if (isCpio && !bytes.includes("TRAILER!!!"))
     throw new UserError(
       `--initrd ${path}: the archive ends at byte ${bytes.length} without its trailer`,
       "Copy it again: it was cut short",

@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { PAGE_BYTES } from "../../common/address.ts";
 import { UserError } from "../../common/errors.ts";
@@ -50,7 +52,7 @@ function refusal(bytes: Uint8Array, build = "build-1"): string {
 it("gives back what was put into it", async () => {
   writeFileSync(path, FILE);
   const opened = openSnapshot(path, "build-1");
-  expect([opened.config, opened.state]).toEqual([config, state]);
+  expect([opened.config, opened.agent, opened.state]).toEqual([config, undefined, state]);
   expect(await opened.pages).toEqual(pages);
 });
 
@@ -100,6 +102,34 @@ describe("is refused", () => {
 
   it("with something after it", () => {
     expect(refusal(Uint8Array.of(...FILE, 0))).toMatch(/damaged/);
+  });
+
+  /** With a right checksum, whoever made it. */
+  const forged = (head: Uint8Array, content: Uint8Array): Uint8Array => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(head.length);
+    const body = Buffer.concat([length, head, content]);
+    return Buffer.concat([FILE.subarray(0, PLACE.sum), createHash("sha256").update(body).digest(), body]);
+  };
+  const headOf = (frames: readonly number[]): Uint8Array =>
+    gzipSync(JSON.stringify({ build: "build-1", config, state, frames }));
+
+  it.each([
+    ["is no JSON", gzipSync("{"), /no machine is in it \(.*JSON/],
+    ["is not packed", Buffer.from("{}"), /no machine is in it \(incorrect header check/],
+    ["unpacks to half a GiB", gzipSync(Buffer.alloc(512 * 1024 ** 2), { level: 1 }), /no machine is in it/],
+  ])("whose head %s, whatever its checksum", (_, head, message) => {
+    expect(refusal(forged(head, gzipSync("")))).toMatch(message);
+  });
+
+  it.each([
+    ["fewer", Buffer.alloc(PAGE_BYTES), /4096 bytes in 2 pages/],
+    ["more", Buffer.alloc(100 * PAGE_BYTES), /no machine is in it/],
+  ])("that has %s pages than it says", async (_, content, message) => {
+    writeFileSync(path, forged(headOf([1, 2]), gzipSync(content)));
+    const opened = openSnapshot(path, "build-1");
+    await expect(opened.pages).rejects.toThrow(UserError);
+    await expect(opened.pages).rejects.toThrow(message);
   });
 
   it("of another build, and says which", () => {

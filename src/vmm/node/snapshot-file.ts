@@ -8,12 +8,16 @@ import { promisify } from "node:util";
 import { gunzip, gunzipSync, gzipSync } from "node:zlib";
 import { PAGE_BYTES } from "../../common/address.ts";
 import { UserError } from "../../common/errors.ts";
+import type { AgentState } from "../agent.ts";
 import type { SavedPage, VirtualMachineState } from "../virtual-machine.ts";
 
 const MAGIC = "spevisor snapshot\n";
 const FORMAT = 2;
 const CHECKSUM_BYTES = 32;
 const HEADER_BYTES = MAGIC.length + 4 + CHECKSUM_BYTES;
+/** A state's JSON has a few MiB, and its pages are a machine's memory. */
+const MOST_HEAD_BYTES = 256 * 1024 ** 2;
+const MOST_PAGES_BYTES = 4 * 1024 ** 3;
 /** Fast: three quarters of what there is to save are found by the lightest compression. */
 const LEVEL = 1;
 
@@ -34,6 +38,8 @@ export interface MachineConfig {
 
 export interface Snapshot {
   readonly config: MachineConfig;
+  /** The host's side of the conversation with the guest's first process, where that takes orders. */
+  readonly agent?: AgentState | undefined;
   readonly state: VirtualMachineState;
   readonly pages: readonly SavedPage[];
 }
@@ -42,6 +48,7 @@ interface Head {
   /** What wrote it: a state means something to the same code only. */
   readonly build: string;
   readonly config: MachineConfig;
+  readonly agent?: AgentState | undefined;
   readonly state: VirtualMachineState;
   readonly frames: readonly number[];
 }
@@ -49,6 +56,7 @@ interface Head {
 /** A snapshot whose pages are still being unpacked. */
 export interface OpenedSnapshot {
   readonly config: MachineConfig;
+  readonly agent: AgentState | undefined;
   readonly state: VirtualMachineState;
   readonly pages: Promise<readonly SavedPage[]>;
 }
@@ -56,8 +64,8 @@ export interface OpenedSnapshot {
 const gunzipped = promisify(gunzip);
 
 /** The file's bytes: magic, format, checksum of the rest, length of the packed head, head, pages. */
-export function encodeSnapshot({ config, state, pages }: Snapshot, build: string): Uint8Array {
-  const head: Head = { build, config, state, frames: pages.map(({ frame }) => frame) };
+export function encodeSnapshot({ config, agent, state, pages }: Snapshot, build: string): Uint8Array {
+  const head: Head = { build, config, agent, state, frames: pages.map(({ frame }) => frame) };
   const json = gzipSync(JSON.stringify(head));
   const contents = pages.map(({ words }) => new Uint8Array(words.buffer, words.byteOffset, PAGE_BYTES));
   const numbers = Buffer.alloc(8);
@@ -104,17 +112,33 @@ export function openSnapshot(path: string, build: string): OpenedSnapshot {
       `damaged, or cut short: its ${body.length} bytes do not have the checksum that it names`,
       "Copy it again, or save it again",
     );
+  // A checksum that is right says that nothing was damaged, and not that no one meant harm.
+  const unsound = (error: unknown): never =>
+    refuse(`no machine is in it (${error instanceof Error ? error.message : String(error)})`, again);
   const headBytes = body.readUInt32LE(0);
-  const head = JSON.parse(gunzipSync(body.subarray(4, 4 + headBytes)).toString("utf8")) as Head;
+  let head: Head;
+  try {
+    const json = gunzipSync(body.subarray(4, 4 + headBytes), { maxOutputLength: MOST_HEAD_BYTES });
+    head = JSON.parse(json.toString("utf8")) as Head;
+  } catch (error) {
+    return unsound(error);
+  }
   if (head.build !== build) return refuse(`written by another version (${head.build})`, again);
-  const pages = gunzipped(body.subarray(4 + headBytes), {
-    // In one piece: pieces would be put together once more.
-    chunkSize: Math.max(64, head.frames.length * PAGE_BYTES),
-  }).then((contents) =>
-    head.frames.map((frame, i) => ({
-      frame,
-      words: new Uint32Array(contents.buffer, contents.byteOffset + i * PAGE_BYTES, PAGE_BYTES / 4),
-    })),
-  );
-  return { config: head.config, state: head.state, pages };
+  const pagesBytes = head.frames.length * PAGE_BYTES;
+  if (pagesBytes > MOST_PAGES_BYTES) return unsound(`${head.frames.length} pages`);
+  // In one piece: pieces would be put together once more.
+  const options = { chunkSize: Math.max(64, pagesBytes), maxOutputLength: Math.max(64, pagesBytes) };
+  const pages = gunzipped(body.subarray(4 + headBytes), options)
+    .catch(unsound)
+    .then((contents) =>
+      contents.length !== pagesBytes
+        ? unsound(`${contents.length} bytes in ${head.frames.length} pages`)
+        : head.frames.map((frame, i) => ({
+            frame,
+            words: new Uint32Array(contents.buffer, contents.byteOffset + i * PAGE_BYTES, PAGE_BYTES / 4),
+          })),
+    );
+  // Who finds something else wrong with it does not wait for them.
+  pages.catch(() => undefined);
+  return { config: head.config, agent: head.agent, state: head.state, pages };
 }

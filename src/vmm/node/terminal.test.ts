@@ -1,6 +1,9 @@
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { describe, expect, it } from "vitest";
-import { ByteQueue, Keys, openInput, wholeInput } from "./terminal.ts";
+import { afterAll, describe, expect, it } from "vitest";
+import { ByteQueue, inputAtOnce, Keys, openInput, wholeInput } from "./terminal.ts";
 
 const CTRL_A = 1;
 const X = 0x78;
@@ -100,5 +103,32 @@ describe("a stream", () => {
     input.taken();
     expect(stream.isPaused()).toBe(false);
     input.close();
+  });
+});
+
+describe("standard input at once", () => {
+  const folder = mkdtempSync(join(tmpdir(), "terminal-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "file");
+  const of = (path: string): Uint8Array | undefined => {
+    const fd = openSync(path, "r");
+    try {
+      return inputAtOnce(fd);
+    } finally {
+      closeSync(fd);
+    }
+  };
+
+  it("is a file's content, and nothing from /dev/null or where it is closed", () => {
+    writeFileSync(file, "content");
+    expect(Buffer.from(of(file) ?? []).toString()).toBe("content");
+    expect(of("/dev/null")).toEqual(new Uint8Array(0));
+    expect(inputAtOnce(1_000_000)).toEqual(new Uint8Array(0));
+  });
+
+  it("is not there for a device that never ends, or a file that no memory should hold", () => {
+    expect(of("/dev/zero")).toBeUndefined();
+    truncateSync(file, 3 * 1024 ** 3);
+    expect(of(file)).toBeUndefined();
   });
 });

@@ -1,4 +1,6 @@
 /** The keyboard of whoever runs a machine: a terminal in raw mode, or whatever standard input is. */
+import { fstatSync, readFileSync, type Stats, statSync } from "node:fs";
+import { devNull } from "node:os";
 
 const CTRL_A = 1;
 const KEY_X = 0x78;
@@ -76,6 +78,26 @@ export function wholeInput(bytes: Uint8Array): Input {
     wait: () => Promise.resolve(),
     close: () => undefined,
   };
+}
+
+/** A larger file comes in pieces: it would have to lie in memory, and Node reads none of 2 GiB whole. */
+const MOST_AT_ONCE_BYTES = 1024 ** 3;
+
+/**
+ * What standard input has where all of it can be had at once: it is a file, /dev/null, or closed. Undefined for whatever
+ * may still grow: a pipe, a terminal, and other devices, of which some never end.
+ * @param fd its descriptor
+ */
+export function inputAtOnce(fd: number): Uint8Array | undefined {
+  let stat: Stats;
+  try {
+    stat = fstatSync(fd);
+  } catch {
+    return new Uint8Array(0);
+  }
+  if (stat.isCharacterDevice() && stat.rdev === statSync(devNull, { throwIfNoEntry: false })?.rdev)
+    return new Uint8Array(0);
+  return stat.isFile() && stat.size <= MOST_AT_ONCE_BYTES ? readFileSync(fd) : undefined;
 }
 
 /**

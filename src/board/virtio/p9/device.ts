@@ -1,6 +1,8 @@
 /** A directory of the host for the guest: 9P over virtio (virtio 1.2, device ID 9; Linux, net/9p/trans_virtio.c). */
+
+import { concat } from "../../../common/bytes.ts";
 import type { DeviceLink, VirtioDevice } from "../device.ts";
-import { concat, u16Bytes, u32At } from "../memory.ts";
+import { u16Bytes, u32At } from "../memory.ts";
 import { ERRNO, type FileSystem } from "./file-system.ts";
 import { HEADER_BYTES, MessageWriter, RLERROR } from "./messages.ts";
 import { MOST_MESSAGE_BYTES, P9Server, type P9State } from "./server.ts";

@@ -58,6 +58,13 @@ export class Fids {
     if (gone.handle !== undefined) this.#fileSystem.close(gone.handle);
   }
 
+  /** How many names the open directories have ready. */
+  get names(): number {
+    let sum = 0;
+    for (const { names } of this.#fids.values()) sum += names?.length ?? 0;
+    return sum;
+  }
+
   clear(): void {
     for (const fid of [...this.#fids.keys()]) this.drop(fid);
   }

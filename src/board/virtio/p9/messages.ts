@@ -1,5 +1,6 @@
 /** 9P2000.L on the wire: message types (Linux, include/net/9p/9p.h), a reader and a writer of fields. */
-import { concat, u16At, u16Bytes, u32At, u32Bytes } from "../memory.ts";
+import { concat } from "../../../common/bytes.ts";
+import { u16At, u16Bytes, u32At, u32Bytes } from "../memory.ts";
 
 /** Types of requests; a reply's is one more. */
 export const T = {

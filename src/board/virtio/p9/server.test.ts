@@ -185,6 +185,36 @@ describe("a session", () => {
     expect([...there.read(fid, 0, 9)]).toEqual([1, 2, 3]);
     expect(there.readDirectory(directory, first?.cookie).map(({ name }) => name)).toEqual(["..", "f"]);
   });
+
+  it("does not say that a file is on the disk that restoring did not find again", () => {
+    const { client, server, files, root } = connect();
+    const fid = client.walk(root, "");
+    client.create(fid, "f", FLAGS.RDWR);
+    const state = server.save();
+    client.remove(fid);
+    const copy = new P9Server(files);
+    copy.restore(state);
+    const there = new P9Client((message) => copy.answer(message));
+    expect(() => there.rpc(T.FSYNC, new MessageWriter().u32(fid).u32(0))).toThrow("EBADF");
+    there.rpc(T.FSYNC, new MessageWriter().u32(root).u32(0));
+  });
+
+  it("keeps no more names than a million or so, however often a directory is opened", () => {
+    const files = new MemoryFiles();
+    const names = Array.from({ length: 300_000 }, (_, i) => `${i}`);
+    files.list = () => names;
+    const { client, root } = connect(files);
+    const opened = Array.from({ length: 5 }, () => client.walk(root, ""));
+    for (const fid of opened) client.open(fid, FLAGS.RDONLY);
+    const read = (fid: number) => client.readDirectory(fid, 0n, 30);
+    for (const fid of opened.slice(0, 4)) read(fid);
+    const [last] = opened.slice(4);
+    expect(() => read(last!)).toThrow("ENOMEM");
+    // Read again from the start, a directory's names take the place of those it had.
+    client.clunk(opened[0]!);
+    read(last!);
+    read(last!);
+  });
 });
 
 it("answers any message, and says how long its answer is", () => {

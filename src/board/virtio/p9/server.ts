@@ -23,6 +23,8 @@ const LEAST_MESSAGE_BYTES = 4096;
 const VERSION = "9P2000.L";
 const NO_TAG = 0xffff;
 const MOST_WALK_NAMES = 16;
+/** Names that open directories have ready before one more is refused: a client could open a large one again and again. */
+const MOST_NAMES = 2 ** 20;
 /** Size, type and tag, and a count: what comes before the data of a reply. */
 const DATA_HEADER_BYTES = HEADER_BYTES + 4;
 /** Open flags (P9_DOTL_*). */
@@ -150,8 +152,9 @@ export class P9Server {
         return this.#write(number, offset, r.bytes(r.u32()), r);
       }
       case T.FSYNC:
-        // A directory has nothing of its own to write.
-        return fid.handle === undefined ? new MessageWriter() : done(fs.sync(fid.handle));
+        if (fid.handle !== undefined) return done(fs.sync(fid.handle));
+        // A directory has nothing of its own to write; an open file without a handle was lost.
+        return fid.mode !== undefined && fid.names === undefined ? new Failure("EBADF") : new MessageWriter();
       case T.LOCK:
         // One client: its own kernel has settled whose the lock is.
         return new MessageWriter().u8(LOCK_SUCCESS);
@@ -359,6 +362,8 @@ export class P9Server {
     if (fid instanceof Failure) return fid;
     if (fid.names === undefined) return new Failure("EBADF");
     if (offset === 0) {
+      fid.names = [];
+      if (this.#fids.names > MOST_NAMES) return new Failure("ENOMEM");
       const names = this.#fileSystem.list(fid.path);
       if (names instanceof Failure) return names;
       fid.names = [".", "..", ...names];
