@@ -5,18 +5,16 @@ import type { TextOut } from "../world.ts";
 const KEPT_BYTES = 16 * 1024;
 const KEPT_LINES = 30;
 
-/** The guest's serial console: its last lines, and its bytes as they come where somebody looks at them. */
+/** The guest's serial console: its last lines, and its bytes as they come, whatever they mean, where somebody looks at them. */
 export class SerialConsole {
   #kept: number[] = [];
-  /** Each byte comes by itself, also those of one character. What is no UTF-8 is shown as U+FFFD. */
-  readonly #decoder = new TextDecoder("utf-8");
   /** Where it is shown, if at all. */
   out: TextOut | undefined;
 
   readonly byte = (byte: number): void => {
     this.#kept.push(byte);
     if (this.#kept.length > 2 * KEPT_BYTES) this.#kept = this.#kept.slice(-KEPT_BYTES);
-    this.out?.write(this.#decoder.decode(Uint8Array.of(byte), { stream: true }));
+    this.out?.write(Uint8Array.of(byte));
   };
 
   /** The last lines. */
