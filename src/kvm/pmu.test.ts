@@ -272,6 +272,13 @@ describe("CHAIN", () => {
     expect([2, 3, 4].map((n) => read(evcntr(n)))).toEqual([0n, 0n, 0n]);
   });
 
+  it("is never near in a counter of an event that there is not", () => {
+    const { pmu, write } = pair(0n, 1n);
+    write(evtyper(2), 0x99n);
+    write(INTENSET, LOW);
+    expect(pmu.instructionsToOverflow()).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("counts overflows that software makes", () => {
     const { pmu, read, write } = pair(0xffff_ffffn, 1n);
     write(evtyper(2), 0n);

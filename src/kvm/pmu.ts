@@ -30,6 +30,15 @@ const EVENT = {
   CHAIN: 0x1e,
 } as const;
 
+/** Events of which an instruction makes one at most. */
+const OF_EXECUTION: ReadonlySet<number> = new Set([
+  EVENT.INST_RETIRED,
+  EVENT.EXC_TAKEN,
+  EVENT.EXC_RETURN,
+  EVENT.CPU_CYCLES,
+  EVENT.INST_SPEC,
+]);
+
 const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
 /** The number of counters; KVM names no implementer (kvm_vcpu_read_pmcr). */
 const PMCR_FIXED = EVENT_COUNTERS << 11;
@@ -128,15 +137,12 @@ export class Pmu {
   #leftOf(n: number): number {
     const bits = this.#bits(n);
     const own = (1n << bits) - BigInt.asUintN(Number(bits), this.#counters[n]!.value);
-    switch (this.#eventOf(n)) {
-      case EVENT.SW_INCR:
-        return Number.POSITIVE_INFINITY;
-      case EVENT.CHAIN:
-        if (!isChained(n) || !this.#isEnabled(n - 1)) return Number.POSITIVE_INFINITY;
-        return own === 1n ? this.#leftOf(n - 1) : Math.max(0xffff_ffff, this.#leftOf(n - 1));
-      default:
-        return own > 0xffff_ffffn ? 0xffff_ffff : Number(own);
-    }
+    const event = this.#eventOf(n);
+    // Nothing that is executed counts there.
+    if (!OF_EXECUTION.has(event) && event !== EVENT.CHAIN) return Number.POSITIVE_INFINITY;
+    if (event !== EVENT.CHAIN) return own > 0xffff_ffffn ? 0xffff_ffff : Number(own);
+    if (!isChained(n) || !this.#isEnabled(n - 1)) return Number.POSITIVE_INFINITY;
+    return own === 1n ? this.#leftOf(n - 1) : Math.max(0xffff_ffff, this.#leftOf(n - 1));
   }
 
   /**
