@@ -9,17 +9,17 @@ const multiple: RowOptions = {
   undefined: (f) => !OPCODES.includes(f.opcode) || (f.size === 3 && f.Q === 0 && (f.opcode & 2) === 0),
 };
 
-/** The element size of a single structure: opcode<2:1>, with sizes 1 and 0 told apart by `size`. */
-const reservedSingle = (f: Fields): boolean => {
-  const scale = f.opcode >> 1;
-  if (scale === 3) return (f.opcode & 1) !== f.opcode - 6;
-  if (scale === 1) return (f.size & 1) === 1;
-  if (scale === 2) return (f.size & 2) !== 0 || ((f.size & 1) === 1 && f.S === 1);
-  return false;
-};
+/** Size and lane of a single structure's elements, and their number, are specials of its semantics. */
 const single: RowOptions = {
   sp: ["Rn"],
-  undefined: (f) => f.opcode >> 1 === 3 || reservedSingle(f),
+  dynamic: ["Q", "S", "size", "opcode", "R"],
+  undefined: ({ opcode, size, S }: Fields) => {
+    // opcode<2:1> is the size, 3 a form of its own; bits that name no lane are reserved.
+    const scale = opcode >> 1;
+    if (scale === 1) return (size & 1) === 1;
+    if (scale === 2) return (size & 2) !== 0 || ((size & 1) === 1 && S === 1);
+    return scale === 3;
+  },
 };
 const replicate: RowOptions = { sp: ["Rn"] };
 

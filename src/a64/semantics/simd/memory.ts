@@ -81,20 +81,22 @@ function multiple(e: Emit): void {
 }
 
 /** The size of a single structure's elements: opcode<2:1>, 64 bits where size<0> says so. */
-const singleSize = (opcode: number, size: number): number => {
+const singleSize = ({ opcode, size }: Fields): number => {
   const scale = opcode >> 1;
   return scale === 2 && (size & 1) === 1 ? 3 : scale;
 };
+const ESIZE: Special = { name: "esize", values: 4, of: singleSize };
+/** How many registers there are, less one. */
+const MORE: Special = { name: "more", values: 4, of: ({ opcode, R }) => 2 * (opcode & 1) + R };
 
 /** The lane: Q:S:size, as far as the size leaves bits for it. */
-const laneOf = (f: Fields): number => ((f.Q << 3) | (f.S << 2) | f.size) >> singleSize(f.opcode, f.size);
+const laneOf = (f: Fields): number => ((f.Q << 3) | (f.S << 2) | f.size) >> singleSize(f);
 
 function single(e: Emit): void {
   e.fpAccess();
   const { f } = e;
-  const opcode = e.field("opcode");
-  const size = singleSize(opcode, e.field("size"));
-  const registers = 2 * (opcode & 1) + e.field("R") + 1;
+  const size = e.field("esize");
+  const registers = e.field("more") + 1;
   const isLoad = e.field("L") === 1;
   const bytes = registers << size;
   const at = f.local.take("i32");
@@ -147,22 +149,20 @@ function replicate(e: Emit): void {
   f.local.release(at);
 }
 
-const plain = (emit: (e: Emit) => void, aux: Semantics["aux"] = []): Semantics => ({
-  special: [SP_BASE],
-  aux,
+const plain = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
+  ...more,
+  special: [SP_BASE, ...(more.special ?? [])],
   emit,
 });
-const post = (emit: (e: Emit) => void, aux: Semantics["aux"] = []): Semantics => ({
-  special: [SP_BASE, POST],
-  aux,
-  emit,
-});
+const post = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics =>
+  plain(emit, { ...more, special: [POST, ...(more.special ?? [])] });
+const SINGLE = { aux: [laneOf], special: [ESIZE, MORE] };
 
 export const SIMD_MEMORY = {
   LDST_multiple: plain(multiple),
   LDST_multiple_post: post(multiple),
-  LDST_single: plain(single, [laneOf]),
-  LDST_single_post: post(single, [laneOf]),
+  LDST_single: plain(single, SINGLE),
+  LDST_single_post: post(single, SINGLE),
   LD_replicate: plain(replicate),
   LD_replicate_post: post(replicate),
 } satisfies Record<string, Semantics>;
