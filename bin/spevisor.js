@@ -6,6 +6,7 @@ ensureInstalled();
 const { importBundled } = await import("../scripts/bundle.js");
 const { registerTypeScript } = await import("../scripts/typescript.js");
 const bundled = await importBundled("src/cli/main.ts");
-registerTypeScript();
+// Whoever loads TypeScript later, such as a policy, registers it then (src/cli/load-policy.ts).
+if (bundled === undefined) registerTypeScript();
 const { runFromShell } = bundled ?? (await import("../src/cli/main.ts"));
 await runFromShell(process.argv.slice(2));

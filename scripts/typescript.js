@@ -4,8 +4,12 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ensureInstalled } from "./ensure.js";
 
-/** Registers the hooks for this thread. */
+let registered = false;
+
+/** Registers the hooks for this thread, once. It costs a thread of their own, and a message to it for each import. */
 export function registerTypeScript() {
+  if (registered) return;
+  registered = true;
   process.setSourceMapsEnabled(true);
   register("./typescript-hooks.js", import.meta.url);
 }

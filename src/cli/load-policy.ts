@@ -19,11 +19,19 @@ export async function loadPolicy(engine: Engine, file: string): Promise<unknown>
   }
   let module: Record<string, unknown>;
   try {
+    await registerTypeScript();
     module = await import(pathToFileURL(path).href);
   } catch (error) {
     throw new UserError(`${file} does not load: ${error instanceof Error ? error.message : String(error)}`);
   }
   return policyOf(engine, module, file);
+}
+
+/** Lets this thread import TypeScript: it may run from a bundle. */
+async function registerTypeScript(): Promise<void> {
+  const url = new URL("../../scripts/typescript.js", import.meta.url).href;
+  const hooks = (await import(url)) as { readonly registerTypeScript: () => void };
+  hooks.registerTypeScript();
 }
 
 /** Which of a module's exports is the policy. */
