@@ -5,16 +5,16 @@
 import { Decoder } from "../a64/decoder.ts";
 import type { Feature, Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
-import { Handlers, writeRecord } from "../a64/handlers.ts";
+import { FIRST_HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
 import type { Encoding } from "../arm/registers.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { engine } from "../wasm/engine.ts";
+import { engine, type FunctionTable, type ModuleInstance } from "../wasm/engine.ts";
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
-import { HANDLER, interpreterModule } from "./interpreter.ts";
+import { HANDLER, handlersModule, interpreterModule, isCold, madeWith } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";
@@ -85,6 +85,10 @@ export class CoreCode {
   /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
   readonly undefinedWords = new Map<number, number>();
 
+  /** Handlers that are not cases of the loop, and which of them there are already. */
+  readonly #table: FunctionTable;
+  readonly #made = new Set<number>();
+
   /** Records by word, of which a program has few: four u32 each. */
   readonly #records = new Map<number, number>();
   readonly #pool = new Uint32Array(4 * KNOWN_WORDS);
@@ -101,7 +105,10 @@ export class CoreCode {
     const row = this.decoder.decode(word);
     const encoded = row === undefined ? undefined : this.handlers.encoded(row);
     if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
-    else writeRecord(memory.view, at, encoded, word);
+    else {
+      writeRecord(memory.view, at, encoded, word);
+      this.#make(memory.view.getUint16(at + RECORD.HANDLER, true));
+    }
     const to = 4 * this.#records.size;
     if (to === this.#pool.length) return;
     this.#records.set(word, to);
@@ -114,11 +121,28 @@ export class CoreCode {
       ALL_ROWS,
       (row) => (SEMANTICS as Record<string, (typeof SEMANTICS)["B"]>)[row.name],
     );
-    const bytes = interpreterModule(this.handlers.all, { memoryPages: memory.wasmPages });
-    const instance = new engine.Instance(new engine.Module(bytes), {
-      env: { memory: memory.memory },
-    });
-    this.run = instance.exports["run"] as (cpu: number) => number;
+    const { exports } = this.#instance(
+      interpreterModule(this.handlers.all, { memoryPages: memory.wasmPages }),
+    );
+    this.run = exports["run"] as (cpu: number) => number;
+    this.#table = exports["handlers"] as FunctionTable;
+  }
+
+  #instance(bytes: Uint8Array): ModuleInstance {
+    return new engine.Instance(new engine.Module(bytes), { env: { memory: this.memory.memory } });
+  }
+
+  /** A record is about to name a handler: it must be there. */
+  #make(id: number): void {
+    const { all } = this.handlers;
+    const handler = all[id - FIRST_HANDLER]!;
+    if (!isCold(handler) || this.#made.has(id)) return;
+    const made = madeWith(all, handler);
+    const { exports } = this.#instance(handlersModule(made, { memoryPages: this.memory.wasmPages }));
+    for (const each of made) {
+      this.#table.set(each.id, exports[String(each.id)]);
+      this.#made.add(each.id);
+    }
   }
 }
 

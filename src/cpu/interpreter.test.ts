@@ -5,7 +5,7 @@ import { FIRST_HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { RECORD, SLOT } from "../a64/state.ts";
 import { engine } from "../wasm/engine.ts";
-import { interpreterModule } from "./interpreter.ts";
+import { handlersModule, interpreterModule, isCold, madeWith } from "./interpreter.ts";
 
 const handlers = new Handlers(ALL_ROWS, (row) => (SEMANTICS as Record<string, Semantics>)[row.name]);
 
@@ -13,6 +13,20 @@ describe("the interpreter", () => {
   it("is a module whose every operand has the type that it must have", () => {
     const bytes = interpreterModule(handlers.all, { memoryPages: 1, checked: true });
     expect(() => new engine.Module(bytes)).not.toThrow();
+  });
+
+  it("has its other handlers in modules of which that is true as well", () => {
+    const bytes = handlersModule(handlers.all.filter(isCold), { memoryPages: 1, checked: true });
+    expect(() => new engine.Module(bytes)).not.toThrow();
+  });
+
+  it("has each of those in one module only, with others of its encoding", () => {
+    for (const handler of handlers.all) {
+      const together = madeWith(handlers.all, handler);
+      expect(together).toContain(handler);
+      expect(new Set(together.map(({ row }) => row)).size).toBe(1);
+      for (const other of together) expect(madeWith(handlers.all, other)).toEqual(together);
+    }
   });
 
   it("is the same module every time", () => {

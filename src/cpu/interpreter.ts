@@ -1,6 +1,7 @@
 /**
  * The interpreter: a WebAssembly module generated from the semantics. One function runs decoded records in a loop; its
- * common handlers are cases of one br_table, the others are functions in a table.
+ * common handlers are cases of one br_table, the others are functions in a table. These are in modules of their own, which are
+ * made when an encoding is first met: a guest uses few of them, and starts sooner without the others.
  */
 import { Emit } from "../a64/emit.ts";
 import { FIRST_HANDLER, type Handler } from "../a64/handlers.ts";
@@ -243,36 +244,70 @@ class LoopEmit extends RecordEmit {
   // Behind a jump WebAssembly's operand stack is polymorphic: nothing to do.
 }
 
-/**
- * The module's bytes. It imports env.memory and exports run(cpu): runs the vCPU whose state lies at `cpu` from
- * STATE.PC for at most STATE.LEFT instructions, and returns a reason of LEAVE.
- */
-export function interpreterModule(
-  handlers: readonly Handler[],
-  options: { readonly memoryPages: number; readonly checked?: boolean },
-): Uint8Array {
-  const m = new ModuleBuilder({
-    buffer: new Uint8Array(0x10_0000),
-    ...(options.checked === undefined ? {} : { checked: options.checked }),
-    name: "interpreter",
+interface ModuleOptions {
+  readonly memoryPages: number;
+  /** Whether operand types are checked, which takes longer. */
+  readonly checked?: boolean;
+}
+
+const builder = (name: string, { checked }: ModuleOptions): ModuleBuilder =>
+  new ModuleBuilder({
+    buffer: new Uint8Array(0x4_0000),
+    ...(checked === undefined ? {} : { checked }),
+    name,
   });
-  m.importMemory("env", "memory", { min: options.memoryPages, max: options.memoryPages });
+
+function importMemory(m: ModuleBuilder, { memoryPages }: ModuleOptions): void {
+  m.importMemory("env", "memory", { min: memoryPages, max: memoryPages });
+}
+
+/** Whether a handler is a function, and no case of the loop. */
+export const isCold = ({ semantics }: Handler): boolean => semantics.inline !== true;
+
+/** How many functions a module of handlers has at most. */
+const MOST_IN_MODULE = 32;
+
+/** The handlers that are made together with one: of its encoding. */
+export const madeWith = (handlers: readonly Handler[], { row, id }: Handler): readonly Handler[] =>
+  handlers
+    .slice(Math.max(0, id - FIRST_HANDLER - MOST_IN_MODULE), id - FIRST_HANDLER + MOST_IN_MODULE)
+    .filter(
+      (each) => each.row === row && Math.floor(each.id / MOST_IN_MODULE) === Math.floor(id / MOST_IN_MODULE),
+    );
+
+/** The bytes of a module that imports env.memory and exports cold handlers as functions, by their ids. */
+export function handlersModule(handlers: readonly Handler[], options: ModuleOptions): Uint8Array {
+  const m = builder("handlers", options);
+  importMemory(m, options);
+  const type = m.type(["i32", "i32"], ["i32"]);
+  const functions = handlers.map((handler) => m.function(type, handler.row.name));
+  const f = m.code;
+  handlers.forEach((handler, i) => {
+    const [cpu, rp] = f.begin(functions[i]!);
+    const e = new FunctionEmit(f, cpu, rp, handler);
+    handler.semantics.emit(e);
+    e.finish();
+    f.finish();
+    m.export(String(handler.id), functions[i]!);
+  });
+  return m.finish();
+}
+
+/**
+ * The bytes of the loop's module. It imports env.memory and exports `run(cpu)`: runs the vCPU whose state lies at `cpu` from
+ * STATE.PC for at most STATE.LEFT instructions, and returns a reason of LEAVE. It exports `handlers`, too: the table in which
+ * each cold handler must lie under its id before a record names it.
+ */
+export function interpreterModule(handlers: readonly Handler[], options: ModuleOptions): Uint8Array {
+  const m = builder("interpreter", options);
+  importMemory(m, options);
   const handlerType = m.type(["i32", "i32"], ["i32"]);
   const run = m.function(m.type(["i32"], ["i32"]), "run");
   m.export("run", run);
-  const cold = handlers.filter(({ semantics }) => semantics.inline !== true);
   const last = FIRST_HANDLER + handlers.length;
   const table = m.table("funcref", { min: last, max: last });
-  const coldFunctions = cold.map((handler) => m.function(handlerType, handler.row.name));
+  m.export("handlers", table);
   const f = m.code;
-  for (let i = 0; i < cold.length; i++) {
-    const [cpu, rp] = f.begin(coldFunctions[i]!);
-    const e = new FunctionEmit(f, cpu, rp, cold[i]!);
-    cold[i]!.semantics.emit(e);
-    e.finish();
-    f.finish();
-    m.elements(table, cold[i]!.id, [coldFunctions[i]!]);
-  }
 
   const [cpu] = f.begin(run);
   const rp = f.local.take("i32");
@@ -314,7 +349,7 @@ export function interpreterModule(
   f.local.set(left);
   // The cases, last first, so that the first ends innermost.
   const coldLabel = f.block();
-  const inline = handlers.filter(({ semantics }) => semantics.inline === true);
+  const inline = handlers.filter((handler) => !isCold(handler));
   const labels: Label[] = new Array(last).fill(coldLabel);
   for (const { id } of [...inline].reverse()) labels[id] = f.block();
   const undefinedLabel = f.block();

@@ -12,6 +12,11 @@ export interface ModuleInstance {
   readonly exports: Readonly<Record<string, unknown>>;
 }
 
+/** A table of functions. */
+export interface FunctionTable {
+  set(index: number, value: unknown): void;
+}
+
 interface Engine {
   readonly Memory: new (limits: { initial: number; maximum: number }) => LinearMemory;
   readonly Module: new (bytes: Uint8Array) => CompiledModule;
