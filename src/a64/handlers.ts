@@ -34,8 +34,9 @@ export interface Encoded {
   readonly semantics: Semantics;
   readonly registers: readonly string[];
   readonly fixed: readonly Fixed[];
-  /** Handler by the mixed-radix number of the fixed values; 0 where there is none. */
-  readonly byValues: Uint16Array;
+  /** The handler of its first variant. The others follow in the mixed-radix order of their fixed values. */
+  readonly first: number;
+  readonly variants: number;
 }
 
 /** immh is not one: it names the size of elements. */
@@ -51,49 +52,72 @@ export const fixedFieldsOf = (row: Row): readonly string[] =>
     (name) => !isImmediate(name) && !isRegister(name) && !row.dynamic.includes(name),
   );
 
+const isInline = ({ semantics }: Pick<Encoded, "semantics">): boolean => semantics.inline === true;
+
+/** Numbers for all variants of all encodings, those of the interpreter's own loop first. */
 export class Handlers {
-  readonly all: Handler[] = [];
+  readonly encodings: readonly Encoded[];
+  /** One past the last handler of the loop, and of all. */
+  readonly inlineEnd: number;
+  readonly end: number;
   readonly #byRow = new Map<Row, Encoded>();
 
   constructor(rows: readonly Row[], semanticsOf: (row: Row) => Semantics | undefined) {
-    for (const row of rows) {
+    const known = rows.flatMap((row) => {
       const semantics = semanticsOf(row);
-      if (semantics !== undefined) this.#add(row, semantics);
-    }
+      return semantics === undefined ? [] : [{ row, semantics }];
+    });
+    let next = FIRST_HANDLER;
+    const numbered = ({ row, semantics }: { row: Row; semantics: Semantics }): Encoded => {
+      const encoded = encodedOf(row, semantics, next);
+      next += encoded.variants;
+      return encoded;
+    };
+    const inline = known.filter(isInline).map(numbered);
+    this.inlineEnd = next;
+    this.encodings = [...inline, ...known.filter((each) => !isInline(each)).map(numbered)];
+    this.end = next;
+    for (const encoded of this.encodings) this.#byRow.set(encoded.row, encoded);
   }
 
   encoded(row: Row): Encoded | undefined {
     return this.#byRow.get(row);
   }
 
-  #add(row: Row, semantics: Semantics): void {
-    const fixed: Fixed[] = [
-      ...(semantics.unfixed === true ? [] : fixedFieldsOf(row)).map((name) => {
-        const { low, width } = row.fields[name]!;
-        const mask = 2 ** width - 1;
-        return { name, values: 2 ** width, of: (_: Fields, word: number) => (word >>> low) & mask };
-      }),
-      ...(semantics.special ?? []).map(({ name, values, of }: Special) => ({ name, values, of })),
-    ];
-    const combinations = fixed.reduce((product, { values }) => product * values, 1);
-    if (combinations > 4096) throw new BrokenInvariant(`${row.name} has ${combinations} variants`);
-    const registers = registersOf(row);
-    if (registers.length > 4) throw new BrokenInvariant(`${row.name} names ${registers.length} registers`);
-    const byValues = new Uint16Array(combinations);
-    for (let i = 0; i < combinations; i++) {
+  /**
+   * The handlers of an encoding, but for those that no word has.
+   * @param from,end of which numbers; all by default
+   */
+  variantsOf(encoded: Encoded, from = 0, end = this.end): Handler[] {
+    const { row, semantics, registers, fixed, first, variants } = encoded;
+    const found: Handler[] = [];
+    for (let id = Math.max(from, first); id < Math.min(end, first + variants); id++) {
       const values = new Map<string, number>();
-      let rest = i;
+      let rest = id - first;
       for (const { name, values: count } of fixed) {
         values.set(name, rest % count);
         rest = Math.floor(rest / count);
       }
-      if (neverAllocated(row, values)) continue;
-      const id = FIRST_HANDLER + this.all.length;
-      byValues[i] = id;
-      this.all.push({ id, row, semantics, fixed: values, registers });
+      if (!neverAllocated(row, values)) found.push({ id, row, semantics, fixed: values, registers });
     }
-    this.#byRow.set(row, { row, semantics, registers, fixed, byValues });
+    return found;
   }
+}
+
+function encodedOf(row: Row, semantics: Semantics, first: number): Encoded {
+  const fixed: Fixed[] = [
+    ...(semantics.unfixed === true ? [] : fixedFieldsOf(row)).map((name) => {
+      const { low, width } = row.fields[name]!;
+      const mask = 2 ** width - 1;
+      return { name, values: 2 ** width, of: (_: Fields, word: number) => (word >>> low) & mask };
+    }),
+    ...(semantics.special ?? []).map(({ name, values, of }: Special) => ({ name, values, of })),
+  ];
+  const variants = fixed.reduce((product, { values }) => product * values, 1);
+  if (variants > 4096) throw new BrokenInvariant(`${row.name} has ${variants} variants`);
+  const registers = registersOf(row);
+  if (registers.length > 4) throw new BrokenInvariant(`${row.name} names ${registers.length} registers`);
+  return { row, semantics, registers, fixed, first, variants };
 }
 
 /**
@@ -127,19 +151,17 @@ function neverAllocated({ fields, isUndefined }: Row, values: ReadonlyMap<string
  * Writes the record of an instruction.
  * @param view the memory that holds records
  * @param at the record's address
+ * @returns its handler
  */
-export function writeRecord(view: DataView, at: number, encoded: Encoded, word: number): void {
-  const { row, semantics, registers, fixed, byValues } = encoded;
+export function writeRecord(view: DataView, at: number, encoded: Encoded, word: number): number {
+  const { row, semantics, registers, fixed, first } = encoded;
   const fields = fieldsOf(row, word);
-  let index = 0;
+  let id = first;
   let radix = 1;
   for (const { values, of } of fixed) {
-    index += of(fields, word) * radix;
+    id += of(fields, word) * radix;
     radix *= values;
   }
-  const id = byValues[index]!;
-  if (id === 0)
-    throw new BrokenInvariant(`${row.name} ${word.toString(16)} decodes to a variant without a handler`);
   for (let i = 0; i < registers.length; i++) {
     const name = registers[i]!;
     const number = fields[name as keyof Fields];
@@ -150,4 +172,5 @@ export function writeRecord(view: DataView, at: number, encoded: Encoded, word: 
   const imm = semantics.imm?.(fields) ?? 0;
   view.setBigInt64(at + RECORD.IMM, BigInt.asIntN(64, BigInt(imm)), true);
   view.setUint16(at + RECORD.HANDLER, id, true);
+  return id;
 }

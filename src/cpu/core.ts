@@ -5,7 +5,7 @@
 import { Decoder } from "../a64/decoder.ts";
 import type { Feature, Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
-import { FIRST_HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
+import { type Encoded, Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
 import type { Encoding } from "../arm/registers.ts";
@@ -14,7 +14,7 @@ import { engine, type FunctionTable, type ModuleInstance } from "../wasm/engine.
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
-import { HANDLER, handlersModule, interpreterModule, isCold, madeWith } from "./interpreter.ts";
+import { HANDLER, handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";
@@ -105,10 +105,7 @@ export class CoreCode {
     const row = this.decoder.decode(word);
     const encoded = row === undefined ? undefined : this.handlers.encoded(row);
     if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
-    else {
-      writeRecord(memory.view, at, encoded, word);
-      this.#make(memory.view.getUint16(at + RECORD.HANDLER, true));
-    }
+    else this.#make(encoded, writeRecord(memory.view, at, encoded, word));
     const to = 4 * this.#records.size;
     if (to === this.#pool.length) return;
     this.#records.set(word, to);
@@ -121,9 +118,7 @@ export class CoreCode {
       ALL_ROWS,
       (row) => (SEMANTICS as Record<string, (typeof SEMANTICS)["B"]>)[row.name],
     );
-    const { exports } = this.#instance(
-      interpreterModule(this.handlers.all, { memoryPages: memory.wasmPages }),
-    );
+    const { exports } = this.#instance(interpreterModule(this.handlers, { memoryPages: memory.wasmPages }));
     this.run = exports["run"] as (cpu: number) => number;
     this.#table = exports["handlers"] as FunctionTable;
   }
@@ -132,12 +127,11 @@ export class CoreCode {
     return new engine.Instance(new engine.Module(bytes), { env: { memory: this.memory.memory } });
   }
 
-  /** A record is about to name a handler: it must be there. */
-  #make(id: number): void {
-    const { all } = this.handlers;
-    const handler = all[id - FIRST_HANDLER]!;
-    if (!isCold(handler) || this.#made.has(id)) return;
-    const made = madeWith(all, handler);
+  /** A record names a handler: it must be there. */
+  #make(encoded: Encoded, id: number): void {
+    const { handlers } = this;
+    if (id < handlers.inlineEnd || this.#made.has(id)) return;
+    const made = madeWith(handlers, encoded, id);
     const { exports } = this.#instance(handlersModule(made, { memoryPages: this.memory.wasmPages }));
     for (const each of made) {
       this.#table.set(each.id, exports[String(each.id)]);

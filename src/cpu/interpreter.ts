@@ -4,7 +4,7 @@
  * made when an encoding is first met: a guest uses few of them, and starts sooner without the others.
  */
 import { Emit } from "../a64/emit.ts";
-import { FIRST_HANDLER, type Handler } from "../a64/handlers.ts";
+import type { Encoded, Handler, Handlers } from "../a64/handlers.ts";
 import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Label, Local } from "../wasm/entities.ts";
@@ -261,21 +261,16 @@ function importMemory(m: ModuleBuilder, { memoryPages }: ModuleOptions): void {
   m.importMemory("env", "memory", { min: memoryPages, max: memoryPages });
 }
 
-/** Whether a handler is a function, and no case of the loop. */
-export const isCold = ({ semantics }: Handler): boolean => semantics.inline !== true;
-
 /** How many functions a module of handlers has at most. */
 const MOST_IN_MODULE = 32;
 
-/** The handlers that are made together with one: of its encoding. */
-export const madeWith = (handlers: readonly Handler[], { row, id }: Handler): readonly Handler[] =>
-  handlers
-    .slice(Math.max(0, id - FIRST_HANDLER - MOST_IN_MODULE), id - FIRST_HANDLER + MOST_IN_MODULE)
-    .filter(
-      (each) => each.row === row && Math.floor(each.id / MOST_IN_MODULE) === Math.floor(id / MOST_IN_MODULE),
-    );
+/** The handlers of an encoding that are made together with one: they are not cases of the loop. */
+export function madeWith(handlers: Handlers, encoded: Encoded, id: number): readonly Handler[] {
+  const from = id - (id % MOST_IN_MODULE);
+  return handlers.variantsOf(encoded, from, from + MOST_IN_MODULE);
+}
 
-/** The bytes of a module that imports env.memory and exports cold handlers as functions, by their ids. */
+/** The bytes of a module that imports env.memory and exports handlers as functions, by their numbers. */
 export function handlersModule(handlers: readonly Handler[], options: ModuleOptions): Uint8Array {
   const m = builder("handlers", options);
   importMemory(m, options);
@@ -296,16 +291,15 @@ export function handlersModule(handlers: readonly Handler[], options: ModuleOpti
 /**
  * The bytes of the loop's module. It imports env.memory and exports `run(cpu)`: runs the vCPU whose state lies at `cpu` from
  * STATE.PC for at most STATE.LEFT instructions, and returns a reason of LEAVE. It exports `handlers`, too: the table in which
- * each cold handler must lie under its id before a record names it.
+ * each handler that is no case of the loop must lie under its number before a record names it.
  */
-export function interpreterModule(handlers: readonly Handler[], options: ModuleOptions): Uint8Array {
+export function interpreterModule(handlers: Handlers, options: ModuleOptions): Uint8Array {
   const m = builder("interpreter", options);
   importMemory(m, options);
   const handlerType = m.type(["i32", "i32"], ["i32"]);
   const run = m.function(m.type(["i32"], ["i32"]), "run");
   m.export("run", run);
-  const last = FIRST_HANDLER + handlers.length;
-  const table = m.table("funcref", { min: last, max: last });
+  const table = m.table("funcref", { min: handlers.end, max: handlers.end });
   m.export("handlers", table);
   const f = m.code;
 
@@ -349,8 +343,10 @@ export function interpreterModule(handlers: readonly Handler[], options: ModuleO
   f.local.set(left);
   // The cases, last first, so that the first ends innermost.
   const coldLabel = f.block();
-  const inline = handlers.filter((handler) => !isCold(handler));
-  const labels: Label[] = new Array(last).fill(coldLabel);
+  const inline = handlers.encodings
+    .filter(({ first }) => first < handlers.inlineEnd)
+    .flatMap((encoded) => handlers.variantsOf(encoded));
+  const labels: Label[] = new Array(handlers.inlineEnd).fill(coldLabel);
   for (const { id } of [...inline].reverse()) labels[id] = f.block();
   const undefinedLabel = f.block();
   const pageEnd = f.block();
