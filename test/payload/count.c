@@ -1,26 +1,10 @@
 // EL0 code of a known length while the virtual timer interrupts it again and again, counted by the PMU by exception level.
-typedef unsigned long u64;
-typedef unsigned int u32;
+#include "payload.h"
 
-#define UART ((volatile u32 *)0x09000000)
-#define GICD(at) (*(volatile u32 *)(0x08000000ul + (at)))
-#define GICR(at) (*(volatile u32 *)(0x080a0000ul + (at)))
-#define READ(reg) ({ u64 value_; asm volatile("mrs %0, " #reg : "=r"(value_)); value_; })
-#define WRITE(reg, value) asm volatile("msr " #reg ", %0\n isb" ::"r"((u64)(value)))
-
-static void put(const char *text) {
-  while (*text) *UART = *text++;
-}
-
-static void line(const char *what, u64 value) {
-  char digits[21];
-  int i = 20;
-  digits[20] = 0;
-  do digits[--i] = '0' + value % 10;
-  while (value /= 10);
+static void count(const char *what, u64 value) {
   put(what);
   put(": ");
-  put(digits + i);
+  number(value, 10);
   put("\n");
 }
 
@@ -98,13 +82,13 @@ static void measure(const char *what, u64 every) {
   WRITE(pmcr_el0, 0);
   WRITE(cntv_ctl_el0, 0);
   u64 el0 = READ(pmevcntr0_el0), el1 = READ(pmevcntr1_el0), both = READ(pmevcntr2_el0), cycles = READ(pmccntr_el0);
-  line("EL0", el0);
-  line("EL1 too many", el0 + el1 - both);
-  line("cycles too many", cycles - both);
-  line("exceptions but interrupts and faults", READ(pmevcntr3_el0) - interrupts - faults);
-  line("returns but of exceptions", READ(pmevcntr4_el0) - interrupts - faults);
+  count("EL0", el0);
+  count("EL1 too many", el0 + el1 - both);
+  count("cycles too many", cycles - both);
+  count("exceptions but interrupts and faults", READ(pmevcntr3_el0) - interrupts - faults);
+  count("returns but of exceptions", READ(pmevcntr4_el0) - interrupts - faults);
   put(interrupts > 50 ? "many interrupts\n" : interrupts ? "few interrupts\n" : "no interrupts\n");
-  line("faults", faults);
+  count("faults", faults);
 }
 
 void run(void) {

@@ -1,30 +1,5 @@
 // Self-hosted debug and TLB maintenance, each result a line on the console that must be the same on QEMU.
-typedef unsigned long u64;
-typedef unsigned int u32;
-
-#define UART ((volatile u32 *)0x09000000)
-#define READ(reg) ({ u64 value_; asm volatile("mrs %0, " #reg : "=r"(value_)); value_; })
-#define WRITE(reg, value) asm volatile("msr " #reg ", %0\n isb" ::"r"((u64)(value)))
-
-static void put(const char *text) {
-  while (*text) *UART = *text++;
-}
-
-static void hex(u64 value) {
-  char digits[17];
-  int i = 16;
-  digits[16] = 0;
-  do digits[--i] = "0123456789abcdef"[value & 15];
-  while (value >>= 4);
-  put(digits + i);
-}
-
-static void line(const char *what, u64 value) {
-  put(what);
-  put(": ");
-  hex(value);
-  put("\n");
-}
+#include "payload.h"
 
 // ---- Translation: identity for EL1, and RAM once more at 2 GiB for EL0 ----
 

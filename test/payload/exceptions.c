@@ -1,30 +1,5 @@
 // Exceptions, translation, exclusives, timers and the GIC, each as a line on the console that must be the same on QEMU.
-typedef unsigned long u64;
-typedef unsigned int u32;
-
-#define UART ((volatile u32 *)0x09000000)
-#define GICD(at) (*(volatile u32 *)(0x08000000ul + (at)))
-#define GICR(at) (*(volatile u32 *)(0x080a0000ul + (at)))
-#define READ(reg) ({ u64 value; asm volatile("mrs %0, " #reg : "=r"(value)); value; })
-#define WRITE(reg, value) asm volatile("msr " #reg ", %0\n isb" ::"r"((u64)(value)))
-
-static void put(const char *text) {
-  while (*text) *UART = *text++;
-}
-
-static void hex(u64 value) {
-  char digits[17];
-  for (int i = 15; i >= 0; i--, value >>= 4) digits[i] = "0123456789abcdef"[value & 15];
-  digits[16] = 0;
-  put(digits);
-}
-
-static void line(const char *what, u64 value) {
-  put(what);
-  put(": ");
-  hex(value);
-  put("\n");
-}
+#include "payload.h"
 
 // What the last synchronous exception was, and how many interrupts came by INTID.
 static volatile u64 esr, far, spsr, vector;

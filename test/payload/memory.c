@@ -1,27 +1,9 @@
 // Alignment, Device memory, devices, and maintenance of places without memory. Lines that begin with an exclamation mark are
 // not the same on QEMU; the test says what they must be.
-typedef unsigned long u64;
-typedef unsigned int u32;
+#include "payload.h"
 
-#define UART_AT 0x09000000ul
-#define UART ((volatile u32 *)UART_AT)
 // A hole in virt's map.
 #define HOLE 0x0c000000ul
-#define READ(reg) ({ u64 value_; asm volatile("mrs %0, " #reg : "=r"(value_)); value_; })
-#define WRITE(reg, value) asm volatile("msr " #reg ", %0\n isb" ::"r"((u64)(value)))
-
-static void put(const char *text) {
-  while (*text) *UART = *text++;
-}
-
-static void hex(u64 value) {
-  char digits[17];
-  int i = 16;
-  digits[16] = 0;
-  do digits[--i] = "0123456789abcdef"[value & 15];
-  while (value >>= 4);
-  put(digits + i);
-}
 
 static volatile u64 esr, far, faults;
 
