@@ -4,9 +4,9 @@ import { ensureInstalled } from "../scripts/ensure.js";
 
 ensureInstalled();
 const { importBundled } = await import("../scripts/bundle.js");
-const { registerTypeScript } = await import("../scripts/typescript.js");
+const { registerTypeScript } = await import("../scripts/register-typescript.js");
 const bundled = await importBundled("src/cli/main.ts");
-// Whoever loads TypeScript later, such as a policy, registers it then (src/cli/load-policy.ts).
+// What is imported later, such as a policy, registers it then (src/cli/import-source.ts).
 if (bundled === undefined) registerTypeScript();
 const { runFromShell } = bundled ?? (await import("../src/cli/main.ts"));
 await runFromShell(process.argv.slice(2));

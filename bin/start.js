@@ -2,7 +2,7 @@
 import { ensureInstalled } from "../scripts/ensure.js";
 
 ensureInstalled();
-const { registerTypeScript } = await import("../scripts/typescript.js");
+const { registerTypeScript } = await import("../scripts/register-typescript.js");
 registerTypeScript();
 const { runFromShell } = await import("../src/cli/main.ts");
 await runFromShell(["start", ...process.argv.slice(2)]);

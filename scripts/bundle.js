@@ -1,6 +1,6 @@
 // The command line in one piece: esbuild puts its modules together once for each state of the source, which starts in a
 // third of the time that hundreds of modules take. What is imported by a URL at run time (a policy of the user's, the
-// questions) still goes through the hooks of typescript.js.
+// questions) still goes through the hooks of register-typescript.js.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { SourceMap } from "node:module";

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { UserError } from "../common/errors.ts";
 import type { Engine } from "./engine.ts";
 import { fileError } from "./files.ts";
+import { importSource } from "./import-source.ts";
 
 /**
  * The policy a module exports: its default export, or the one exported object that looks like a policy.
@@ -19,19 +20,11 @@ export async function loadPolicy(engine: Engine, file: string): Promise<unknown>
   }
   let module: Record<string, unknown>;
   try {
-    await registerTypeScript();
-    module = await import(pathToFileURL(path).href);
+    module = (await importSource(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
     throw new UserError(`${file} does not load: ${error instanceof Error ? error.message : String(error)}`);
   }
   return policyOf(engine, module, file);
-}
-
-/** Lets this thread import TypeScript: it may run from a bundle. */
-async function registerTypeScript(): Promise<void> {
-  const url = new URL("../../scripts/typescript.js", import.meta.url).href;
-  const hooks = (await import(url)) as { readonly registerTypeScript: () => void };
-  hooks.registerTypeScript();
 }
 
 /** Which of a module's exports is the policy. */

@@ -2,6 +2,7 @@
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import { jsonText } from "../../lab/questions/json.ts";
 import { type Json, type Perturbation, type Question, worldOf } from "../../lab/questions/question.ts";
+import { importSource } from "../import-source.ts";
 import { profileNamed } from "../lab.ts";
 
 /** One cell to run: plain data. */
@@ -20,7 +21,7 @@ export type CellOutcome =
 
 /** The questions of a module. */
 export async function loadQuestions(url: string): Promise<readonly Question[]> {
-  const { QUESTIONS } = (await import(url)) as { readonly QUESTIONS: readonly Question[] };
+  const { QUESTIONS } = (await importSource(url)) as { readonly QUESTIONS: readonly Question[] };
   return QUESTIONS;
 }
 
