@@ -6,8 +6,6 @@ import { COST_NAMES, type CostName } from "../../host/costs.ts";
 import type { Perturbation, Question } from "../../lab/questions/question.ts";
 import { knownName, nonEmpty, whole } from "../options.ts";
 import type { World } from "../world.ts";
-import { ask, listQuestions } from "./ask.ts";
-import { loadQuestions } from "./cell.ts";
 
 /** More threads than any machine of ours has cores are a slip of the finger. */
 const MOST_JOBS = 1024;
@@ -77,6 +75,9 @@ Examples:
   $ spevisor ask all --json answers.json`,
     )
     .action(async (given: string[], flags: Flags) => {
+      // Other commands start sooner without what comes with these: thread pools and a cache.
+      const { loadQuestions } = await import("./cell.ts");
+      const { ask, listQuestions } = await import("./ask.ts");
       const questions = await loadQuestions(world.questions.href);
       if (given.length === 0) {
         if (flags.json !== undefined || flags.markdown !== undefined || flags.costs !== undefined)
