@@ -11,9 +11,9 @@ import type { Fields } from "./encoding.ts";
 
 export type { Fields } from "./encoding.ts";
 
-import type { Local } from "../wasm/entities.ts";
+import type { Func, Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
-import { ACCESS, DTLB, EMPTY_BYTE, LEAVE, SLOT, STATE, type StateField } from "./state.ts";
+import { ACCESS, DTLB, LEAVE, SLOT, STATE, type StateField } from "./state.ts";
 
 /** A property of the word that semantics want fixed, beside the encoding's own small fields. */
 export interface Special {
@@ -58,6 +58,8 @@ export const SP_BASE: Special = { name: "spBase", values: 2, of: (f) => (f.Rn ==
 export abstract class Emit {
   readonly f: FunctionBody;
   abstract readonly cpu: Local<"i32">;
+  /** (cpu, va, bytes, ACCESS bits) -> the host address of an access, or 0: see slow-access.ts. */
+  protected abstract readonly slowPath: Func<["i32", "i64", "i32", "i32"], ["i32"]>;
 
   constructor(f: FunctionBody) {
     this.f = f;
@@ -101,6 +103,8 @@ export abstract class Emit {
     this.leave(reason);
     f.end(label);
   }
+  /** Pushes the vCPU's time at this instruction in cycles, an i64. */
+  abstract clock(): void;
   /** Has the core look for interrupts, and stores to carry out, once this instruction has retired. */
   abstract stopAfter(): void;
 
@@ -470,29 +474,28 @@ export abstract class Emit {
   }
 
   /**
-   * Pushes the host address of an access that was prepared in SCRATCH, or leaves to have it prepared (or the TLB filled, or
-   * the fault taken).
+   * Pushes the host address of an access that the soft TLB does not simply have, or leaves to have it prepared (or the TLB
+   * filled, or the fault taken).
    */
   protected slowAccess(va: Local<"i64">, bytes: number, access: number): void {
     const { f } = this;
-    this.get32("SLOW_READY");
-    f.i32.eqz();
-    const ask = f.if();
+    const place = f.local.take("i32");
     f.local.get(this.cpu);
     f.local.get(va);
-    f.i64.store(STATE.SLOW_VA);
-    this.const32("SLOW_BYTES", bytes);
-    this.const32("SLOW_ACCESS", access);
-    this.leave(LEAVE.ACCESS);
-    f.end(ask);
-    this.const32("SLOW_READY", 0);
+    f.i32.const(bytes);
+    f.i32.const(access);
+    f.call(this.slowPath);
+    f.local.tee(place);
+    f.i32.eqz();
+    this.leaveIf(LEAVE.ACCESS);
     if ((access & ACCESS.WRITE) !== 0) {
-      this.const32("COMMIT", 1);
+      this.get32("COMMIT");
+      const later = f.if();
       this.stopAfter();
+      f.end(later);
     }
-    f.local.get(this.cpu);
-    f.i32.const(STATE.SCRATCH);
-    f.i32.add();
+    f.local.get(place);
+    f.local.release(place);
   }
 
   /** Pushes the base register of an access, with SP's alignment checked. */
@@ -511,6 +514,3 @@ export abstract class Emit {
     f.local.release(address);
   }
 }
-
-/** The bytes of an empty tag as a 64-bit number. */
-export const EMPTY_TAG = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);

@@ -76,6 +76,9 @@ export const STATE = {
   MONITOR_BYTES: place(4),
   /** Instructions that may still run: what the run was given less what has retired. */
   LEFT: place(4),
+  /** Its time: the cycles of its timeline at which LEFT is 0, and those up to which it may read a counter. */
+  CLOCK: place(8),
+  HORIZON: place(8),
   /** While LEFT is 0 for another reason than the budget: what of it is left. */
   LEFT_SAVED: place(4),
   /** The soft TLB of the current regime, and of EL0 (for unprivileged accesses); the code map of the current regime. */
@@ -109,15 +112,26 @@ export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500 } as const;
 
 export type StateField = keyof typeof STATE;
 
-/** A soft TLB: entries of {read tag, write tag, host address}; a tag is the VA of the page, all bits of it. */
+/** The core's clock: instructions, of a cycle each, in a nanosecond. */
+export const CYCLES_PER_NS = 2;
+
+/**
+ * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
+ * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
+ */
 export const DTLB = {
   ENTRIES: 512,
   ENTRY_BYTES: 32,
   RTAG: 0,
   WTAG: 8,
   ADDRESS: 16,
+  STRICT: 20,
+  STRICT_TAG: 24,
   BYTES: 512 * 32,
 } as const;
+
+/** What the strict tag of an entry is good for. */
+export const STRICT = { READ: 1, WRITE: 2 } as const;
 
 /** A code map: entries of {VA of the page, its records}. */
 export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, RECORDS: 8, BYTES: 512 * 16 } as const;

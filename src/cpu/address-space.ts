@@ -39,6 +39,8 @@ export type AccessProblem =
     }
   | { readonly kind: "fetch"; readonly va: bigint; readonly status: number }
   | { readonly kind: "pc-alignment" }
+  /** A device, while others are behind. */
+  | { readonly kind: "ahead" }
   | { readonly kind: "watchpoint"; readonly va: bigint; readonly write: boolean };
 
 /** Where a part of an access goes: content in the linear memory (which may have Device attributes), or a device. */
@@ -69,8 +71,9 @@ export class AddressSpace {
   readonly #state: VcpuState;
   readonly #platform: CorePlatform;
   readonly #debug: Debug;
-  /** An entry of a soft TLB that is for the next instruction only: its page is watched. */
+  /** An entry of a soft TLB that is for the next instruction only: its page is watched; and the store that it is for. */
   #entryForOne: TlbEntry | undefined;
+  #storeOfOne: { readonly at: number; readonly bytes: number } | undefined;
   readonly tlbs: SoftTlbs;
   #regime!: Stage1Regime;
   /** Regimes that differ in the TTBRs only, by these: programs take turns. */
@@ -133,6 +136,7 @@ export class AddressSpace {
   /** Forgets every translation. */
   flush(): void {
     this.#entryForOne = undefined;
+    this.#storeOfOne = undefined;
     this.tlbs.flush();
   }
 
@@ -235,7 +239,8 @@ export class AddressSpace {
     const write = (flags & ACCESS.WRITE) !== 0;
     const access = this.#accessOf(flags);
     // SCTLR_EL1.A has all be aligned, element by element; DC ZVA always is.
-    const strict = (state.get64("SCTLR_EL1") & SCTLR_A) !== 0n && (flags & ACCESS.ZVA) === 0;
+    const checked = (state.get64("SCTLR_EL1") & SCTLR_A) !== 0n;
+    const strict = checked && (flags & ACCESS.ZVA) === 0;
     const aligned = isAligned(va, flags);
     if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
       return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache: false };
@@ -254,16 +259,18 @@ export class AddressSpace {
       const hit = this.#debug.watchpointAt({ va, bytes, write, atomic, el: access.el === 0 ? 0 : 1 });
       if (hit !== undefined) return { kind: "watchpoint", ...hit };
     }
-    // Where alignment counts each access is looked at: WebAssembly does not check it.
-    if (bytes <= inPage && first.place.kind === "ram" && !strict && !first.place.device) {
-      const entry = this.tlbs.fill(va, first.place.at - Number(va & 0xfffn), {
-        write,
-        unprivileged: (flags & ACCESS.UNPRIVILEGED) !== 0,
-        global: first.place.global,
-      });
-      if (this.#debug.guardsData(va, access.el === 0 ? 0 : 1)) this.#entryForOne = entry;
+    // DC ZVA where SCTLR_EL1.A counts is the one access of its page that need not be aligned: it gets no entry.
+    if (bytes <= inPage && first.place.kind === "ram" && strict === checked) {
+      const { at, device, global } = first.place;
+      const page = at - Number(va & 0xfffn);
+      const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0;
+      const entry = this.tlbs.fill(va, page, { write, unprivileged, global, strict: strict || device });
+      const isWatched = write && this.#platform.isWatched(page);
+      if (isWatched || this.#debug.guardsData(va, access.el === 0 ? 0 : 1)) this.#entryForOne = entry;
+      this.#storeOfOne = isWatched ? { at, bytes } : undefined;
       return undefined;
     }
+    if (first.place.kind === "device" && this.#platform.isAhead()) return { kind: "ahead" };
     const split = Math.min(inPage, bytes);
     if (write) {
       this.#store = { places, split, bytes };
@@ -336,6 +343,9 @@ export class AddressSpace {
     const [first, second] = store.places;
     if (first?.kind === "ram") bytes.copyWithin(first.at, scratch, scratch + store.split);
     if (second?.kind === "ram") bytes.copyWithin(second.at, scratch + store.split, scratch + store.bytes);
+    for (const place of store.places)
+      if (place.kind === "ram" && this.#platform.isWatched(place.at - (place.at % PAGE_BYTES)))
+        this.#platform.stored(place.at, place === first ? store.split : store.bytes - store.split);
     if (first?.kind !== "device") return undefined;
     const data = BigInt.asUintN(8 * store.bytes, view.getBigUint64(scratch, true));
     return { kind: "mmio", ipa: first.ipa, bytes: store.bytes, write: true, data };
@@ -346,10 +356,14 @@ export class AddressSpace {
     return this.#entryForOne !== undefined;
   }
 
-  dropAccessForOne(): void {
+  /** @param isDone whether the instruction that it was for has happened */
+  dropAccessForOne(isDone = false): void {
     if (this.#entryForOne === undefined) return;
     this.tlbs.empty(this.#entryForOne);
     this.#entryForOne = undefined;
+    const store = this.#storeOfOne;
+    this.#storeOfOne = undefined;
+    if (isDone && store !== undefined) this.#platform.stored(store.at, store.bytes);
   }
 
   /** AT S1E*: PAR_EL1 of stage 1, whatever is behind its output. A table that is not there is no result but a fault. */

@@ -24,6 +24,10 @@ import { VcpuState } from "./vcpu-state.ts";
 /** Why a run ended. */
 export type CoreExit =
   | { readonly kind: "budget" }
+  /** The host has done a lot for few instructions, or none: others may go first. */
+  | { readonly kind: "busy" }
+  /** What comes next must wait for those who are behind. */
+  | { readonly kind: "ahead" }
   | { readonly kind: "wfi" }
   | { readonly kind: "wfe" }
   | { readonly kind: "hvc"; readonly imm: number }
@@ -43,7 +47,7 @@ export type CoreExit =
 export interface CoreState {
   /** The bytes of STATE. */
   readonly state: readonly number[];
-  readonly retired: number;
+  readonly cycles: number;
   readonly atLevel: readonly number[];
   readonly levelSince: number;
   readonly exceptions: readonly number[];
@@ -64,8 +68,16 @@ const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
   "SHA256",
 ]);
 
-/** How often WebAssembly may be left without an instruction retired; one needs a dozen at most. */
+/**
+ * What an exception takes, beside the instructions of its handler: the pipeline is emptied, and filled at the vector. Assumed;
+ * cores differ. More than nothing, so that a vector which faults itself does not stop time.
+ */
+export const EXCEPTION_CYCLES = 16;
+
+/** How often WebAssembly may be left without a cycle gone by; an instruction needs a dozen at most. */
 const MOST_IDLE_TURNS = 64;
+/** How often a run may leave WebAssembly: what is done then takes the host some microseconds each time. */
+const MOST_LEAVES = 1024;
 
 /** How many words' records are kept for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;
@@ -75,6 +87,8 @@ const DECODE_AHEAD = 16;
 const RECORDS_IN_PAGE = 1024;
 
 const BUDGET: CoreExit = { kind: "budget" };
+const BUSY: CoreExit = { kind: "busy" };
+export const AHEAD: CoreExit = { kind: "ahead" };
 
 /** What all cores of a machine share. */
 export class CoreCode {
@@ -87,6 +101,7 @@ export class CoreCode {
 
   /** Handlers that are not cases of the loop, and which of them there are already. */
   readonly #table: FunctionTable;
+  readonly #slow: unknown;
   readonly #made = new Set<number>();
 
   /** Records by word, of which a program has few: four u32 each. */
@@ -120,11 +135,13 @@ export class CoreCode {
     );
     const { exports } = this.#instance(interpreterModule(this.handlers, { memoryPages: memory.wasmPages }));
     this.run = exports["run"] as (cpu: number) => number;
+    this.#slow = exports["slow"];
     this.#table = exports["handlers"] as FunctionTable;
   }
 
   #instance(bytes: Uint8Array): ModuleInstance {
-    return new engine.Instance(new engine.Module(bytes), { env: { memory: this.memory.memory } });
+    const env = { memory: this.memory.memory, slow: this.#slow };
+    return new engine.Instance(new engine.Module(bytes), { env });
   }
 
   /** A record names a handler: it must be there. */
@@ -146,14 +163,16 @@ export class Core {
   readonly space: AddressSpace;
   readonly exceptions: Exceptions;
   readonly code: CoreCode;
-  /** Instructions retired in runs that have ended, and the budget of the current one. */
-  #retired = 0;
+  /** Cycles of runs that have ended, and the budget of the current one. */
+  #cycles = 0;
   #budget = 0;
+  /** The time in cycles at which the current run's budget is spent. */
+  #clock = 0;
   /** What of the budget is kept back while one instruction runs by itself. */
   #held = 0;
   /** Whether code maps may have pages that breakpoints guard. */
   #guardedMapped = false;
-  /** Instructions at each exception level before the current stay, and when that began. */
+  /** Cycles at each exception level before the current stay, and when that began. */
   readonly #atLevel: [number, number] = [0, 0];
   #levelSince = 0;
   readonly #system: SystemInstructions;
@@ -167,25 +186,53 @@ export class Core {
     this.state = new VcpuState(memory.view, this.#base);
     this.debug = new Debug(this.state, () => this.space.flush());
     this.space = new AddressSpace(memory, this.state, platform, this.debug);
-    this.exceptions = new Exceptions(this.state, this.space, this.debug, (from) => {
-      const { executed } = this;
-      this.#atLevel[from] += executed - this.#levelSince;
-      this.#levelSince = executed;
+    this.exceptions = new Exceptions(this.state, this.space, this.debug, {
+      levelChange: (from) => {
+        const { cycles } = this;
+        this.#atLevel[from] += cycles - this.#levelSince;
+        this.#levelSince = cycles;
+      },
+      entry: () => this.#spend(EXCEPTION_CYCLES),
     });
     this.#system = new SystemInstructions(this, platform);
     this.reset();
   }
 
-  /** Instructions retired so far. */
-  get executed(): number {
-    return this.#retired + this.#budget - this.#held - this.state.get32("LEFT");
+  /** Cycles so far: one for each instruction that has retired, and what exceptions took. */
+  get cycles(): number {
+    return this.#cycles + this.#budget - this.#held - this.state.get32("LEFT");
   }
 
-  /** Instructions retired at EL0 and at EL1. */
-  get executedByLevel(): readonly [el0: number, el1: number] {
-    const current = this.executed - this.#levelSince;
+  /** Instructions retired so far. */
+  get executed(): number {
+    return this.cycles - EXCEPTION_CYCLES * this.exceptions.taken;
+  }
+
+  /** Cycles at EL0 and at EL1. */
+  get cyclesByLevel(): readonly [el0: number, el1: number] {
+    const current = this.cycles - this.#levelSince;
     const [el0, el1] = this.#atLevel;
     return this.state.el === 0 ? [el0 + current, el1] : [el0, el1 + current];
+  }
+
+  /** Instructions retired at EL0 and at EL1, where exceptions are taken to. */
+  get executedByLevel(): readonly [el0: number, el1: number] {
+    const [el0, el1] = this.cyclesByLevel;
+    return [el0, el1 - EXCEPTION_CYCLES * this.exceptions.taken];
+  }
+
+  /** Cycles go by without an instruction; beyond the budget where it has fewer left. */
+  #spend(cycles: number): void {
+    const left = this.state.get32("LEFT");
+    this.state.set32("LEFT", Math.max(0, left - cycles));
+    this.#cycles += Math.max(0, cycles - left);
+  }
+
+  /** The hypervisor has carried the instruction at PC out. It takes a cycle, and counts as stepped. Between runs only. */
+  skip(): void {
+    this.state.pc += 4n;
+    this.state.set32("SS", 0);
+    this.#cycles += 1;
   }
 
   /** A cold reset: EL1 with interrupts masked, MMU and caches off. */
@@ -209,7 +256,7 @@ export class Core {
     const { bytes } = this.code.memory;
     return {
       state: [...bytes.subarray(this.#base, this.#base + STATE_BYTES)],
-      retired: this.#retired,
+      cycles: this.#cycles,
       atLevel: [...this.#atLevel],
       levelSince: this.#levelSince,
       exceptions: [this.exceptions.taken, this.exceptions.returns],
@@ -220,7 +267,7 @@ export class Core {
 
   restore(saved: CoreState, pageOf: (frame: number) => number): void {
     this.code.memory.bytes.set(saved.state, this.#base);
-    this.#retired = saved.retired;
+    this.#cycles = saved.cycles;
     this.#budget = 0;
     [this.#atLevel[0], this.#atLevel[1]] = saved.atLevel as [number, number];
     this.#levelSince = saved.levelSince;
@@ -250,30 +297,42 @@ export class Core {
     this.#exit = exit;
   }
 
-  /** Executes at most `budget` instructions (at least one), less if something needs the hypervisor. */
-  run(budget: number): CoreExit {
+  /**
+   * Executes for at most `budget` cycles (at least one instruction), less if something needs the hypervisor.
+   * @param nowCycles the vCPU's time at the start, for counters
+   * @param horizonCycles up to when it may read them without asking
+   */
+  run(budget: number, nowCycles = 0, horizonCycles = Number.POSITIVE_INFINITY): CoreExit {
     const { state } = this;
     state.set32("LEFT", budget);
+    this.#clock = nowCycles + budget;
+    state.setCount("CLOCK", this.#clock);
+    state.setCount("HORIZON", horizonCycles);
     this.#exit = undefined;
     this.#budget = budget;
     let left = budget;
     let idleTurns = 0;
-    for (;;) {
+    for (let leaves = 1; ; leaves++) {
       const debugging = this.debug.active;
       if (debugging && this.debug.stepIsDue) this.exceptions.softwareStep();
       const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
       // An access that was prepared belongs to the instruction at PC, which goes first.
       if (pending !== 0 && state.get32("SLOW_READY") === 0) this.exceptions.interrupt(pending);
-      if (debugging) this.#runWatched();
+      if (state.get32("LEFT") === 0) {
+        // The exception has taken the rest.
+      } else if (debugging) this.#runWatched();
+      else if (this.space.hasAccessForOne) this.#runOne();
       else this.#carryOut(this.#enter());
-      // A vector that itself faults retires nothing, for ever: time must go on.
       if (state.get32("LEFT") !== left) {
         left = state.get32("LEFT");
         idleTurns = 0;
-      } else if (++idleTurns === MOST_IDLE_TURNS) state.set32("LEFT", left - 1);
-      const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : undefined);
+      } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
+        throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
+      // An access that was prepared is its instruction's, which comes next.
+      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_READY") === 0 && !this.space.hasAccessForOne;
+      const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
-      this.#retired += this.#budget - state.get32("LEFT");
+      this.#cycles += this.#budget - state.get32("LEFT");
       this.#budget = 0;
       state.set32("LEFT", 0);
       return exit;
@@ -311,15 +370,24 @@ export class Core {
     }
     const word = isMapped && debug.steps ? this.word() : undefined;
     const taken = exceptions.taken;
+    const isDone = this.#runOne();
+    if (word !== undefined && isDone && exceptions.taken === taken) debug.stepped(word, taken);
+  }
+
+  /** As `#carryOut(#enter())` for the next instruction alone, and with it any access that was granted to it alone. */
+  #runOne(): boolean {
+    const { state, space } = this;
     this.#held = state.get32("LEFT") - 1;
     state.set32("LEFT", 1);
+    state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
-    if (hasAccess) space.dropAccessForOne();
+    space.dropAccessForOne(reason === LEAVE.BUDGET);
     this.#carryOut(reason);
     const isDone = state.get32("LEFT") === 0;
     state.set32("LEFT", state.get32("LEFT") + this.#held);
     this.#held = 0;
-    if (word !== undefined && isDone && exceptions.taken === taken) debug.stepped(word, taken);
+    state.setCount("CLOCK", this.#clock);
+    return isDone;
   }
 
   #carryOut(reason: number): void {
@@ -372,6 +440,9 @@ export class Core {
         return;
       case "mmio":
         this.exitWith(problem);
+        return;
+      case "ahead":
+        this.exitWith(AHEAD);
         return;
       case "data":
         this.exceptions.dataAbort(problem);

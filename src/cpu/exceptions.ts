@@ -41,13 +41,23 @@ export class Exceptions {
   taken = 0;
   returns = 0;
   readonly #onLevelChange: (from: 0 | 1) => void;
+  readonly #onEntry: () => void;
 
-  /** @param onLevelChange told before the exception level changes */
-  constructor(state: VcpuState, space: AddressSpace, debug: Debug, onLevelChange: (from: 0 | 1) => void) {
+  /**
+   * @param on.levelChange told before the exception level changes
+   * @param on.entry told of each exception that was taken
+   */
+  constructor(
+    state: VcpuState,
+    space: AddressSpace,
+    debug: Debug,
+    on: { readonly levelChange: (from: 0 | 1) => void; readonly entry: () => void },
+  ) {
     this.#state = state;
     this.#space = space;
     this.#debug = debug;
-    this.#onLevelChange = onLevelChange;
+    this.#onLevelChange = on.levelChange;
+    this.#onEntry = on.entry;
   }
 
   /** Enters EL1 at a vector; ELR_EL1 is what the exception returns to. */
@@ -68,6 +78,7 @@ export class Exceptions {
     this.taken += 1;
     this.#space.select();
     this.fpControlChanged();
+    this.#onEntry();
   }
 
   /** A synchronous exception; it returns to the instruction at PC, or after it. */

@@ -1,25 +1,27 @@
 /** A core that executes A64, as KVM runs it: its time, its exits, its place among the other vCPUs. */
+import { CYCLES_PER_NS } from "../a64/state.ts";
 import type { Ipn } from "../common/address.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { mpidrOf } from "../kvm/devices.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
 import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
+import { nextStreamEventNs } from "../kvm/timers.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
 import { Core, type CoreCode, type CoreState } from "./core.ts";
 import type { Broadcast } from "./platform.ts";
 
-/** How fast the core is: instructions a nanosecond, one a cycle at 2 GHz. */
-export const INSTRUCTIONS_PER_NS = 2;
 /** A run is at most this long, so that V8 can replace its code by better code. */
 const LONGEST_RUN = 500_000;
+/** The exclusives' reservation granule, as CTR_EL0.ERG says: a store to any of it is an event. */
+const GRANULE_BYTES = 64;
 
-/** The cores of a machine: TLBI, IC and SEV reach them all. */
+/** The cores of a machine: TLBI, IC, events and stores that somebody waits for reach them all. */
 export class CoreGroup {
   readonly cores: CpuGuestCore[] = [];
 
-  broadcast(what: Broadcast): void {
+  broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
       case "instructions":
         this.cores[0]?.core.code.memory.dropRecords();
@@ -28,8 +30,27 @@ export class CoreGroup {
         for (const { core } of this.cores) core.space.forget(what.what);
         return;
       case "event":
-        for (const { core } of this.cores) core.state.set32("EVENT", 1);
+        for (const core of this.cores) if (core !== from) core.event(from.nowNs);
         return;
+    }
+  }
+
+  /** A core waits for a store to this page. */
+  watch(page: number): void {
+    for (const { core } of this.cores) core.space.tlbs.forgetStores(page);
+  }
+
+  isWatched(page: number): boolean {
+    return this.cores.some(
+      ({ waitsFor }) => waitsFor !== undefined && waitsFor - (waitsFor % PAGE_BYTES) === page,
+    );
+  }
+
+  stored(at: number, bytes: number, from: CpuGuestCore): void {
+    for (const core of this.cores) {
+      const granule = core.waitsFor;
+      if (core !== from && granule !== undefined && at < granule + GRANULE_BYTES && at + bytes > granule)
+        core.event(from.nowNs);
     }
   }
 }
@@ -37,6 +58,9 @@ export class CoreGroup {
 export interface GuestCoreState {
   readonly core: CoreState;
   readonly charged: number;
+  /** Where it waits in WFE: the frame and place of the granule that it had reserved, if any. */
+  readonly waiting: { readonly granule: readonly [frame: number, offset: number] | null } | null;
+  readonly streamedNs: number;
 }
 
 export class CpuGuestCore implements GuestCore {
@@ -46,8 +70,14 @@ export class CpuGuestCore implements GuestCore {
   readonly #hardware: CoreHardware;
   readonly #devices: VmDevices;
   readonly #pmu: Pmu;
-  /** Instructions whose time is on the timeline; the remainder of a nanosecond waits. */
+  readonly #group: CoreGroup;
+  /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
+  /** It waits in WFE, for a store to this granule among others. */
+  #waiting = false;
+  #waitsFor: number | undefined;
+  /** Up to when the event stream's events are done with. */
+  #streamedNs = 0;
 
   constructor(
     hardware: CoreHardware,
@@ -58,6 +88,7 @@ export class CpuGuestCore implements GuestCore {
   ) {
     this.#hardware = hardware;
     this.#devices = devices;
+    this.#group = group;
     const { vcpu } = hardware;
     this.core = new Core(vcpu, code, {
       stage2: hardware.stage2,
@@ -73,7 +104,16 @@ export class CpuGuestCore implements GuestCore {
         if (known) this.core.exitWith({ kind: "budget" });
         return known;
       },
-      broadcast: (what) => group.broadcast(what),
+      broadcast: (what) => group.broadcast(what, this),
+      isAhead: () => this.nowNs > hardware.turn.horizonNs,
+      tellsTime: (encoding) => devices.tellsTime(encoding),
+      streamed: () => this.#streamed(),
+      isWatched: (page) => group.isWatched(page),
+      stored: (at, bytes) => {
+        group.stored(at, bytes, this);
+        // Who was woken may be behind this one now.
+        this.core.exitWith({ kind: "budget" });
+      },
     });
     // There is no SPE on this core yet: ID_AA64DFR0_EL1.PMSVer is 0 and its registers are UNDEFINED.
     this.spu = new Spu({
@@ -86,15 +126,12 @@ export class CpuGuestCore implements GuestCore {
     this.regs = {
       read: (rt) => state.x(rt),
       write: (rt, value) => state.setX(rt, value),
-      skipInstruction: () => {
-        state.pc += 4n;
-        // What was emulated counts as stepped.
-        state.set32("SS", 0);
-      },
+      skipInstruction: () => this.core.skip(),
     };
     this.#pmu = devices.pmus[vcpu]!;
     this.#pmu.attach(() => ({
       instructions: this.core.executedByLevel,
+      cycles: this.core.cyclesByLevel,
       exceptionsTaken: this.core.exceptions.taken,
       exceptionReturns: this.core.exceptions.returns,
     }));
@@ -103,39 +140,58 @@ export class CpuGuestCore implements GuestCore {
 
   /** The vCPU's time, with what it has executed since it was last charged. */
   get nowNs(): number {
-    return (
-      this.#hardware.timeline.nowNs + Math.floor((this.core.executed - this.#charged) / INSTRUCTIONS_PER_NS)
-    );
+    return this.#hardware.timeline.nowNs + Math.floor((this.core.cycles - this.#charged) / CYCLES_PER_NS);
+  }
+
+  /** The granule, by its address in the linear memory, a store to which ends this core's WFE. */
+  get waitsFor(): number | undefined {
+    return this.#waitsFor;
+  }
+
+  /** SEV, or a store to what this core had reserved. */
+  event(atNs: number): void {
+    this.core.state.set32("EVENT", 1);
+    if (!this.#waiting) return;
+    this.#waitsFor = undefined;
+    this.#hardware.kick(this.#hardware.vcpu, atNs);
   }
 
   run(untilNs: number): Exit {
-    const { timeline, vcpu } = this.#hardware;
-    // Entering the guest is an exception return: the monitor is clear.
-    this.core.state.set32("MONITOR_SET", 0);
+    const { timeline, vcpu, turn } = this.#hardware;
+    const { state } = this.core;
+    this.#resume();
     const devices = this.#devices;
     for (;;) {
       const now = timeline.nowNs;
       devices.update(vcpu, now);
       this.core.setInterrupts(devices.lines(vcpu));
-      if (now >= untilNs) return { kind: "deadline" };
-      const deadline = Math.min(untilNs, devices.nextEventNs(vcpu, now));
-      const pending = this.core.executed - this.#charged;
+      const endNs = Math.min(untilNs, turn.untilNs);
+      if (now >= endNs) return { kind: "deadline" };
+      const deadline = Math.min(endNs, devices.nextEventNs(vcpu, now));
+      const pending = this.core.cycles - this.#charged;
       const budget = Math.min(
         LONGEST_RUN,
         this.#pmu.instructionsToOverflow(),
-        Math.max(1, (deadline - now) * INSTRUCTIONS_PER_NS - pending),
+        Math.max(1, (deadline - now) * CYCLES_PER_NS - pending),
       );
-      const exit = this.core.run(budget);
+      // Within the horizon's nanosecond nobody is behind.
+      const horizon = (turn.horizonNs + 1) * CYCLES_PER_NS - 1;
+      const exit = this.core.run(budget, now * CYCLES_PER_NS + pending, horizon);
       this.#charge();
       switch (exit.kind) {
         case "budget":
           continue;
+        case "busy":
+        case "ahead":
+          return { kind: "yield" };
         case "wfi":
           devices.update(vcpu, timeline.nowNs);
           if (devices.lines(vcpu) !== 0) continue;
           return { kind: "wfi", untilNs: devices.nextEventNs(vcpu, timeline.nowNs) };
         case "wfe":
-          return { kind: "wfe" };
+          devices.update(vcpu, timeline.nowNs);
+          if ((devices.lines(vcpu) & ~state.get32("DAIF")) !== 0) continue;
+          return { kind: "wfe", untilNs: this.#waitForEvent() };
         case "hvc":
           return { kind: "hvc", imm: exit.imm };
         case "smc":
@@ -149,18 +205,63 @@ export class CpuGuestCore implements GuestCore {
     }
   }
 
-  save(frameAt: (hostPage: number) => number): GuestCoreState {
-    return { core: this.core.save(frameAt), charged: this.#charged };
+  /** The guest is entered: an exception return, by which the monitor becomes clear; that it does is an event. */
+  #resume(): void {
+    const { state } = this.core;
+    if (state.get32("MONITOR_SET") !== 0) state.set32("EVENT", 1);
+    state.set32("MONITOR_SET", 0);
+    if (!this.#waiting) return;
+    this.#waiting = false;
+    this.#waitsFor = undefined;
+    // The WFE has had its event.
+    state.set32("EVENT", 0);
+    this.#streamedNs = this.#hardware.timeline.nowNs;
   }
 
-  restore({ core, charged }: GuestCoreState, pageOf: (frame: number) => number): void {
+  /** Waits in WFE. Returns the instant at which it is over at the latest. */
+  #waitForEvent(): number {
+    const { timeline, vcpu } = this.#hardware;
+    const { state } = this.core;
+    this.#waiting = true;
+    if (state.get32("MONITOR_SET") !== 0) {
+      const at = state.get32("MONITOR_ADDRESS");
+      this.#waitsFor = at - (at % GRANULE_BYTES);
+      this.#group.watch(at - (at % PAGE_BYTES));
+      state.set32("MONITOR_SET", 0);
+    }
+    const streamNs = nextStreamEventNs(state.get64("CNTKCTL_EL1"), timeline.nowNs);
+    return Math.min(streamNs, this.#devices.nextEventNs(vcpu, timeline.nowNs));
+  }
+
+  #streamed(): boolean {
+    const sinceNs = this.#streamedNs;
+    this.#streamedNs = this.nowNs;
+    return nextStreamEventNs(this.core.state.get64("CNTKCTL_EL1"), sinceNs) <= this.#streamedNs;
+  }
+
+  save(frameAt: (hostPage: number) => number): GuestCoreState {
+    const at = this.#waitsFor;
+    const offset = (at ?? 0) % PAGE_BYTES;
+    return {
+      core: this.core.save(frameAt),
+      charged: this.#charged,
+      waiting: this.#waiting ? { granule: at === undefined ? null : [frameAt(at - offset), offset] } : null,
+      streamedNs: this.#streamedNs,
+    };
+  }
+
+  restore({ core, charged, waiting, streamedNs }: GuestCoreState, pageOf: (frame: number) => number): void {
     this.core.restore(core, pageOf);
     this.#charged = charged;
+    this.#waiting = waiting !== null;
+    const granule = waiting?.granule ?? null;
+    this.#waitsFor = granule === null ? undefined : pageOf(granule[0]) + granule[1];
+    this.#streamedNs = streamedNs;
   }
 
   #charge(): void {
-    const ns = Math.floor((this.core.executed - this.#charged) / INSTRUCTIONS_PER_NS);
-    this.#charged += ns * INSTRUCTIONS_PER_NS;
+    const ns = Math.floor((this.core.cycles - this.#charged) / CYCLES_PER_NS);
+    this.#charged += ns * CYCLES_PER_NS;
     this.#hardware.timeline.charge("guestRun", ns);
   }
 
@@ -197,11 +298,11 @@ export class CpuGuestCore implements GuestCore {
   }
 
   counters(): CoreCounters {
-    const { executed } = this.core;
+    const { executed, cycles } = this.core;
     return {
       instructions: executed,
-      cycles: executed,
-      taskCycles: executed,
+      cycles,
+      taskCycles: cycles,
       taskNs: this.nowNs,
       contextSwitches: 0,
     };

@@ -146,6 +146,7 @@ export class CpuMemory {
     const odd = at + EMPTY_INDEX * DTLB.ENTRY_BYTES;
     this.view.setBigUint64(odd + DTLB.RTAG, EMPTY_OTHER, true);
     this.view.setBigUint64(odd + DTLB.WTAG, EMPTY_OTHER, true);
+    this.view.setBigUint64(odd + DTLB.STRICT_TAG, EMPTY_OTHER, true);
   }
 
   emptyCtlb(at: number): void {

@@ -29,6 +29,19 @@ export interface CorePlatform {
   readonly mpidr: bigint;
   /** Whether an access to this system register traps to the hypervisor's PMU (MDCR_EL2.TPM). */
   isPmu(encoding: Encoding): boolean;
+  /**
+   * Whether others are behind this vCPU: what they could tell the time by (counters, timers, interrupts to them, devices) must
+   * wait for them.
+   */
+  isAhead(): boolean;
+  /** Whether an access to this system register must wait for those who are behind. */
+  tellsTime(encoding: Encoding): boolean;
+  /** Whether CNTKCTL_EL1's event stream has made an event since this was last asked. */
+  streamed(): boolean;
+  /** Whether stores to a page of the linear memory must be told: somebody waits in WFE for one. */
+  isWatched(page: number): boolean;
+  /** A store to a watched page has happened. */
+  stored(at: number, bytes: number): void;
   /** System registers that the hypervisor or its devices hold. Undefined, false: none of theirs. */
   readRegister(encoding: Encoding): bigint | undefined;
   writeRegister(encoding: Encoding, value: bigint): boolean;

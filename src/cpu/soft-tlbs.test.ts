@@ -41,7 +41,7 @@ function hits(va: bigint): boolean {
 }
 
 const load = (va: bigint, global = false): void => {
-  tlbs.fill(va, page, { write: false, unprivileged: false, global });
+  tlbs.fill(va, page, { write: false, unprivileged: false, global, strict: false });
 };
 
 describe("soft TLBs", () => {

@@ -5,7 +5,7 @@
  * values of TTBR0_EL1 and TTBR1_EL1, ASID and all), so that switching between programs forgets neither the kernel's
  * translations nor theirs. Entries of EL1's tables that belong to a context go when it does.
  */
-import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER } from "../a64/state.ts";
+import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STRICT } from "../a64/state.ts";
 import { type CpuMemory, EL0_CONTEXTS, VCPU_AREA } from "./memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
@@ -35,7 +35,13 @@ interface Context {
 
 /** Everything that is cached, by place: tables in their order, entries one after the other. */
 export interface Translations {
-  readonly data: readonly (readonly [place: number, readTag: string, writeTag: string, frame: number])[];
+  readonly data: readonly (readonly [
+    place: number,
+    readTag: string,
+    writeTag: string,
+    strict: readonly [tag: string, goodFor: number],
+    frame: number,
+  ])[];
   readonly code: readonly (readonly [place: number, tag: string, frame: number])[];
   readonly blocks: readonly (readonly [pages: number, blocks: readonly number[]])[];
   readonly contexts: readonly (readonly [ttbr0: string, ttbr1: string, usedAt: number] | null)[];
@@ -133,11 +139,19 @@ export class SoftTlbs {
 
   // ---- What they hold ----
 
-  /** Caches a page for loads or stores: its host address, and whether it is the same in every context. */
+  /**
+   * Caches a page for loads or stores: its host address, whether it is the same in every context, and whether its accesses
+   * must be aligned (`strict`).
+   */
   fill(
     va: bigint,
     page: number,
-    kind: { readonly write: boolean; readonly unprivileged: boolean; readonly global: boolean },
+    kind: {
+      readonly write: boolean;
+      readonly unprivileged: boolean;
+      readonly global: boolean;
+      readonly strict: boolean;
+    },
   ): TlbEntry {
     const state = this.#state;
     const { view } = this.#memory;
@@ -146,10 +160,19 @@ export class SoftTlbs {
     const index = Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1));
     const entry = table + index * DTLB.ENTRY_BYTES;
     const tag = va & ~0xfffn;
-    const [own, other] = kind.write ? [DTLB.WTAG, DTLB.RTAG] : [DTLB.RTAG, DTLB.WTAG];
-    if (view.getBigUint64(entry + other, true) !== tag || view.getUint32(entry + DTLB.ADDRESS, true) !== page)
-      view.setBigUint64(entry + other, emptyTag(index), true);
-    view.setBigUint64(entry + own, tag, true);
+    const isOfPage = (at: number): boolean =>
+      view.getBigUint64(entry + at, true) === tag && view.getUint32(entry + DTLB.ADDRESS, true) === page;
+    if (kind.strict) {
+      const before = isOfPage(DTLB.STRICT_TAG) ? view.getUint32(entry + DTLB.STRICT, true) : 0;
+      this.empty({ entry, index });
+      view.setBigUint64(entry + DTLB.STRICT_TAG, tag, true);
+      view.setUint32(entry + DTLB.STRICT, before | (kind.write ? STRICT.WRITE : STRICT.READ), true);
+    } else {
+      const [own, other] = kind.write ? [DTLB.WTAG, DTLB.RTAG] : [DTLB.RTAG, DTLB.WTAG];
+      if (!isOfPage(other)) view.setBigUint64(entry + other, emptyTag(index), true);
+      view.setBigUint64(entry + own, tag, true);
+      view.setBigUint64(entry + DTLB.STRICT_TAG, emptyTag(index), true);
+    }
     view.setUint32(entry + DTLB.ADDRESS, page, true);
     const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
     if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
@@ -197,6 +220,22 @@ export class SoftTlbs {
   empty({ entry, index }: TlbEntry): void {
     this.#memory.view.setBigUint64(entry + DTLB.RTAG, emptyTag(index), true);
     this.#memory.view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
+    this.#memory.view.setBigUint64(entry + DTLB.STRICT_TAG, emptyTag(index), true);
+  }
+
+  /** Forgets, in every table, that a page of the linear memory may be stored to: the next store asks. */
+  forgetStores(page: number): void {
+    const { view, words } = this.#memory;
+    for (let place = 0; place < TLBS * DTLB.ENTRIES; place++) {
+      const { entry, index } = this.#entryAt(place);
+      if (
+        words[(entry + DTLB.ADDRESS) >>> 2] !== page ||
+        !this.#isUsed(Math.floor(place / DTLB.ENTRIES) - EL1_TLBS)
+      )
+        continue;
+      view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
+      view.setUint32(entry + DTLB.STRICT, view.getUint32(entry + DTLB.STRICT, true) & ~STRICT.WRITE, true);
+    }
   }
 
   #entryAt(place: number): TlbEntry {
@@ -267,14 +306,17 @@ export class SoftTlbs {
   /** Every cached translation, with pages by frame: they may hold what tables do not say any more. */
   save(frameAt: (hostPage: number) => number): Translations {
     const { view } = this.#memory;
-    const data: (readonly [number, string, string, number])[] = [];
+    const data: Translations["data"][number][] = [];
     for (let place = 0; place < TLBS * DTLB.ENTRIES; place++) {
       const { entry, index } = this.#entryAt(place);
       if (!this.#isUsed(Math.floor(place / DTLB.ENTRIES) - EL1_TLBS)) continue;
       const read = view.getBigUint64(entry + DTLB.RTAG, true);
       const write = view.getBigUint64(entry + DTLB.WTAG, true);
-      if (read === emptyTag(index) && write === emptyTag(index)) continue;
-      data.push([place, String(read), String(write), frameAt(view.getUint32(entry + DTLB.ADDRESS, true))]);
+      const strict = view.getBigUint64(entry + DTLB.STRICT_TAG, true);
+      if (read === emptyTag(index) && write === emptyTag(index) && strict === emptyTag(index)) continue;
+      const goodFor = strict === emptyTag(index) ? 0 : view.getUint32(entry + DTLB.STRICT, true);
+      const frame = frameAt(view.getUint32(entry + DTLB.ADDRESS, true));
+      data.push([place, String(read), String(write), [String(strict), goodFor], frame]);
     }
     const code: (readonly [number, string, number])[] = [];
     for (let place = 0; place < MAPS * CTLB.ENTRIES; place++) {
@@ -310,10 +352,12 @@ export class SoftTlbs {
     for (const [pages, of] of saved.blocks) this.#blocks.set(pages, new Set(of));
     for (const place of saved.ofContext.data) this.#dataOfContext.add(place);
     for (const place of saved.ofContext.code) this.#codeOfContext.add(place);
-    for (const [place, read, write, frame] of saved.data) {
+    for (const [place, read, write, [strict, goodFor], frame] of saved.data) {
       const { entry } = this.#entryAt(place);
       view.setBigUint64(entry + DTLB.RTAG, BigInt(read), true);
       view.setBigUint64(entry + DTLB.WTAG, BigInt(write), true);
+      view.setBigUint64(entry + DTLB.STRICT_TAG, BigInt(strict), true);
+      view.setUint32(entry + DTLB.STRICT, goodFor, true);
       view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
     }
     for (const [place, tag, frame] of saved.code) {

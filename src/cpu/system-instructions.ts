@@ -3,7 +3,7 @@
 import { fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
 import { type Encoding, encodingKey } from "../arm/registers.ts";
-import type { Core } from "./core.ts";
+import { AHEAD, type Core } from "./core.ts";
 import { isDebugChannel } from "./debug.ts";
 import { EC } from "./exceptions.ts";
 import { executeFp } from "./fp-instructions.ts";
@@ -102,6 +102,10 @@ export class SystemInstructions {
         return;
       case "HVC":
         if (state.el === 0) break;
+        if (this.#platform.isAhead()) {
+          core.exitWith(AHEAD);
+          return;
+        }
         core.retire();
         core.exitWith({ kind: "hvc", imm: f.imm16 });
         return;
@@ -121,6 +125,10 @@ export class SystemInstructions {
       case "MRS":
       case "MSR_reg": {
         const encoding: Encoding = [2 + f.o0, f.op1, f.CRn, f.CRm, f.op2];
+        if (this.#platform.isAhead() && this.#platform.tellsTime(encoding)) {
+          core.exitWith(AHEAD);
+          return;
+        }
         if (this.#platform.isPmu(encoding) && (state.el === 1 || f.op1 === 3))
           core.exitWith({ kind: "pmu", encoding, isRead: row.name === "MRS", rt: f.Rt });
         else if (row.name === "MRS") {
@@ -295,7 +303,8 @@ export class SystemInstructions {
     const sctlr = state.get64("SCTLR_EL1");
     switch (op2) {
       case 2:
-        if (state.get32("EVENT") !== 0) {
+        // Both are looked at: what the stream has set is cleared as well.
+        if (this.#platform.streamed() || state.get32("EVENT") !== 0) {
           state.set32("EVENT", 0);
           core.retire();
           return;
@@ -321,6 +330,10 @@ export class SystemInstructions {
         core.exitWith({ kind: "wfi" });
         return;
       default:
+        if (op2 === 4 && this.#platform.isAhead()) {
+          core.exitWith(AHEAD);
+          return;
+        }
         state.set32("EVENT", 1);
         if (op2 === 4) this.#platform.broadcast({ kind: "event" });
         core.retire();

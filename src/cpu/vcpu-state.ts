@@ -44,6 +44,14 @@ export class VcpuState {
     this.view.setBigUint64(this.base + STATE[field], value, true);
   }
 
+  /** Writes a count of up to 2^53 into a 64-bit field. Infinity is more than any. */
+  setCount(field: StateField, value: number): void {
+    const at = this.base + STATE[field];
+    const low = Number.isFinite(value) ? value % 2 ** 32 : 0;
+    this.view.setUint32(at, low, true);
+    this.view.setUint32(at + 4, Number.isFinite(value) ? (value - low) / 2 ** 32 : 0x7fff_ffff, true);
+  }
+
   /** X0 to X30; 31 is zero. */
   x(n: number): bigint {
     return n === 31 ? 0n : this.view.getBigUint64(this.base + STATE.X + 8 * n, true);

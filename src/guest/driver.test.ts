@@ -6,6 +6,7 @@ import { Timeline } from "../common/timeline.ts";
 import { costTable } from "../host/costs.ts";
 import { Frames } from "../host/frames.ts";
 import { PROFILES } from "../host/profiles.ts";
+import { aloneTurn } from "../kvm/guest-core.ts";
 import { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import { stage1Regime, stage2Config } from "../mmu/config.ts";
 import { AuxBuffer } from "./aux-buffer.ts";
@@ -33,6 +34,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
     {
       vcpu: 0,
       timeline,
+      turn: aloneTurn(),
       costs: COSTS,
       frames,
       stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),

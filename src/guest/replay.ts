@@ -245,7 +245,7 @@ export class ReplayCore implements GuestCore {
   }
 
   run(untilNs: number): Exit {
-    const { timeline } = this.#hardware;
+    const { timeline, turn } = this.#hardware;
     for (;;) {
       const exit = this.#driver.pump();
       if (exit !== undefined) return exit;
@@ -257,8 +257,9 @@ export class ReplayCore implements GuestCore {
       }
       if (this.#phase === "leaving") this.#left();
       if (this.#phase === "over") return { kind: "shutdown" };
-      if (timeline.nowNs >= untilNs) return { kind: "deadline" };
-      const stop = this.#phase === "between" ? this.#enter() : this.#execute(untilNs);
+      const endNs = Math.min(untilNs, turn.untilNs);
+      if (timeline.nowNs >= endNs) return { kind: "deadline" };
+      const stop = this.#phase === "between" ? this.#enter() : this.#execute(endNs);
       if (stop !== undefined) return stop;
     }
   }

@@ -144,7 +144,7 @@ export class ScriptedCore implements GuestCore {
   }
 
   run(untilNs: number): Exit {
-    const { timeline, bareMetal } = this.#hardware;
+    const { timeline, bareMetal, turn } = this.#hardware;
     const { pe } = this;
     for (;;) {
       pe.raiseIfAsserted();
@@ -157,8 +157,9 @@ export class ScriptedCore implements GuestCore {
       if (this.#virq && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq)) this.#interrupt();
       const action = this.#action;
       if (action === undefined) return { kind: "shutdown" };
-      if (timeline.nowNs >= untilNs) return { kind: "deadline" };
-      const exit = this.#do(action, untilNs);
+      const endNs = Math.min(untilNs, turn.untilNs);
+      if (timeline.nowNs >= endNs) return { kind: "deadline" };
+      const exit = this.#do(action, endNs);
       if (exit !== undefined) return exit;
     }
   }

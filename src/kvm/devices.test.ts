@@ -115,7 +115,12 @@ it("has timers and PMU of a vCPU that is switched on as at reset, and leaves the
   for (const [vcpu, pmu] of devices.pmus.entries()) {
     devices.writeRegister(vcpu, CNTV_CVAL, 10n, 0);
     devices.writeRegister(vcpu, CNTV_CTL, 1n, 0);
-    pmu.attach(() => ({ instructions: [0, executed], exceptionsTaken: 0, exceptionReturns: 0 }));
+    pmu.attach(() => ({
+      instructions: [0, executed],
+      cycles: [0, executed],
+      exceptionsTaken: 0,
+      exceptionReturns: 0,
+    }));
     pmu.write(CNTENSET, 1n << 31n, 1);
     pmu.write(PMCR, 1n, 1);
   }

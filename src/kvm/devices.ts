@@ -2,8 +2,8 @@
  * What KVM itself gives the vCPUs of a machine beside memory: GIC, timers and PMU. Wires of the board's devices end here.
  */
 import type { Encoding } from "../arm/registers.ts";
-import { affinityOf, Gic, type GicState } from "./gic/gic.ts";
-import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { affinityOf, Gic, type GicState, isSgiRegister } from "./gic/gic.ts";
+import { isPmuRegister, PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
 
 /** MPIDR_EL1 of a vCPU: bit 31 is RES1. */
@@ -67,6 +67,12 @@ export class VmDevices {
   reset(vcpu: number): void {
     this.timers[vcpu]!.reset();
     this.pmus[vcpu]!.reset();
+  }
+
+  /** Whether an access to a system register is seen by others, or sees their time: counters, timers, the PMU, SGIs. */
+  tellsTime(encoding: Encoding): boolean {
+    const [op0, op1, crn] = encoding;
+    return (op0 === 3 && op1 === 3 && crn === 14) || isPmuRegister(encoding) || isSgiRegister(encoding);
   }
 
   /** A system register that KVM holds; undefined: none of its. */

@@ -14,9 +14,30 @@ import type { TableMemory } from "../mmu/table-memory.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { GroundTruth, GuestView } from "./spe/ground-truth.ts";
 
+/**
+ * A vCPU's turn among the others, as vmm/scheduler.ts gives it. It shrinks while the vCPU runs: when it wakes another one.
+ */
+export interface Turn {
+  /** The turn is over at this instant. */
+  untilNs: number;
+  /**
+   * The last instant at which it may do what others can tell the time by (read a counter, send an interrupt, reach a device):
+   * nobody is behind it then.
+   */
+  horizonNs: number;
+}
+
+/** A turn of somebody who is alone. */
+export const aloneTurn = (): Turn => ({
+  untilNs: Number.POSITIVE_INFINITY,
+  horizonNs: Number.POSITIVE_INFINITY,
+});
+
 /** Why a core stopped running. */
 export type Exit =
   | { readonly kind: "deadline" }
+  /** Others go first: what comes next is beyond the horizon, or the host has done a lot for this one. Nothing has happened. */
+  | { readonly kind: "yield" }
   /** Nothing to do before this instant; Infinity: until an interrupt or a kick. */
   | { readonly kind: "wfi"; readonly untilNs: number }
   /** A trapped MSR or MRS; `rt` holds the value of a write, and takes the value of a read. */
@@ -34,8 +55,8 @@ export type Exit =
   | { readonly kind: "smc"; readonly imm: number }
   /** A trapped access to the PMU's registers. */
   | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
-  /** WFE with nothing to wake it: others may go first. */
-  | { readonly kind: "wfe" }
+  /** WFE, not trapped (HCR_EL2.TWE = 0): waits for an event, an interrupt, or the event stream at this instant. */
+  | { readonly kind: "wfe"; readonly untilNs: number }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
   | {
       readonly kind: "mmio";
@@ -56,8 +77,10 @@ export interface CoreRegisters {
 }
 
 export interface GuestCore {
-  /** Executes until an exit, at the latest when its timeline reaches `untilNs`. */
+  /** Executes until an exit, at the latest when its timeline reaches `untilNs` or its turn's end. */
   run(untilNs: number): Exit;
+  /** The instant that it has reached within a run, in whole ns; a core that has none charges its timeline at once. */
+  readonly nowNs?: number;
   readonly regs: CoreRegisters;
   /** The profiling unit of this PE: the hardware's values. */
   readonly spu: Spu;
@@ -94,6 +117,8 @@ export interface CoreCounters {
 export interface CoreHardware {
   readonly vcpu: number;
   readonly timeline: Timeline;
+  /** Its place among the other vCPUs, for now. */
+  readonly turn: Turn;
   readonly costs: CostTable;
   /** Physical memory. */
   readonly frames: Frames;
@@ -117,6 +142,6 @@ export interface CoreHardware {
   readonly untrappedEnable: (on: boolean) => void;
   /** Told of each guest page that the SPU is about to write to, before it does: for checks of invariants. */
   readonly onRecordPage: ((ipn: Ipn, frame: Pfn) => void) | undefined;
-  /** Wakes another vCPU that sleeps in WFI: the model's stand-in for an IPI. */
+  /** Wakes another vCPU that sleeps in WFI or WFE: the model's stand-in for an IPI, and events. */
   readonly kick: (vcpu: number, atNs: number) => void;
 }

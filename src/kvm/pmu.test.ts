@@ -30,14 +30,20 @@ const NOT_EL0 = 0x4000_0000n;
 const INST_RETIRED = 8n;
 
 function machine() {
-  const counts = { instructions: [0, 0] as [number, number], exceptionsTaken: 0, exceptionReturns: 0 };
+  const counts = {
+    instructions: [0, 0] as [number, number],
+    cycles: [0, 0] as [number, number],
+    exceptionsTaken: 0,
+    exceptionReturns: 0,
+  };
   const pmu = new Pmu();
-  pmu.attach(() => ({ ...counts, instructions: [...counts.instructions] }));
+  pmu.attach(() => structuredClone(counts));
   const read = (register: Encoding): bigint | undefined => pmu.read(register, 1);
   const write = (register: Encoding, value: bigint): void => expect(pmu.write(register, value, 1)).toBe(true);
   /** Executes instructions at an exception level. */
   const execute = (count: number, el: 0 | 1 = 1): void => {
     counts.instructions[el] += count;
+    counts.cycles[el] += count;
   };
   return { pmu, counts, read, write, execute };
 }
@@ -383,7 +389,7 @@ it("goes on from a saved state as if nothing had been", () => {
   write(PMCR, E | LC);
   execute(10);
   const copy = new Pmu();
-  copy.attach(() => ({ ...counts, instructions: [...counts.instructions] }));
+  copy.attach(() => structuredClone(counts));
   copy.restore(JSON.parse(JSON.stringify(pmu.save())));
   for (const one of [pmu, copy]) expect(one.instructionsToOverflow()).toBe(6);
   execute(6);

@@ -7,8 +7,9 @@ import { type Encoding, encodingKey } from "../arm/registers.ts";
 
 /** What a core has done since it was made, by exception level. */
 export interface PmuCounts {
-  /** Instructions at EL0 and EL1; a cycle each. */
+  /** Instructions retired, and cycles, at EL0 and EL1. */
   readonly instructions: readonly [el0: number, el1: number];
+  readonly cycles: readonly [el0: number, el1: number];
   readonly exceptionsTaken: number;
   readonly exceptionReturns: number;
 }
@@ -97,7 +98,12 @@ export interface PmuState {
 }
 
 export class Pmu {
-  #counts: () => PmuCounts = () => ({ instructions: [0, 0], exceptionsTaken: 0, exceptionReturns: 0 });
+  #counts: () => PmuCounts = () => ({
+    instructions: [0, 0],
+    cycles: [0, 0],
+    exceptionsTaken: 0,
+    exceptionReturns: 0,
+  });
   /** Event counters, and at 31 the cycle counter. */
   readonly #counters = Array.from({ length: 32 }, () => new Counter());
   #pmcr = 0;
@@ -342,13 +348,15 @@ export class Pmu {
   }
 
   #source(n: number, { type }: Counter): number {
-    const { instructions, exceptionsTaken, exceptionReturns } = this.#counts();
-    const [el0, el1] = instructions;
+    const { instructions, cycles, exceptionsTaken, exceptionReturns } = this.#counts();
+    const chosen = ([el0, el1]: readonly [number, number]): number =>
+      ((type & TYPE_U) === 0 ? el0 : 0) + ((type & TYPE_P) === 0 ? el1 : 0);
     switch (this.#eventOf(n)) {
       case EVENT.INST_RETIRED:
       case EVENT.INST_SPEC:
+        return chosen(instructions);
       case EVENT.CPU_CYCLES:
-        return ((type & TYPE_U) === 0 ? el0 : 0) + ((type & TYPE_P) === 0 ? el1 : 0);
+        return chosen(cycles);
       case EVENT.EXC_TAKEN:
         return (type & TYPE_P) === 0 ? exceptionsTaken : 0;
       case EVENT.EXC_RETURN:

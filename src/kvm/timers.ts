@@ -1,11 +1,10 @@
 /**
  * The generic timers of a vCPU: virtual and physical counter, CNTV_* and CNTP_* (Arm ARM D12.2). CNTVOFF is 0.
  */
+import { COUNTER_HZ } from "../arm/counter.ts";
 import { type Encoding, encodingKey } from "../arm/registers.ts";
 
-/** CNTFRQ_EL0: 62.5 MHz, a tick every 16 ns. */
-export const COUNTER_HZ = 62_500_000;
-const TICK_NS = 16n;
+const TICK_NS = BigInt(1e9 / COUNTER_HZ);
 
 /** INTIDs: PPI 11 and 14 of QEMU's virt machine and of most others. */
 export const VIRTUAL_TIMER_INTID = 27;
@@ -24,6 +23,23 @@ const CTL = 1;
 const CVAL = 2;
 
 export const countAt = (nowNs: number): bigint => BigInt(Math.floor(nowNs)) / TICK_NS;
+
+/** CNTKCTL_EL1 (Arm ARM D19.12.16): the event stream follows a bit of the virtual counter. */
+const CNTKCTL = { EVNTEN: 1n << 2n, EVNTDIR: 1n << 3n, EVNTI_SHIFT: 4n } as const;
+
+/**
+ * The next event of the event stream after an instant: where bit EVNTI of CNTVCT_EL0 turns to 1, or with EVNTDIR to 0.
+ * @param control CNTKCTL_EL1
+ * @returns ns; Infinity: there is no stream
+ */
+export function nextStreamEventNs(control: bigint, nowNs: number): number {
+  if ((control & CNTKCTL.EVNTEN) === 0n) return Number.POSITIVE_INFINITY;
+  const half = 1n << ((control >> CNTKCTL.EVNTI_SHIFT) & 0xfn);
+  const phase = (control & CNTKCTL.EVNTDIR) === 0n ? half : 0n;
+  const periods = (countAt(nowNs) - phase) / (2n * half);
+  const last = countAt(nowNs) < phase ? phase - 2n * half : periods * 2n * half + phase;
+  return Number((last + 2n * half) * TICK_NS);
+}
 
 class Timer {
   ctl = 0n;

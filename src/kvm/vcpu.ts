@@ -7,7 +7,7 @@ import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { mpidrOf, type VmDevices } from "./devices.ts";
-import type { CoreHardware, Exit, GuestCore } from "./guest-core.ts";
+import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
 import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
@@ -24,7 +24,7 @@ export type KvmExit =
   /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
   | { readonly kind: "rlimit"; readonly byBytes: number }
   | { readonly kind: "shutdown" }
-  /** KVM_EXIT_MMIO: a device of user space; a load's value goes to the core's `completeRead`. */
+  /** KVM_EXIT_MMIO: a device of user space, reached at this instant; then `answered` is called. */
   | {
       readonly kind: "mmio";
       readonly ipa: number;
@@ -40,6 +40,8 @@ export type CoreFactory = (hardware: CoreHardware) => GuestCore;
 
 export interface VcpuOptions {
   readonly core: CoreFactory;
+  /** Its place among the other vCPUs. */
+  readonly turn: Turn;
   readonly attributes: SpeAttributes;
   readonly irqLatencyNs: number;
   readonly seed: number;
@@ -63,8 +65,8 @@ const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name
 const QUANTUM: KvmExit = { kind: "quantum" };
 /** A vCPU that is off sleeps until it is switched on. */
 const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
-/** How long a WFE that finds no event waits before it looks again: the period of Linux's event stream, 100 us. */
-const EVENT_STREAM_NS = 100_000;
+/** How many exits a turn has at most: with a profile in which they are free, nothing else would end it. */
+const MOST_EXITS = 256;
 
 /** What a vCPU is beside its registers. */
 export interface VcpuState {
@@ -86,6 +88,7 @@ export class Vcpu {
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
   readonly #kick: (vcpu: number, atNs: number) => void;
+  readonly #turn: Turn;
   #timers: Timer[] = [];
   #loaded = false;
   readonly #devices: VmDevices | undefined;
@@ -114,12 +117,14 @@ export class Vcpu {
     this.pmbirq = options.attributes.irq;
     this.#devices = options.devices;
     this.#kick = options.kick;
+    this.#turn = options.turn;
     this.#off = options.startsOff ?? false;
     const { frames } = vm.mm;
     const onRecordPage = options.onRecordPage;
     this.core = options.core({
       vcpu: this.index,
       timeline: this.timeline,
+      turn: options.turn,
       costs: vm.costs,
       frames,
       stage2: vm.stage2.config,
@@ -152,14 +157,20 @@ export class Vcpu {
     this.#timers.sort((a, b) => a.atNs - b.atNs);
   }
 
+  /** The instant that it has reached, within a run of its core as well. */
+  get nowNs(): number {
+    return this.core.nowNs ?? this.timeline.nowNs;
+  }
+
   /** The next instant at which this vCPU has a timer to serve. */
   get nextTimerNs(): number {
     return this.#timers[0]?.atNs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** KVM_RUN until something needs user space, or until the timeline reaches `untilNs`. */
-  run(untilNs: number): KvmExit {
+  /** KVM_RUN until something needs user space, or its turn is over. */
+  run(): KvmExit {
     const { timeline, core, spe, vm } = this;
+    const turn = this.#turn;
     if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
@@ -167,23 +178,25 @@ export class Vcpu {
       vm.handlers.onVcpuLoad?.(spe.context);
       vm.events.leave();
     }
-    for (;;) {
+    for (let exits = 0; exits < MOST_EXITS; exits++) {
       this.serveTimers();
-      if (timeline.nowNs >= untilNs) return QUANTUM;
+      if (timeline.nowNs >= turn.untilNs) return QUANTUM;
       core.setVirq(this.gic.lines);
       this.#resumed();
       spe.enter();
-      const exit = core.run(Math.min(untilNs, this.nextTimerNs));
+      const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
       spe.leave();
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
       vm.events.enter();
-      // The end of a quantum is not a real exit.
-      if (exit.kind !== "deadline" || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
+      // The end of a turn is not a real exit.
+      if ((exit.kind !== "deadline" && exit.kind !== "yield") || this.nextTimerNs <= timeline.nowNs)
+        spe.copyOut(timeline);
       const result = this.#handle(exit);
       vm.events.leave();
       if (result !== undefined) return result;
     }
+    return QUANTUM;
   }
 
   /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
@@ -225,6 +238,10 @@ export class Vcpu {
           timeline.charge("exit", costs.exit);
         }
         return this.#maintenance();
+      case "yield":
+        return this.#maintenance() ?? QUANTUM;
+      case "wfe":
+        return this.#maintenance() ?? { kind: "idle", untilNs: exit.untilNs };
       case "wfi":
         return (
           this.#maintenance() ??
@@ -252,17 +269,12 @@ export class Vcpu {
         timeline.charge("exit", costs.exit);
         this.core.regs.write(0, PSCI_RESULT.notSupported);
         return this.#maintenance();
-      case "wfe":
-        this.#exit("WFE");
-        timeline.charge("exit", costs.exit);
-        return this.#maintenance() ?? { kind: "idle", untilNs: timeline.nowNs + EVENT_STREAM_NS };
       case "pmu":
         this.#exit(exit.isRead ? "MRS PMU" : "MSR PMU");
         timeline.charge("exit", costs.exit);
         return this.#maintenance() ?? this.#pmuAccess(exit);
       case "mmio":
         this.#exit("MMIO");
-        timeline.charge("exit", costs.exit);
         return this.#maintenance() ?? this.#mmio(exit);
       case "stage2-fault": {
         this.#exit("DABT");
@@ -353,16 +365,23 @@ export class Vcpu {
     core.regs.skipInstruction();
   }
 
-  /** The GIC's frames are KVM's own; other devices are user space's. */
+  /**
+   * The GIC's frames are KVM's own; other devices are user space's. The device is reached at the instant of the instruction,
+   * which is within the vCPU's horizon; what the exit costs comes after.
+   */
   #mmio(exit: Extract<Exit, { kind: "mmio" }>): KvmExit | undefined {
     const devices = this.#devices;
-    if (devices?.holds(exit.ipa) !== true) {
-      this.timeline.charge("exit", this.vm.costs.userExit);
-      return exit;
-    }
+    if (devices?.holds(exit.ipa) !== true) return exit;
     if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
     else this.core.completeRead?.(devices.read(exit.ipa, exit.bytes));
+    this.timeline.charge("exit", this.vm.costs.exit);
     return undefined;
+  }
+
+  /** User space has carried an `mmio` exit out; `value` is what a load got. */
+  answered({ write }: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
+    this.timeline.charge("exit", this.vm.costs.exit + this.vm.costs.userExit);
+    if (!write) this.core.completeRead?.(value);
   }
 
   #maintenance(): KvmExit | undefined {

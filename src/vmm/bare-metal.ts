@@ -10,18 +10,17 @@ import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
 import { Frames } from "../host/frames.ts";
-import type { GuestCore } from "../kvm/guest-core.ts";
+import { aloneTurn, type Exit, type GuestCore, type Turn } from "../kvm/guest-core.ts";
 import { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import { stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import { OVER, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
 
 interface Pe {
   readonly core: GuestCore;
   readonly timeline: Timeline;
   readonly truth: GroundTruth;
-  wakeAtNs: number | undefined;
-  over: boolean;
 }
 
 const OFF = stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n });
@@ -36,6 +35,7 @@ export class BareMetal {
     wrote: () => this.frames.wrote(),
   };
   readonly #pes: Pe[] = [];
+  readonly #scheduler = new Scheduler({ longestTurnNs: Number.POSITIVE_INFINITY });
 
   addCpus(
     count: number,
@@ -44,10 +44,12 @@ export class BareMetal {
   ): void {
     for (let i = 0; i < count; i++) {
       const timeline = new Timeline(`cpu ${i}`);
+      const turn = aloneTurn();
       const truth = new GroundTruth(options.seed + i);
       const made: GuestCore = core({
         vcpu: i,
         timeline,
+        turn,
         costs: options.costs,
         frames: this.frames,
         stage2: OFF,
@@ -66,14 +68,26 @@ export class BareMetal {
         },
         untrappedEnable: () => undefined,
         onRecordPage: undefined,
-        kick: (index, atNs) => {
-          const pe = this.#pes[index];
-          if (pe?.wakeAtNs !== undefined)
-            pe.wakeAtNs = Math.min(pe.wakeAtNs, Math.max(atNs, pe.timeline.nowNs));
-        },
+        kick: (index, atNs) => this.#scheduler.kick(index, atNs),
       });
-      this.#pes.push({ core: made, timeline, truth, wakeAtNs: undefined, over: false });
+      this.#pes.push({ core: made, timeline, truth });
+      this.#schedule(made, timeline, turn);
     }
+  }
+
+  #schedule(core: GuestCore, timeline: Timeline, turn: Turn): void {
+    this.#scheduler.add(
+      {
+        get nowNs() {
+          return timeline.nowNs;
+        },
+        quantumNs: QUANTUM_NS,
+        isGuest: true,
+        waitUntil: (atNs) => timeline.skipTo("idle", atNs),
+        run: () => ended(core.run(turn.untilNs)),
+      },
+      turn,
+    );
   }
 
   get cores(): readonly GuestCore[] {
@@ -85,29 +99,24 @@ export class BareMetal {
   }
 
   run(): void {
-    const atNs = (pe: Pe): number => pe.wakeAtNs ?? pe.timeline.nowNs;
     for (;;) {
-      const left = this.#pes.filter((pe) => !pe.over);
-      if (left.length === 0) return;
-      const pe = left.reduce((a, b) => (atNs(b) < atNs(a) ? b : a));
-      if (atNs(pe) === Number.POSITIVE_INFINITY)
+      const step = this.#scheduler.step();
+      if (step === "over") return;
+      if (step === "asleep")
         throw new BrokenInvariant("every CPU waits for another: the schedule cannot go on");
-      if (pe.wakeAtNs !== undefined) pe.timeline.skipTo("idle", pe.wakeAtNs);
-      pe.wakeAtNs = undefined;
-      const others = left.filter((other) => other !== pe).map((other) => atNs(other) + QUANTUM_NS);
-      const exit = pe.core.run(Math.max(pe.timeline.nowNs + 1, Math.min(...others)));
-      switch (exit.kind) {
-        case "deadline":
-          break;
-        case "wfi":
-          pe.wakeAtNs = Math.max(Math.ceil(exit.untilNs), pe.timeline.nowNs);
-          break;
-        case "shutdown":
-          pe.over = true;
-          break;
-        default:
-          throw new BrokenInvariant(`an exit to a hypervisor (${exit.kind}) on bare metal`);
-      }
     }
+  }
+}
+
+function ended(exit: Exit): TurnEnd {
+  switch (exit.kind) {
+    case "deadline":
+      return RUNS;
+    case "wfi":
+      return { kind: "waits", untilNs: exit.untilNs };
+    case "shutdown":
+      return OVER;
+    default:
+      throw new BrokenInvariant(`an exit to a hypervisor (${exit.kind}) on bare metal`);
   }
 }

@@ -12,14 +12,16 @@ import { Memlock } from "../host/memlock.ts";
 import { type Backing, HostMm } from "../host/mm.ts";
 import { applyPressure, type PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
+import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
 import { Journal } from "../kvm/journal.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { StatisticsState } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
-import { type CoreFactory, type KvmExit, type VcpuState as SavedVcpu, Vcpu } from "../kvm/vcpu.ts";
+import { type CoreFactory, type KvmExit, Vcpu, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import { OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
 
 /** The conventional PPI of SPE's PMBIRQ. */
 export const PMBIRQ_INTID = 21;
@@ -70,29 +72,18 @@ export type Ending =
   | "asleep"
   | "running";
 
-/** How long a vCPU may run ahead of the others. */
-const QUANTUM_NS = 100_000;
+/** How far a vCPU may get ahead of the others: the model's, whose turns cost more than their instructions, and real code's. */
+const MODEL_QUANTUM_NS = 100_000;
+const CODE_QUANTUM_NS = 10_000;
+/** How long a vCPU that executes code may run until user space looks at the outside again. */
+const LONGEST_CODE_TURN_NS = 1_000_000;
 
 export interface MachineState {
   readonly journal: readonly number[];
   readonly statistics: StatisticsState;
   readonly nowNs: number;
   readonly host: TimelineState;
-  readonly vcpus: readonly {
-    readonly vcpu: SavedVcpu;
-    readonly wakeAtNs: number | "never" | null;
-    readonly over: boolean;
-  }[];
-}
-
-/** How long a vCPU that executes code may run until user space looks at the outside again. */
-const LONGEST_STEP_NS = 1_000_000;
-
-interface VcpuState {
-  readonly vcpu: Vcpu;
-  /** When an idle vCPU goes on; Infinity: when it is kicked. Undefined: it is not idle. */
-  wakeAtNs: number | undefined;
-  over: boolean;
+  readonly vcpus: readonly { readonly vcpu: VcpuState; readonly place: PlaceState }[];
 }
 
 export class Machine {
@@ -106,11 +97,11 @@ export class Machine {
   readonly devices: VmDevices | undefined;
   #ending: Ending = "running";
   #pausing = false;
-  /** The instant at which something happens now: of the vCPU that runs. */
-  #nowNs = 0;
   readonly #options: MachineOptions;
   readonly #hostFirstPage: number;
-  readonly #states: VcpuState[] = [];
+  readonly #scheduler: Scheduler;
+  /** What the scheduler calls vCPU 0; the others follow. */
+  readonly #firstVcpu: number;
   #nextPressure: PressureEvent | undefined;
 
   constructor(options: MachineOptions) {
@@ -134,23 +125,64 @@ export class Machine {
       hostPage: this.#hostFirstPage,
     });
     this.#nextPressure = options.pressure?.next().value;
+    this.#scheduler = new Scheduler({
+      longestTurnNs: options.devices === undefined ? Number.POSITIVE_INFINITY : LONGEST_CODE_TURN_NS,
+    });
+    this.#firstVcpu = options.pressure === undefined ? 0 : this.#addPressure() + 1;
   }
 
   /** Creates the vCPUs, each with SPE configured and initialised. */
   addVcpus(count: number, core: CoreFactory): void {
     const options = this.#options;
     for (let i = 0; i < count; i++) {
+      const turn = aloneTurn();
       const vcpu = new Vcpu(this.vm, {
         core,
+        turn,
         attributes: this.#configureSpe(count),
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
-        kick: (index, atNs) => this.#kick(index, atNs),
+        kick: (index, atNs) => this.#scheduler.kick(this.#firstVcpu + index, atNs),
         ...(this.devices === undefined ? {} : { devices: this.devices, startsOff: i > 0 }),
         onRecordPage: options.onRecordPage,
       });
-      this.#states.push({ vcpu, wakeAtNs: undefined, over: false });
+      this.#addVcpu(vcpu, turn);
     }
+  }
+
+  #addVcpu(vcpu: Vcpu, turn: Turn): void {
+    this.#scheduler.add(
+      {
+        get nowNs() {
+          return vcpu.nowNs;
+        },
+        quantumNs: this.devices === undefined ? MODEL_QUANTUM_NS : CODE_QUANTUM_NS,
+        isGuest: true,
+        waitUntil: (atNs) => vcpu.idleUntil(atNs),
+        run: () => this.#answer(vcpu, vcpu.run()),
+      },
+      turn,
+    );
+  }
+
+  /** What the host does to guest memory comes exactly when it is due: before any vCPU goes on from there. */
+  #addPressure(): number {
+    const next = (): number => this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
+    return this.#scheduler.add(
+      {
+        get nowNs() {
+          return next();
+        },
+        quantumNs: 0,
+        isGuest: false,
+        waitUntil: () => undefined,
+        run: () => {
+          this.#applyPressure();
+          return this.#nextPressure === undefined ? OVER : RUNS;
+        },
+      },
+      aloneTurn(),
+    );
   }
 
   /** Guest memory before time begins: what the guest wrote then is present in the host and costs nothing now. */
@@ -181,16 +213,13 @@ export class Machine {
     if (vm.journal === undefined) return "it keeps no journal";
     if (this.#ending !== "running") return `it has ended (${this.#ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
-    const vcpus = this.#states.map(({ vcpu, wakeAtNs, over }) => ({
-      vcpu: vcpu.save(),
-      wakeAtNs: wakeAtNs === Number.POSITIVE_INFINITY ? "never" : (wakeAtNs ?? null),
-      over,
-    }));
+    const places = this.#scheduler.save().slice(this.#firstVcpu);
+    const vcpus = vm.vcpus.map((vcpu, i) => ({ vcpu: vcpu.save(), place: places[i] }));
     if (vcpus.some(({ vcpu }) => vcpu === undefined)) return "its policy has timers under way";
     return {
       journal: vm.journal.save(),
       statistics: vm.statistics.save(),
-      nowNs: this.#nowNs,
+      nowNs: this.nowNs,
       host: this.host.save(),
       vcpus: vcpus as MachineState["vcpus"],
     };
@@ -202,20 +231,20 @@ export class Machine {
     this.vm.journal = undefined;
     journal.replay(this.vm, () => this.start());
     this.vm.journal = journal;
-    state.vcpus.forEach(({ vcpu, wakeAtNs, over }, i) => {
-      const mine = this.#states[i]!;
-      mine.vcpu.restore(vcpu);
-      mine.wakeAtNs = wakeAtNs === "never" ? Number.POSITIVE_INFINITY : (wakeAtNs ?? undefined);
-      mine.over = over;
+    state.vcpus.forEach(({ vcpu }, i) => {
+      this.vcpus[i]!.restore(vcpu);
     });
+    this.#scheduler.restore(
+      state.vcpus.map(({ place }) => place),
+      state.nowNs,
+    );
     this.vm.statistics.restore(state.statistics);
     this.host.restore(state.host);
-    this.#nowNs = state.nowNs;
   }
 
   /** What a policy does before the first guest run: on vCPU 0, its time apart. */
   start(): void {
-    const first = this.#states[0]?.vcpu;
+    const first = this.vcpus[0];
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
     const { vm } = this;
     vm.journal?.started();
@@ -229,7 +258,7 @@ export class Machine {
     }
     this.setupNs = setup.nowNs;
     // The guest's time starts when it first runs, on every vCPU.
-    for (const { vcpu } of this.#states) {
+    for (const vcpu of this.vcpus) {
       vcpu.timeline.restart();
       vcpu.spe.accounts.restart();
     }
@@ -248,33 +277,35 @@ export class Machine {
     this.#pausing = true;
   }
 
-  /** Runs for some steps, a quantum of a vCPU each. */
-  runSteps(steps: number): Ending {
+  /**
+   * Runs for some steps, a turn of a vCPU each.
+   * @param isEnough asked after each: whether the caller wants to look at something else
+   */
+  runSteps(steps: number, isEnough?: () => boolean): Ending {
     this.#pausing = false;
     for (let i = 0; i < steps && this.#ending === "running" && !this.#pausing; i++) {
-      const next = this.#furthestBehind();
-      if (next === undefined) this.#ending = "shutdown";
-      else if (next === "asleep") return "asleep";
+      const step = this.#scheduler.step();
+      if (step === "asleep") return "asleep";
+      if (step === "over") this.#ending = "shutdown";
       else {
-        if (next === "host") this.#applyPressure();
-        else this.#step(next);
         this.#options.onStep?.(this);
+        if (isEnough?.() === true) break;
       }
     }
     if (this.#ending !== "running")
-      for (const { vcpu } of this.#states) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
+      for (const vcpu of this.vcpus) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
     return this.#ending;
   }
 
-  /** The instant that the machine has reached. */
+  /** The instant that the machine has reached: within a turn the vCPU's, else the last one that anybody may have seen. */
   get nowNs(): number {
-    return this.#nowNs;
+    return this.#scheduler.nowNs;
   }
 
   #lineChanged(vcpu: number): void {
-    const state = this.#states[vcpu];
-    if (state?.wakeAtNs !== undefined && (this.devices?.lines(vcpu) ?? 0) !== 0)
-      this.#kick(vcpu, this.#nowNs);
+    const place = this.#firstVcpu + vcpu;
+    if (this.#scheduler.isWaiting(place) && (this.devices?.lines(vcpu) ?? 0) !== 0)
+      this.#scheduler.kick(place, this.nowNs);
   }
 
   /**
@@ -283,9 +314,9 @@ export class Machine {
    * @returns the instant at which nothing was pinned any more, undefined if something still is
    */
   linger(forNs: number): number | undefined {
-    const untilNs = Math.max(...this.#states.map(({ vcpu }) => vcpu.timeline.nowNs)) + forNs;
+    const untilNs = Math.max(...this.vcpus.map(({ timeline }) => timeline.nowNs)) + forNs;
     for (;;) {
-      const next = this.#states.reduce((a, b) => (b.vcpu.nextTimerNs < a.vcpu.nextTimerNs ? b : a)).vcpu;
+      const next = this.vcpus.reduce((a, b) => (b.nextTimerNs < a.nextTimerNs ? b : a));
       if (this.vm.pinnedPages === 0 || next.nextTimerNs > untilNs) break;
       next.idleUntil(next.nextTimerNs);
       next.serveTimers();
@@ -302,76 +333,27 @@ export class Machine {
     return this.vm.vcpus;
   }
 
-  #atNs(state: VcpuState): number {
-    return state.wakeAtNs ?? state.vcpu.timeline.nowNs;
-  }
-
-  #furthestBehind(): VcpuState | "host" | "asleep" | undefined {
-    let least: VcpuState | undefined;
-    for (const state of this.#states)
-      if (!state.over && (least === undefined || this.#atNs(state) < this.#atNs(least))) least = state;
-    if (least === undefined) return undefined;
-    const pressureNs = this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
-    if (pressureNs <= this.#atNs(least) && pressureNs < Number.POSITIVE_INFINITY) return "host";
-    return this.#atNs(least) === Number.POSITIVE_INFINITY ? "asleep" : least;
-  }
-
-  #step(state: VcpuState): void {
-    const { vcpu } = state;
-    if (state.wakeAtNs !== undefined) {
-      vcpu.idleUntil(state.wakeAtNs);
-      state.wakeAtNs = undefined;
-    }
-    const startNs = vcpu.timeline.nowNs;
-    this.#nowNs = startNs;
-    // A guest that never leaves must not keep its user space waiting.
-    let untilNs = this.devices === undefined ? Number.POSITIVE_INFINITY : startNs + LONGEST_STEP_NS;
-    // An idle vCPU may be kicked at any time, long before it would wake up by itself.
-    for (const other of this.#states)
-      if (other !== state && !other.over)
-        untilNs = Math.min(
-          untilNs,
-          (other.wakeAtNs === undefined ? this.#atNs(other) : startNs) + QUANTUM_NS,
-        );
-    untilNs = Math.min(untilNs, this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY);
-    this.#answer(state, vcpu.run(Math.max(untilNs, vcpu.timeline.nowNs + 1)));
-  }
-
-  #answer(state: VcpuState, exit: KvmExit): void {
+  #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
     switch (exit.kind) {
       case "quantum":
-        return;
+        return RUNS;
       case "idle":
         // A policy's timer goes off on the host while its vCPU sleeps.
-        state.wakeAtNs = Math.max(
-          Math.ceil(Math.min(exit.untilNs, state.vcpu.nextTimerNs)),
-          state.vcpu.timeline.nowNs,
-        );
-        return;
+        return { kind: "waits", untilNs: Math.min(exit.untilNs, vcpu.nextTimerNs) };
       case "shutdown":
-        state.over = true;
-        return;
+        return OVER;
       case "system-event":
         this.#ending = exit.event;
-        return;
+        return RUNS;
       case "mmio": {
-        const { vcpu } = state;
-        this.#nowNs = vcpu.timeline.nowNs;
-        const value =
-          this.#options.bus?.access(exit.ipa, exit.bytes, exit.write, exit.data, this.#nowNs) ?? 0n;
-        if (!exit.write) vcpu.core.completeRead?.(value);
-        return;
+        const { ipa, bytes, write, data } = exit;
+        vcpu.answered(exit, this.#options.bus?.access(ipa, bytes, write, data, this.nowNs) ?? 0n);
+        return RUNS;
       }
       case "rlimit":
-        this.#raiseMemlock(state.vcpu, exit.byBytes);
-        return;
+        this.#raiseMemlock(vcpu, exit.byBytes);
+        return RUNS;
     }
-  }
-
-  #kick(index: number, atNs: number): void {
-    const state = this.#states[index];
-    if (state?.wakeAtNs !== undefined)
-      state.wakeAtNs = Math.min(state.wakeAtNs, Math.max(atNs, state.vcpu.timeline.nowNs));
   }
 
   /** KVM_EXIT_RLIMIT: raises the limit and lets the vCPU try again, or gives up where it may not. */

@@ -84,7 +84,7 @@ static void measure(const char *what, u64 every) {
   u64 el0 = READ(pmevcntr0_el0), el1 = READ(pmevcntr1_el0), both = READ(pmevcntr2_el0), cycles = READ(pmccntr_el0);
   count("EL0", el0);
   count("EL1 too many", el0 + el1 - both);
-  count("cycles too many", cycles - both);
+  count("cycles too many", cycles - both - 16 * READ(pmevcntr3_el0));
   count("exceptions but interrupts and faults", READ(pmevcntr3_el0) - interrupts - faults);
   count("returns but of exceptions", READ(pmevcntr4_el0) - interrupts - faults);
   put(interrupts > 50 ? "many interrupts\n" : interrupts ? "few interrupts\n" : "no interrupts\n");

@@ -2,8 +2,10 @@
  * System instructions: what needs no more than the vCPU's state happens here, the rest is left to TypeScript
  * (cpu/system-instructions.ts), which finds the word at PC.
  */
+
+import { COUNTER_HZ } from "../../arm/counter.ts";
 import type { Emit, Fields, Semantics, Special } from "../emit.ts";
-import { LEAVE, STATE, type StateField } from "../state.ts";
+import { CYCLES_PER_NS, LEAVE, STATE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
@@ -63,6 +65,12 @@ const SP_EL0 = key(3, 0, 4, 1, 0);
 const DCZID = key(3, 3, 0, 0, 7);
 
 /** What is done here, by index; 0 is everything that is not. */
+const COUNTERS = { CNTPCT: key(3, 3, 14, 0, 1), CNTVCT: key(3, 3, 14, 0, 2) } as const;
+/** What allows EL0 to read them: CNTKCTL_EL1.EL0PCTEN and EL0VCTEN. */
+const CNTKCTL_EL0 = { [COUNTERS.CNTPCT]: 1, [COUNTERS.CNTVCT]: 2 };
+/** Cycles of the core to a tick of the counter. */
+const TICK_CYCLES = (1e9 / COUNTER_HZ) * CYCLES_PER_NS;
+
 const HERE: readonly number[] = [
   -1,
   NZCV,
@@ -72,6 +80,8 @@ const HERE: readonly number[] = [
   FPSR,
   SP_EL0,
   DCZID,
+  COUNTERS.CNTPCT,
+  COUNTERS.CNTVCT,
   ...PLAIN.map((p) => p.key),
 ];
 
@@ -102,17 +112,36 @@ function needsOtherSp(e: Emit): void {
   e.leaveIf(LEAVE.SYSTEM);
 }
 
-/** Leaves for TypeScript at EL0 without a bit of SCTLR_EL1. */
-function needsEl1Or(e: Emit, sctlr: number): void {
+/** Leaves for TypeScript at EL0 without a bit of SCTLR_EL1, or of another register. */
+function needsEl1Or(e: Emit, bit: number, register: StateField = "SCTLR_EL1"): void {
   const { f } = e;
   e.get32("EL");
   f.i32.eqz();
-  e.get64("SCTLR_EL1");
-  f.i64.const(sctlr);
+  e.get64(register);
+  f.i64.const(bit);
   f.i64.and();
   f.i64.eqz();
   f.i32.and();
   e.leaveIf(LEAVE.SYSTEM);
+}
+
+/**
+ * Pushes a counter; CNTVOFF is 0. Beyond its horizon a vCPU must wait for the others, and leaves: nobody may read less
+ * afterwards.
+ */
+function counter(e: Emit, register: number): void {
+  const { f } = e;
+  needsEl1Or(e, CNTKCTL_EL0[register]!, "CNTKCTL_EL1");
+  const cycles = f.local.take("i64");
+  e.clock();
+  f.local.tee(cycles);
+  e.get64("HORIZON");
+  f.i64.gtS();
+  e.leaveIf(LEAVE.SYSTEM);
+  f.local.get(cycles);
+  f.i64.const(Math.log2(TICK_CYCLES));
+  f.i64.shrU();
+  f.local.release(cycles);
 }
 
 const mrs: Semantics = {
@@ -143,7 +172,8 @@ const mrs: Semantics = {
     } else if (register === DCZID) {
       needsEl1Or(e, SCTLR_DZE);
       f.i64.const(Math.log2(ZVA_BYTES / 4));
-    } else if (register === FPCR || register === FPSR) {
+    } else if (register === COUNTERS.CNTPCT || register === COUNTERS.CNTVCT) counter(e, register);
+    else if (register === FPCR || register === FPSR) {
       e.fpAccess();
       e.get32(register === FPCR ? "FPCR" : "FPSR");
       f.i64.extendI32U();

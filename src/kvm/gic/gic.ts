@@ -58,6 +58,12 @@ const ICC = {
   IGRPEN0: icc(12, 12, 6),
   IGRPEN1: icc(12, 12, 7),
 } as const;
+/** Whether a write of an ICC_*_EL1 register sends software-generated interrupts. */
+export const isSgiRegister = (encoding: Encoding): boolean => {
+  const key = encodingKey(encoding);
+  return key === ICC.SGI1R || key === ICC.ASGI1R || key === ICC.SGI0R;
+};
+
 /** SRE, DFB and DIB: there are system registers and nothing else. */
 const SRE = 7n;
 

@@ -18,7 +18,7 @@ import { HostMm } from "../../host/mm.ts";
 import { applyPressure, type PressureKind } from "../../host/pressure.ts";
 import { PROFILES } from "../../host/profiles.ts";
 import { Spu } from "../../spe/spu.ts";
-import type { GuestCore } from "../guest-core.ts";
+import { aloneTurn, type GuestCore } from "../guest-core.ts";
 import { Vcpu } from "../vcpu.ts";
 import { Vm } from "../vm.ts";
 import { bounceOf } from "./policies/bounce.ts";
@@ -94,6 +94,7 @@ function machine(policy: PinPolicy, options: Options = {}) {
   };
   const { spe, gic, timeline } = new Vcpu(vm, {
     core: () => core,
+    turn: aloneTurn(),
     attributes: { irq: PMBIRQ, spu: 0, maxBufferBytes: options.maxBufferBytes },
     irqLatencyNs: 0,
     seed: 1,
