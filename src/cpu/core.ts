@@ -77,7 +77,7 @@ export const EXCEPTION_CYCLES = 16;
 /** How often WebAssembly may be left without a cycle gone by; an instruction needs a dozen at most. */
 const MOST_IDLE_TURNS = 64;
 /** How often a run may leave WebAssembly: what is done then takes the host some microseconds each time. */
-const MOST_LEAVES = 1024;
+const MOST_LEAVES = 512;
 
 /** How many words' records are kept for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;
@@ -193,6 +193,7 @@ export class Core {
         this.#levelSince = cycles;
       },
       entry: () => this.#spend(EXCEPTION_CYCLES),
+      cycles: () => this.cycles,
     });
     this.#system = new SystemInstructions(this, platform);
     this.reset();

@@ -33,6 +33,16 @@ const DEBUG_EXCEPTION = 0x22;
 const SCTLR_SPAN = 1n << 23n;
 const CPACR_FPEN_SHIFT = 20n;
 
+/** From so many on, without a return or an instruction between them, exceptions are a storm: no kernel means it. */
+const STORM = 100;
+
+/** Exceptions that lead nowhere: a vector that faults itself, or an instruction whose fault its handler does not mend. */
+export interface Storm {
+  /** "nested": none of them returned; "repeated": each returned to the instruction that made the next. */
+  readonly kind: "nested" | "repeated";
+  readonly exceptions: number;
+}
+
 export class Exceptions {
   readonly #state: VcpuState;
   readonly #space: AddressSpace;
@@ -40,24 +50,41 @@ export class Exceptions {
   /** How many were taken, by kind, for the PMU and the report. */
   taken = 0;
   returns = 0;
+  /** Exceptions since the last return, and in a row at the instruction that the one before returned to. */
+  #nested = 0;
+  #repeated = 0;
+  #returnedAtCycle = -1;
   readonly #onLevelChange: (from: 0 | 1) => void;
   readonly #onEntry: () => void;
+  readonly #cycles: () => number;
 
   /**
    * @param on.levelChange told before the exception level changes
    * @param on.entry told of each exception that was taken
+   * @param on.cycles the core's cycles
    */
   constructor(
     state: VcpuState,
     space: AddressSpace,
     debug: Debug,
-    on: { readonly levelChange: (from: 0 | 1) => void; readonly entry: () => void },
+    on: {
+      readonly levelChange: (from: 0 | 1) => void;
+      readonly entry: () => void;
+      readonly cycles: () => number;
+    },
   ) {
     this.#state = state;
     this.#space = space;
     this.#debug = debug;
     this.#onLevelChange = on.levelChange;
     this.#onEntry = on.entry;
+    this.#cycles = on.cycles;
+  }
+
+  /** The storm that this core is in. */
+  get storm(): Storm | undefined {
+    if (this.#nested >= STORM) return { kind: "nested", exceptions: this.#nested };
+    return this.#repeated >= STORM ? { kind: "repeated", exceptions: this.#repeated } : undefined;
   }
 
   /** Enters EL1 at a vector; ELR_EL1 is what the exception returns to. */
@@ -76,6 +103,7 @@ export class Exceptions {
     if ((state.get64("SCTLR_EL1") & SCTLR_SPAN) === 0n) state.set32("PAN", 1);
     state.pc = (state.get64("VBAR_EL1") & ~0x7ffn) + BigInt(from + vector);
     this.taken += 1;
+    this.#nested += 1;
     this.#space.select();
     this.fpControlChanged();
     this.#onEntry();
@@ -84,7 +112,9 @@ export class Exceptions {
   /** A synchronous exception; it returns to the instruction at PC, or after it. */
   synchronous(ec: number, iss: number, after = false): void {
     const state = this.#state;
-    state.set64("ESR_EL1", BigInt(((ec << 26) | IL | iss) >>> 0));
+    const syndrome = BigInt(((ec << 26) | IL | iss) >>> 0);
+    this.#repeated = this.#cycles() === this.#returnedAtCycle ? this.#repeated + 1 : 0;
+    state.set64("ESR_EL1", syndrome);
     this.#enter(VECTOR.sync, after ? state.pc + 4n : state.pc);
   }
 
@@ -170,6 +200,8 @@ export class Exceptions {
     state.set32("EVENT", 1);
     state.pc = target;
     this.returns += 1;
+    this.#nested = 0;
+    this.#returnedAtCycle = this.#cycles();
     this.#space.select();
     this.fpControlChanged();
     if (state.get32("IL") === 1) this.synchronous(EC.illegalState, 0);

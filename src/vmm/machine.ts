@@ -51,6 +51,8 @@ export interface MachineOptions {
   readonly devices?: (onLineChange: (vcpu: number) => void) => VmDevices;
   /** The board: what lies where no memory is. */
   readonly bus?: Bus;
+  /** What happens on the board by itself. */
+  readonly alarm?: Alarm;
   readonly onRecordPage?: (ipn: Ipn, frame: number) => void;
   /** Called after every step of the machine: where tests look at invariants. */
   readonly onStep?: (machine: Machine) => void;
@@ -60,6 +62,13 @@ export interface MachineOptions {
 export interface Bus {
   /** The value of a load, or 0 for a store. Unknown addresses read as zero. */
   access(ipa: number, bytes: number, write: boolean, data: bigint, nowNs: number): bigint;
+}
+
+/** A device that does something at an instant, without an access. */
+export interface Alarm {
+  /** When it is next; Infinity: not as things stand. */
+  readonly atNs: () => number;
+  readonly ring: () => void;
 }
 
 /** How a run ended. */
@@ -83,7 +92,8 @@ export interface MachineState {
   readonly statistics: StatisticsState;
   readonly nowNs: number;
   readonly host: TimelineState;
-  readonly vcpus: readonly { readonly vcpu: VcpuState; readonly place: PlaceState }[];
+  readonly vcpus: readonly VcpuState[];
+  readonly places: readonly PlaceState[];
 }
 
 export class Machine {
@@ -94,6 +104,8 @@ export class Machine {
   /** Time before the first guest run: prefault and pinning. */
   setupNs = 0;
   rlimitExits = 0;
+  /** Turns of the scheduler so far, in this process. */
+  turns = 0;
   readonly devices: VmDevices | undefined;
   #ending: Ending = "running";
   #pausing = false;
@@ -128,7 +140,9 @@ export class Machine {
     this.#scheduler = new Scheduler({
       longestTurnNs: options.devices === undefined ? Number.POSITIVE_INFINITY : LONGEST_CODE_TURN_NS,
     });
-    this.#firstVcpu = options.pressure === undefined ? 0 : this.#addPressure() + 1;
+    if (options.pressure !== undefined) this.#addPressure();
+    if (options.alarm !== undefined) this.#addAlarm(options.alarm);
+    this.#firstVcpu = this.#scheduler.count;
   }
 
   /** Creates the vCPUs, each with SPE configured and initialised. */
@@ -166,9 +180,9 @@ export class Machine {
   }
 
   /** What the host does to guest memory comes exactly when it is due: before any vCPU goes on from there. */
-  #addPressure(): number {
+  #addPressure(): void {
     const next = (): number => this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
-    return this.#scheduler.add(
+    this.#scheduler.add(
       {
         get nowNs() {
           return next();
@@ -179,6 +193,24 @@ export class Machine {
         run: () => {
           this.#applyPressure();
           return this.#nextPressure === undefined ? OVER : RUNS;
+        },
+      },
+      aloneTurn(),
+    );
+  }
+
+  #addAlarm({ atNs, ring }: Alarm): void {
+    this.#scheduler.add(
+      {
+        get nowNs() {
+          return atNs();
+        },
+        quantumNs: CODE_QUANTUM_NS,
+        isGuest: false,
+        waitUntil: () => undefined,
+        run: () => {
+          ring();
+          return RUNS;
         },
       },
       aloneTurn(),
@@ -213,15 +245,15 @@ export class Machine {
     if (vm.journal === undefined) return "it keeps no journal";
     if (this.#ending !== "running") return `it has ended (${this.#ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
-    const places = this.#scheduler.save().slice(this.#firstVcpu);
-    const vcpus = vm.vcpus.map((vcpu, i) => ({ vcpu: vcpu.save(), place: places[i] }));
-    if (vcpus.some(({ vcpu }) => vcpu === undefined)) return "its policy has timers under way";
+    const vcpus = vm.vcpus.map((vcpu) => vcpu.save());
+    if (!vcpus.every((vcpu) => vcpu !== undefined)) return "its policy has timers under way";
     return {
       journal: vm.journal.save(),
       statistics: vm.statistics.save(),
       nowNs: this.nowNs,
       host: this.host.save(),
-      vcpus: vcpus as MachineState["vcpus"],
+      vcpus,
+      places: this.#scheduler.save(),
     };
   }
 
@@ -231,13 +263,10 @@ export class Machine {
     this.vm.journal = undefined;
     journal.replay(this.vm, () => this.start());
     this.vm.journal = journal;
-    state.vcpus.forEach(({ vcpu }, i) => {
+    state.vcpus.forEach((vcpu, i) => {
       this.vcpus[i]!.restore(vcpu);
     });
-    this.#scheduler.restore(
-      state.vcpus.map(({ place }) => place),
-      state.nowNs,
-    );
+    this.#scheduler.restore(state.places, state.nowNs);
     this.vm.statistics.restore(state.statistics);
     this.host.restore(state.host);
   }
@@ -285,6 +314,7 @@ export class Machine {
     this.#pausing = false;
     for (let i = 0; i < steps && this.#ending === "running" && !this.#pausing; i++) {
       const step = this.#scheduler.step();
+      this.turns += 1;
       if (step === "asleep") return "asleep";
       if (step === "over") this.#ending = "shutdown";
       else {
@@ -300,6 +330,16 @@ export class Machine {
   /** The instant that the machine has reached: within a turn the vCPU's, else the last one that anybody may have seen. */
   get nowNs(): number {
     return this.#scheduler.nowNs;
+  }
+
+  /** The instant at which somebody goes on; Infinity: all are asleep. */
+  get nextNs(): number {
+    return this.#scheduler.nextNs;
+  }
+
+  /** While all wait the time of what comes from outside may go on, up to when the first does. */
+  idleTo(atNs: number): void {
+    this.#scheduler.idleTo(atNs);
   }
 
   #lineChanged(vcpu: number): void {

@@ -20,11 +20,11 @@ export const RUNS: TurnEnd = { kind: "runs" };
 export const OVER: TurnEnd = { kind: "over" };
 
 export interface Runner {
-  /** The instant that its timeline has reached, in whole ns. */
+  /** The instant that its timeline has reached, in whole ns; of one that does something now and then, when that is next. */
   readonly nowNs: number;
   /** How far others may get ahead of it. */
   readonly quantumNs: number;
-  /** Whether the machine goes on for its sake: without such runners it is over. */
+  /** Whether it has a timeline of its own, for whose sake the machine goes on: without such runners it is over. */
   readonly isGuest: boolean;
   /** Time passes without it until this instant. */
   waitUntil(atNs: number): void;
@@ -64,18 +64,30 @@ export class Scheduler {
     this.#longestTurnNs = longestTurnNs;
   }
 
-  /**
-   * Takes a runner in. Of two that are equally far behind the first goes on.
-   * @returns its turn, which its core may look at, and what `kick` calls it
-   */
-  add(runner: Runner, turn: Turn): number {
+  /** Takes a runner in, with its turn: `kick` knows it by its place. Of two that are equally far behind the first goes on. */
+  add(runner: Runner, turn: Turn): void {
     this.#entries.push({ runner, turn, wakeAtNs: undefined, over: false });
-    return this.#entries.length - 1;
+  }
+
+  /** How many runners there are: the place of the next. */
+  get count(): number {
+    return this.#entries.length;
   }
 
   /** The instant of what happens now: the running one's; between turns the last one that anybody may have seen. */
   get nowNs(): number {
     return this.#running?.runner.nowNs ?? this.#seenNs;
+  }
+
+  /** The instant at which somebody goes on; Infinity: never, unless kicked. */
+  get nextNs(): number {
+    const next = this.#furthestBehind();
+    return next === undefined ? Number.POSITIVE_INFINITY : goesOnAt(next);
+  }
+
+  /** Where everybody waits, time may pass with nothing done in it: what comes from outside comes later then. */
+  idleTo(atNs: number): void {
+    this.#seenNs = Math.max(this.#seenNs, Math.min(atNs, this.nextNs));
   }
 
   /** One turn of whoever is furthest behind. */
@@ -89,10 +101,12 @@ export class Scheduler {
       entry.wakeAtNs = undefined;
     }
     this.#setTurn(entry);
+    const startNs = runner.nowNs;
     this.#running = entry;
     const end = runner.run(turn);
     this.#running = undefined;
-    this.#seenNs = Math.max(this.#seenNs, Math.min(runner.nowNs, turn.horizonNs));
+    const reachedNs = runner.isGuest ? runner.nowNs : startNs;
+    this.#seenNs = Math.max(this.#seenNs, Math.min(reachedNs, turn.horizonNs));
     switch (end.kind) {
       case "runs":
         break;

@@ -94,6 +94,7 @@ export class VirtualMachine {
       irqLatencyNs: IRQ_LATENCY_NS,
       seed: options.seed,
       store: memory,
+      alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },
       bus: { access: (ipa, bytes, write, data) => this.board.access(ipa, bytes, write, data) },
       devices: (onLineChange) =>
         new VmDevices({
@@ -128,11 +129,17 @@ export class VirtualMachine {
     this.machine.start();
   }
 
-  /** Runs for some steps of the machine. */
-  run(steps: number): Ending {
-    const ending = this.machine.runSteps(steps);
-    this.board.rtc.tick();
-    return ending;
+  /** Runs for some steps of the machine: see `Machine.runSteps`. */
+  run(steps: number, isEnough?: () => boolean): Ending {
+    return this.machine.runSteps(steps, isEnough);
+  }
+
+  /** When the real-time clock's alarm goes off. */
+  #alarmNs(startSeconds: number): number {
+    const { alarmSeconds } = this.board.rtc;
+    return alarmSeconds === undefined
+      ? Number.POSITIVE_INFINITY
+      : (alarmSeconds - startSeconds) * NS_PER_SECOND;
   }
 
   /** Characters for the guest's serial console; as many as fit are taken. */

@@ -1,6 +1,7 @@
 /** What a run of a machine comes to, as data and in a few lines. */
 import { formatNs } from "../../common/sizes.ts";
 import { TIME_KINDS } from "../../common/timeline.ts";
+import type { Core } from "../../cpu/core.ts";
 import type { Stopped } from "../../vmm/node/run-machine.ts";
 import type { MachineConfig } from "../../vmm/node/snapshot-file.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
@@ -19,6 +20,23 @@ export interface HostTimes {
 }
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** The storm of exceptions that a core is in, with the last one's registers; null where it is in none. */
+function stormOf({ exceptions: { storm }, state }: Core) {
+  if (storm === undefined) return null;
+  return {
+    ...storm,
+    esr: hex(state.get64("ESR_EL1")),
+    elr: hex(state.get64("ELR_EL1")),
+    far: hex(state.get64("FAR_EL1")),
+    vbar: hex(state.get64("VBAR_EL1")),
+  };
+}
+
+const STORM_WORDS = {
+  nested: "a storm of exceptions: %n, none of which has returned",
+  repeated: "a storm of exceptions: %n in a row, each of which returned to the next",
+} as const;
 
 /** @param status the command's, where one ended */
 export function recordOf(
@@ -51,6 +69,7 @@ export function recordOf(
         /** Where it stopped. */
         pc: hex(core.state.pc),
         el: core.state.el,
+        storm: stormOf(core),
         ns: timeline.nowNs,
         spentNs: Object.fromEntries(TIME_KINDS.map((kind) => [kind, timeline.spentNs(kind)])),
       };
@@ -100,6 +119,13 @@ export function summaryOf({ host, vcpus, exits, ...record }: MachineRecord): str
         .join(", ")}`,
     );
   if (record.ended !== "done" && record.ended !== "off")
-    for (const [i, { pc, el }] of vcpus.entries()) lines.push(`vCPU ${i} stopped at ${pc}, EL${el}`);
+    for (const [i, { pc, el, storm }] of vcpus.entries()) {
+      lines.push(`vCPU ${i} stopped at ${pc}, EL${el}`);
+      if (storm !== null)
+        lines.push(
+          `vCPU ${i} is in ${STORM_WORDS[storm.kind].replace("%n", count(storm.exceptions))}; the last: ` +
+            `ESR_EL1 ${storm.esr}, ELR_EL1 ${storm.elr}, FAR_EL1 ${storm.far}, VBAR_EL1 ${storm.vbar}`,
+        );
+    }
   return lines.map((line) => `spevisor: ${line}\n`).join("");
 }

@@ -1,4 +1,5 @@
 /** Runs a machine in real time until it ends, or somebody ends it. */
+import type { Ending } from "../machine.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import type { Input } from "./terminal.ts";
 
@@ -21,8 +22,10 @@ export interface RunOptions {
   readonly paced: boolean;
 }
 
-/** Steps of the machine between two looks at the outside: about ten milliseconds. */
-const STEPS = 16;
+/** Turns between two instants at which input may come: by the guest's doing, so that the same input comes at the same one. */
+const WINDOW_TURNS = 64;
+/** How long signals, timers and streams of this process may wait for the guest. A turn takes some milliseconds at most. */
+const LOOK_MS = 10;
 /** How long to wait for input while every vCPU sleeps. */
 const ASLEEP_MS = 200;
 /** How far ahead of the clock a paced guest may be. */
@@ -32,19 +35,48 @@ const NS_PER_MS = 1e6;
 /** Runs until `isDone`, the machine's end, the timeout, or Ctrl-A x. */
 export async function runMachine(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
   const { input, timeoutMs } = options;
+  const { machine } = vm;
   const startedMs = performance.now();
-  const startedNs = vm.machine.nowNs;
+  const startedNs = machine.nowNs;
+  const elapsedMs = (): number => performance.now() - startedMs;
+  /** How far the guest would be ahead of the clock if it went on. */
+  const aheadMs = (): number =>
+    options.paced && input !== undefined ? (machine.nextNs - startedNs) / NS_PER_MS - elapsedMs() : 0;
+  const waitForInput = async (milliseconds: number): Promise<void> => {
+    const restMs = timeoutMs > 0 ? Math.max(0, timeoutMs - elapsedMs()) : Number.POSITIVE_INFINITY;
+    await input?.wait(Math.min(milliseconds, restMs));
+    // What was typed meanwhile comes when it was typed.
+    if (options.paced) machine.idleTo(startedNs + elapsedMs() * NS_PER_MS);
+  };
+  let lookedMs = startedMs;
+  const isLate = (): boolean => performance.now() - lookedMs >= LOOK_MS;
+  const isEnough = (): boolean => isLate() || aheadMs() > AHEAD_MS;
+
+  /** Some turns, with looks at the outside between them. */
+  const window = async (): Promise<Ending | Stopped> => {
+    const end = machine.turns + WINDOW_TURNS;
+    for (;;) {
+      if (input?.quit === true) return "quit";
+      if (timeoutMs > 0 && elapsedMs() > timeoutMs) return "timeout";
+      if (machine.turns >= end || aheadMs() > AHEAD_MS) return "running";
+      const state = vm.run(end - machine.turns, isEnough);
+      if (options.isDone()) return "done";
+      if (state !== "running" && state !== "asleep") return state;
+      const full = options.settled?.();
+      if (full !== undefined) await full;
+      if (isLate()) {
+        await new Promise((resolve) => setImmediate(resolve));
+        lookedMs = performance.now();
+      }
+      if (state === "asleep") return state;
+    }
+  };
+
   let endTold = false;
   for (;;) {
-    const state = vm.run(STEPS);
-    if (options.isDone()) return "done";
-    if (state === "off" || state === "reset") return state;
+    const state = await window();
     if (state === "shutdown") return "off";
-    if (input?.quit === true) return "quit";
-    const full = options.settled?.();
-    if (full !== undefined) await full;
-    const elapsedMs = performance.now() - startedMs;
-    if (timeoutMs > 0 && elapsedMs > timeoutMs) return "timeout";
+    if (state !== "running" && state !== "asleep") return state;
     let fed = 0;
     const piece = input?.waiting.first;
     if (piece !== undefined) {
@@ -57,13 +89,10 @@ export async function runMachine(vm: VirtualMachine, options: RunOptions): Promi
       fed = 1;
       options.onInputEnd?.();
     }
-    if (fed === 0 && state === "asleep") {
+    if (fed > 0) continue;
+    if (state === "asleep") {
       if (input === undefined || input.ended) return "asleep";
-      await input.wait(timeoutMs > 0 ? Math.min(ASLEEP_MS, timeoutMs) : ASLEEP_MS);
-      continue;
-    }
-    const aheadMs = (vm.machine.nowNs - startedNs) / NS_PER_MS - elapsedMs;
-    if (options.paced && aheadMs > AHEAD_MS && input !== undefined) await input.wait(aheadMs);
-    else await new Promise((resolve) => setImmediate(resolve));
+      await waitForInput(ASLEEP_MS);
+    } else if (aheadMs() > AHEAD_MS) await waitForInput(aheadMs());
   }
 }
