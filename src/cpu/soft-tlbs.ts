@@ -226,15 +226,15 @@ export class SoftTlbs {
   /** Forgets, in every table, that a page of the linear memory may be stored to: the next store asks. */
   forgetStores(page: number): void {
     const { view, words } = this.#memory;
-    for (let place = 0; place < TLBS * DTLB.ENTRIES; place++) {
-      const { entry, index } = this.#entryAt(place);
-      if (
-        words[(entry + DTLB.ADDRESS) >>> 2] !== page ||
-        !this.#isUsed(Math.floor(place / DTLB.ENTRIES) - EL1_TLBS)
-      )
-        continue;
-      view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
-      view.setUint32(entry + DTLB.STRICT, view.getUint32(entry + DTLB.STRICT, true) & ~STRICT.WRITE, true);
+    for (let table = 0; table < TLBS; table++) {
+      if (!this.#isUsed(table - EL1_TLBS)) continue;
+      const first = this.#tlb(table);
+      for (let index = 0; index < DTLB.ENTRIES; index++) {
+        const entry = first + index * DTLB.ENTRY_BYTES;
+        if (words[(entry + DTLB.ADDRESS) >>> 2] !== page) continue;
+        view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
+        view.setUint32(entry + DTLB.STRICT, view.getUint32(entry + DTLB.STRICT, true) & ~STRICT.WRITE, true);
+      }
     }
   }
 

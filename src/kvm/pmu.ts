@@ -120,6 +120,8 @@ export class Pmu {
 
   /** The level of the overflow interrupt (AArch64.CheckForPMUOverflow): an overflow outlasts the counter's enable. */
   get line(): boolean {
+    // What does not count gets no overflow.
+    if (((this.#overflows | this.#enabled) & this.#interrupts) === 0) return false;
     this.#sync();
     return (this.#pmcr & PMCR.E) !== 0 && (this.#overflows & this.#interrupts) !== 0;
   }

@@ -22,14 +22,14 @@ const missingPackage = (): string | undefined =>
   !has(`${CROSS}-gcc`) ? "gcc-aarch64-linux-gnu" : !has(QEMU) ? "qemu-system-arm" : undefined;
 
 /** Builds the program in a C file, which has `run` and `taken`, and returns the path of its Image in a directory. */
-function buildImage(source: string, directory: string): string {
+function buildImage(source: string, directory: string, flags: readonly string[]): string {
   const elf = join(directory, "payload.elf");
   const image = join(directory, "payload.img");
   execFileSync(`${CROSS}-gcc`, [
     ...["-march=armv8.2-a", "-O1", "-ffreestanding", "-nostdlib", "-static", "-mgeneral-regs-only"],
     ...["-mstrict-align", "-fno-pic", "-fno-stack-protector", "-Wall", "-Werror", "-Wl,--build-id=none"],
     ...["-Wl,--no-warn-rwx-segments", `-Wl,-T,${join(here, "payload.ld")}`],
-    ...["-o", elf, join(here, "start.S"), source],
+    ...[...flags, "-o", elf, join(here, "start.S"), source],
   ]);
   execFileSync(`${CROSS}-objcopy`, ["-O", "binary", elf, image]);
   return image;
@@ -39,8 +39,14 @@ function buildImage(source: string, directory: string): string {
  * Tests of a program; skipped with a printed line where there is no compiler or no QEMU.
  * @param program which of the C files here
  * @param tests they ask for the path of its Image while they run
+ * @param flags more for the compiler
  */
-export function describePayload(name: string, program: string, tests: (image: () => string) => void): void {
+export function describePayload(
+  name: string,
+  program: string,
+  tests: (image: () => string) => void,
+  flags: readonly string[] = [],
+): void {
   const missing = missingPackage();
   if (missing !== undefined) console.log(`${name}: skipped, needs: apt-get install ${missing}`);
   describe.skipIf(missing !== undefined)(name, () => {
@@ -48,7 +54,7 @@ export function describePayload(name: string, program: string, tests: (image: ()
     let image: string;
     beforeAll(() => {
       directory = mkdtempSync(join(tmpdir(), "spevisor-payload-"));
-      image = buildImage(join(here, `${program}.c`), directory);
+      image = buildImage(join(here, `${program}.c`), directory, flags);
     });
     afterAll(() => rmSync(directory, { recursive: true, force: true }));
     tests(() => image);
@@ -56,8 +62,8 @@ export function describePayload(name: string, program: string, tests: (image: ()
 }
 
 /** What the program prints on a Cortex-A76 as QEMU has it. */
-export function onQemu(image: string): string {
-  const machine = ["-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-m", "256M"];
+export function onQemu(image: string, cpus = 1): string {
+  const machine = ["-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-m", "256M", "-smp", String(cpus)];
   const io = ["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"];
   const done = spawnSync(QEMU, [...machine, ...io, "-kernel", image], {
     encoding: "utf8",
@@ -69,7 +75,11 @@ export function onQemu(image: string): string {
 }
 
 /** A VM of ours with the program in it; without one it is for `restore`. */
-export function machineWith(image: string | undefined, print: (text: string) => void): VirtualMachine {
+export function machineWith(
+  image: string | undefined,
+  print: (text: string) => void,
+  cpus = 1,
+): VirtualMachine {
   const boot =
     image === undefined
       ? undefined
@@ -80,7 +90,7 @@ export function machineWith(image: string | undefined, print: (text: string) => 
           deviceTree: undefined,
         };
   return new VirtualMachine({
-    cpus: 1,
+    cpus,
     memoryBytes: 256 * 1024 ** 2,
     boot,
     startSeconds: 0,

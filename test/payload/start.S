@@ -34,6 +34,7 @@ _start:
     .endm
 
     .balign 2048
+    .global vectors
 vectors:
     entry   0
     entry   1
