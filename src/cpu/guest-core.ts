@@ -17,6 +17,12 @@ const LONGEST_RUN = 500_000;
 /** The exclusives' reservation granule, as CTR_EL0.ERG says: a store to any of it is an event. */
 const GRANULE_BYTES = 64;
 
+/**
+ * The period of the host's event stream (Linux's is 10 kHz, ARCH_TIMER_EVT_STREAM_FREQ), which wakes a guest without one of its
+ * own. A guest that has one is spared it, so that its waits are as long as it has asked for.
+ */
+const HOST_STREAM_NS = 100_000;
+
 /** The cores of a machine: TLBI, IC, events and stores that somebody waits for reach them all. */
 export class CoreGroup {
   readonly cores: CpuGuestCore[] = [];
@@ -229,7 +235,8 @@ export class CpuGuestCore implements GuestCore {
       this.#group.watch(at - (at % PAGE_BYTES));
       state.set32("MONITOR_SET", 0);
     }
-    const streamNs = nextStreamEventNs(state.get64("CNTKCTL_EL1"), timeline.nowNs);
+    const ownNs = nextStreamEventNs(state.get64("CNTKCTL_EL1"), timeline.nowNs);
+    const streamNs = Number.isFinite(ownNs) ? ownNs : timeline.nowNs + HOST_STREAM_NS;
     return Math.min(streamNs, this.#devices.nextEventNs(vcpu, timeline.nowNs));
   }
 

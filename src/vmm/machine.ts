@@ -84,8 +84,8 @@ export type Ending =
 /** How far a vCPU may get ahead of the others: the model's, whose turns cost more than their instructions, and real code's. */
 const MODEL_QUANTUM_NS = 100_000;
 const CODE_QUANTUM_NS = 10_000;
-/** How long a vCPU that executes code may run until user space looks at the outside again. */
-const LONGEST_CODE_TURN_NS = 1_000_000;
+/** How long a vCPU that executes code may run until user space looks at the outside again: a million instructions. */
+const LONGEST_CODE_TURN_NS = 500_000;
 
 export interface MachineState {
   readonly journal: readonly number[];
