@@ -32,6 +32,13 @@ export function buildChecks(output: string, atomics: "exclusives" | "lse"): stri
   return output;
 }
 
+/** Builds clocks.c for the guest. */
+export function buildClocks(output: string): string {
+  const flags = [...FLAGS, "-march=armv8.1-a", "-static", "-pthread"];
+  execFileSync(CROSS_COMPILER, [...flags, "-o", output, `${here}clocks.c`]);
+  return output;
+}
+
 /** The same floating point program for this computer; undefined without a compiler for it. */
 export function buildFloatHere(output: string): string | undefined {
   if (!has("cc")) return undefined;
