@@ -113,7 +113,11 @@ export function addRun(program: Command, world: World): void {
     )
     .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
     .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
-    .option("--timeout <seconds>", "stop the machine after this time", positive("--timeout"))
+    .option(
+      "--timeout <seconds>",
+      "stop the machine after so much of this computer's time (the guest's own runs ahead where it idles)",
+      positive("--timeout"),
+    )
     .option("--seed <n>", "seed of everything that is drawn", whole("--seed", 0, 2 ** 32 - 1), 1)
     .addOption(
       new Option("--rtc <date>", 'the guest\'s clock at the start, or "now"')
