@@ -88,7 +88,7 @@ const RECORDS_IN_PAGE = 1024;
 
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
-export const AHEAD: CoreExit = { kind: "ahead" };
+const AHEAD: CoreExit = { kind: "ahead" };
 
 /** What all cores of a machine share. */
 export class CoreCode {
@@ -293,6 +293,11 @@ export class Core {
     this.state.set32("SLOW_READY", 1);
   }
 
+  /** Ends a run before the instruction at PC: it must wait for those who are behind. */
+  letOthersGo(): void {
+    this.#exit = AHEAD;
+  }
+
   /** Ends a run after the instruction that is being carried out. */
   exitWith(exit: CoreExit): void {
     this.#exit = exit;
@@ -443,7 +448,7 @@ export class Core {
         this.exitWith(problem);
         return;
       case "ahead":
-        this.exitWith(AHEAD);
+        this.letOthersGo();
         return;
       case "data":
         this.exceptions.dataAbort(problem);

@@ -3,7 +3,7 @@
 import { fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
 import { type Encoding, encodingKey } from "../arm/registers.ts";
-import { AHEAD, type Core } from "./core.ts";
+import type { Core } from "./core.ts";
 import { isDebugChannel } from "./debug.ts";
 import { EC } from "./exceptions.ts";
 import { executeFp } from "./fp-instructions.ts";
@@ -103,7 +103,7 @@ export class SystemInstructions {
       case "HVC":
         if (state.el === 0) break;
         if (this.#platform.isAhead()) {
-          core.exitWith(AHEAD);
+          core.letOthersGo();
           return;
         }
         core.retire();
@@ -126,7 +126,7 @@ export class SystemInstructions {
       case "MSR_reg": {
         const encoding: Encoding = [2 + f.o0, f.op1, f.CRn, f.CRm, f.op2];
         if (this.#platform.isAhead() && this.#platform.tellsTime(encoding)) {
-          core.exitWith(AHEAD);
+          core.letOthersGo();
           return;
         }
         if (this.#platform.isPmu(encoding) && (state.el === 1 || f.op1 === 3))
@@ -331,7 +331,7 @@ export class SystemInstructions {
         return;
       default:
         if (op2 === 4 && this.#platform.isAhead()) {
-          core.exitWith(AHEAD);
+          core.letOthersGo();
           return;
         }
         state.set32("EVENT", 1);
