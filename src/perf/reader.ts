@@ -17,6 +17,13 @@ export interface ReadReport {
   readonly info: RecordingInfo;
   readonly pipe: boolean;
   readonly littleEndian: boolean;
+  /**
+   * Whether the command's execve turns on every event that records switches (attr.enable_on_exec). perf sets that for
+   * `perf record -- COMMAND` alone: not for -a, -C, -p or -t.
+   */
+  readonly switchesFromExec: boolean;
+  /** How many ids the event that records switches has: for -a and -C one for each CPU. 0 where the file has none. */
+  readonly switchEventIds: number;
   /** How many records of each type: by name ("SWITCH"), or "type 99" for one that is not known. */
   readonly records: ReadonlyMap<string, number>;
   /** Sum of PERF_RECORD_LOST: records that did not fit into a ring buffer. */
@@ -143,6 +150,8 @@ export async function readRecording(source: ByteSource, sink: RecordingSink): Pr
     info,
     pipe: header.pipe,
     littleEndian: header.littleEndian,
+    switchesFromExec: decoder.switchesFromExec,
+    switchEventIds: decoder.switchEventIds,
     records: new Map([...decoder.counts].map(([type, n]) => [recordName(type) ?? `type ${type}`, n])),
     lostRecords: decoder.lostRecords,
     lostSamples: decoder.lostSamples,

@@ -118,10 +118,8 @@ class Builder {
     const { runs, tasks } = this.#collected;
     const task = runs.task[run] as number;
     if (this.#chosen.family[task] === NONE) return false;
-    const { commandFromNs } = tasks[task] as RecordedTask;
-    return (
-      this.#chosen.perCpu || commandFromNs === undefined || (runs.startNs[run] as number) >= commandFromNs
-    );
+    const { command } = tasks[task] as RecordedTask;
+    return this.#chosen.perCpu || command === undefined || (runs.startNs[run] as number) >= command.fromNs;
   }
 
   /** From the first target switch-in to the last target switch-out, and every run that lies in it or reaches in. */
@@ -167,8 +165,8 @@ class Builder {
       const index = runs.task[run] as number;
       if (taskOf[index] !== NONE) continue;
       taskOf[index] = tasks.length;
-      const { pid, tid, comm } = recorded[index] as RecordedTask;
-      tasks.push({ pid, tid, comm, target: this.#chosen.family[index] !== NONE });
+      const { pid, tid, comm, command } = recorded[index] as RecordedTask;
+      tasks.push({ pid, tid, comm: command?.comm ?? comm, target: this.#chosen.family[index] !== NONE });
     }
     return { tasks, taskOf };
   }
