@@ -94,6 +94,7 @@ describe("spevisor predict", () => {
       backing: "base",
       profiles: ["thread-debug"],
       vcpus: 3,
+      directSwitches: true,
       periodInstructions: 1024,
       frequencyGHz: 3.2,
       instructionsPerCycle: 1.5,
@@ -115,6 +116,11 @@ describe("spevisor predict", () => {
       profiles: ["thread-normal"],
     });
     expect(out).toContain("Warnings");
+  });
+
+  it("takes no switch as direct where told so", async () => {
+    expect(await spevisor("predict", recording, "--no-direct-switches")).toBe(0);
+    expect(calls.options).toMatchObject({ directSwitches: false });
   });
 
   it("writes the trace", async () => {

@@ -50,6 +50,7 @@ interface PredictFlags extends CommonFlags {
   readonly perCpu?: true;
   readonly backing: string;
   readonly vcpus?: number;
+  readonly directSwitches: boolean;
   readonly period: number;
   readonly freq: number;
   readonly ipc: number;
@@ -96,6 +97,7 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
   target: targetOf(flags),
   backing: flags.backing,
   vcpus: flags.vcpus ?? null,
+  directSwitches: flags.directSwitches,
   periodInstructions: flags.period,
   frequencyGHz: flags.freq,
   instructionsPerCycle: flags.ipc,
@@ -147,7 +149,7 @@ export function buildProgram(world: World): Command {
       `
 Examples:
   $ spevisor thread                            the two commands of the mailing-list thread, every policy
-  $ perf record --switch-events -e dummy -- make
+  $ perf record --switch-events --sample-cpu -e dummy -- make
   $ spevisor predict perf.data                 what SPE in a VM would have cost that
   $ spevisor explain until-changed`,
     );
@@ -176,7 +178,7 @@ Examples:
     .description("what SPE in a VM would have cost a recorded workload")
     .argument(
       "[file]",
-      'a perf.data of: perf record --switch-events -e dummy [-a] -- COMMAND; "-" for perf record -o - on standard input',
+      'a perf.data of: perf record --switch-events --sample-cpu -e dummy [-a] -- COMMAND; "-" for perf record -o - on standard input',
     )
     .option("--comm <name>", "profile the tasks of this name", nonEmpty)
     .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
@@ -186,6 +188,10 @@ Examples:
       "--vcpus <n>",
       "vCPUs of the VM (default: as many as the recording needs)",
       whole("--vcpus", 1, 512),
+    )
+    .option(
+      "--no-direct-switches",
+      "let every switch-in enable the buffer, one from a clone too (where perf leaves it on)",
     )
     .option("--period <n>", "instructions between samples", whole("--period", 1), DEFAULTS.periodInstructions)
     .option("--freq <GHz>", "the clock of the CPUs", positive("--freq"), DEFAULTS.frequencyGHz)
@@ -210,6 +216,10 @@ Examples:
       "after",
       `
 Without --comm, --pid or --per-cpu the recorded command and its children are profiled.
+
+A switch from one of them straight to another leaves the buffer on. Recordings of a whole system (-a), and with CPU
+numbers (--sample-cpu), tell which switches those are. Without either it is told by time alone; where that makes a
+difference of more than a fifth in enables, the verdict is a range: with these switches direct, and with none.
 
 Examples:
   $ spevisor predict perf.data --buffer 64M

@@ -4,8 +4,10 @@ import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
 import { DEFAULT_EVENT } from "../guest/driver.ts";
 import type { RecordedSchedule } from "../guest/recording/build.ts";
+import type { RecordingSummary } from "../guest/recording/summary.ts";
 import type { Backing } from "../host/mm.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
+import { THRESHOLDS } from "./report/verdicts.ts";
 import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS } from "./scenarios.ts";
 
 /** What a recording cannot hold. */
@@ -36,6 +38,17 @@ export const USUAL_PREDICTION: Omit<PredictSettings, "bufferBytes" | "seed"> = {
   irqLatencyNs: DEFAULT_IRQ_LATENCY_NS,
   stage2AtStart: "absent",
 };
+
+/**
+ * Whether what a recording costs depends on which of its switches are direct, and it does not tell: then it is to be
+ * run with none of them, too (`ScheduleOptions.directSwitches`).
+ */
+export const leavesEnablesOpen = ({
+  directSwitchesGuessed,
+  enables,
+  enablesWithoutDirectRule,
+}: RecordingSummary): boolean =>
+  directSwitchesGuessed && enablesWithoutDirectRule > enables * THRESHOLDS.openEnables;
 
 /** AUX buffers are a power of two of at least two pages. */
 export function checkBuffer(bytes: number): void {

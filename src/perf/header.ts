@@ -8,7 +8,7 @@ import { FEATURE, FEATURE_BITS } from "./format.ts";
 
 /** What to type to get a file that can be read. Part of every refusal. */
 export const HOW_TO_RECORD =
-  "Record one with: perf record --switch-events -e dummy -- COMMAND   (add -a for the whole system)";
+  "Record one with: perf record --switch-events --sample-cpu -e dummy -- COMMAND   (add -a for the whole system)";
 
 /** An event of the recording and the ids that its records carry. */
 export interface RecordedAttr {

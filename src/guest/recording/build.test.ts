@@ -263,6 +263,36 @@ describe("enables", () => {
     });
   });
 
+  it("come with every switch-in where no switch shall be direct, and how sure the direct ones are is told", () => {
+    const pair = (cpu?: number): PerTask => {
+      const tasks = new PerTask().exec(0, 10, "app").fork(10, 10, 11);
+      for (let i = 1; i <= 4; i++) {
+        const [from, to] = i % 2 === 1 ? [10, 11] : [11, 10];
+        tasks.out(i * 10_000, from, false, cpu).in(i * 10_000 + 1000, to, cpu);
+      }
+      return tasks.out(50_000, 10, false, cpu);
+    };
+    expect(pair().schedule().recording).toMatchObject({
+      enables: 1,
+      enablesWithoutDirectRule: 5,
+      directSwitchesGuessed: true,
+    });
+    const without = pair().schedule({ directSwitches: false });
+    expect(without.recording).toMatchObject({
+      enables: 5,
+      enablesWithoutDirectRule: 5,
+      directSwitches: 0,
+      directSwitchesGuessed: false,
+    });
+    expect(without.schedule.assumptions.join()).toMatch(/no switch is taken as direct: 5 starts/);
+    expect(rows(without).every(({ flags = 0 }) => (flags & BOTH) === BOTH)).toBe(true);
+    // With CPU numbers, and with what stands before and after each switch, it is known.
+    expect(pair(0).schedule().recording).toMatchObject({ enables: 1, directSwitchesGuessed: false });
+    const system = commanded().fork(1100, 10, 11).to(2000, 0, 10, 11).to(3000, 0, 11, 0);
+    expect(system.schedule({ directSwitches: false }).recording).toMatchObject({ enables: 2 });
+    expect(system.schedule({}).recording).toMatchObject({ enables: 1, directSwitchesGuessed: false });
+  });
+
   it("end with an exit where there is no switch-out: the next task enables again", () => {
     const { recording } = new PerTask()
       .exec(0, 10, "app")

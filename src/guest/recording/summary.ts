@@ -34,6 +34,8 @@ export interface RecordingSummary extends EnableCounts {
   readonly perfVersion: string | undefined;
   readonly systemWide: boolean;
   readonly hasCpuNumbers: boolean;
+  /** Direct switches were told by time alone, whichever CPUs they were on: the counts of enables may be far apart. */
+  readonly directSwitchesGuessed: boolean;
   /** What is profiled, in words. */
   readonly target: string;
   readonly tasks: number;
