@@ -14,7 +14,7 @@ import { explain, listPolicies, listProfiles, listScenarios } from "./listings.t
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport, VERSION } from "./output.ts";
 import { addRun } from "./run/command.ts";
-import type { World } from "./world.ts";
+import { lookOf, type TextOut, type World } from "./world.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -132,6 +132,10 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
+/** Help is for reading: in a file it is as on a usual terminal. */
+const helpColumns = (out: TextOut, env: World["env"]): number =>
+  out.isTTY === true ? lookOf(out, env).widthColumns : 80;
+
 /** The whole command line. */
 export function buildProgram(world: World): Command {
   const program = new Command("spevisor")
@@ -142,6 +146,8 @@ export function buildProgram(world: World): Command {
     .configureOutput({
       writeOut: (text) => world.stdout.write(text),
       writeErr: (text) => world.stderr.write(text),
+      getOutHelpWidth: () => helpColumns(world.stdout, world.env),
+      getErrHelpWidth: () => helpColumns(world.stderr, world.env),
     })
     .exitOverride()
     .addHelpText(
