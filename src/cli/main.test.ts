@@ -175,6 +175,7 @@ describe("what the user got wrong is said without a stack trace, with exit code 
   beforeEach(() => {
     writeFileSync(recording, "PERFILE2");
     writeFileSync(at("empty.data"), "");
+    writeFileSync(at("empty.ts"), "");
     writeFileSync(broken, "export const x: = 3;");
     writeFileSync(empty, "export const policy = { name: 'nearly' };");
   });
@@ -200,7 +201,9 @@ describe("what the user got wrong is said without a stack trace, with exit code 
     [["predict", recording, "--vcpus", "0"], /--vcpus: "0" is not a whole number from 1 to 512/],
     [["predict", recording, "--freq", "fast"], /--freq: "fast" is not a number/],
     [["predict", recording, "--irq-latency", "3 weeks"], /--irq-latency: "3 weeks" is not a duration/],
-    [["predict", recording, "--policy", at("absent.ts")], /absent.ts: no such file/],
+    [["predict", recording, "--policy", at("absent.ts")], /absent.ts: there is no such file/],
+    [["predict", recording, "--policy", folder], /: it is a directory/],
+    [["predict", recording, "--policy", at("empty.ts")], /empty.ts: it is empty/],
     [["predict", recording, "--policy", broken], /broken.ts does not load/],
     [["predict", recording, "--policy", empty], /exports no policy: onBufferEnabled is missing/],
     [["explain"], /missing required argument 'policy'/],

@@ -155,7 +155,7 @@ export function buildProgram(world: World): Command {
       `
 Examples:
   $ spevisor thread                            the two commands of the mailing-list thread, every policy
-  $ perf record --switch-events --sample-cpu -e dummy -- make
+  $ perf record --switch-events -e dummy --sample-cpu -- make
   $ spevisor predict perf.data                 what SPE in a VM would have cost that
   $ spevisor explain until-changed`,
     );
@@ -184,7 +184,7 @@ Examples:
     .description("what SPE in a VM would have cost a recorded workload")
     .argument(
       "[file]",
-      'a perf.data of: perf record --switch-events --sample-cpu -e dummy [-a] -- COMMAND; "-" for perf record -o - on standard input',
+      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
     )
     .option("--comm <name>", "profile the tasks of this name", nonEmpty)
     .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))

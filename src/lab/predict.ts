@@ -1,5 +1,6 @@
 /** What SPE in a VM would have cost a recorded workload: a recording and what it cannot tell, as a setting. */
 import { PAGE_BYTES } from "../common/address.ts";
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
 import { DEFAULT_EVENT } from "../guest/driver.ts";
@@ -71,7 +72,7 @@ export function predictionSetting(recorded: RecordedSchedule, settings: PredictS
   const needed = schedule.vcpus * settings.bufferBytes;
   if (wanted < needed * 1.02 + 16 * 1024 ** 2)
     throw new UserError(
-      `--memory: ${formatBytes(wanted)} does not hold ${schedule.vcpus} AUX buffers of ${formatBytes(settings.bufferBytes)}`,
+      `--memory: ${formatBytes(wanted)} does not hold ${counted(schedule.vcpus, "AUX buffer")} of ${formatBytes(settings.bufferBytes)}`,
       `Give the guest ${formatBytes(least)}, or take a smaller --buffer`,
     );
   return {

@@ -2,6 +2,7 @@
  * Reads a perf.data and tells a sink, in time order, who was switched in and out. It streams: what it holds at once
  * is a stretch of the file, the records of about two of perf's rounds, and counts.
  */
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { RecordDecoder } from "./decoder.ts";
@@ -89,20 +90,22 @@ function endingOf(
     const { offset, what } = splitter.damage;
     const unreadBytes = sectionEnd - offset;
     warnings.push(
-      `damaged at offset ${offset}: ${what}. What comes before it is used, ${unreadBytes} bytes after it are not`,
+      `damaged at offset ${offset}: ${what}. What comes before it is used, ${counted(unreadBytes, "byte")} after it ${unreadBytes === 1 ? "is" : "are"} not`,
     );
     return { unreadBytes, warnings };
   }
   const unreadBytes = splitter.pendingBytes + decoder.pendingInnerBytes;
   if (readTo < end && end !== Number.POSITIVE_INFINITY)
     warnings.push(
-      `the file is truncated at offset ${readTo}: ${end - readTo} bytes of records are missing. What is there is used`,
+      `the file is truncated at offset ${readTo}: ${counted(end - readTo, "byte")} of records ${end - readTo === 1 ? "is" : "are"} missing. What is there is used`,
     );
   else if (splitter.pendingSkipBytes > 0)
-    warnings.push(`the file ends within AUX data: ${splitter.pendingSkipBytes} bytes of it are missing`);
+    warnings.push(
+      `the file ends within AUX data: ${counted(splitter.pendingSkipBytes, "byte")} of it ${splitter.pendingSkipBytes === 1 ? "is" : "are"} missing`,
+    );
   else if (unreadBytes > 0)
     warnings.push(
-      `the last record is cut: ${unreadBytes} bytes from offset ${splitter.recordOffset} on are not used`,
+      `the last record is cut: ${counted(unreadBytes, "byte")} from offset ${splitter.recordOffset} on ${unreadBytes === 1 ? "is" : "are"} not used`,
     );
   return { unreadBytes, warnings };
 }
@@ -116,7 +119,7 @@ function oddities(decoder: RecordDecoder, late: number): string[] {
     );
   if (late > 0)
     warnings.push(
-      `${late} records are older than one from an earlier round of perf's: their order may be wrong`,
+      `${counted(late, "record is", "records are")} older than one from an earlier round of perf's: their order may be wrong`,
     );
   return warnings;
 }
@@ -168,7 +171,7 @@ function refuseWithoutSwitches(source: ByteSource, decoder: RecordDecoder): void
   throw new UserError(
     decoder.attrs === 0
       ? `${source.name}: no event attributes could be read (the section at offset 24 of the header, or HEADER_ATTR records)`
-      : `${source.name} has no switch events: none of its ${decoder.attrs} events has context_switch set`,
+      : `${source.name} has no switch events: ${decoder.attrs === 1 ? "its event does not have" : `none of its ${decoder.attrs} events has`} context_switch set`,
     HOW_TO_RECORD,
   );
 }

@@ -1,4 +1,5 @@
 /** Reads a recording into runs. */
+import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import type { ByteSource } from "../../perf/byte-source.ts";
 import { HOW_TO_RECORD } from "../../perf/header.ts";
@@ -27,7 +28,7 @@ export async function readRuns(source: ByteSource): Promise<RecordedRuns> {
     const records = [...report.records.values()].reduce((sum, count) => sum + count, 0);
     const warnings = report.warnings.length === 0 ? "" : ` (${report.warnings.join("; ")})`;
     throw new UserError(
-      `${report.name}: no switch records: none of its ${records} records says who ran when, although its events ask for it${warnings}`,
+      `${report.name}: no switch records: none of its ${counted(records, "record")} says who ran when, although its events ask for it${warnings}`,
       `Give the file that perf record wrote: perf inject --strip leaves such records out. ${HOW_TO_RECORD}`,
     );
   }
