@@ -29,6 +29,14 @@ async function predicted(name: string, directSwitches = true): Promise<Run> {
 }
 
 describe("a prediction", () => {
+  it("asks for a target with a list of what ran", async () => {
+    const asked = predicted("idle.system.data");
+    await expect(asked).rejects.toThrow(/whose command, sleep, only passes the time[\s\S]*--comm NAME/);
+    await expect(asked).rejects.toThrow(
+      /^ {2}perf +2 tasks +\S+ ms +\d+ switches\n {2}sleep +1 task +\S+ ms/m,
+    );
+  });
+
   it("is run without direct switches as well, where they are told by time alone", async () => {
     const run = await predicted("sched-pipe.task.data");
     expect(run.bufferEnablesWithoutDirectSwitchRule).toBeGreaterThan(1.2 * run.bufferEnables);
