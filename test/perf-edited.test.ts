@@ -36,6 +36,8 @@ describe("a recording whose switch records are gone", () => {
     // Where it has other tasks, they were switched in.
     const others = without(stripped, ({ type }) => type === RECORD.fork);
     await expect(read("others", others)).rejects.toThrow(/no switch records/);
+    // Whoever sleeps is switched out.
+    await expect(read("asleep", renamed(alone, "make", "sleep"))).rejects.toThrow(/no switch records/);
     // The same file, had perf been told -a: its event is not turned on by the command.
     const everything = withAttrFlag(alone, ATTR_FLAG.enableOnExec, false);
     await expect(read("everything", everything)).rejects.toThrow(/no switch records/);

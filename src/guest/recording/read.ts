@@ -6,13 +6,19 @@ import { HOW_TO_RECORD } from "../../perf/header.ts";
 import { type ReadReport, readRecording } from "../../perf/reader.ts";
 import type { RecordedRuns } from "./build.ts";
 import { type CollectedRuns, RunCollector } from "./collect.ts";
+import { TIMERS } from "./target.ts";
 
 /**
  * Whether it can be that nothing was switched: a command of a single task, recorded on its own, that never gave up its
- * CPU, as `true` mostly does. A whole system always switches, and whatever that command forks is switched in once.
+ * CPU, as `true` mostly does. A whole system always switches, whatever the command forks is switched in once, and a sleep
+ * is a switch.
  */
 const neverSwitched = (report: ReadReport, { runs, tasks }: CollectedRuns): boolean =>
-  report.switchesFromExec && report.lostRecords === 0 && runs.count > 0 && tasks.length === 1;
+  report.switchesFromExec &&
+  report.lostRecords === 0 &&
+  runs.count > 0 &&
+  tasks.length === 1 &&
+  !tasks.some(({ names }) => names.some(({ comm }) => TIMERS.has(comm)));
 
 /**
  * Reads all of a perf.data, holding one entry a run. Ask `buildSchedule` for schedules of it.

@@ -48,7 +48,7 @@ export interface TargetQuestion {
 }
 
 /** Programs that only say how long to record. */
-const TIMERS: ReadonlySet<string> = new Set(["sleep", "usleep"]);
+export const TIMERS: ReadonlySet<string> = new Set(["sleep", "usleep"]);
 
 /** Programs that set something up and execute another one, and have no work of their own. */
 const WRAPPERS: ReadonlySet<string> = new Set(
