@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { withoutProgress } from "./progress-lines.ts";
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const SPEVISOR = [file("../bin/spevisor.js")];
@@ -44,7 +45,7 @@ function start(program: readonly string[], argv: readonly string[], env: Record<
   child.stdout.on("data", (chunk) => (out += chunk));
   child.stderr.on("data", (chunk) => (err += chunk));
   const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
-    child.on("close", (code) => resolve({ code, out, err })),
+    child.on("close", (code) => resolve({ code, out, err: withoutProgress(err) })),
   );
   return { child, ended };
 }

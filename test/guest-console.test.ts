@@ -1,60 +1,20 @@
 /** The guest's console on a terminal, and files that the guest shares with this computer. */
-import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { runInGuest, SPEVISOR, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
-import { has } from "./guest/programs.ts";
+import { hasTmux, Terminal } from "./tmux.ts";
 
 const guest = await guestFor("guest, console");
 const generic = await guestFor("guest, --share", "bookworm", "generic");
-const hasTmux = has("tmux", "-V");
 if (!hasTmux) console.log("guest, console: skipped, needs: apt-get install tmux");
 const MINUTES = 60_000;
 const scratch = scratchFolder("guest-console");
 afterAll(scratch.remove);
 
-/** A terminal of tmux's, with a server of its own. */
-class Terminal {
-  static #started = 0;
-  /** Never used before: `kill-server` returns while its server still listens, and does not answer a new session. */
-  readonly #socket = scratch.at(`tmux-${++Terminal.#started}`);
-
-  constructor() {
-    // No configuration of the user's, and a shell that says nothing of its own.
-    this.#tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "env PS1='$ ' sh");
-  }
-
-  #tmux(...argv: readonly string[]): string {
-    return execFileSync("tmux", ["-S", this.#socket, ...argv], { encoding: "utf8" });
-  }
-
-  get screen(): string {
-    return this.#tmux("capture-pane", "-p", "-J");
-  }
-
-  type(text: string): void {
-    this.#tmux("send-keys", "-l", text);
-    this.press("Enter");
-  }
-
-  /** A key by tmux's name for it. */
-  press(key: string): void {
-    this.#tmux("send-keys", key);
-  }
-
-  async shows(what: RegExp, timeout = 2 * MINUTES): Promise<void> {
-    await vi.waitFor(() => expect(this.screen).toMatch(what), { timeout, interval: 100 });
-  }
-
-  close(): void {
-    this.#tmux("kill-server");
-  }
-}
-
 describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * MINUTES }, () => {
   it("is a shell on this terminal, of the terminal's size, until Ctrl-A x; the terminal is as before then", async () => {
-    const terminal = new Terminal();
+    const terminal = new Terminal(scratch.at);
     try {
       terminal.type(
         `stty -a >${scratch.at("before")}; '${process.execPath}' '${SPEVISOR}' run; echo "status $?"`,
@@ -83,7 +43,7 @@ describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * M
   });
 
   it("ends the machine with status 0 when its shell ends", async () => {
-    const terminal = new Terminal();
+    const terminal = new Terminal(scratch.at);
     try {
       terminal.type(`'${process.execPath}' '${SPEVISOR}' run; echo "status $?"`);
       await terminal.shows(/# $/m);

@@ -86,7 +86,7 @@ describe("the shipped recordings", () => {
     ["make-j2.task.data", "make and its children", false],
     ["make-j2.task-with-cpu.data", "make and its children", true],
     ["node-hash.system.data", "node and its children", true],
-    ["sched-pipe.task.data", "sched-pipe and its children", false],
+    ["sched-pipe.task.data", "perf and its children", false],
     ["attached.task.data", "the recorded tasks (node)", false],
   ])("%s: %s, CPU numbers: %s", async (name, target, hasCpuNumbers) => {
     const answer = await built(name);

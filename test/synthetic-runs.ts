@@ -40,6 +40,7 @@ export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<Time
     slowdownRange: null,
     atLowCosts: null,
     atHighCosts: null,
+    withoutDirectSwitches: null,
     flips: [],
     reference: null,
     vcpus: [{ vcpu: 0, elapsedNs, ...split }],

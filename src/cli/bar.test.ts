@@ -51,7 +51,7 @@ describe("spevisor bar", () => {
     expect(code).toBe(1);
     expect(err).toBe("");
     expect(out).toMatch(/thread-a, thread-normal: slowdown: [\d.]+ times bare metal, 1\.200 allowed/);
-    expect(out).toMatch(/\n1 cases, 1 miss the bar\n$/);
+    expect(out).toMatch(/\n1 case, 1 misses the bar\n$/);
   });
 
   it("replays a random setting by its seed", async () => {

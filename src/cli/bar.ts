@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import type { Command } from "commander";
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { readRuns } from "../guest/recording/read.ts";
@@ -197,12 +198,14 @@ function render(verdicts: readonly Verdict[], random: boolean): string {
   for (const verdict of shown) table.push(rowOf(verdict));
   const missing = verdicts.filter((verdict) => !meetsBar(verdict));
   const section = (title: string, lines: readonly string[]) => (lines.length === 0 ? [] : [title, ...lines]);
-  const what = random ? ` of which the worst ${shown.length} are shown` : "";
+  const what = random
+    ? ` of which the worst ${shown.length === 1 ? "one is" : `${shown.length} are`} shown`
+    : "";
   return `${[
     table.toString(),
     ...section("Missed:", findingLines(random ? shown : verdicts)),
     ...section("The verdict depends on costs:", flipLines(verdicts)),
-    `${verdicts.length} cases${what}, ${missing.length} miss the bar`,
+    `${counted(verdicts.length, "case")}${what}, ${counted(missing.length, "misses", "miss")} the bar`,
   ].join("\n")}\n`;
 }
 

@@ -111,7 +111,7 @@ describe("spevisor compare", () => {
     [["fault", "grace", "--limit", "-1"], /--limit/],
     [["fault", "grace", "--recording", at("none.data")], /none.data: there is no such file/],
     [["fault", "grace", "--recording", "x", "--scenario", "per-cpu"], /exclude each other/],
-    [["fault", at("none.ts")], /none.ts: no such file/],
+    [["fault", at("none.ts")], /none.ts: there is no such file/],
     [["fault", "grace", "--json", join(folder, "no", "such.json")], /no such file or directory/],
   ])("refuses %j", async (argv, message) => {
     expect(await compare(...argv)).toBe(2);

@@ -123,7 +123,7 @@ function costsTable({ sides: [a, b] }: Comparison, look: Look): string {
       rest.reduce((total, row) => total + nsOf(row[side]?.charges ?? {}), 0);
     table.push([
       "",
-      `${rest.length} others`,
+      rest.length === 1 ? "1 other" : `${rest.length} others`,
       formatNs(sum("inA")),
       formatNs(sum("inB")),
       signed(sum("inA") - sum("inB")),

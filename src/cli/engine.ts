@@ -79,6 +79,8 @@ export interface PredictOptions extends CommonOptions {
   readonly backing: string;
   /** Null: as many as the recording's CPUs or its overlapping tasks. */
   readonly vcpus: number | null;
+  /** Whether a switch between clones leaves the buffer on; false: each switch-in enables it. */
+  readonly directSwitches: boolean;
   /** PMSIRR_EL1.INTERVAL: instructions between samples. */
   readonly periodInstructions: number;
   readonly frequencyGHz: number;

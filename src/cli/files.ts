@@ -2,13 +2,14 @@
 import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../common/errors.ts";
+import { IS_DIRECTORY } from "../vmm/node/read-file.ts";
 
-/** What a failed system call means to whoever named the file. */
+/** What a system call that failed to write means to whoever named the file; for reading see vmm/node/read-file.ts. */
 const MEANING: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",
   EACCES: "permission denied",
   EPERM: "permission denied",
-  EISDIR: "is a directory",
+  EISDIR: IS_DIRECTORY,
   ENOTDIR: "a part of the path is not a directory",
   ENOSPC: "no space left on the device",
   EROFS: "the file system is read-only",
@@ -66,7 +67,7 @@ export function beginFile(path: string): PendingFile {
   const temporaryPath = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
     const there = statSync(path, { throwIfNoEntry: false });
-    if (there?.isDirectory()) throw new UserError(`${path}: is a directory`);
+    if (there?.isDirectory()) throw new UserError(`${path}: ${IS_DIRECTORY}`);
     if (there !== undefined && !there.isFile()) return inPlace(path);
     closeSync(openSync(temporaryPath, "w"));
   } catch (error) {

@@ -14,7 +14,7 @@ import type { TraceEvent } from "../kvm/trace.ts";
 import type { Setting } from "../lab/experiment.ts";
 import { Baseline, type MeasureOptions, measure } from "../lab/measure.ts";
 import { asPolicy, policyNamed } from "../lab/policies.ts";
-import { checkBuffer, predictionSetting } from "../lab/predict.ts";
+import { checkBuffer, leavesEnablesOpen, type PredictSettings, predictionSetting } from "../lab/predict.ts";
 import type { RunDetail } from "../lab/report/run.ts";
 import { DEFAULT_IRQ_LATENCY_NS, SCENARIOS, THREAD_SCENARIOS } from "../lab/scenarios.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
@@ -130,7 +130,7 @@ function refuseQuestion(name: string, question: TargetQuestion): never {
     .slice(0, 12)
     .map(
       ({ comm, tasks, runNs, switches }) =>
-        `  ${comm.padEnd(16)} ${String(tasks).padStart(5)} tasks ${formatNs(runNs).padStart(9)} ${String(switches).padStart(8)} switches`,
+        `  ${(comm === "" ? "(no name)" : comm).padEnd(16)} ${String(tasks).padStart(5)} ${(tasks === 1 ? "task" : "tasks").padEnd(5)} ${formatNs(runNs).padStart(9)} ${String(switches).padStart(8)} ${switches === 1 ? "switch" : "switches"}`,
     );
   throw new UserError(`${name}: ${question.message}`, rows.join("\n"));
 }
@@ -144,13 +144,16 @@ async function* runPredict(
   checkBuffer(options.bufferBytes);
   onProgress({ done: 0, total: 1, what: `reading ${recording.name}` });
   const runs = await readRuns(recording);
-  const built = buildSchedule(runs, {
-    target: guestTarget(options.target),
-    vcpus: options.vcpus ?? undefined,
-  });
-  if (built.kind === "choose-target") refuseQuestion(recording.name, built);
-  const recorded: RecordedSchedule = built;
-  const setting = predictionSetting(recorded, {
+  const scheduleFor = (directSwitches: boolean): RecordedSchedule => {
+    const built = buildSchedule(runs, {
+      target: guestTarget(options.target),
+      vcpus: options.vcpus ?? undefined,
+      directSwitches,
+    });
+    return built.kind === "choose-target" ? refuseQuestion(recording.name, built) : built;
+  };
+  const recorded = scheduleFor(options.directSwitches);
+  const settings: PredictSettings = {
     bufferBytes: options.bufferBytes,
     backing: options.backing as Backing,
     period: options.periodInstructions,
@@ -161,7 +164,11 @@ async function* runPredict(
     irqLatencyNs: options.irqLatencyNs ?? DEFAULT_IRQ_LATENCY_NS,
     seed: options.seed,
     stage2AtStart: "absent",
-  });
+  };
+  const setting = predictionSetting(recorded, settings);
+  const withoutDirectSwitches = leavesEnablesOpen(recorded.recording)
+    ? new Baseline(predictionSetting(scheduleFor(false), settings))
+    : undefined;
   const traced = traceOption(trace);
   const tasks = options.profiles.flatMap((name) =>
     options.policies.map(
@@ -173,6 +180,7 @@ async function* runPredict(
           warnings: recorded.recording.warnings,
           ranges: options.ranges,
           enablesWithoutDirectRule: recorded.recording.enablesWithoutDirectRule,
+          ...(withoutDirectSwitches === undefined ? {} : { withoutDirectSwitches }),
           ...traced,
         },
       }),

@@ -3,8 +3,8 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { UserError } from "../common/errors.ts";
+import { IS_DIRECTORY, IS_EMPTY, whyUnreadable } from "../vmm/node/read-file.ts";
 import type { Engine } from "./engine.ts";
-import { fileError } from "./files.ts";
 import { importSource } from "./import-source.ts";
 
 /**
@@ -14,9 +14,11 @@ import { importSource } from "./import-source.ts";
 export async function loadPolicy(engine: Engine, file: string): Promise<unknown> {
   const path = resolve(file);
   try {
-    if (!statSync(path).isFile()) throw new UserError(`${file}: not a file`);
+    const status = statSync(path);
+    if (status.isDirectory()) throw new UserError(`${file}: ${IS_DIRECTORY}`);
+    if (status.size === 0) throw new UserError(`${file}: ${IS_EMPTY}`);
   } catch (error) {
-    throw fileError(file, error);
+    throw error instanceof UserError ? error : new UserError(`${file}: ${whyUnreadable(error)}`);
   }
   let module: Record<string, unknown>;
   try {

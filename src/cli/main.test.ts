@@ -94,6 +94,7 @@ describe("spevisor predict", () => {
       backing: "base",
       profiles: ["thread-debug"],
       vcpus: 3,
+      directSwitches: true,
       periodInstructions: 1024,
       frequencyGHz: 3.2,
       instructionsPerCycle: 1.5,
@@ -115,6 +116,11 @@ describe("spevisor predict", () => {
       profiles: ["thread-normal"],
     });
     expect(out).toContain("Warnings");
+  });
+
+  it("takes no switch as direct where told so", async () => {
+    expect(await spevisor("predict", recording, "--no-direct-switches")).toBe(0);
+    expect(calls.options).toMatchObject({ directSwitches: false });
   });
 
   it("writes the trace", async () => {
@@ -169,6 +175,7 @@ describe("what the user got wrong is said without a stack trace, with exit code 
   beforeEach(() => {
     writeFileSync(recording, "PERFILE2");
     writeFileSync(at("empty.data"), "");
+    writeFileSync(at("empty.ts"), "");
     writeFileSync(broken, "export const x: = 3;");
     writeFileSync(empty, "export const policy = { name: 'nearly' };");
   });
@@ -194,7 +201,9 @@ describe("what the user got wrong is said without a stack trace, with exit code 
     [["predict", recording, "--vcpus", "0"], /--vcpus: "0" is not a whole number from 1 to 512/],
     [["predict", recording, "--freq", "fast"], /--freq: "fast" is not a number/],
     [["predict", recording, "--irq-latency", "3 weeks"], /--irq-latency: "3 weeks" is not a duration/],
-    [["predict", recording, "--policy", at("absent.ts")], /absent.ts: no such file/],
+    [["predict", recording, "--policy", at("absent.ts")], /absent.ts: there is no such file/],
+    [["predict", recording, "--policy", folder], /: it is a directory/],
+    [["predict", recording, "--policy", at("empty.ts")], /empty.ts: it is empty/],
     [["predict", recording, "--policy", broken], /broken.ts does not load/],
     [["predict", recording, "--policy", empty], /exports no policy: onBufferEnabled is missing/],
     [["explain"], /missing required argument 'policy'/],

@@ -10,6 +10,7 @@ import { BarMissed } from "./bar.ts";
 import { discardPendingFiles } from "./files.ts";
 import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
+import { stopProgress } from "./progress.ts";
 import { runInWorker } from "./remote.ts";
 import { MachineEnded } from "./run/command.ts";
 import { lookOf, type World } from "./world.ts";
@@ -58,6 +59,7 @@ const QUESTIONS = new URL("../lab/questions/index.ts", import.meta.url);
 export async function runFromShell(argv: readonly string[], questions: URL = QUESTIONS): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
+      stopProgress();
       discardPendingFiles();
       process.exit(128 + constants.signals[signal]);
     });

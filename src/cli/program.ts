@@ -14,7 +14,7 @@ import { explain, listPolicies, listProfiles, listScenarios } from "./listings.t
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport, VERSION } from "./output.ts";
 import { addRun } from "./run/command.ts";
-import type { World } from "./world.ts";
+import { lookOf, type TextOut, type World } from "./world.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -50,6 +50,7 @@ interface PredictFlags extends CommonFlags {
   readonly perCpu?: true;
   readonly backing: string;
   readonly vcpus?: number;
+  readonly directSwitches: boolean;
   readonly period: number;
   readonly freq: number;
   readonly ipc: number;
@@ -96,6 +97,7 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
   target: targetOf(flags),
   backing: flags.backing,
   vcpus: flags.vcpus ?? null,
+  directSwitches: flags.directSwitches,
   periodInstructions: flags.period,
   frequencyGHz: flags.freq,
   instructionsPerCycle: flags.ipc,
@@ -130,6 +132,10 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
+/** Help is for reading: in a file it is as on a usual terminal. */
+const helpColumns = (out: TextOut, env: World["env"]): number =>
+  out.isTTY === true ? lookOf(out, env).widthColumns : 80;
+
 /** The whole command line. */
 export function buildProgram(world: World): Command {
   const program = new Command("spevisor")
@@ -140,6 +146,8 @@ export function buildProgram(world: World): Command {
     .configureOutput({
       writeOut: (text) => world.stdout.write(text),
       writeErr: (text) => world.stderr.write(text),
+      getOutHelpWidth: () => helpColumns(world.stdout, world.env),
+      getErrHelpWidth: () => helpColumns(world.stderr, world.env),
     })
     .exitOverride()
     .addHelpText(
@@ -147,7 +155,7 @@ export function buildProgram(world: World): Command {
       `
 Examples:
   $ spevisor thread                            the two commands of the mailing-list thread, every policy
-  $ perf record --switch-events -e dummy -- make
+  $ perf record --switch-events -e dummy --sample-cpu -- make
   $ spevisor predict perf.data                 what SPE in a VM would have cost that
   $ spevisor explain until-changed`,
     );
@@ -176,7 +184,7 @@ Examples:
     .description("what SPE in a VM would have cost a recorded workload")
     .argument(
       "[file]",
-      'a perf.data of: perf record --switch-events -e dummy [-a] -- COMMAND; "-" for perf record -o - on standard input',
+      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
     )
     .option("--comm <name>", "profile the tasks of this name", nonEmpty)
     .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
@@ -186,6 +194,10 @@ Examples:
       "--vcpus <n>",
       "vCPUs of the VM (default: as many as the recording needs)",
       whole("--vcpus", 1, 512),
+    )
+    .option(
+      "--no-direct-switches",
+      "let every switch-in enable the buffer, one from a clone too (where perf leaves it on)",
     )
     .option("--period <n>", "instructions between samples", whole("--period", 1), DEFAULTS.periodInstructions)
     .option("--freq <GHz>", "the clock of the CPUs", positive("--freq"), DEFAULTS.frequencyGHz)
@@ -210,6 +222,10 @@ Examples:
       "after",
       `
 Without --comm, --pid or --per-cpu the recorded command and its children are profiled.
+
+A switch from one of them straight to another leaves the buffer on. Recordings of a whole system (-a), and with CPU
+numbers (--sample-cpu), tell which switches those are. Without either it is told by time alone; where that makes a
+difference of more than a fifth in enables, the verdict is a range: with these switches direct, and with none.
 
 Examples:
   $ spevisor predict perf.data --buffer 64M

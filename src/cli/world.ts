@@ -26,17 +26,32 @@ export interface World {
   readonly nowNs: () => number;
 }
 
-/** How wide output may be where nobody says: a file or a pipe. */
-const UNKNOWN_WIDTH = 120;
+/** How wide output may be where nobody says: a file or a pipe, and a terminal. */
+const UNKNOWN_COLUMNS = 120;
+const UNKNOWN_TERMINAL_COLUMNS = 80;
+/** No terminal that somebody reads is narrower or wider than this. One that was told no size says 0. */
+const FEWEST_COLUMNS = 20;
+const MOST_COLUMNS = 2000;
+
+const isWidth = (columns: number): boolean => columns >= FEWEST_COLUMNS && columns <= MOST_COLUMNS;
+
+/** How many columns there are: as the terminal says, or $COLUMNS, where either makes sense. */
+function columnsOf(out: TextOut, env: World["env"]): number {
+  const told = [out.columns ?? 0, Number(env["COLUMNS"])].find(isWidth);
+  return told ?? (out.columns === undefined ? UNKNOWN_COLUMNS : UNKNOWN_TERMINAL_COLUMNS);
+}
+
+/** Whether control characters do there what they mean. */
+export const isTerminal = (out: TextOut, env: World["env"]): boolean =>
+  out.isTTY === true && env["TERM"] !== "dumb";
 
 /** Colours as https://no-color.org asks: none where NO_COLOR is set, the output is no terminal, or it is dumb. */
 const colorsFor = (out: TextOut, env: World["env"]): Colors =>
   picocolors.createColors(
-    (env["NO_COLOR"] ?? "") === "" &&
-      ((env["FORCE_COLOR"] ?? "") !== "" || (out.isTTY === true && env["TERM"] !== "dumb")),
+    (env["NO_COLOR"] ?? "") === "" && ((env["FORCE_COLOR"] ?? "") !== "" || isTerminal(out, env)),
   );
 
 export const lookOf = (out: TextOut, env: World["env"]): Look => ({
-  widthColumns: out.columns ?? (Number(env["COLUMNS"]) || UNKNOWN_WIDTH),
+  widthColumns: columnsOf(out, env),
   colors: colorsFor(out, env),
 });

@@ -217,8 +217,8 @@ export function assumptionsOf(setting: Setting): string[] {
   ].filter((text) => text !== "");
   return [
     ...setting.schedule.assumptions,
-    `One sample every ${event.period} instructions${filters.length > 0 ? `, filtered by ${filters.join(",")}` : ", no filter"}.`,
-    `The guest's clock is ${setting.clockGHz} GHz at ${setting.ipc} instructions a cycle while a task runs.`,
+    `One sample every ${event.period === 1 ? "instruction" : `${event.period} instructions`}${filters.length > 0 ? `, filtered by ${filters.join(",")}` : ", no filter"}.`,
+    `The guest's clock is ${setting.clockGHz} GHz at ${setting.ipc} ${setting.ipc === 1 ? "instruction" : "instructions"} a cycle while a task runs.`,
     `PMBIRQ takes ${formatNs(setting.irqLatencyNs)} from the SPU to KVM.`,
     `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK starts at ${formatBytes(setting.memlockBytes)} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
     setting.stage2AtStart === "absent"

@@ -26,6 +26,8 @@ export interface MeasureOptions {
   readonly warnings?: readonly string[];
   readonly reference?: Run["reference"];
   readonly enablesWithoutDirectRule?: number | null;
+  /** The same setting with no switch taken as direct, to be run as well where that is open. */
+  readonly withoutDirectSwitches?: Baseline;
   /** Runs the ends of the cost ranges however long the schedule is. */
   readonly ranges?: boolean;
   readonly trace?: Tracer;
@@ -42,17 +44,17 @@ const RANGES_LEFT_OUT =
 
 /** Bare metal of a setting, run once for each reading of the waits and each price of the guest's own work. */
 export class Baseline {
-  readonly #setting: Setting;
+  readonly setting: Setting;
   readonly #known = new Map<string, BareMetalOutcome>();
 
   constructor(setting: Setting) {
-    this.#setting = setting;
+    this.setting = setting;
   }
 
   of(costs: CostTable, waits: Waits): BareMetalOutcome {
     const own = Object.keys(GUEST_COSTS).map((name) => costs[name as CostName]);
     const key = `${waits} ${own.join(" ")}`;
-    const known = this.#known.get(key) ?? runBareMetal(this.#setting, costs, waits);
+    const known = this.#known.get(key) ?? runBareMetal(this.setting, costs, waits);
     this.#known.set(key, known);
     return known;
   }
@@ -112,11 +114,33 @@ export function measure(
       kept === undefined || absorbing === undefined
         ? null
         : { kept: kept.run.slowdown, absorbing: absorbing.run.slowdown },
+    withoutDirectSwitches:
+      options.withoutDirectSwitches === undefined
+        ? null
+        : worstOf(options.withoutDirectSwitches, policy, costs),
     ...(withRanges
       ? atBothEnds(setting, policy, profile, baseline, worse)
       : { assumptions: [...worse.run.assumptions, RANGES_LEFT_OUT] }),
   };
   return { run: checkRun(ranged), ...worse.charts };
+}
+
+/** A policy in a setting, in the worse of its readings. */
+function worstOf(
+  baseline: Baseline,
+  policy: PinPolicy,
+  costs: CostTable,
+): NonNullable<Run["withoutDirectSwitches"]> {
+  const { setting } = baseline;
+  return readingsOf(setting)
+    .map((waits) => {
+      const { machine, replay } = runVm(setting, policy, costs, waits);
+      const { bufferEnables } = machine.vm.statistics;
+      machine.destroy();
+      const guestWallNs = replay.lastTargetEndNs;
+      return { slowdown: guestWallNs / baseline.of(costs, waits).wallNs, guestWallNs, bufferEnables };
+    })
+    .reduce((a, b) => (b.slowdown > a.slowdown ? b : a));
 }
 
 /** The slowdown with every cost at either end of its range, and the single costs that change the verdict. */

@@ -1,11 +1,14 @@
 /** What SPE in a VM would have cost a recorded workload: a recording and what it cannot tell, as a setting. */
 import { PAGE_BYTES } from "../common/address.ts";
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
 import { DEFAULT_EVENT } from "../guest/driver.ts";
 import type { RecordedSchedule } from "../guest/recording/build.ts";
+import type { RecordingSummary } from "../guest/recording/summary.ts";
 import type { Backing } from "../host/mm.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
+import { THRESHOLDS } from "./report/verdicts.ts";
 import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS } from "./scenarios.ts";
 
 /** What a recording cannot hold. */
@@ -37,6 +40,17 @@ export const USUAL_PREDICTION: Omit<PredictSettings, "bufferBytes" | "seed"> = {
   stage2AtStart: "absent",
 };
 
+/**
+ * Whether what a recording costs depends on which of its switches are direct, and it does not tell: then it is to be
+ * run with none of them, too (`ScheduleOptions.directSwitches`).
+ */
+export const leavesEnablesOpen = ({
+  directSwitchesGuessed,
+  enables,
+  enablesWithoutDirectRule,
+}: RecordingSummary): boolean =>
+  directSwitchesGuessed && enablesWithoutDirectRule > enables * THRESHOLDS.openEnables;
+
 /** AUX buffers are a power of two of at least two pages. */
 export function checkBuffer(bytes: number): void {
   if (bytes < 2 * PAGE_BYTES || !Number.isInteger(Math.log2(bytes)))
@@ -58,7 +72,7 @@ export function predictionSetting(recorded: RecordedSchedule, settings: PredictS
   const needed = schedule.vcpus * settings.bufferBytes;
   if (wanted < needed * 1.02 + 16 * 1024 ** 2)
     throw new UserError(
-      `--memory: ${formatBytes(wanted)} does not hold ${schedule.vcpus} AUX buffers of ${formatBytes(settings.bufferBytes)}`,
+      `--memory: ${formatBytes(wanted)} does not hold ${counted(schedule.vcpus, "AUX buffer")} of ${formatBytes(settings.bufferBytes)}`,
       `Give the guest ${formatBytes(least)}, or take a smaller --buffer`,
     );
   return {

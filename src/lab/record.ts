@@ -92,6 +92,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     slowdownRange: null,
     atLowCosts: null,
     atHighCosts: null,
+    withoutDirectSwitches: null,
     flips: [],
     reference: context.reference,
     vcpus,

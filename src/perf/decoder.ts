@@ -39,6 +39,10 @@ export class RecordDecoder {
   /** Where and how the first damaged or unknown record was found. */
   firstOddity: string | undefined;
   contextSwitch = false;
+  /** Whether none of the events that record switches is on before the command's execve. */
+  switchesFromExec = true;
+  /** The most ids that an event with switches has: one for each CPU that it is opened on. */
+  switchEventIds = 0;
   readonly #name: string;
   readonly #sink: OrderedSink;
   readonly #info: RecordingInfo;
@@ -76,7 +80,11 @@ export class RecordDecoder {
     if (this.#attrs === 0) this.#common = sampleId;
     else if (this.#common !== undefined && !sameSampleId(this.#common, sampleId)) this.#common = undefined;
     this.#identified &&= sampleId.identified;
-    this.contextSwitch ||= attr.contextSwitch;
+    if (attr.contextSwitch) {
+      this.contextSwitch = true;
+      this.switchesFromExec &&= attr.enableOnExec;
+      this.switchEventIds = Math.max(this.switchEventIds, ids.length);
+    }
     this.#attrs++;
   }
 

@@ -1,5 +1,7 @@
 /** The header of a perf.data: byte order, pipe mode or file, attrs, features, and where the records are. */
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
+import { LFS_POINTER_BYTES, refuseLfsPointer } from "../common/lfs.ts";
 import { type EventAttr, readAttr, SMALLEST_ATTR_BYTES } from "./attr.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { READ_FEATURES, type RecordingInfo, readFeature } from "./features.ts";
@@ -8,7 +10,7 @@ import { FEATURE, FEATURE_BITS } from "./format.ts";
 
 /** What to type to get a file that can be read. Part of every refusal. */
 export const HOW_TO_RECORD =
-  "Record one with: perf record --switch-events -e dummy -- COMMAND   (add -a for the whole system)";
+  "Record one with: perf record --switch-events -e dummy --sample-cpu -- COMMAND   (add -a for the whole system)";
 
 /** An event of the recording and the ids that its records carry. */
 export interface RecordedAttr {
@@ -42,7 +44,7 @@ function byteOrderOf(name: string, start: Uint8Array): boolean {
   const magic = latin1(start.subarray(0, 8));
   if (magic === "PERFILE2") return true;
   if (magic === "2ELIFREP") return false;
-  if (start.length === 0) throw new UserError(`${name} is empty`, HOW_TO_RECORD);
+  if (start.length === 0) throw new UserError(`${name}: it is empty`, HOW_TO_RECORD);
   if (magic === "PERFFILE" || magic === "ELIFFREP")
     throw new UserError(
       `${name}: perf.data of version 1 (magic PERFFILE, at offset 0), which perf wrote before Linux 3.4`,
@@ -50,7 +52,7 @@ function byteOrderOf(name: string, start: Uint8Array): boolean {
     );
   const looksLike = magic.startsWith("\x7fELF") ? ": it is an ELF binary" : "";
   throw new UserError(
-    `${name} is not a perf.data file${looksLike} (no PERFILE2 at offset 0; ${Math.min(start.length, 8)} bytes read)`,
+    `${name} is not a perf.data file${looksLike} (no PERFILE2 at offset 0; ${counted(Math.min(start.length, 8), "byte")} read)`,
     HOW_TO_RECORD,
   );
 }
@@ -144,7 +146,7 @@ async function readFeatures(
   }
   if (cut > 0)
     warnings.push(
-      `the file is truncated at offset ${source.sizeBytes}: ${cut} of the header's features are cut`,
+      `the file is truncated at offset ${source.sizeBytes}: ${cut} of the header's features ${cut === 1 ? "is" : "are"} cut`,
     );
   return info;
 }
@@ -157,6 +159,10 @@ async function readFeatures(
  */
 export async function readHeader(source: ByteSource): Promise<RecordingHeader> {
   const start = (await source.read(0, PIPE_HEADER_BYTES)).slice();
+  if (latin1(start.subarray(0, 8)) === "version ") {
+    const rest = await source.read(start.length, LFS_POINTER_BYTES - start.length);
+    refuseLfsPointer(source.name, Uint8Array.from([...start, ...rest]));
+  }
   const littleEndian = byteOrderOf(source.name, start);
   if (start.length < PIPE_HEADER_BYTES)
     throw new UserError(`${source.name} ends within its header, at offset ${start.length}`, HOW_TO_RECORD);

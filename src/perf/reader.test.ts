@@ -94,8 +94,9 @@ async function refusal(bytes: Uint8Array): Promise<UserError> {
 
 describe("a file that is no recording of switches", () => {
   it.each([
-    ["an empty file", new Uint8Array(0), /test\.data is empty/],
+    ["an empty file", new Uint8Array(0), /test\.data: it is empty/],
     ["an ELF binary", Uint8Array.from([...text("\x7fELF\x02\x01\x01"), ...u64(0)]), /ELF binary.*offset 0/],
+    ["another version", Uint8Array.from(text("version https://example.org")), /not a perf\.data file/],
     ["text", Uint8Array.from(text("#!/bin/sh\necho hello\n")), /not a perf\.data file.*offset 0/],
     ["one byte", Uint8Array.of(80), /not a perf\.data file/],
     ["a magic and nothing else", Uint8Array.from(text("PERFILE2")), /ends within its header, at offset 8/],
@@ -112,6 +113,20 @@ describe("a file that is no recording of switches", () => {
     const error = await refusal(bytes);
     expect(error.what).toMatch(what);
     expect(error.remedy).toContain("perf record --switch-events -e dummy");
+  });
+
+  it("refuses a Git LFS pointer, in a file or through a pipe", async () => {
+    const pointer = Uint8Array.from(text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"));
+    expect(await refusal(pointer)).toMatchObject({
+      what: "test.data: it is a Git LFS pointer, and not the file that it stands for",
+      remedy: "Fetch the file: git lfs pull",
+    });
+    async function* once() {
+      yield pointer;
+    }
+    await expect(readRecording(streamSource("standard input", once()), VOID)).rejects.toThrow(
+      /standard input: it is a Git LFS pointer/,
+    );
   });
 
   it("refuses a perf.data directory's header", async () => {

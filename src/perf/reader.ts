@@ -2,6 +2,7 @@
  * Reads a perf.data and tells a sink, in time order, who was switched in and out. It streams: what it holds at once
  * is a stretch of the file, the records of about two of perf's rounds, and counts.
  */
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { RecordDecoder } from "./decoder.ts";
@@ -17,6 +18,13 @@ export interface ReadReport {
   readonly info: RecordingInfo;
   readonly pipe: boolean;
   readonly littleEndian: boolean;
+  /**
+   * Whether the command's execve turns on every event that records switches (attr.enable_on_exec). perf sets that for
+   * `perf record -- COMMAND` alone: not for -a, -C, -p or -t.
+   */
+  readonly switchesFromExec: boolean;
+  /** How many ids the event that records switches has: for -a and -C one for each CPU. 0 where the file has none. */
+  readonly switchEventIds: number;
   /** How many records of each type: by name ("SWITCH"), or "type 99" for one that is not known. */
   readonly records: ReadonlyMap<string, number>;
   /** Sum of PERF_RECORD_LOST: records that did not fit into a ring buffer. */
@@ -82,20 +90,22 @@ function endingOf(
     const { offset, what } = splitter.damage;
     const unreadBytes = sectionEnd - offset;
     warnings.push(
-      `damaged at offset ${offset}: ${what}. What comes before it is used, ${unreadBytes} bytes after it are not`,
+      `damaged at offset ${offset}: ${what}. What comes before it is used, ${counted(unreadBytes, "byte")} after it ${unreadBytes === 1 ? "is" : "are"} not`,
     );
     return { unreadBytes, warnings };
   }
   const unreadBytes = splitter.pendingBytes + decoder.pendingInnerBytes;
   if (readTo < end && end !== Number.POSITIVE_INFINITY)
     warnings.push(
-      `the file is truncated at offset ${readTo}: ${end - readTo} bytes of records are missing. What is there is used`,
+      `the file is truncated at offset ${readTo}: ${counted(end - readTo, "byte")} of records ${end - readTo === 1 ? "is" : "are"} missing. What is there is used`,
     );
   else if (splitter.pendingSkipBytes > 0)
-    warnings.push(`the file ends within AUX data: ${splitter.pendingSkipBytes} bytes of it are missing`);
+    warnings.push(
+      `the file ends within AUX data: ${counted(splitter.pendingSkipBytes, "byte")} of it ${splitter.pendingSkipBytes === 1 ? "is" : "are"} missing`,
+    );
   else if (unreadBytes > 0)
     warnings.push(
-      `the last record is cut: ${unreadBytes} bytes from offset ${splitter.recordOffset} on are not used`,
+      `the last record is cut: ${counted(unreadBytes, "byte")} from offset ${splitter.recordOffset} on ${unreadBytes === 1 ? "is" : "are"} not used`,
     );
   return { unreadBytes, warnings };
 }
@@ -109,7 +119,7 @@ function oddities(decoder: RecordDecoder, late: number): string[] {
     );
   if (late > 0)
     warnings.push(
-      `${late} records are older than one from an earlier round of perf's: their order may be wrong`,
+      `${counted(late, "record is", "records are")} older than one from an earlier round of perf's: their order may be wrong`,
     );
   return warnings;
 }
@@ -143,6 +153,8 @@ export async function readRecording(source: ByteSource, sink: RecordingSink): Pr
     info,
     pipe: header.pipe,
     littleEndian: header.littleEndian,
+    switchesFromExec: decoder.switchesFromExec,
+    switchEventIds: decoder.switchEventIds,
     records: new Map([...decoder.counts].map(([type, n]) => [recordName(type) ?? `type ${type}`, n])),
     lostRecords: decoder.lostRecords,
     lostSamples: decoder.lostSamples,
@@ -159,7 +171,7 @@ function refuseWithoutSwitches(source: ByteSource, decoder: RecordDecoder): void
   throw new UserError(
     decoder.attrs === 0
       ? `${source.name}: no event attributes could be read (the section at offset 24 of the header, or HEADER_ATTR records)`
-      : `${source.name} has no switch events: none of its ${decoder.attrs} events has context_switch set`,
+      : `${source.name} has no switch events: ${decoder.attrs === 1 ? "its event does not have" : `none of its ${decoder.attrs} events has`} context_switch set`,
     HOW_TO_RECORD,
   );
 }

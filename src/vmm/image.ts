@@ -1,4 +1,5 @@
 /** The arm64 boot image (Documentation/arch/arm64/booting.rst) and where its parts go in memory. */
+import { counted } from "../common/counts.ts";
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
 
@@ -28,7 +29,7 @@ export function readImage(bytes: Uint8Array, name: string): KernelImage {
       "Give an arm64 Image (Debian's /boot/vmlinuz-*-arm64 is one), raw or compressed with gzip or zstd",
     );
   };
-  if (bytes.length < HEADER_BYTES) return refuse(`a kernel of ${bytes.length} bytes`);
+  if (bytes.length < HEADER_BYTES) return refuse(`a kernel of ${counted(bytes.length, "byte")}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(MAGIC_AT, true) !== MAGIC)
     return refuse(`not an arm64 Image: no "ARM\\x64" at offset ${MAGIC_AT}`);

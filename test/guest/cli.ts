@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withoutProgress } from "../progress-lines.ts";
 
 export const SPEVISOR = fileURLToPath(new URL("../../bin/spevisor.js", import.meta.url));
 
@@ -14,6 +15,7 @@ export interface Ended {
   /** The exit status; the signal's name where one ended it. */
   readonly code: number | string | null;
   readonly out: string;
+  /** Without lines of progress. */
   readonly err: string;
 }
 
@@ -36,7 +38,7 @@ const collected = (child: ChildProcess): Promise<Ended> => {
       resolve({
         code: code ?? signal,
         out: Buffer.concat(out).toString("utf8"),
-        err: Buffer.concat(err).toString("utf8"),
+        err: withoutProgress(Buffer.concat(err).toString("utf8")),
       }),
     );
   });

@@ -1,6 +1,7 @@
 /** Asks questions: runs their cells, and writes the answers on the terminal, as JSON and as a page. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { counted } from "../../common/counts.ts";
 import type { Answer, Json, Perturbation, Question } from "../../lab/questions/question.ts";
 import { sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -92,7 +93,7 @@ async function answersTo(
       cache: cache ? new RowCache(rowFolder(world.env), sourceVersion(), warn) : null,
       onProgress: progress.onProgress,
       onKnown: (known, total) => {
-        if (known > 0) say(`${known} of ${total} cells from the cache`);
+        if (known > 0) say(`${known} of ${counted(total, "cell")} from the cache`);
       },
       onRun: (question, ms) => tookMs.set(question, (tookMs.get(question) ?? 0) + ms),
     });

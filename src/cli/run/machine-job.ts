@@ -310,10 +310,10 @@ export async function runJob(
         if (tty || !process.stdin.readableEnded) input = openInput(process.stdin, tty);
         serial.out = toStdout;
         if (config.agent) {
-          if (tty) agent.size(process.stdout.rows ?? 24, process.stdout.columns ?? 80);
+          if (tty) agent.size(process.stdout.rows || 24, process.stdout.columns || 80);
           agent.console();
         }
-        const resize = (): void => agent.size(process.stdout.rows ?? 24, process.stdout.columns ?? 80);
+        const resize = (): void => agent.size(process.stdout.rows || 24, process.stdout.columns || 80);
         if (tty && config.agent) process.stdout.on("resize", resize);
         stopped = await runMachine(vm, {
           timeoutMs: timeoutMs(),

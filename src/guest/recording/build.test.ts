@@ -65,6 +65,119 @@ describe("the recorded command of a system-wide file", () => {
     const two = commanded().named(30, "perf-exec", 1100).exec(1200, 30, "other").to(2000, 0, 10, 0);
     expect(buildSchedule(two.runs())).toMatchObject({ message: expect.stringMatching(/2 perf commands/) });
   });
+
+  it("is known by what it was executed as, whatever it executes or calls itself later", () => {
+    const shell = commanded().exec(1500, 10, "sleep").to(2000, 0, 10, 0).schedule({});
+    expect(shell.recording.target).toBe("app and its children");
+    expect(shell.schedule.tasks).toMatchObject([{ tid: 10, comm: "app" }]);
+    const renamed = commanded().named(10, "app: idle", 1500).to(2000, 0, 10, 0).schedule({});
+    expect(renamed.recording.target).toBe("app and its children");
+    const alone = new PerTask().exec(0, 10, "bash").named(10, "worker", 100).out(1000, 10).schedule();
+    expect(alone.recording.target).toBe("bash and its children");
+  });
+
+  it("passes the time where it only sets up a sleep, and not where it executes anything else", () => {
+    const answerOf = (programs: readonly string[]) => {
+      const recording = new SystemWide().named(10, "perf-exec").in(500, 0, 10, 0);
+      for (const [i, program] of programs.entries()) recording.exec(1000 + i, 10, program);
+      return buildSchedule(recording.to(2000, 0, 10, 0).runs());
+    };
+    for (const programs of [["usleep"], ["env", "sleep"], ["nice", "env", "sleep"]])
+      expect(answerOf(programs)).toMatchObject({ message: expect.stringMatching(/only passes the time/) });
+    for (const programs of [["env", "make"], ["bash", "sleep"], ["env"], ["sudo", "make", "sleep"]])
+      expect(answerOf(programs)).toMatchObject({
+        recording: { target: `${programs[0]} and its children` },
+      });
+    const timeout = new SystemWide().named(10, "perf-exec").in(500, 0, 10, 0).exec(1000, 10, "timeout");
+    timeout.fork(1100, 10, 11).to(1500, 0, 10, 11).exec(1600, 11, "sleep").to(2000, 0, 11, 0);
+    expect(buildSchedule(timeout.runs())).toMatchObject({ kind: "choose-target" });
+  });
+
+  it("is what perf itself forked before it recorded, not what another perf starts later", () => {
+    const another = commanded()
+      .fork(1100, 20, 30)
+      .named(30, "perf-exec", 1100)
+      .exec(1200, 30, "other")
+      .to(2000, 0, 10, 30)
+      .to(2500, 0, 30, 0);
+    expect(another.schedule({}).recording).toMatchObject({ target: "app and its children", targetTasks: 1 });
+    const nested = new PerTask()
+      .exec(0, 10, "perf")
+      .fork(100, 10, 11)
+      .named(11, "perf-exec", 110)
+      .in(200, 11);
+    nested.sink.comm(300, -1, 11, 11, "make", true);
+    const { recording } = nested.out(400, 11).out(500, 10).schedule();
+    expect(recording).toMatchObject({ target: "perf and its children", enables: 2, targetRunNs: 700 });
+  });
+
+  it("is the child of an old perf, which has its name, and no other task of that name", () => {
+    const old = (): SystemWide =>
+      new SystemWide()
+        .named(5, "bash")
+        .named(9, "perf")
+        .named(10, "perf")
+        .forkedBefore(5, 9)
+        .forkedBefore(9, 10)
+        .in(500, 0, 10, 0);
+    const found = old().exec(1000, 10, "app").to(2000, 0, 10, 0).schedule({});
+    expect(found.recording).toMatchObject({ target: "app and its children", enablesAtExec: 1 });
+    // As with a perf-exec, what it was before is perf's.
+    expect(
+      old()
+        .exec(1000, 10, "app")
+        .to(2000, 0, 10, 0)
+        .to(2100, 0, 0, 9)
+        .to(2200, 0, 9, 0)
+        .schedule({ target: { kind: "comm", comm: "perf" } }).recording.targetTasks,
+    ).toBe(1);
+    const child = old().exec(1000, 9, "app").to(2000, 0, 10, 0);
+    expect(buildSchedule(child.runs())).toMatchObject({ kind: "choose-target" });
+    const perTask = new PerTask().named(10, "perf");
+    perTask.sink.comm(100, 0, 10, 10, "app", true);
+    expect(perTask.out(1000, 10).schedule().recording).toMatchObject({
+      target: "app and its children",
+      enablesAtExec: 1,
+    });
+  });
+
+  it("is the first that executes in a per-task file without names from before, with CPU numbers or not", () => {
+    for (const cpu of [-1, 0]) {
+      const tasks = new PerTask();
+      tasks.sink.comm(100, cpu, 10, 10, "app", true);
+      tasks.fork(200, 10, 11).sink.comm(300, cpu, 11, 11, "cc1", true);
+      const { recording } = tasks
+        .in(400, 11, cpu)
+        .out(900, 11, false, cpu)
+        .out(1000, 10, false, cpu)
+        .schedule();
+      expect(recording).toMatchObject({ target: "app and its children", enablesAtExec: 1, targetTasks: 2 });
+    }
+    // In a system-wide file that may have been anybody.
+    const system = new SystemWide().exec(100, 10, "app").to(500, 0, 0, 10).to(1000, 0, 10, 0);
+    expect(buildSchedule(system.runs())).toMatchObject({ kind: "choose-target" });
+  });
+});
+
+describe("the busiest commands", () => {
+  it("count each stretch under the name that the task had then, and its first before", () => {
+    const runs = new SystemWide()
+      .named(20, "daemon")
+      .fork(50, 20, 10)
+      .to(100, 0, 0, 10)
+      .exec(200, 10, "bash")
+      .exec(1110, 10, "sleep")
+      .to(2110, 0, 10, 0)
+      .to(3000, 0, 0, 10)
+      .to(3110, 0, 10, 0)
+      .runs();
+    expect(buildSchedule(runs)).toMatchObject({
+      commands: [
+        { comm: "sleep", tasks: 1, runNs: 1100, switches: 1 },
+        { comm: "bash", tasks: 1, runNs: 1000, switches: 1 },
+      ],
+    });
+  });
 });
 
 describe("enables", () => {
@@ -148,6 +261,36 @@ describe("enables", () => {
       directSwitches: 1,
       enablesAtExec: 1,
     });
+  });
+
+  it("come with every switch-in where no switch shall be direct, and how sure the direct ones are is told", () => {
+    const pair = (cpu?: number): PerTask => {
+      const tasks = new PerTask().exec(0, 10, "app").fork(10, 10, 11);
+      for (let i = 1; i <= 4; i++) {
+        const [from, to] = i % 2 === 1 ? [10, 11] : [11, 10];
+        tasks.out(i * 10_000, from, false, cpu).in(i * 10_000 + 1000, to, cpu);
+      }
+      return tasks.out(50_000, 10, false, cpu);
+    };
+    expect(pair().schedule().recording).toMatchObject({
+      enables: 1,
+      enablesWithoutDirectRule: 5,
+      directSwitchesGuessed: true,
+    });
+    const without = pair().schedule({ directSwitches: false });
+    expect(without.recording).toMatchObject({
+      enables: 5,
+      enablesWithoutDirectRule: 5,
+      directSwitches: 0,
+      directSwitchesGuessed: false,
+    });
+    expect(without.schedule.assumptions.join()).toMatch(/no switch is taken as direct: 5 starts/);
+    expect(rows(without).every(({ flags = 0 }) => (flags & BOTH) === BOTH)).toBe(true);
+    // With CPU numbers, and with what stands before and after each switch, it is known.
+    expect(pair(0).schedule().recording).toMatchObject({ enables: 1, directSwitchesGuessed: false });
+    const system = commanded().fork(1100, 10, 11).to(2000, 0, 10, 11).to(3000, 0, 11, 0);
+    expect(system.schedule({ directSwitches: false }).recording).toMatchObject({ enables: 2 });
+    expect(system.schedule({}).recording).toMatchObject({ enables: 1, directSwitchesGuessed: false });
   });
 
   it("end with an exit where there is no switch-out: the next task enables again", () => {
@@ -293,6 +436,23 @@ describe("the schedule", () => {
 });
 
 describe("records that do not fit together", () => {
+  it("are said to be missing on CPUs that were not recorded", () => {
+    const { report, collected } = commanded().to(2000, 0, 10, 0).runs();
+    const warningsOf = (switchEventIds: number, cpusOnline: number): string => {
+      const built = buildSchedule({ report: { ...report, switchEventIds, info: { cpusOnline } }, collected });
+      return built.kind === "schedule" ? built.recording.warnings.join() : "";
+    };
+    expect(warningsOf(1, 2)).toMatch(/recorded on 1 of 2 CPUs \(perf record -C\)/);
+    for (const ids of [0, 2]) expect(warningsOf(ids, 2)).toBe("");
+  });
+
+  it("are told in the singular and the plural", () => {
+    const once = commanded().out(2000, 0, 10, 0).out(2500, 0, 20, 0).in(3000, 0, 10, 0);
+    expect(once.to(4000, 0, 10, 0).schedule({}).recording.warnings).toEqual([
+      "1 switch belongs to no run and was left out",
+    ]);
+  });
+
   it("end a run without a switch-out at the next switch-in", () => {
     const built = commanded().in(3000, 0, 20, 10).to(4000, 0, 20, 0).schedule({});
     expect(built.recording.repairs.missingOut).toBe(1);
@@ -404,6 +564,15 @@ describe("what cannot be done is refused", () => {
 });
 
 describe("a target by name", () => {
+  it("may be longer than what a kernel keeps of it", () => {
+    const runs = new SystemWide().named(10, "a-name-of-15-by").to(100, 0, 0, 10).to(200, 0, 10, 0).runs();
+    for (const comm of ["a-name-of-15-by", "a-name-of-15-bytes-and-more"])
+      expect(buildSchedule(runs, { target: { kind: "comm", comm } })).toMatchObject({
+        recording: { target: "the tasks named a-name-of-15-by" },
+      });
+    expect(() => buildSchedule(runs, { target: { kind: "comm", comm: "a-name-of" } })).toThrow(UserError);
+  });
+
   it("is every task that has the name at some time, and not what it forks under another", () => {
     const make = (): SystemWide =>
       new SystemWide()

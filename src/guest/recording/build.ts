@@ -1,4 +1,6 @@
 /** From the runs of a recording to the schedule that the driver model replays. */
+
+import { counted, formatCount } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import { formatNs } from "../../common/sizes.ts";
 import type { ReadReport } from "../../perf/reader.ts";
@@ -22,6 +24,8 @@ export interface ScheduleOptions {
   readonly target?: Target | undefined;
   /** vCPUs for a recording without CPU numbers; undefined: as many as its tasks overlap. */
   readonly vcpus?: number | undefined;
+  /** False: no switch is taken as direct, each switch-in of a target enables. */
+  readonly directSwitches?: boolean | undefined;
 }
 
 export interface RecordedSchedule {
@@ -69,12 +73,14 @@ class Builder {
   readonly #collected: CollectedRuns;
   readonly #chosen: ChosenTasks;
   readonly #vcpus: number | undefined;
+  readonly #directSwitches: boolean;
 
-  constructor(recorded: RecordedRuns, chosen: ChosenTasks, vcpus: number | undefined) {
+  constructor(recorded: RecordedRuns, chosen: ChosenTasks, options: ScheduleOptions) {
     this.#report = recorded.report;
     this.#collected = recorded.collected;
     this.#chosen = chosen;
-    this.#vcpus = vcpus;
+    this.#vcpus = options.vcpus;
+    this.#directSwitches = options.directSwitches ?? true;
   }
 
   build(): RecordedSchedule {
@@ -118,10 +124,8 @@ class Builder {
     const { runs, tasks } = this.#collected;
     const task = runs.task[run] as number;
     if (this.#chosen.family[task] === NONE) return false;
-    const { commandFromNs } = tasks[task] as RecordedTask;
-    return (
-      this.#chosen.perCpu || commandFromNs === undefined || (runs.startNs[run] as number) >= commandFromNs
-    );
+    const { command } = tasks[task] as RecordedTask;
+    return this.#chosen.perCpu || command === undefined || (runs.startNs[run] as number) >= command.fromNs;
   }
 
   /** From the first target switch-in to the last target switch-out, and every run that lies in it or reaches in. */
@@ -151,7 +155,7 @@ class Builder {
   #directFrom(): Int32Array {
     const { runs, kind, hasCpuNumbers } = this.#collected;
     const { family, perCpu } = this.#chosen;
-    if (perCpu) return new Int32Array(runs.count).fill(NONE);
+    if (perCpu || !this.#directSwitches) return new Int32Array(runs.count).fill(NONE);
     const from = kind === "cpu" ? directByCpu(runs, family) : directByTime(runs, family, hasCpuNumbers);
     for (let run = 0; run < runs.count; run++)
       if (from[run] !== NONE && !(this.#isTarget(run) && this.#isTarget(from[run] as number)))
@@ -167,8 +171,8 @@ class Builder {
       const index = runs.task[run] as number;
       if (taskOf[index] !== NONE) continue;
       taskOf[index] = tasks.length;
-      const { pid, tid, comm } = recorded[index] as RecordedTask;
-      tasks.push({ pid, tid, comm, target: this.#chosen.family[index] !== NONE });
+      const { pid, tid, comm, command } = recorded[index] as RecordedTask;
+      tasks.push({ pid, tid, comm: command?.comm ?? comm, target: this.#chosen.family[index] !== NONE });
     }
     return { tasks, taskOf };
   }
@@ -281,15 +285,19 @@ class Builder {
       said.push("per-CPU profiling: each vCPU enables its buffer once and disables it once");
     if (kind !== "cpu")
       said.push("recorded per task: what else ran on the machine is not known and takes no time here");
-    if (!this.#chosen.perCpu && kind !== "cpu")
+    if (!this.#chosen.perCpu && !this.#directSwitches)
       said.push(
-        `a switch-in within ${formatNs(DIRECT_WITHIN_NS)} of another target task's switch-out${hasCpuNumbers ? " on its CPU" : ""} is taken as a direct switch, each switch-out once: ${counts.enables} enables with this rule, ${counts.enablesWithoutDirectRule} without`,
+        `no switch is taken as direct: ${counted(counts.enables, "start")} of target tasks, each with an enable`,
+      );
+    else if (!this.#chosen.perCpu && kind !== "cpu")
+      said.push(
+        `a switch-in within ${formatNs(DIRECT_WITHIN_NS)} of another target task's switch-out${hasCpuNumbers ? " on its CPU" : ""} is taken as a direct switch, each switch-out once: ${counted(counts.enables, "enable")} with this rule, ${formatCount(counts.enablesWithoutDirectRule)} without${hasCpuNumbers ? "" : ". Recorded with perf record --sample-cpu, it is taken on one CPU only"}`,
       );
     if (!hasCpuNumbers)
       said.push(
         this.#vcpus === undefined
-          ? `no CPU numbers recorded: ${vcpus} vCPUs, as many as its tasks overlap`
-          : `no CPU numbers recorded: ${vcpus} vCPUs as asked for`,
+          ? `no CPU numbers recorded: ${counted(vcpus, "vCPU")}, as many as its tasks overlap`
+          : `no CPU numbers recorded: ${counted(vcpus, "vCPU")} as asked for`,
       );
     if (preemptedOut === 0)
       said.push(
@@ -318,6 +326,7 @@ class Builder {
       perfVersion: info.perfVersion,
       systemWide: kind === "cpu",
       hasCpuNumbers,
+      directSwitchesGuessed: this.#directSwitches && !this.#chosen.perCpu && !hasCpuNumbers,
       target: this.#chosen.description,
       tasks: schedule.tasks.length,
       targetTasks: schedule.tasks.filter((task) => task.target).length,
@@ -359,5 +368,5 @@ export function buildSchedule(
   }
   const chosen = chooseTasks(report.name, collected, target);
   if ("kind" in chosen) return chosen;
-  return new Builder(recorded, chosen, vcpus).build();
+  return new Builder(recorded, chosen, options).build();
 }

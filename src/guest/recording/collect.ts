@@ -146,14 +146,14 @@ export class RunCollector implements RecordingSink {
     state.nextTid = nextTid;
   }
 
-  comm(timeNs: number, cpu: number, pid: number, tid: number, comm: string, exec: boolean): void {
+  comm(timeNs: number, _cpu: number, pid: number, tid: number, comm: string, exec: boolean): void {
     this.#clock(timeNs);
     if (timeNs === BEFORE_RECORDING && this.#tasks.knows(tid)) {
       // perf made this up while the recording already ran; what the kernel said is newer.
       const known = this.#tasks.get(this.#tasks.of(pid, tid));
       if (known.comm !== "" && known.comm !== comm && !known.inherited) return;
     }
-    const { task, commandStarts } = this.#tasks.named(pid, tid, cpu, comm, exec, timeNs);
+    const { task, commandStarts } = this.#tasks.named(pid, tid, comm, exec, timeNs);
     if (commandStarts && task.currentRun !== NONE) this.#splitAtExec(task, timeNs);
   }
 
@@ -162,7 +162,7 @@ export class RunCollector implements RecordingSink {
     if (timeNs !== BEFORE_RECORDING) {
       this.#tasks.of(parentPid, parentTid);
       this.#tasks.forked(pid, tid, parentTid, timeNs);
-    } else this.#tasks.of(pid, tid);
+    } else this.#tasks.wasForked(pid, tid, parentTid);
   }
 
   exit(timeNs: number, _cpu: number, pid: number, tid: number): void {
@@ -183,8 +183,9 @@ export class RunCollector implements RecordingSink {
   /** Ends what still runs and gives all runs in order of their start. */
   finish(): CollectedRuns {
     for (const [index, task] of this.#tasks.all.entries()) {
+      if (this.#kind === "cpu" && task.commandIfPerTask) task.command = undefined;
       const neverSwitched = this.#kind !== "cpu" && !task.exited && task.currentRun === NONE;
-      if (neverSwitched && task.commandFromNs !== undefined) this.#openFirst(index, NONE);
+      if (neverSwitched && task.command !== undefined) this.#openFirst(index, NONE);
       if (task.currentRun !== NONE) this.#closeAtEnd(task);
     }
     const { runs, place } = inOrder(this.#runs);
@@ -314,8 +315,8 @@ export class RunCollector implements RecordingSink {
   #openFirst(index: number, cpu: number): boolean {
     const task = this.#tasks.get(index);
     if (task.lastEndNs !== Number.NEGATIVE_INFINITY) return false;
-    if (task.commandFromNs !== undefined) {
-      this.#open(index, cpu, task.commandFromNs, RUN.execStart, NONE);
+    if (task.command !== undefined) {
+      this.#open(index, cpu, task.command.fromNs, RUN.execStart, NONE);
       return true;
     }
     if (task.parent !== NONE || task.exited) return false;

@@ -10,6 +10,8 @@ const REPORT: ReadReport = {
   info: {},
   pipe: false,
   littleEndian: true,
+  switchesFromExec: false,
+  switchEventIds: 0,
   records: new Map(),
   lostRecords: 0,
   lostSamples: 0,
@@ -39,6 +41,12 @@ export class SystemWide {
 
   fork(timeNs: number, parent: number, child: number): this {
     this.sink.fork(timeNs, 0, child, child, parent, parent);
+    return this;
+  }
+
+  /** As perf makes it up for what was there before. */
+  forkedBefore(parent: number, child: number): this {
+    this.sink.fork(BEFORE_RECORDING, 0, child, child, parent, parent);
     return this;
   }
 

@@ -38,21 +38,30 @@ export interface Runs {
   readonly before: Int32Array;
 }
 
+/** A name of a task's. */
+export interface TaskName {
+  readonly comm: string;
+  /** Since when; -Infinity: since before the recording, or the fork. */
+  readonly fromNs: number;
+  /** It came with an execve: it is a program's, not one that prctl(PR_SET_NAME) set. */
+  readonly executed: boolean;
+}
+
 /** One life of a task: a tid that is used again after an exit is another one. */
 export interface RecordedTask {
   readonly pid: number;
   readonly tid: number;
   /** Its last name. */
   readonly comm: string;
-  /** The first names of its own; the one inherited at its fork where it never got one. */
-  readonly names: readonly string[];
+  /** The first names of its own, in order; the one inherited at its fork where it never got one. */
+  readonly names: readonly TaskName[];
   /** The task that forked it during the recording, or NONE. */
   readonly parent: number;
   /** Its parent's run at the fork, or NONE. */
   readonly forkRun: number;
   readonly forkNs: number;
-  /** perf record forked it, and at this time it became the recorded command. */
-  readonly commandFromNs: number | undefined;
+  /** perf record forked it, and at this time it became the recorded command, under this name. */
+  readonly command: { readonly comm: string; readonly fromNs: number } | undefined;
 }
 
 /** Columns that grow. */

@@ -1,4 +1,5 @@
 /** What a report says about the recording that a schedule comes from. */
+import { counted } from "../../common/counts.ts";
 import { formatNs } from "../../common/sizes.ts";
 import type { ReadReport } from "../../perf/reader.ts";
 import type { CollectedRuns, Repairs } from "./collect.ts";
@@ -33,6 +34,8 @@ export interface RecordingSummary extends EnableCounts {
   readonly perfVersion: string | undefined;
   readonly systemWide: boolean;
   readonly hasCpuNumbers: boolean;
+  /** Direct switches were told by time alone, whichever CPUs they were on: the counts of enables may be far apart. */
+  readonly directSwitchesGuessed: boolean;
   /** What is profiled, in words. */
   readonly target: string;
   readonly tasks: number;
@@ -54,9 +57,6 @@ export interface RecordingSummary extends EnableCounts {
   readonly warnings: readonly string[];
 }
 
-const plural = (count: number, one: string, many = `${one}s`): string =>
-  `${count} ${count === 1 ? one : many}`;
-
 /** A stretch without any switch this long in a recording of single tasks or a whole system deserves a look. */
 const LONG_GAP_NS = 600e9;
 
@@ -69,30 +69,43 @@ export function recordingWarnings(
   const warnings = [...report.warnings];
   if (report.lostRecords > 0)
     warnings.push(
-      `the kernel lost ${plural(report.lostRecords, "record")} (perf's buffers were full): that many switches or fewer are missing, and runs around them may be too long. Record with a larger -m`,
+      `the kernel lost ${counted(report.lostRecords, "record")} (perf's buffers were full): that many switches or fewer are missing, and runs around them may be too long. Record with a larger -m`,
     );
   else if (report.lostSamples > 0)
     warnings.push(
-      `the kernel lost ${plural(report.lostSamples, "record")} (LOST_SAMPLES): switches may be missing`,
+      `the kernel lost ${counted(report.lostSamples, "record")} (LOST_SAMPLES): switches may be missing`,
     );
   const { repairs } = collected;
   if (repairs.missingOut > 0)
     warnings.push(
-      `${plural(repairs.missingOut, "run has", "runs have")} no switch-out: taken to end at the next switch-in, or where records were lost`,
+      `${counted(repairs.missingOut, "run has", "runs have")} no switch-out: taken to end at the next switch-in, or where records were lost`,
     );
   if (repairs.missingIn > 0)
     warnings.push(
-      `${plural(repairs.missingIn, "run has", "runs have")} no switch-in: taken to start where the CPU's last switch announced it`,
+      `${counted(repairs.missingIn, "run has", "runs have")} no switch-in: taken to start where the CPU's last switch announced it`,
     );
   if (repairs.inferredRuns > 0)
     warnings.push(
-      `${plural(repairs.inferredRuns, "run has", "runs have")} no records of their own and were taken from those of their neighbours`,
+      repairs.inferredRuns === 1
+        ? "1 run has no records of its own and was taken from those of its neighbours"
+        : `${counted(repairs.inferredRuns, "run")} have no records of their own and were taken from those of their neighbours`,
     );
   if (repairs.strayOut > 0)
-    warnings.push(`${plural(repairs.strayOut, "switch", "switches")} belong to no run and were left out`);
+    warnings.push(
+      `${counted(repairs.strayOut, "switch belongs", "switches belong")} to no run and ${repairs.strayOut === 1 ? "was" : "were"} left out`,
+    );
   if (repairs.otherKind > 0)
     warnings.push(
-      `${plural(repairs.otherKind, "switch record")} without a time, or of the other kind (per task, CPU-wide) than the first, were left out`,
+      `${counted(repairs.otherKind, "switch record")} without a time, or of the other kind (per task, CPU-wide) than the first, ${repairs.otherKind === 1 ? "was" : "were"} left out`,
+    );
+  const { switchEventIds, info } = report;
+  if (collected.kind === "cpu" && switchEventIds > 0 && switchEventIds < (info.cpusOnline ?? 0))
+    warnings.push(
+      `recorded on ${switchEventIds} of ${counted(info.cpusOnline ?? 0, "CPU")} (perf record -C): what ran on the others is not known, and the runs of a task that went there are missing`,
+    );
+  if (collected.switchesIn + collected.switchesOut === 0)
+    warnings.push(
+      "no switch was recorded: the command is taken to have kept its CPU from its execve to its end. One as short as `true` does; of one that sleeps or takes long the switch records are missing",
     );
   if (longestGapNs > LONG_GAP_NS)
     warnings.push(

@@ -13,7 +13,7 @@
 import { UserError } from "../../common/errors.ts";
 import { formatNs } from "../../common/sizes.ts";
 import type { CollectedRuns } from "./collect.ts";
-import { NONE, type RecordedTask } from "./runs.ts";
+import { NONE, type RecordedTask, type TaskName } from "./runs.ts";
 
 export type Target =
   | { readonly kind: "command" }
@@ -47,8 +47,18 @@ export interface TargetQuestion {
   readonly commands: readonly BusyCommand[];
 }
 
-/** Commands that only say how long to record. */
-const TIMERS: ReadonlySet<string> = new Set(["sleep", "usleep"]);
+/** Programs that only say how long to record. */
+export const TIMERS: ReadonlySet<string> = new Set(["sleep", "usleep"]);
+
+/** Programs that set something up and execute another one, and have no work of their own. */
+const WRAPPERS: ReadonlySet<string> = new Set(
+  "chrt doas env ionice nice nohup numactl prlimit setarch setsid stdbuf sudo taskset time timeout unshare".split(
+    " ",
+  ),
+);
+
+/** TASK_COMM_LEN without the NUL: what a kernel keeps of a name. */
+const COMM_BYTES = 15;
 
 /** Families: a task belongs to its parent's where that is profiled too, else it starts one. */
 function families(
@@ -65,21 +75,36 @@ function families(
   return family;
 }
 
-/** Run time and switches by command name, busiest first, without idle. */
+const NO_NAME: readonly TaskName[] = [{ comm: "", fromNs: Number.NEGATIVE_INFINITY, executed: false }];
+
+/**
+ * Run time and switches by the name that a task had then, busiest first, without idle. Before the first name of its
+ * own it counts under that one, as `--comm` takes it.
+ */
 export function busiestCommands(collected: CollectedRuns): BusyCommand[] {
   const { runs, tasks } = collected;
   const byComm = new Map<string, { tasks: Set<number>; runNs: number; switches: number }>();
   for (let i = 0; i < runs.count; i++) {
     const index = runs.task[i] as number;
-    const comm = (tasks[index] as RecordedTask).comm;
-    let entry = byComm.get(comm);
-    if (entry === undefined) {
-      entry = { tasks: new Set(), runNs: 0, switches: 0 };
-      byComm.set(comm, entry);
+    const startNs = runs.startNs[i] as number;
+    const endNs = runs.endNs[i] as number;
+    const own = (tasks[index] as RecordedTask).names;
+    const names = own.length === 0 ? NO_NAME : own;
+    for (const [n, { comm, fromNs }] of names.entries()) {
+      const nameFromNs = n === 0 ? Number.NEGATIVE_INFINITY : fromNs;
+      const nameToNs = names[n + 1]?.fromNs ?? Number.POSITIVE_INFINITY;
+      const isAtStart = nameFromNs <= startNs && startNs < nameToNs;
+      const ranNs = Math.min(endNs, nameToNs) - Math.max(startNs, nameFromNs);
+      if (!isAtStart && ranNs <= 0) continue;
+      let entry = byComm.get(comm);
+      if (entry === undefined) {
+        entry = { tasks: new Set(), runNs: 0, switches: 0 };
+        byComm.set(comm, entry);
+      }
+      entry.tasks.add(index);
+      entry.runNs += ranNs;
+      if (isAtStart) entry.switches++;
     }
-    entry.tasks.add(index);
-    entry.runNs += (runs.endNs[i] as number) - (runs.startNs[i] as number);
-    entry.switches++;
   }
   return [...byComm]
     .map(([comm, entry]) => ({ comm, tasks: entry.tasks.size, runNs: entry.runNs, switches: entry.switches }))
@@ -114,41 +139,50 @@ function question(collected: CollectedRuns, why: string): TargetQuestion {
  */
 function systemWideCommand(collected: CollectedRuns): ChosenTasks | TargetQuestion {
   const { tasks } = collected;
-  const commands = tasks.flatMap((task, i) => (task.commandFromNs === undefined ? [] : [i]));
+  const commands = tasks.filter((task) => task.command !== undefined);
   const [first] = commands;
-  if (first === undefined)
+  if (first?.command === undefined)
     return question(collected, "a system-wide recording, and no command of perf's own starts in it.");
-  const command = tasks[first] as RecordedTask;
   if (commands.length > 1)
     return question(
       collected,
       `a system-wide recording in which ${commands.length} perf commands start a program.`,
     );
-  if (TIMERS.has(command.comm))
-    return question(
-      collected,
-      `a system-wide recording whose command, ${command.comm}, only passes the time.`,
-    );
-  const family = families(tasks, (task, parentIs) => parentIs || task === command);
+  const { comm } = first.command;
+  const family = families(tasks, (task, parentIs) => parentIs || task === first);
+  if (passesTime(tasks.filter((_, i) => family[i] !== NONE)))
+    return question(collected, `a system-wide recording whose command, ${comm}, only passes the time.`);
   if (!hasRuns(collected, family))
-    return question(collected, `a system-wide recording whose command, ${command.comm}, never runs.`);
-  return { family, perCpu: false, description: `${command.comm} and its children` };
+    return question(collected, `a system-wide recording whose command, ${comm}, never runs.`);
+  return { family, perCpu: false, description: `${comm} and its children` };
+}
+
+/** Whether all that these tasks execute is a timer, and what starts one: `sleep 10`, `timeout 5 sleep 10`. */
+function passesTime(tasks: readonly RecordedTask[]): boolean {
+  const programs = tasks.flatMap(({ names }) => names.filter(({ executed }) => executed));
+  return (
+    programs.some(({ comm }) => TIMERS.has(comm)) &&
+    programs.every(({ comm }) => TIMERS.has(comm) || WRAPPERS.has(comm))
+  );
 }
 
 function recordedCommand(collected: CollectedRuns): ChosenTasks | TargetQuestion {
   if (collected.kind === "cpu") return systemWideCommand(collected);
   // Only profiled tasks are in a per-task recording.
   const family = families(collected.tasks, () => true);
-  const command = collected.tasks.find((task) => task.commandFromNs !== undefined);
+  const command = collected.tasks.find((task) => task.command !== undefined)?.command;
   if (command !== undefined)
     return { family, perCpu: false, description: `${command.comm} and its children` };
-  const names = busiestCommands(collected).map(({ comm }) => comm);
-  const more = names.length > 3 ? ", ..." : "";
-  return {
-    family,
-    perCpu: false,
-    description: `the recorded tasks (${names.slice(0, 3).join(", ")}${more})`,
-  };
+  const names = busiestCommands(collected).flatMap(({ comm }) => (comm === "" ? [] : [comm]));
+  const which =
+    names.length === 0 ? "" : ` (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""})`;
+  return { family, perCpu: false, description: `the recorded tasks${which}` };
+}
+
+/** What a kernel makes of a longer name. */
+function cutComm(name: string): string {
+  const bytes = new TextEncoder().encode(name);
+  return bytes.length <= COMM_BYTES ? name : new TextDecoder().decode(bytes.subarray(0, COMM_BYTES));
 }
 
 /**
@@ -166,12 +200,13 @@ export function chooseTasks(
     case "command":
       return recordedCommand(collected);
     case "comm": {
+      const wanted = cutComm(target.comm);
       const family = families(
         collected.tasks,
-        (task) => task.comm === target.comm || task.names.includes(target.comm),
+        (task) => task.comm === wanted || task.names.some(({ comm }) => comm === wanted),
       );
       if (hasRuns(collected, family))
-        return { family, perCpu: false, description: `the tasks named ${target.comm}` };
+        return { family, perCpu: false, description: `the tasks named ${wanted}` };
       throw new UserError(
         `--comm ${target.comm}: no task of that name runs in ${name}`,
         `Those that run longest: ${named(busiestCommands(collected))}.`,

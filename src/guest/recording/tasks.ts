@@ -1,9 +1,12 @@
 /** The tasks of a recording while it is read: who has which tid, name and parent. */
-import { NO_CPU } from "../../perf/recording-sink.ts";
-import { NONE, type RecordedTask } from "./runs.ts";
+import { BEFORE_RECORDING } from "../../perf/recording-sink.ts";
+import { NONE, type RecordedTask, type TaskName } from "./runs.ts";
 
 /** prctl(PR_SET_NAME) of the child that perf record forks for its command (tools/perf/util/evlist.c). */
 const PERF_CHILD = "perf-exec";
+
+/** perf itself, and its child before there was that prctl. Debian's is called perf_5.10 and the like. */
+const PERF = /^perf([-_.]|$)/;
 
 /** A task that renames itself all the time (some show their progress so) is known by the first of its names. */
 const MOST_NAMES = 32;
@@ -12,9 +15,13 @@ const MOST_NAMES = 32;
 export interface LiveTask extends RecordedTask {
   pid: number;
   comm: string;
-  names: readonly string[];
+  names: readonly TaskName[];
   forkRun: number;
-  commandFromNs: number | undefined;
+  command: RecordedTask["command"];
+  /** Whether `command` holds in a per-task recording only, in which nothing comes before the command's execve. */
+  commandIfPerTask: boolean;
+  /** The tid that perf says forked it before the recording, or NONE. */
+  forkedBeforeBy: number;
   /** Whether `names` holds only what it inherited. */
   inherited: boolean;
   exited: boolean;
@@ -49,27 +56,62 @@ export class TaskTable {
     this.get(task).forkRun = live?.currentRun ?? NONE;
   }
 
+  /** A task that was there before the recording, of which perf says who forked it. */
+  wasForked(pid: number, tid: number, parentTid: number): void {
+    this.get(this.of(pid, tid)).forkedBeforeBy = parentTid;
+  }
+
   /** @returns the task, and whether this made perf's child the recorded command */
   named(
     pid: number,
     tid: number,
-    cpu: number,
     comm: string,
     exec: boolean,
     atNs: number,
   ): { task: LiveTask; commandStarts: boolean } {
-    const known = this.knows(tid);
+    const isFirst = this.all.length === 0;
     const task = this.get(this.of(pid, tid));
-    // A perf too old to rename its child shows it, in a per-task recording, first at its execve.
-    const perfChild = task.comm === PERF_CHILD || (!known && cpu === NO_CPU);
-    const commandStarts = exec && perfChild && task.commandFromNs === undefined && Number.isFinite(atNs);
-    if (commandStarts) task.commandFromNs = atNs;
-    if (task.inherited) task.names = [];
+    const executed = exec || (task.comm === PERF_CHILD && comm !== PERF_CHILD);
+    const commandStarts =
+      executed &&
+      atNs !== BEFORE_RECORDING &&
+      this.#mayBecomeCommand(task) &&
+      (isFirst || this.#isPerfs(task));
+    if (commandStarts) {
+      task.command = { comm, fromNs: atNs };
+      task.commandIfPerTask = isFirst;
+    }
+    // Before its execve the command was perf, whatever it was called.
+    if (task.inherited || commandStarts) task.names = [];
     task.inherited = false;
     task.comm = comm;
-    if (comm !== PERF_CHILD && task.names.length < MOST_NAMES && !task.names.includes(comm))
-      task.names = [...task.names, comm];
+    const last = task.names.at(-1);
+    const isNew = last?.comm !== comm || (executed && !last.executed);
+    if (comm !== PERF_CHILD && task.names.length < MOST_NAMES && isNew)
+      task.names = [...task.names, { comm, fromNs: atNs, executed }];
     return { task, commandStarts };
+  }
+
+  /**
+   * perf forks its command before it opens its events, and lets it execute when they are on: who was forked during the
+   * recording, or has executed something in it, is not the command.
+   */
+  #mayBecomeCommand(task: LiveTask): boolean {
+    return (
+      task.forkNs === Number.NEGATIVE_INFINITY &&
+      task.pid === task.tid &&
+      task.command === undefined &&
+      !task.names.some(({ executed }) => executed)
+    );
+  }
+
+  /** Whether a task that has executed nothing yet is a child of perf record's. */
+  #isPerfs(task: LiveTask): boolean {
+    if (task.comm === PERF_CHILD) return true;
+    if (!PERF.test(task.comm)) return false;
+    // The child of an old perf has perf's name. In a per-task recording it is the only one, and no parent is told.
+    const parent = this.#byTid.get(task.forkedBeforeBy);
+    return task.forkedBeforeBy === NONE || (parent !== undefined && this.get(parent).comm === task.comm);
   }
 
   #add(pid: number, tid: number, parent: number, comm: string, forkNs: number): number {
@@ -78,11 +120,13 @@ export class TaskTable {
       pid,
       tid,
       comm,
-      names: comm === "" ? [] : [comm],
+      names: comm === "" ? [] : [{ comm, fromNs: Number.NEGATIVE_INFINITY, executed: false }],
       parent,
       forkRun: NONE,
       forkNs,
-      commandFromNs: undefined,
+      command: undefined,
+      commandIfPerTask: false,
+      forkedBeforeBy: NONE,
       inherited: true,
       exited: false,
       currentRun: NONE,

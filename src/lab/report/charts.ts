@@ -7,7 +7,7 @@ import { axisLook, type ChartOption, colorOfPolicy, legend, rowAxis, text, toolt
 import type { Run, RunDetail, SpanKind, TimePart } from "./run.ts";
 import { TIME_PARTS } from "./run.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
-import { type Case, casesOf, THRESHOLDS } from "./verdicts.ts";
+import { type Case, casesOf, THRESHOLDS, worstSlowdown } from "./verdicts.ts";
 
 export const PART_NAMES: Readonly<Record<TimePart, string>> = {
   guestRunNs: "guest",
@@ -62,6 +62,10 @@ const shortScenario = (of: Case): string => of.scenario.split(/[\\/]/).at(-1) ??
 const labelOf = (of: Case, several: boolean): string =>
   several ? `${shortScenario(of)}\n${of.profile}` : shortScenario(of);
 
+/** The largest slowdown that is drawn for a run. */
+const furthest = (run: Run): number =>
+  Math.max(worstSlowdown(run), run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0);
+
 /** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
 export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heightPx: number } {
   const cases = casesOf(runs);
@@ -69,9 +73,7 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
   const severalProfiles = new Set(runs.map((run) => run.profile)).size > 1;
   const rowOf = (run: Run) =>
     cases.findIndex((of) => of.scenario === run.scenario && of.profile === run.profile);
-  const most = Math.max(
-    ...runs.map((run) => Math.max(run.slowdown, run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0)),
-  );
+  const most = Math.max(...runs.map(furthest));
   const series = policies.map((policy, lane) => ({
     type: "custom",
     name: policy,
@@ -87,9 +89,9 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
         lane,
         policies.length,
         run.atLowCosts?.slowdown ?? run.slowdown,
-        run.atHighCosts?.slowdown ?? run.slowdown,
+        Math.max(run.atHighCosts?.slowdown ?? 0, worstSlowdown(run)),
         run.guestWallNs,
-        Math.max(run.slowdown, run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0),
+        furthest(run),
       ]),
   }));
   const seen = runs.flatMap((run) => {

@@ -2,7 +2,8 @@
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { Run } from "./run.ts";
 import { hypervisorNs } from "./run.ts";
-import { formatCount, formatFactor, formatGHz, formatShare } from "./words.ts";
+import { formatSlowdown } from "./verdicts.ts";
+import { formatCount, formatGHz, formatShare } from "./words.ts";
 
 export interface Column {
   readonly title: string;
@@ -34,10 +35,11 @@ export const COLUMNS: readonly Column[] = [
   },
   {
     title: "slowdown",
-    meaning: "wall time over bare metal's; the worse end of a range",
+    meaning:
+      "wall time over bare metal's; the worse end of a range, or both where which switches are direct is not recorded",
     align: "right",
     dropOrder: 0,
-    cell: (run) => `${formatFactor(run.slowdown)}×`,
+    cell: (run) => `${formatSlowdown(run, "-")}×`,
   },
   {
     title: "seen",

@@ -114,6 +114,13 @@ export const Run = z.strictObject({
   /** The same run with every cost at the low end of its range. Null where it was not evaluated. */
   atLowCosts: AtCosts.nullable(),
   atHighCosts: AtCosts.nullable(),
+  /**
+   * The same run if no switch were direct (`bufferEnablesWithoutDirectSwitchRule`). Null where the recording tells which
+   * are, or little depends on it.
+   */
+  withoutDirectSwitches: z
+    .strictObject({ slowdown: z.number().nonnegative(), guestWallNs: ns, bufferEnables: count })
+    .nullable(),
   /** Names of the costs whose range alone changes the slowdown verdict. */
   flips: z.array(z.string()),
   /** Somebody's own figure for this run. `wallNs` is what they saw; `bareMetalBelowNs` what they saw on bare metal. */

@@ -49,6 +49,30 @@ describe("the speed verdict", () => {
     });
   });
 
+  it("is a range, and says why, where it is open which switches are direct", () => {
+    const open = (slowdown: number, without: number) =>
+      syntheticRun({
+        guestWallNs: 1e9 * slowdown,
+        slowdown,
+        bufferEnables: 1504,
+        withoutDirectSwitches: { slowdown: without, guestWallNs: 1e9 * without, bufferEnables: 17_407 },
+      });
+    expect(speedVerdict(open(1.1, 2.5))).toEqual({
+      about: "speed",
+      tone: "bad",
+      text:
+        "1.1 s to 2.5 s, 1.10 to 2.50 times bare metal: usable to painful, with 1,504 to 17,407 enables, " +
+        "as which switches are direct is not recorded (perf record --sample-cpu does)",
+    });
+    expect(speedVerdict(open(1, 1)).text).toMatch(
+      /^1 s, 1.00 times bare metal: unnoticeable, with 1,504 to 17,407/,
+    );
+    const of = { scenario: "s", profile: "p", runs: [open(1.1, 2.5)] };
+    expect(conclusionOf(of, of.runs).text).toMatch(
+      /no policy here is usable .*until-changed \(1.10 to 2.50 times/,
+    );
+  });
+
   it("names the cost on which it depends when it flips over the ranges, and is silent when it does not", () => {
     const at = (low: number, high: number) => ({
       slowdown: 1.1,

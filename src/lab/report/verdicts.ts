@@ -5,7 +5,7 @@
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { Run } from "./run.ts";
 import { hypervisorNs } from "./run.ts";
-import { counted, formatFactor, formatShare, listed } from "./words.ts";
+import { counted, formatCount, formatFactor, formatShare, listed } from "./words.ts";
 
 export const THRESHOLDS = {
   /** Within the noise of timing a command twice. */
@@ -18,6 +18,8 @@ export const THRESHOLDS = {
   unusableSlowdown: 8,
   /** Below one sample in a hundred lost, a profile's percentages still hold to the digits that perf prints. */
   nearlyCompleteLoss: 0.01,
+  /** A fifth more enables: what a policy costs at each of them then costs as much more, and the verdict is a range. */
+  openEnables: 1.2,
   /** One timer tick at HZ=250: a longer stop of a vCPU delays the guest's timers. */
   tickNs: 4e6,
   /** RCU_CPU_STALL_TIMEOUT's default, kernel/rcu/Kconfig.debug: a longer stop makes the guest's kernel complain. */
@@ -68,8 +70,34 @@ export interface Verdict {
   readonly text: string;
 }
 
+/** The slowdown to judge a run by: where the recording leaves open which switches are direct, the worse. */
+export const worstSlowdown = ({ slowdown, withoutDirectSwitches }: Run): number =>
+  Math.max(slowdown, withoutDirectSwitches?.slowdown ?? 0);
+
+/** "1.02" or "1.02 to 1.9", for what `worstSlowdown` is the end of. */
+export function formatSlowdown(run: Run, between = " to "): string {
+  const best = Math.min(run.slowdown, run.withoutDirectSwitches?.slowdown ?? run.slowdown);
+  return rangeOf(formatFactor(best), formatFactor(worstSlowdown(run)), between);
+}
+
+const rangeOf = (low: string, high: string, between = " to "): string =>
+  low === high ? low : `${low}${between}${high}`;
+
+/** "1.5 s to 2.9 s, 1.02 to 1.9 times bare metal: usable to slow, ...": a range, and why it is one. */
+function openVerdict(run: Run, without: NonNullable<Run["withoutDirectSwitches"]>): Verdict {
+  const [best, worst] = without.slowdown < run.slowdown ? [without, run] : [run, without];
+  const wall = rangeOf(formatNs(best.guestWallNs), formatNs(worst.guestWallNs));
+  const speed = rangeOf(speedOf(best.slowdown), speedOf(worst.slowdown));
+  return {
+    about: "speed",
+    tone: speedTone(worst.slowdown),
+    text: `${wall}, ${formatSlowdown(run)} times bare metal: ${speed}, with ${formatCount(run.bufferEnables)} to ${counted(without.bufferEnables, "enable")}, as which switches are direct is not recorded (perf record --sample-cpu does)`,
+  };
+}
+
 /** "20.6 s, 52 times bare metal: unusable". */
 export function speedVerdict(run: Run): Verdict {
+  if (run.withoutDirectSwitches !== null) return openVerdict(run, run.withoutDirectSwitches);
   const speed = speedOf(run.slowdown);
   const { slowdownRange: range } = run;
   const spread =
@@ -260,19 +288,19 @@ export function casesOf(runs: readonly Run[]): Case[] {
 export function conclusionOf(of: Case, all: readonly Run[]): Verdict {
   const profileTone = (run: Run) => profileVerdict(samplingTwin(run, all)).tone;
   const told = (run: Run) =>
-    `${run.policy} (${formatFactor(run.slowdown)} times, ${run.pinnedPeakBytes === 0 ? "nothing" : formatBytes(run.pinnedPeakBytes)} pinned)`;
-  const usable = (run: Run) => run.slowdown < THRESHOLDS.usableSlowdown;
+    `${run.policy} (${formatSlowdown(run)} times, ${run.pinnedPeakBytes === 0 ? "nothing" : formatBytes(run.pinnedPeakBytes)} pinned)`;
+  const usable = (run: Run) => worstSlowdown(run) < THRESHOLDS.usableSlowdown;
   const complete = of.runs.filter((run) => profileTone(run) === "good" || profileTone(run) === "plain");
   const nearly = of.runs.filter((run) => profileTone(run) === "fair" && usable(run));
   const also = nearly.length === 0 ? "" : `; usable and nearly complete: ${listed(nearly.map(told))}`;
   const [least, ...others] = complete
     .filter(usable)
-    .sort((a, b) => a.pinnedPeakBytes - b.pinnedPeakBytes || a.slowdown - b.slowdown);
+    .sort((a, b) => a.pinnedPeakBytes - b.pinnedPeakBytes || worstSlowdown(a) - worstSlowdown(b));
   if (least !== undefined) {
     const more = others.length === 0 ? "" : `, then ${listed(others.map(told))}`;
     return { about: "speed", tone: "good", text: `usable and complete: ${told(least)}${more}${also}` };
   }
-  const fastest = [...complete].sort((a, b) => a.slowdown - b.slowdown)[0];
+  const fastest = [...complete].sort((a, b) => worstSlowdown(a) - worstSlowdown(b))[0];
   const best =
     fastest === undefined
       ? "every policy here loses samples"

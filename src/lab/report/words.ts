@@ -1,10 +1,8 @@
 /** Numbers as the report's sentences write them; sizes and durations are in common/sizes.ts. */
+export { counted, formatCount } from "../../common/counts.ts";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const three = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
-/** "1,204". */
-export const formatCount = (n: number): string => whole.format(n);
 
 /** A factor: "1.02", "51.5", "1,060"; always enough digits to tell 1.19 from 1.2. */
 export const formatFactor = (factor: number): string =>
@@ -21,10 +19,6 @@ export function formatShare(part: number, of: number): string {
   if (percent > 99.9 && part < of) return "> 99.9 %";
   return `${Number(percent.toPrecision(percent >= 10 ? 3 : 2))} %`;
 }
-
-/** "1 blackout", "1,204 blackouts". */
-export const counted = (n: number, singular: string, plural = `${singular}s`): string =>
-  `${formatCount(n)} ${n === 1 ? singular : plural}`;
 
 /** "a", "a and b", "a, b and c". */
 export const listed = (items: readonly string[]): string =>

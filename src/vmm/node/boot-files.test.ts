@@ -110,7 +110,7 @@ describe("a RAM disk", () => {
   it.each([
     ["half.cpio", cpio.slice(0, 50), /half\.cpio: the archive ends at byte 50 without its trailer/],
     ["words", "no archive", /words: neither a cpio archive nor a compressed one/],
-    ["nothing", "", /nothing: neither a cpio archive nor a compressed one/],
+    ["nothing", "", /nothing: it is empty/],
   ])("is refused: %s", (name, content, message) => {
     const path = stored(name, content);
     expect(() => readInitrd(path)).toThrow(UserError);

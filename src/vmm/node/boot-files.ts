@@ -1,37 +1,22 @@
 /** The files that a machine boots from: kernels are unpacked, RAM disks are taken as they are. */
-import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { readFdt } from "../../board/fdt.ts";
 import { UserError } from "../../common/errors.ts";
 import { unzstd } from "../../common/zstd.ts";
 import { type KernelImage, readImage } from "../image.ts";
+import { readWhole } from "./read-file.ts";
 
 /** What a compressed kernel may unpack to: the largest have a tenth of it. */
 const MOST_KERNEL_BYTES = 1024 ** 3;
 const GZIP = [0x1f, 0x8b];
 const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
 
-function readWhole(path: string, option: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    const why =
-      code === "ENOENT"
-        ? "there is no such file"
-        : code === "EISDIR"
-          ? "it is a directory"
-          : `it cannot be read (${code})`;
-    throw new UserError(`${option} ${path}: ${why}`);
-  }
-}
-
 const startsWith = (bytes: Uint8Array, magic: readonly number[]): boolean =>
   magic.every((byte, i) => bytes[i] === byte);
 
 /** A kernel, raw or compressed with gzip or zstd. */
 export async function readKernel(path: string): Promise<KernelImage> {
-  const bytes = readWhole(path, "--kernel");
+  const bytes = readWhole(path, `--kernel ${path}`);
   const unpacked = async (): Promise<Uint8Array> => {
     if (startsWith(bytes, GZIP)) return gunzipSync(bytes, { maxOutputLength: MOST_KERNEL_BYTES });
     return startsWith(bytes, ZSTD) ? unzstd(bytes, MOST_KERNEL_BYTES) : bytes;
@@ -45,7 +30,7 @@ export async function readKernel(path: string): Promise<KernelImage> {
 
 /** A flattened device tree. Throws UserError for what is none, or is malformed. */
 export function readDeviceTree(path: string): Uint8Array {
-  const bytes = readWhole(path, "--dtb");
+  const bytes = readWhole(path, `--dtb ${path}`);
   readFdt(bytes, `--dtb ${path}`);
   return bytes;
 }
@@ -63,7 +48,7 @@ const ARCHIVES: readonly (readonly number[])[] = [
 
 /** An initial RAM disk: a cpio archive, whole, or one in a compression that the kernel unpacks. */
 export function readInitrd(path: string): Uint8Array {
-  const bytes = readWhole(path, "--initrd");
+  const bytes = readWhole(path, `--initrd ${path}`);
   const isCpio = bytes.toString("latin1", 0, CPIO.length) === CPIO;
   if (!isCpio && !ARCHIVES.some((magic) => startsWith(bytes, magic)))
     throw new UserError(

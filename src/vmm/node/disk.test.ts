@@ -67,7 +67,7 @@ it("refuses what is no image, and says what to do", () => {
     ["missing", /there is no such file/, /truncate -s 1G/],
     [".", /is a directory/, /Share a directory/],
     ["odd", /1000 bytes are not whole sectors/, /truncate -s %512/],
-    ["empty", /0 bytes are not whole sectors/, /qemu-img convert/],
+    ["empty", /it is empty/, /truncate -s 1G/],
   ] as const) {
     let error: unknown;
     try {

@@ -2,6 +2,8 @@
 import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { type Disk, DiskError, SECTOR_BYTES } from "../../board/virtio/block.ts";
 import { UserError } from "../../common/errors.ts";
+import { LFS_POINTER_BYTES, refuseLfsPointer } from "../../common/lfs.ts";
+import { IS_DIRECTORY, IS_EMPTY, whyUnreadable } from "./read-file.ts";
 
 export interface DiskOptions {
   readonly readOnly?: boolean;
@@ -41,7 +43,7 @@ function cannotOpen(path: string, error: unknown, writable: boolean): UserError 
   switch (codeOf(error)) {
     case "ENOENT":
       return new UserError(
-        `${path}: there is no such file`,
+        `${path}: ${whyUnreadable(error)}`,
         `Make one with \`truncate -s 1G ${path}\`, or name an image that exists`,
       );
     case "EISDIR":
@@ -56,15 +58,12 @@ function cannotOpen(path: string, error: unknown, writable: boolean): UserError 
           : "Change its permissions",
       );
     default:
-      return new UserError(`${path}: it cannot be opened (${codeOf(error)})`);
+      return new UserError(`${path}: ${whyUnreadable(error)}`);
   }
 }
 
 const isDirectory = (path: string): UserError =>
-  new UserError(
-    `${path}: it is a directory, not an image`,
-    "Share a directory instead of using it as a disk",
-  );
+  new UserError(`${path}: ${IS_DIRECTORY}, not an image`, "Share a directory instead of using it as a disk");
 
 /** The file below a disk: whole stretches at byte offsets. */
 interface Medium {
@@ -165,9 +164,14 @@ export function openDisk(path: string, options: DiskOptions = {}): OpenedDisk {
     if (status.isDirectory()) throw isDirectory(path);
     if (!status.isFile())
       throw new UserError(`${path}: it is not a regular file`, "Copy it to an image file");
-    if (status.size === 0 || status.size % SECTOR_BYTES !== 0)
+    if (status.size === 0)
+      throw new UserError(`${path}: ${IS_EMPTY}`, `Give it a size: truncate -s 1G ${path}`);
+    const start = new Uint8Array(LFS_POINTER_BYTES);
+    readSync(fd, start, 0, start.length, 0);
+    refuseLfsPointer(path, start);
+    if (status.size % SECTOR_BYTES !== 0)
       throw new UserError(
-        `${path}: ${status.size} bytes are not whole sectors of ${SECTOR_BYTES} bytes`,
+        `${path}: ${status.size} ${status.size === 1 ? "byte is" : "bytes are"} not whole sectors of ${SECTOR_BYTES} bytes`,
         `A raw image is made of sectors. If it is one, fill it up with \`truncate -s %${SECTOR_BYTES} ${path}\`; ` +
           "one in another format becomes raw with `qemu-img convert -O raw`",
       );

@@ -3,6 +3,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { UserError } from "../../common/errors.ts";
 import { type ByteSource, streamSource } from "../../perf/byte-source.ts";
 import { HOW_TO_RECORD } from "../../perf/header.ts";
+import { IS_DIRECTORY, whyUnreadable } from "./read-file.ts";
 
 /** A source that holds a file open until `close`. */
 export interface OpenedSource {
@@ -28,18 +29,14 @@ function fileSource(name: string, file: FileHandle, sizeBytes: number): ByteSour
   };
 }
 
-/** Why the system did not let us have it, in words. */
 function cannotOpen(path: string, error: unknown): UserError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  const why: Readonly<Record<string, string>> = {
-    ENOENT: "there is no such file",
-    EACCES: "you may not read it (perf record makes files that only their owner can read)",
-    EPERM: "you may not read it",
-    ENOTDIR: "part of its path is not a directory",
-    ELOOP: "its symbolic links go in a circle",
-    ENAMETOOLONG: "its name is too long",
-  };
-  return new UserError(`${path}: ${why[code] ?? `it cannot be opened (${code})`}`, HOW_TO_RECORD);
+  const isOthers = error instanceof Error && "code" in error && error.code === "EACCES";
+  return new UserError(
+    `${path}: ${whyUnreadable(error)}`,
+    isOthers
+      ? `perf record makes files that only their owner can read: sudo chmod a+r ${path}`
+      : HOW_TO_RECORD,
+  );
 }
 
 /**
@@ -56,7 +53,7 @@ export async function openSource(path: string): Promise<OpenedSource> {
     status = await stat(path);
     if (status.isDirectory())
       throw new UserError(
-        `${path} is a directory; perf.data directories (perf record --threads) are not supported`,
+        `${path}: ${IS_DIRECTORY}; perf.data directories (perf record --threads) are not supported`,
         HOW_TO_RECORD,
       );
     file = await open(path, "r");

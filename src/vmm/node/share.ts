@@ -46,6 +46,7 @@ import {
   type Result,
 } from "../../board/virtio/p9/file-system.ts";
 import { UserError } from "../../common/errors.ts";
+import { whyUnreadable } from "./read-file.ts";
 
 export interface ShareOptions {
   /** The guest can change nothing. */
@@ -97,15 +98,8 @@ export function openShare(path: string, options: ShareOptions): FileSystem {
     return new HostDirectory(realpathSync(path), options);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    const code = codeOf(error);
-    const why: Readonly<Record<string, string>> = {
-      ENOENT: "there is no such directory",
-      EACCES: "you may not read it",
-      ENOTDIR: "part of its path is not a directory",
-      ELOOP: "its symbolic links go in a circle",
-    };
     throw new UserError(
-      `${path}: ${why[code] ?? `it cannot be shared (${code})`}`,
+      `${path}: ${whyUnreadable(error, "directory")}`,
       "Share a directory that exists and that you may read",
     );
   }

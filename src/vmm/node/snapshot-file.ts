@@ -3,13 +3,14 @@
  * JSON and every page that is not zeros.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { gunzip, gunzipSync, gzipSync } from "node:zlib";
 import { PAGE_BYTES } from "../../common/address.ts";
+import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import type { AgentState } from "../agent.ts";
 import type { SavedPage, VirtualMachineState } from "../virtual-machine.ts";
+import { readWhole } from "./read-file.ts";
 
 const MAGIC = "spevisor snapshot\n";
 const FORMAT = 2;
@@ -85,20 +86,12 @@ export function openSnapshot(path: string, build: string): OpenedSnapshot {
   const refuse = (what: string, remedy: string): never => {
     throw new UserError(`--snapshot ${path}: ${what}`, remedy);
   };
-  let file: Buffer;
-  try {
-    file = readFileSync(path);
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    return refuse(
-      code === "ENOENT" ? "there is no such file" : `it cannot be read (${code})`,
-      "Make one with --save-snapshot",
-    );
-  }
+  const make = "Make one with --save-snapshot";
+  const file = readWhole(path, `--snapshot ${path}`, make);
   if (file.subarray(0, MAGIC.length).toString("latin1") !== MAGIC)
-    return refuse("no snapshot of spevisor's", "Make one with --save-snapshot");
+    return refuse("no snapshot of spevisor's", make);
   const again = "Save it again: a snapshot is good for the version that wrote it";
-  if (file.length < HEADER_BYTES + 4) return refuse(`cut short after ${file.length} bytes`, again);
+  if (file.length < HEADER_BYTES + 4) return refuse(`cut short after ${counted(file.length, "byte")}`, again);
   const format = file.readUInt32LE(MAGIC.length);
   if (format !== FORMAT) return refuse(`format ${format}, and this version reads format ${FORMAT}`, again);
   const body = file.subarray(HEADER_BYTES);
