@@ -48,6 +48,7 @@ import {
   type Result,
 } from "../../board/virtio/p9/file-system.ts";
 import { UserError } from "../../common/errors.ts";
+import { nodeTime } from "./times.ts";
 
 export interface ShareOptions {
   /** The guest can change nothing. */
@@ -100,22 +101,6 @@ const openFlags = (mode: OpenMode): number =>
   accessFlags(mode) | (mode.truncate ? constants.O_TRUNC : 0) | constants.O_NONBLOCK;
 
 const isDirectory = ({ mode }: Attributes): boolean => (mode & constants.S_IFMT) === constants.S_IFDIR;
-
-/** The time it is, in seconds since 1970, as exactly as this program can tell. */
-function nowSeconds(): number {
-  const nowMs = performance.timeOrigin + performance.now();
-  // It does not follow a clock that was set.
-  return (Math.abs(nowMs - Date.now()) < 2 ? nowMs : Date.now()) / 1000;
-}
-
-/**
- * A time as Node takes it. It wants seconds as a double and libuv cuts them to microseconds, so nanoseconds below that are
- * lost; half a microsecond more keeps the others as they are. Before 1970 a Date must do, in milliseconds.
- */
-function nodeTime(time: bigint | "now"): number | Date {
-  if (time === "now") return nowSeconds();
-  return time < 0n ? new Date(Number(time / 1_000_000n)) : (Number(time / 1000n) + 0.5) / 1e6;
-}
 
 /** The host's directory at `path`, which must be one when the machine is made. */
 export function openShare(path: string, options: ShareOptions): FileSystem {
