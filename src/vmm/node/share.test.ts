@@ -18,6 +18,7 @@ import { FLAGS, P9Client } from "../../board/virtio/p9/client.testing.ts";
 import { holdsToContract } from "../../board/virtio/p9/contract.testing.ts";
 import { Failure } from "../../board/virtio/p9/file-system.ts";
 import { P9Server } from "../../board/virtio/p9/server.ts";
+import { agreesWithPosix } from "../../board/virtio/p9/sessions.testing.ts";
 import { UserError } from "../../common/errors.ts";
 import { openShare } from "./share.ts";
 
@@ -35,6 +36,13 @@ describe("over a directory of the host", () => {
     const server = new P9Server(openShare(fresh(), { readOnly: false }));
     return (message) => server.answer(message);
   });
+});
+
+it("agrees with POSIX on files that are open while they are renamed, replaced and removed", () => {
+  agreesWithPosix(() => {
+    const server = new P9Server(openShare(fresh(), { readOnly: false }));
+    return (message) => server.answer(message);
+  }, 100);
 });
 
 const connect = (path: string, readOnly: boolean) => {
