@@ -42,7 +42,7 @@ it("agrees with POSIX on files that are open while they are renamed, replaced an
   agreesWithPosix(() => {
     const server = new P9Server(openShare(fresh(), { readOnly: false }));
     return (message) => server.answer(message);
-  }, 100);
+  }, 60);
 });
 
 const connect = (path: string, readOnly: boolean) => {

@@ -277,10 +277,12 @@ export function holdsToContract(connect: () => (message: Uint8Array) => Uint8Arr
     it("a rename between two names of one file leaves both", () => {
       fileWith("a", "text");
       client.link(root, client.walk(root, "a"), "b");
-      const { named } = opened("a");
+      const named = client.walk(root, "a");
       client.renameAt(root, "a", root, "b");
       client.renameAt(root, "a", root, "a");
-      expect([namesIn(""), state(named)]).toEqual([[".", "..", "a", "b"], "644 4"]);
+      expect(namesIn("")).toEqual([".", "..", "a", "b"]);
+      client.unlinkAt(root, "b");
+      expect(state(named)).toBe("644 4");
       expect(() => client.renameAt(root, "gone", root, "gone")).toThrow("ENOENT");
     });
 

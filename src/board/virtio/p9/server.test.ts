@@ -29,7 +29,7 @@ it("agrees with POSIX on files that are open while they are renamed, replaced an
   agreesWithPosix(() => {
     const server = new P9Server(new MemoryFiles());
     return (message) => server.answer(message);
-  }, 500);
+  }, 150);
 });
 
 describe("over virtio", () => {
