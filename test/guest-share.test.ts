@@ -61,7 +61,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
     it("perf writes its data there, and reads it", async () => {
       mkdirSync(folder("perf"));
       const script =
-        "cd /share && perf record -q -o perf.data -- ls -R /proc/self /usr >/dev/null && perf report -i perf.data --stdio";
+        "cd /share && perf record -q -o perf.data -- ls -R /usr >/dev/null && perf report -i perf.data --stdio";
       const { code, out, err } = await run(script, folder("perf"));
       expect({ code, err: err.replace(/^spevisor: .*\n/gm, "") }).toEqual({
         code: 0,
