@@ -1,12 +1,11 @@
-/** The guest's console on a terminal, and files that the guest shares with this computer. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+/** The guest's console on a terminal, and its disk. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { runInGuest, SPEVISOR, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import { hasTmux, Terminal } from "./tmux.ts";
 
 const guest = await guestFor("guest, console");
-const generic = await guestFor("guest, --share", "bookworm", "generic");
 if (!hasTmux) console.log("guest, console: skipped, needs: apt-get install tmux");
 const MINUTES = 60_000;
 const scratch = scratchFolder("guest-console");
@@ -78,18 +77,5 @@ describe.skipIf(guest === undefined)("--disk", { timeout: 6 * MINUTES }, () => {
     );
     expect(swap.out, swap.err).toMatch(/^\/dev\/vda\s+partition\s+1020\s/m);
     expect(readFileSync(disk).subarray(4086, 4096).toString("latin1")).toBe("SWAPSPACE2");
-  });
-});
-
-describe.skipIf(generic === undefined)("--share", { timeout: 6 * MINUTES }, () => {
-  it("is a directory that both sides read and write", async () => {
-    mkdirSync(scratch.at("shared/below"), { recursive: true });
-    writeFileSync(scratch.at("shared/below/from-here"), "of this computer\n");
-    const script = `cd /share && cat below/from-here && seq 1 50000 >numbers && mkdir new && mv numbers new/ &&
-      ln -s new/numbers link && wc -l <link && rm below/from-here && ls`;
-    const { code, out, err } = await runInGuest(["sh", "-c", script], ["--share", scratch.at("shared")]);
-    expect({ code, out }, err).toEqual({ code: 0, out: "of this computer\n50000\nbelow\nlink\nnew\n" });
-    expect(readFileSync(scratch.at("shared/new/numbers"), "utf8")).toMatch(/^1\n2\n[\d\n]*\n50000\n$/);
-    expect(() => readFileSync(scratch.at("shared/below/from-here"))).toThrow("ENOENT");
   });
 });

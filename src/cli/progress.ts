@@ -18,6 +18,8 @@ const CLEAR_LINE = "\r\u001b[K";
 
 export interface Progress {
   readonly onProgress: OnProgress;
+  /** What is running, in other words. */
+  say(text: string): void;
   stop(): void;
 }
 
@@ -67,6 +69,9 @@ export function startProgress(first: string, { stderr, env }: World): Progress {
     onProgress: ({ done, total, what }) => {
       const percent = Math.floor((100 * Math.min(done, total)) / total);
       text = printable(`${what} (${Math.min(total, Math.floor(done) + 1)} of ${total}, ${percent} %)`);
+    },
+    say: (words) => {
+      text = printable(words);
     },
     stop: () => {
       if (running.delete(progress)) end();

@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { VirtioConsole } from "../board/virtio/console.ts";
 import { type AgentState, GuestAgent, quoted } from "./agent.ts";
 
+const SHARE = { tag: "share0", directory: "/share", readOnly: false };
+
 /** The host's side of a guest whose lines the test says. */
 function conversation() {
   const heard: string[] = [];
@@ -10,6 +12,7 @@ function conversation() {
   const agent = new GuestAgent({
     onStdout: (bytes) => told.push(`stdout ${Buffer.from(bytes).toString()}`),
     onStderr: (bytes) => told.push(`stderr ${Buffer.from(bytes).toString()}`),
+    onOut: (bytes) => told.push(`out ${Buffer.from(bytes).toString()}`),
     onReady: () => told.push("ready"),
     onError: (order, text) => told.push(`${order}: ${text}`),
     onExit: (status) => told.push(`exit ${status}`),
@@ -40,12 +43,12 @@ function ready() {
 
 it("waits for the guest, then gives its orders one by one", () => {
   const { agent, heard, told, say } = conversation();
-  agent.share("share0", "/share");
+  agent.share(SHARE);
   agent.date(1_767_225_600);
   agent.run("true");
   expect([agent.ready, heard]).toEqual([false, []]);
   say("ready\n");
-  expect([agent.ready, told, heard]).toEqual([true, ["ready"], ["1 share share0 /share\n"]]);
+  expect([agent.ready, told, heard]).toEqual([true, ["ready"], [`1 share share0 ${btoa("/share")}\n`]]);
   say("ok\n");
   expect(heard.at(-1)).toBe("1 date 1767225600\n");
   say("ok\n");
@@ -65,7 +68,7 @@ it("does not wait for an answer where there is none: console and poweroff", () =
 
 it("says which order was refused and goes on with the next", () => {
   const { agent, heard, told, say } = ready();
-  agent.share("a", "/b");
+  agent.share({ ...SHARE, readOnly: true });
   agent.run("x");
   say("error mount: no such device \n");
   expect(told).toEqual(["share: mount: no such device"]);
@@ -88,11 +91,11 @@ it("needs no ready of a guest that a snapshot has made", () => {
 
 it("goes on from a snapshot with the order whose answer was awaited, and mounts no share twice", () => {
   const before = ready();
-  before.agent.share("share0", "/share");
+  before.agent.share(SHARE);
   before.agent.date(1);
   const { agent, heard, told, say } = conversation();
   agent.restore(JSON.parse(JSON.stringify(before.agent.save())) as AgentState);
-  agent.share("share0", "/share");
+  agent.share(SHARE);
   agent.run("true");
   expect(heard).toEqual([]);
   say("error no such share\n");
@@ -101,6 +104,20 @@ it("goes on from a snapshot with the order whose answer was awaited, and mounts 
   expect(heard.at(-1)).toBe("1 run dHJ1ZQ==\n");
   say("exit 0\n");
   expect(told.at(-1)).toBe("exit 0");
+});
+
+it("names the place of a share in base64, whatever characters it has, and says what is read-only", () => {
+  const { agent, heard } = ready();
+  agent.share({ tag: "share1", directory: "/my ü", readOnly: true });
+  expect(heard).toEqual([`1 share share1 ${Buffer.from("/my ü").toString("base64")} ro\n`]);
+});
+
+it("collects on a port of its own, while the answer to an order is awaited", () => {
+  const { agent, heard, told, port } = ready();
+  agent.run("x");
+  agent.collect();
+  port("out")("archive");
+  expect([heard.slice(1), told]).toEqual([["5 collect\n"], ["out archive"]]);
 });
 
 it("hands streams on, and input to the command", () => {
@@ -134,7 +151,7 @@ describe("lines", () => {
 
   it("that are too long are cut, and the next is whole again", () => {
     const { agent, told, say } = ready();
-    agent.share("a", "/b");
+    agent.share({ ...SHARE, readOnly: true });
     say(`error ${"x".repeat(100_000)}`);
     say("\n");
     expect(told).toEqual([`share: ${"x".repeat(4090)}`]);

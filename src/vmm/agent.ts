@@ -5,7 +5,7 @@
 import type { ConsolePort, VirtioConsole } from "../board/virtio/console.ts";
 
 /** Places of the named ports: port 0 is the console. */
-const PORT = { control: 1, stdin: 2, stdout: 3, stderr: 4 } as const;
+const PORT = { control: 1, stdin: 2, stdout: 3, stderr: 4, out: 5 } as const;
 /** As timeout(1) and chroot(1) have it: the command could not be run. */
 const EXIT_NOT_RUN = 125;
 /** A line of the guest that is longer is cut. */
@@ -20,6 +20,16 @@ export interface AgentOptions {
   readonly onError: (order: string, text: string) => void;
   /** The command of a `run` has ended. */
   readonly onExit: (status: number) => void;
+  /** What comes after `collect`: a tar archive of /out, and the line "exit STATUS". */
+  readonly onOut?: (bytes: Uint8Array) => void;
+}
+
+/** A share of the machine's. */
+export interface MountedShare {
+  readonly tag: string;
+  /** Where it is in the guest. */
+  readonly directory: string;
+  readonly readOnly: boolean;
 }
 
 /** How far the conversation has come: plain data. */
@@ -28,7 +38,7 @@ export interface AgentState {
   readonly line: string;
   readonly orders: readonly string[];
   readonly asked: string | null;
-  readonly shared: readonly string[];
+  readonly shared: readonly MountedShare[];
 }
 
 /** Bytes as base64, as `run` takes a script. */
@@ -48,7 +58,7 @@ export class GuestAgent {
   #ready = false;
   #orders: string[] = [];
   /** Shares that it has been told to mount: a second mount of one would be refused. */
-  #shared: string[] = [];
+  #shared: MountedShare[] = [];
   /** The order whose answer is awaited. */
   #asked: string | undefined;
 
@@ -63,6 +73,7 @@ export class GuestAgent {
       { name: "org.spevisor.stdin", onData: () => undefined },
       { name: "org.spevisor.stdout", onData: this.#options.onStdout },
       { name: "org.spevisor.stderr", onData: this.#options.onStderr },
+      { name: "org.spevisor.out", onData: (bytes) => this.#options.onOut?.(bytes) },
     ];
   }
 
@@ -94,10 +105,10 @@ export class GuestAgent {
   }
 
   /** Mounts a share, unless it is mounted. */
-  share(tag: string, directory: string): void {
-    if (this.#shared.includes(tag)) return;
-    this.#shared.push(tag);
-    this.#order(`share ${tag} ${directory}`);
+  share({ tag, directory, readOnly }: MountedShare): void {
+    if (this.#shared.some((there) => there.tag === tag)) return;
+    this.#shared.push({ tag, directory, readOnly });
+    this.#order(`share ${tag} ${base64(directory)}${readOnly ? " ro" : ""}`);
   }
 
   /** Sets the guest's clock, in seconds since 1970. */
@@ -117,6 +128,11 @@ export class GuestAgent {
   /** Runs a shell script; `onExit` gets its status. */
   run(script: string): void {
     this.#order(`run ${base64(script)}`);
+  }
+
+  /** Asks for a tar archive of the guest's /out, also while a command runs; `onOut` gets it. */
+  collect(): void {
+    this.#console?.send(PORT.out, new TextEncoder().encode("collect\n"));
   }
 
   powerOff(): void {

@@ -52,6 +52,13 @@ export function buildFloat(output: string): string {
   return output;
 }
 
+/** share.c; see there. */
+export function buildShare(output: string): string {
+  const cpu = ["-march=armv8-a", "-mno-outline-atomics"];
+  execFileSync(CROSS_COMPILER, [...FLAGS, ...cpu, "-static", "-o", output, `${here}share.c`]);
+  return output;
+}
+
 /** loop.S; see there. */
 export function buildLoop(output: string): string {
   execFileSync(CROSS_COMPILER, [

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { syntheticEngine } from "../../../test/synthetic-engine.ts";
 import { fakeImage } from "../../guest/node/fake-mirror.testing.ts";
+import type { AgentState } from "../../vmm/agent.ts";
 import { encodeSnapshot, type MachineConfig } from "../../vmm/node/snapshot-file.ts";
 import type { VirtualMachineState } from "../../vmm/virtual-machine.ts";
 import { sourceVersion } from "../cache-folder.ts";
@@ -27,15 +28,28 @@ const config: MachineConfig = {
   disks: [],
   agent: false,
 };
-const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}): void =>
+const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}, agent?: AgentState): void =>
   writeFileSync(
     at(name),
     encodeSnapshot(
-      { config: { ...config, ...more }, state: {} as unknown as VirtualMachineState, pages: [] },
+      { config: { ...config, ...more }, agent, state: {} as unknown as VirtualMachineState, pages: [] },
       build,
     ),
   );
 snapshot("shared.snapshot", sourceVersion());
+snapshot("shares.snapshot", sourceVersion(), { shares: ["share0", "share1"] });
+snapshot(
+  "mounted.snapshot",
+  sourceVersion(),
+  { agent: true },
+  {
+    ready: true,
+    line: "",
+    orders: [],
+    asked: null,
+    shared: [{ tag: "share0", directory: "/a", readOnly: false }],
+  },
+);
 snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: ["disk0"] });
 snapshot("old.snapshot", "another build");
 
@@ -92,6 +106,19 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [[...kernel, "--dtb", at("text")], /--dtb .*text: at offset 0x0: no device tree begins so/],
     [[...kernel, "--disk", at("missing")], /missing: there is no such file/],
     [[...kernel, "--share", at("missing")], /missing: there is no such/],
+    [[...kernel, "--share", `${at("missing")}:/data:ro`], /missing: there is no such/],
+    [[...kernel, "--share", at("folder"), "--share", at("text")], /text: it is not a directory/],
+    [[...kernel, "--share", `${at("folder")}:/`], /the guest's root is taken/],
+    [[...kernel, "--share", ""], /names no directory/],
+    [
+      [...kernel, "--share", `${at("folder")}:/a`, "--share", `${at("folder")}:/a`],
+      /at the guest's \/a already/,
+    ],
+    [[...kernel, "--out", at("new")], /brings back what a command has left, and there is none/],
+    [[...kernel, "--out", at("text"), "--", "true"], /--out .*text: is no directory/],
+    [[...kernel, "--out", join(at("text"), "x"), "--", "true"], /--out .*text is no directory/],
+    [[...kernel, "--out", at("new"), "--initrd", at("text"), "--", "true"], /needs spevisor's own RAM disk/],
+    [[...kernel, "--out", "", "--", "true"], /--out/],
     [[...kernel, "--memory", "2M"], /of memory, and the machine has 2 MiB\nRaise --memory/],
     [[...kernel, "--json", at("folder")], /folder.*is a directory/],
     [[...kernel, "--save-snapshot", join(folder, "no", "such")], /no such file or directory/],
@@ -106,6 +133,14 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
       /was not started by spevisor and takes no commands/,
     ],
     [["--snapshot", at("shared.snapshot")], /it was saved with --share\nGive --share/],
+    [
+      ["--snapshot", at("shares.snapshot"), "--share", at("folder")],
+      /it was saved with --share 2 times\nGive --share 2 times/,
+    ],
+    [
+      ["--snapshot", at("mounted.snapshot"), "--share", `${at("folder")}:/b`],
+      /it is mounted at \/a\nGive DIR:\/a/,
+    ],
     [["--snapshot", at("disk.snapshot")], /it was saved with --disk\nGive --disk/],
     [["--snapshot", at("disk.snapshot"), "--disk", at("missing")], /missing: there is no such file/],
     [

@@ -8,14 +8,9 @@ import { beginFile } from "../files.ts";
 import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import type { World } from "../world.ts";
-import {
-  COMMAND_LINE,
-  DEFAULT_RTC_SECONDS,
-  type MachineFlags,
-  runJob,
-  SHARE_DIRECTORY,
-} from "./machine-job.ts";
+import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags, runJob } from "./machine-job.ts";
 import { summaryOf } from "./record.ts";
+import { shareFlags } from "./shares.ts";
 
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY = 512 * MIB;
@@ -52,7 +47,7 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
 async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
   const json = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {
-    const { record, stopped, status, tail } = await runJob(flags, command, world);
+    const { record, stopped, status, lost, tail } = await runJob(flags, command, world);
     const text = `${JSON.stringify(record, undefined, 2)}\n`;
     if (flags.json === STDOUT) world.stdout.write(text);
     else {
@@ -65,7 +60,8 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
     if (exitCode !== 0 && tail !== undefined) world.stderr.write(`${tail}\n`);
     if (!quiet && words !== undefined) world.stderr.write(`spevisor: ${words}\n`);
     if (!quiet) world.stderr.write(summaryOf(record));
-    const code = status ?? exitCode;
+    for (const line of lost) world.stderr.write(`spevisor: --out ${flags.out}: ${line}\n`);
+    const code = (status ?? exitCode) || (lost.length > 0 ? EXIT_GUEST : 0);
     if (code !== 0) throw new MachineEnded(code);
   } finally {
     json?.discard();
@@ -96,8 +92,13 @@ export function addRun(program: Command, world: World): void {
     .option("--append <text>", `more for the kernel's command line (it starts with "${COMMAND_LINE}")`)
     .option("--disk <file>", "a raw image as the guest's /dev/vda", nonEmpty)
     .option(
-      "--share <dir>",
-      `a directory of this computer as the guest's ${SHARE_DIRECTORY} (takes Debian's generic kernel)`,
+      "--share <dir[:path][:ro]>",
+      "a directory of this computer as the guest's /share, or as PATH; may be given again (takes Debian's generic kernel)",
+      shareFlags,
+    )
+    .option(
+      "--out <dir>",
+      "bring what the command leaves in the guest's /out into this directory, which is made if it is not there",
       nonEmpty,
     )
     .addOption(
@@ -140,12 +141,14 @@ Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetch
 console is the terminal if there is no command; Ctrl-A x ends the machine.
 
 Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
-over, 125 when its kernel panics, reboots or hangs.
+over, 125 when its kernel panics, reboots or hangs, or when --out cannot bring back all that there is.
 
 Examples:
   $ spevisor run -- uname -a
   $ spevisor run --cpus 2 -- perf stat -e cycles,instructions true
+  $ spevisor run --out results -- perf record -o /out/perf.data -- ls -lR /
   $ spevisor run --share . -- sh -c 'ls /share'
+  $ spevisor run --share src:/src:ro --share build:/build -- sh /src/test.sh
   $ spevisor run
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'

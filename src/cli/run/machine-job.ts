@@ -9,6 +9,7 @@ import { PROFILES } from "../../host/profiles.ts";
 import { GuestAgent, quoted } from "../../vmm/agent.ts";
 import { readDeviceTree, readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
 import { type OpenedDisk, openDisk } from "../../vmm/node/disk.ts";
+import { checkOut } from "../../vmm/node/out.ts";
 import { runMachine, type Stopped } from "../../vmm/node/run-machine.ts";
 import { openShare } from "../../vmm/node/share.ts";
 import {
@@ -29,14 +30,13 @@ import { STDOUT } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
 import { Boots } from "./boots.ts";
+import { collectOut, OutStream } from "./collect.ts";
 import { ByteStream, SerialConsole } from "./console.ts";
 import { type MachineRecord, recordOf } from "./record.ts";
+import { type PlacedShare, placeShares, type ShareFlag } from "./shares.ts";
 
 /** What the guest's kernel is told beside --append: a panic ends the machine. */
 export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
-const SHARE_TAG = "share0";
-/** Where --share is in the guest. */
-export const SHARE_DIRECTORY = "/share";
 /** The guest's shell reads a command by the character: a longer one would take minutes, or never fit into the port. */
 const MOST_SCRIPT_LENGTH = 128 * 1024;
 const MS = 1000;
@@ -47,7 +47,8 @@ export interface MachineFlags {
   readonly dtb?: string;
   readonly append?: string;
   readonly disk?: string;
-  readonly share?: string;
+  readonly share?: readonly ShareFlag[];
+  readonly out?: string;
   readonly memory: number;
   readonly cpus: number;
   readonly suite: Suite;
@@ -70,6 +71,8 @@ export interface JobOutcome {
   readonly stopped: Stopped;
   /** The command's, where one ended. */
   readonly status: number | undefined;
+  /** What --out could not bring back, a line for each. */
+  readonly lost: readonly string[];
   /** The serial console's last lines, where they were not shown. */
   readonly tail: string | undefined;
 }
@@ -119,7 +122,13 @@ interface Origin {
   readonly given: OpenedSnapshot | undefined;
 }
 
-async function originOf(flags: MachineFlags, command: boolean, world: World, build: string): Promise<Origin> {
+async function originOf(
+  flags: MachineFlags,
+  shares: readonly PlacedShare[],
+  command: boolean,
+  world: World,
+  build: string,
+): Promise<Origin> {
   if (flags.snapshot !== undefined) {
     const given = openSnapshot(flags.snapshot, build);
     if (command && !given.config.agent)
@@ -128,14 +137,24 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
         "Leave the command away, or save a snapshot of the default guest",
       );
     for (const [option, has, wants] of [
-      ["--share", given.config.shares.length > 0, flags.share !== undefined],
-      ["--disk", given.config.disks.length > 0, flags.disk !== undefined],
+      ["--share", given.config.shares.length, shares.length],
+      ["--disk", given.config.disks.length, flags.disk === undefined ? 0 : 1],
     ] as const)
-      if (has !== wants)
+      if (has !== wants) {
+        const times = has > 1 ? ` ${has} times` : "";
         throw new UserError(
-          `--snapshot ${flags.snapshot}: it was saved ${has ? "with" : "without"} ${option}`,
-          `${has ? "Give" : "Leave away"} ${option}, or save another snapshot`,
+          `--snapshot ${flags.snapshot}: it was saved ${has > 0 ? "with" : "without"} ${option}${times}`,
+          `${has > 0 ? "Give" : "Leave away"} ${option}${times}, or save another snapshot`,
         );
+      }
+    for (const { tag, directory, text } of shares) {
+      const there = given.agent?.shared.find((share) => share.tag === tag);
+      if (there !== undefined && there.directory !== directory)
+        throw new UserError(
+          `--share ${text}: in --snapshot ${flags.snapshot} it is mounted at ${there.directory}`,
+          `Give DIR:${there.directory}, or save another snapshot`,
+        );
+    }
     return {
       config: given.config,
       boot: () => Promise.reject(new Error("a snapshot is not booted")),
@@ -144,7 +163,7 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
     };
   }
   // The cloud kernel has no 9P.
-  const kernelKind = flags.share === undefined ? "cloud" : "generic";
+  const kernelKind = shares.length === 0 ? "cloud" : "generic";
   const guest =
     flags.kernel === undefined || (command && flags.initrd === undefined)
       ? await defaultGuest(flags.suite, kernelKind, world)
@@ -163,7 +182,7 @@ async function originOf(flags: MachineFlags, command: boolean, world: World, bui
     profile: flags.profile,
     seed: flags.seed,
     startSeconds: agent && flags.rtc === "now" ? DEFAULT_RTC_SECONDS : startSeconds,
-    shares: flags.share === undefined ? [] : [SHARE_TAG],
+    shares: shares.map(({ tag }) => tag),
     disks: flags.disk === undefined ? [] : ["disk0"],
     agent,
   };
@@ -213,12 +232,26 @@ export async function runJob(
     const saved = flags.saveSnapshot === undefined ? undefined : beginFile(flags.saveSnapshot);
     if (saved !== undefined) files.push(saved);
     // Before anything is fetched for it.
-    const share =
-      flags.share === undefined
-        ? undefined
-        : opened("--share", flags.share, (path) => openShare(path, { readOnly: false }));
+    if (flags.out !== undefined) {
+      if (command.length === 0)
+        throw new UserError(
+          `--out ${flags.out}: brings back what a command has left, and there is none`,
+          "Give a command after --, or a directory with --share",
+        );
+      checkOut(flags.out);
+    }
+    const placed = placeShares(flags.share ?? []);
+    const shares = placed.map(({ tag, path, readOnly }) => ({
+      tag,
+      files: opened("--share", path, () => openShare(path, { readOnly })),
+    }));
     if (flags.disk !== undefined) disks.push(opened("--disk", flags.disk, (path) => openDisk(path)));
-    const { config, boot, key, given } = await originOf(flags, command.length > 0, world, build);
+    const { config, boot, key, given } = await originOf(flags, placed, command.length > 0, world, build);
+    if (flags.out !== undefined && !config.agent)
+      throw new UserError(
+        `--out ${flags.out}: only a guest with spevisor's own RAM disk brings files back`,
+        "Leave --out or --initrd away, or give a directory with --share",
+      );
     const [choice] = await choosePolicies(await world.loadLab(), [config.policy]);
     if (choice === undefined) throw new UserError(`--policy ${config.policy}: no policy`);
     const kept = key !== undefined && flags.cache ? boots.find(key) : undefined;
@@ -233,7 +266,9 @@ export async function runJob(
     else if (flags.verbose === true) serial.out = world.stderr;
 
     let status: number | undefined;
+    const out = new OutStream();
     const agent = new GuestAgent({
+      onOut: out.take,
       onStdout: stdout.write,
       onStderr: stderr.write,
       onReady: () => vm.machine.pause(),
@@ -255,7 +290,7 @@ export async function runJob(
       console: serial.byte,
       ports: config.agent ? agent.ports : [],
       disks: disks.map(({ disk }, i) => ({ disk, id: config.disks[i] ?? "" })),
-      shares: share === undefined ? [] : [{ tag: SHARE_TAG, files: share }],
+      shares,
     });
     if (vm.board.console !== undefined) agent.attach(vm.board.console);
     if (snapshot !== undefined) {
@@ -270,6 +305,7 @@ export async function runJob(
     const timeoutMs = (): number => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now()));
     const nothing = { input: undefined, feed: () => 0, paced: false } as const;
     let stopped: Stopped = "done";
+    let lost: readonly string[] = flags.out === undefined ? [] : ["the guest was not ready yet"];
     if (config.agent && !agent.ready) {
       const progress = startProgress("booting the guest", world);
       stopped = await runMachine(vm, {
@@ -284,7 +320,7 @@ export async function runJob(
     }
     if (stopped === "done") {
       if (config.agent) {
-        if (flags.share !== undefined) agent.share(SHARE_TAG, SHARE_DIRECTORY);
+        for (const share of placed) agent.share(share);
         if (flags.rtc === "now") agent.date(nowSeconds());
       }
       if (command.length > 0) {
@@ -300,6 +336,12 @@ export async function runJob(
           paced: false,
           settled: () => stdout.drained ?? stderr.drained,
         });
+        if (flags.out !== undefined) {
+          const isOff = stopped === "off" || stopped === "reset";
+          lost = isOff
+            ? ["the guest is off, and what was in its /out is gone"]
+            : await collectOut(flags.out, vm, agent, out, world);
+        }
         // What its page cache holds is written, or saved with the machine.
         if (status !== undefined && flags.disk !== undefined && saved === undefined) {
           agent.powerOff();
@@ -345,7 +387,7 @@ export async function runJob(
         snapshot: host,
       },
     });
-    return { record, stopped, status, tail: serial.out === undefined ? serial.tail : undefined };
+    return { record, stopped, status, lost, tail: serial.out === undefined ? serial.tail : undefined };
   } finally {
     input?.close();
     for (const disk of disks) disk.close();

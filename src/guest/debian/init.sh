@@ -4,7 +4,8 @@
 #
 #   run BASE64        runs a shell script in a session of its own, its streams on the ports org.spevisor.stdin, .stdout
 #                     and .stderr; then "exit STATUS", 128+n after signal n
-#   share TAG DIR     mounts a 9p share
+#   share TAG BASE64 [OPTIONS]
+#                     mounts a 9p share at a directory, with more options of mount
 #   module NAME       loads a module
 #   date SECONDS      sets the clock, in seconds since 1970
 #   size ROWS COLS    tells the console its terminal's size
@@ -13,6 +14,9 @@
 #
 # Each line but the last two has one answer: "exit STATUS" for run, "ok" or "error TEXT" for the others. Without the
 # port it starts the shell on the serial console at once.
+#
+# On the port org.spevisor.out a line "collect" is answered with a tar archive of /out and "exit STATUS", also while a
+# command runs.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-vt100}" ENV=/etc/profile
 CONSOLE=/dev/ttyAMA0
 
@@ -21,7 +25,7 @@ prepare() {
   mount -t devtmpfs dev /dev
   mount -t proc proc /proc
   mount -t sysfs sys /sys
-  mkdir -p /dev/pts /dev/shm
+  mkdir -p /dev/pts /dev/shm /out
   mount -t devpts -o mode=620,gid=5 devpts /dev/pts
   mount -t tmpfs -o mode=1777 tmpfs /dev/shm
   mount -t tmpfs -o mode=1777 tmpfs /tmp
@@ -96,14 +100,19 @@ run() {
   say exit $?
 }
 
+# Caches nothing but what programs map: a mapping that is shared and written to needs pages (cache=mmap), and read(2) and
+# write(2) go to the host all the same, from Linux 6.4 on only with directio; older ones pass over it.
+V9FS=trans=virtio,version=9p2000.L,msize=262144,cache=mmap,directio
+
 share() {
-  [ $# -eq 2 ] || { echo "share: needs TAG DIR"; return 1; }
+  [ $# -ge 2 ] || { echo "share: needs TAG BASE64"; return 1; }
   for module in 9pnet_virtio 9p; do modprobe -q "$module" 2>/dev/null; done
   if ! grep -qw 9p /proc/filesystems; then
     echo "share: this kernel has no 9p"
     return 1
   fi
-  mkdir -p "$2" && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 "$1" "$2"
+  at=$(echo "$2" | base64 -d)
+  mkdir -p "$at" && mount -t 9p -o "$V9FS${3:+,$3}" "$1" "$at"
 }
 
 load_module() {
@@ -127,7 +136,25 @@ console() {
   setsid setsid sh -c 'setsid cttyhack sh; sync; poweroff -f' <"$CONSOLE" >"$CONSOLE" 2>&1 3>&-
 }
 
+# A process of its own: the first one waits while a command runs.
+collector() {
+  exec 3<>"$1"
+  while :; do
+    if ! read -r verb <&3; then
+      sleep 0.1
+      continue
+    fi
+    [ "$verb" = collect ] || continue
+    tar -c -f - -C /out . >&3 2>/dev/null
+    status=$?
+    # An archive that was not begun, or not ended, gets the end that the other side waits for.
+    [ "$status" -eq 0 ] || head -c 1024 /dev/zero >&3
+    say exit "$status"
+  done
+}
+
 serve() {
+  if out=$(wait_for_port out); then collector "$out" & fi
   exec 3<>"$1"
   stdin=$(wait_for_port stdin) stdout=$(wait_for_port stdout) stderr=$(wait_for_port stderr)
   say ready

@@ -81,6 +81,8 @@ ${doing}
   });
 
   it("answers each line once, on one line", () => {
+    const mounted = join(scratch, "mounted, with a space");
+    const options = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,directio";
     const { said } = perform(`
 answer true
 fails() { echo 'first'; echo 'second' >&2; return 1; }
@@ -91,14 +93,16 @@ answer share tag
 mount() { echo "mount: $*"; return 1; }
 modprobe() { :; }
 grep() { :; }
-answer share tag ${join(scratch, "mounted")}`);
+answer share tag ${btoa(mounted)}
+answer share tag ${btoa(mounted)} ro`);
     expect(said.split("\n")).toEqual([
       "ok",
       "error first second",
       "error false failed",
       "error size: needs ROWS COLS",
-      "error share: needs TAG DIR",
-      `error mount: -t 9p -o trans=virtio,version=9p2000.L,msize=262144 tag ${join(scratch, "mounted")}`,
+      "error share: needs TAG BASE64",
+      `error mount: -t 9p -o ${options} tag ${mounted}`,
+      `error mount: -t 9p -o ${options},ro tag ${mounted}`,
       "",
     ]);
   });

@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -17,6 +18,7 @@ import { FLAGS, P9Client } from "../../board/virtio/p9/client.testing.ts";
 import { holdsToContract } from "../../board/virtio/p9/contract.testing.ts";
 import { Failure } from "../../board/virtio/p9/file-system.ts";
 import { P9Server } from "../../board/virtio/p9/server.ts";
+import { agreesWithPosix } from "../../board/virtio/p9/sessions.testing.ts";
 import { UserError } from "../../common/errors.ts";
 import { openShare } from "./share.ts";
 
@@ -34,6 +36,13 @@ describe("over a directory of the host", () => {
     const server = new P9Server(openShare(fresh(), { readOnly: false }));
     return (message) => server.answer(message);
   });
+});
+
+it("agrees with POSIX on files that are open while they are renamed, replaced and removed", () => {
+  agreesWithPosix(() => {
+    const server = new P9Server(openShare(fresh(), { readOnly: false }));
+    return (message) => server.answer(message);
+  }, 60);
 });
 
 const connect = (path: string, readOnly: boolean) => {
@@ -81,6 +90,19 @@ describe("what lies outside", () => {
     expect(readFileSync(join(outside, "secret"), "utf8")).toBe("secret");
   });
 
+  it("is not reached when somebody on the host puts a link where a directory was", () => {
+    mkdirSync(join(inside, "d"));
+    writeFileSync(join(inside, "d", "secret"), "mine");
+    const { client, root } = connect(inside, false);
+    const [directory, file] = [client.walk(root, "d"), client.walk(root, "d/secret")];
+    rmSync(join(inside, "d"), { recursive: true });
+    symlinkSync(outside, join(inside, "d"));
+    expect(() => client.open(file, FLAGS.RDONLY)).toThrow("ELOOP");
+    expect(() => client.setAttributes(file, 1, { mode: 0 })).toThrow("ELOOP");
+    expect(() => client.create(directory, "evil", FLAGS.RDWR)).toThrow("ELOOP");
+    expect(readdirSync(outside).sort()).toEqual(["inside", "secret"]);
+  });
+
   it("is not named by a path, even if the server let one through", () => {
     const share = openShare(inside, { readOnly: false });
     for (const path of [["..", "secret"], [".."], ["../secret"], [""], ["a\0"]]) {
@@ -114,11 +136,74 @@ it("opens no pipe or device of the host, and does not wait for one", (context) =
   expect(() => client.setAttributes(client.walk(root, "pipe"), 8, { size: 0n })).toThrow("EINVAL");
 });
 
+it("names are the host's, whatever bytes they have", () => {
+  const path = fresh();
+  const name = Buffer.concat([Buffer.from(`${path}/`), Buffer.from([0x63, 0xe9])]);
+  writeFileSync(name, "there before");
+  writeFileSync(join(path, "ü"), "");
+  const { client, root } = connect(path, false);
+  const list = client.walk(root, "");
+  client.open(list, FLAGS.RDONLY);
+  expect(
+    client
+      .readDirectory(list)
+      .map((entry) => entry.name)
+      .sort(),
+  ).toEqual([".", "..", "c\xe9", "\xc3\xbc"]);
+  const fid = client.walk(root, "c\xe9");
+  client.open(fid, FLAGS.RDONLY);
+  expect(Buffer.from(client.read(fid, 0, 99)).toString()).toBe("there before");
+  client.create(client.walk(root, ""), "\xc3\xa9", FLAGS.RDWR);
+  expect(readdirSync(path)).toContain("é");
+});
+
+it("finds what the host has put in a file's place when it is opened, while one that is open stays that one", () => {
+  const path = fresh();
+  writeFileSync(join(path, "f"), "old");
+  const { client, root } = connect(path, false);
+  const [named, open] = [client.walk(root, "f"), client.walk(root, "f")];
+  client.open(open, FLAGS.RDWR);
+  writeFileSync(join(path, "new"), "the new one");
+  renameSync(join(path, "new"), join(path, "f"));
+  client.setAttributes(named, 1 | 8, { mode: 0o600, size: 2n });
+  expect([client.attributes(named).size, client.attributes(open).mode & 0o777]).toEqual([2n, 0o600]);
+  expect(readFileSync(join(path, "f"), "utf8")).toBe("the new one");
+  const again = client.walk(named, "");
+  client.open(again, FLAGS.RDONLY);
+  expect(Buffer.from(client.read(again, 0, 99)).toString()).toBe("the new one");
+});
+
+it("keeps times to the microsecond, before 1970 to the millisecond, and the time it is", () => {
+  const path = fresh();
+  const { client, root } = connect(path, false);
+  client.makeDirectory(root, "d");
+  client.makeSymlink(root, "l", "nowhere");
+  client.create(client.walk(root, ""), "f", FLAGS.RDWR);
+  for (const name of ["f", "d", "l"])
+    for (const open of name === "l" ? [false] : [false, true]) {
+      const fid = client.walk(root, name);
+      if (open) client.open(fid, FLAGS.RDONLY);
+      for (let us = 0n; us < 1_000_000n; us += 8_191n) {
+        client.setAttributes(fid, 0x20 | 0x100, { mtime: [1_796_000_000n + us, us * 1000n + 999n] });
+        expect(client.attributes(fid).times[1]).toEqual([1_796_000_000n + us, us * 1000n]);
+      }
+      client.setAttributes(fid, 0x20 | 0x100, { mtime: [-2n, 250_000_000n] });
+      expect(client.attributes(fid).times[1]).toEqual([BigInt.asUintN(64, -2n), 250_000_000n]);
+      const before = Date.now();
+      client.setAttributes(fid, 0x20, {});
+      const seconds = Number(client.attributes(fid).times[1]?.[0]);
+      expect(seconds).toBeGreaterThanOrEqual(Math.floor(before / 1000) - 1);
+      expect(seconds).toBeLessThanOrEqual(Date.now() / 1000 + 1);
+    }
+});
+
 it("changes nothing in a read-only share", () => {
   const path = fresh();
   writeFileSync(join(path, "f"), "text");
   const { client, root } = connect(path, true);
   const fid = client.walk(root, "f");
+  const open = client.walk(root, "f");
+  client.open(open, FLAGS.RDONLY);
   const here = (): number => client.walk(root, "");
   for (const change of [
     () => client.open(client.walk(root, "f"), FLAGS.RDWR),
@@ -130,6 +215,7 @@ it("changes nothing in a read-only share", () => {
     () => client.link(root, fid, "g"),
     () => client.renameAt(root, "f", root, "g"),
     () => client.setAttributes(fid, 8, { size: 0n }),
+    () => client.setAttributes(open, 1, { mode: 0 }),
     () => client.unlinkAt(root, "f"),
     () => client.remove(client.walk(root, "f")),
   ])

@@ -10,9 +10,11 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  futimesSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -47,6 +49,7 @@ import {
 } from "../../board/virtio/p9/file-system.ts";
 import { UserError } from "../../common/errors.ts";
 import { whyUnreadable } from "./read-file.ts";
+import { nodeTime } from "./times.ts";
 
 export interface ShareOptions {
   /** The guest can change nothing. */
@@ -72,8 +75,12 @@ function attempt<T>(call: () => T): Result<T> {
   }
 }
 
-const attributesFrom = (stats: BigIntStats): Attributes => ({
-  inode: stats.ino,
+/** Inode numbers go up from 1: their upper bits are free to tell file systems apart that are mounted below the share. */
+const DEVICE_SHIFT = 44n;
+
+/** @param device the number of the share's own file system */
+const attributesFrom = (stats: BigIntStats, device: bigint): Attributes => ({
+  inode: BigInt.asUintN(64, stats.ino ^ ((stats.dev ^ device) << DEVICE_SHIFT)),
   mode: Number(stats.mode),
   uid: Number(stats.uid),
   gid: Number(stats.gid),
@@ -89,6 +96,12 @@ const attributesFrom = (stats: BigIntStats): Attributes => ({
 
 const accessFlags = ({ read, write }: OpenMode): number =>
   write ? (read ? constants.O_RDWR : constants.O_WRONLY) : constants.O_RDONLY;
+
+/** A file that is no file after all, but a pipe, must not be waited for. */
+const openFlags = (mode: OpenMode): number =>
+  accessFlags(mode) | (mode.truncate ? constants.O_TRUNC : 0) | constants.O_NONBLOCK;
+
+const isDirectory = ({ mode }: Attributes): boolean => (mode & constants.S_IFMT) === constants.S_IFDIR;
 
 /** The host's directory at `path`, which must be one when the machine is made. */
 export function openShare(path: string, options: ShareOptions): FileSystem {
@@ -106,23 +119,26 @@ export function openShare(path: string, options: ShareOptions): FileSystem {
 }
 
 class HostDirectory implements FileSystem {
+  /** Bytes, a character for each, as all names here. */
   readonly #root: string;
+  readonly #device: bigint;
   readonly #readOnly: boolean;
   readonly #open = new Set<Handle>();
 
   constructor(root: string, { readOnly }: ShareOptions) {
-    this.#root = root === sep ? "" : root;
+    this.#root = root === sep ? "" : Buffer.from(root).toString("latin1");
+    this.#device = statSync(root, { bigint: true }).dev;
     this.#readOnly = readOnly;
   }
 
   /** Where a path lies on the host, if all directories on the way are directories. */
-  #locate(path: Path): Result<string> {
+  #locate(path: Path): Result<Buffer> {
     let at = this.#root;
     for (const [i, name] of path.entries()) {
       if (name === "" || name === "." || name === ".." || name.includes(sep) || name.includes("\0"))
         return new Failure("EINVAL");
       if (i > 0) {
-        const directory = at;
+        const directory = Buffer.from(at, "latin1");
         const found = attempt(() => lstatSync(directory));
         if (found instanceof Failure) return found;
         if (found.isSymbolicLink()) return new Failure("ELOOP");
@@ -130,22 +146,22 @@ class HostDirectory implements FileSystem {
       }
       at = `${at}${sep}${name}`;
     }
-    return at === "" ? sep : at;
+    return Buffer.from(at === "" ? sep : at, "latin1");
   }
 
   /** Calls the host with a path's place. */
-  #at<T>(path: Path, call: (place: string) => T): Result<T> {
+  #at<T>(path: Path, call: (place: Buffer) => T): Result<T> {
     const place = this.#locate(path);
     return place instanceof Failure ? place : attempt(() => call(place));
   }
 
   /** The same, if the share may be written to. */
-  #change<T>(path: Path, call: (place: string) => T): Result<T> {
+  #change<T>(path: Path, call: (place: Buffer) => T): Result<T> {
     return this.#readOnly ? new Failure("EROFS") : this.#at(path, call);
   }
 
   attributes(path: Path): Result<Attributes> {
-    return this.#at(path, (place) => attributesFrom(lstatSync(place, { bigint: true })));
+    return this.#at(path, (place) => attributesFrom(lstatSync(place, { bigint: true }), this.#device));
   }
 
   setAttributes(path: Path, changes: Changes): Result<void> {
@@ -164,17 +180,14 @@ class HostDirectory implements FileSystem {
         if (failed !== undefined) return failed;
       }
       if (atime !== undefined || mtime !== undefined) {
-        // Seconds as a double are exact to a microsecond or so: Node offers no more.
-        const seconds = (time: bigint | "now" | undefined, was: bigint): number =>
-          time === "now" ? Date.now() / 1000 : Number(time ?? was) / 1e9;
-        lutimesSync(place, seconds(atime, old.atimeNs), seconds(mtime, old.mtimeNs));
+        lutimesSync(place, nodeTime(atime ?? old.atimeNs), nodeTime(mtime ?? old.mtimeNs));
       }
       return undefined;
     });
     return outcome instanceof Failure ? outcome : undefined;
   }
 
-  #truncateAt(place: string, found: BigIntStats, sizeBytes: bigint): Failure | undefined {
+  #truncateAt(place: Buffer, found: BigIntStats, sizeBytes: bigint): Failure | undefined {
     if (found.isDirectory()) return new Failure("EISDIR");
     if (!found.isFile()) return new Failure("EINVAL");
     const handle = openSync(place, constants.O_WRONLY | constants.O_NOFOLLOW);
@@ -193,18 +206,20 @@ class HostDirectory implements FileSystem {
 
   list(path: Path): Result<readonly string[]> {
     // A link or a file would be ENOTDIR, but readdir follows a link.
-    return this.#directory(path, (place) => readdirSync(place));
+    return this.#directory(path, (place) =>
+      readdirSync(place, { encoding: "buffer" }).map((name) => name.toString("latin1")),
+    );
   }
 
-  #directory<T>(path: Path, call: (place: string) => T): Result<T> {
+  #directory<T>(path: Path, call: (place: Buffer) => T): Result<T> {
     const found = this.attributes(path);
     if (found instanceof Failure) return found;
-    if ((found.mode & constants.S_IFMT) !== constants.S_IFDIR) return new Failure("ENOTDIR");
+    if (!isDirectory(found)) return new Failure("ENOTDIR");
     return this.#at(path, call);
   }
 
   readLink(path: Path): Result<string> {
-    return this.#at(path, (place) => readlinkSync(place));
+    return this.#at(path, (place) => readlinkSync(place, { encoding: "buffer" }).toString("latin1"));
   }
 
   open(path: Path, mode: OpenMode): Result<Handle> {
@@ -212,19 +227,26 @@ class HostDirectory implements FileSystem {
     const opened = this.#at(path, (place): Result<Handle> => {
       const found = lstatSync(place);
       if (found.isSymbolicLink()) return new Failure("ELOOP");
-      if (found.isDirectory()) return new Failure("EISDIR");
+      if (found.isDirectory() && (mode.write || mode.truncate)) return new Failure("EISDIR");
       // A device, a pipe or a socket of the host is none of the guest's.
-      if (!found.isFile()) return new Failure("EACCES");
-      const truncate = mode.truncate ? constants.O_TRUNC : 0;
-      return openSync(place, accessFlags(mode) | truncate | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (!found.isFile() && !found.isDirectory()) return new Failure("EACCES");
+      return openSync(place, openFlags(mode) | constants.O_NOFOLLOW);
     });
     return this.#keep(opened);
+  }
+
+  reopen(handle: Handle, mode: OpenMode): Result<Handle> {
+    if (this.#readOnly && (mode.write || mode.truncate)) return new Failure("EROFS");
+    // A link to the file itself on Linux; elsewhere it is another number for the same handle, or nothing.
+    const again = process.platform === "linux" ? "/proc/self/fd" : "/dev/fd";
+    return this.#keep(this.#with(handle, () => openSync(`${again}/${handle}`, openFlags(mode))));
   }
 
   create(path: Path, mode: OpenMode, permissions: number): Result<Handle> {
     if (!mode.exclusive) {
       const existing = this.attributes(path);
-      if (!(existing instanceof Failure)) return this.open(path, mode);
+      if (!(existing instanceof Failure))
+        return isDirectory(existing) ? new Failure("EISDIR") : this.open(path, mode);
     }
     const flags = accessFlags(mode) | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const created = this.#change(path, (place) => {
@@ -251,11 +273,25 @@ class HostDirectory implements FileSystem {
   }
 
   attributesOf(handle: Handle): Result<Attributes> {
-    return this.#with(handle, () => attributesFrom(fstatSync(handle, { bigint: true })));
+    return this.#with(handle, () => attributesFrom(fstatSync(handle, { bigint: true }), this.#device));
   }
 
-  truncate(handle: Handle, sizeBytes: bigint): Result<void> {
-    return this.#open.has(handle) ? this.#resize(handle, sizeBytes) : new Failure("EBADF");
+  setAttributesOf(handle: Handle, { mode, uid, gid, sizeBytes, atime, mtime }: Changes): Result<void> {
+    if (this.#readOnly) return new Failure("EROFS");
+    const outcome = this.#with(handle, (): Failure | undefined => {
+      const old = fstatSync(handle, { bigint: true });
+      if (uid !== undefined || gid !== undefined)
+        fchownSync(handle, uid ?? Number(old.uid), gid ?? Number(old.gid));
+      if (mode !== undefined) fchmodSync(handle, mode);
+      if (sizeBytes !== undefined) {
+        const failed = this.#resize(handle, sizeBytes);
+        if (failed instanceof Failure) return failed;
+      }
+      if (atime !== undefined || mtime !== undefined)
+        futimesSync(handle, nodeTime(atime ?? old.atimeNs), nodeTime(mtime ?? old.mtimeNs));
+      return undefined;
+    });
+    return outcome instanceof Failure ? outcome : undefined;
   }
 
   read(handle: Handle, offset: number, bytes: number): Result<Uint8Array> {
@@ -282,7 +318,7 @@ class HostDirectory implements FileSystem {
 
   makeSymlink(path: Path, target: string): Result<void> {
     if (target === "" || target.includes("\0")) return new Failure("EINVAL");
-    return this.#change(path, (place) => symlinkSync(target, place));
+    return this.#change(path, (place) => symlinkSync(Buffer.from(target, "latin1"), place));
   }
 
   link(from: Path, to: Path): Result<void> {

@@ -105,7 +105,7 @@ export class P9Client {
       const type = reply.u8();
       const name = reply.text();
       entries.push({ name, type, cookie, qid });
-      used += 24 + new TextEncoder().encode(name).length;
+      used += 24 + name.length;
     }
     return entries;
   }

@@ -11,10 +11,17 @@ import {
 /** More than Linux keeps for a mount of ours; each is a path here, and an open one a file of the host. */
 const MOST_FIDS = 65_536;
 
+/** The inode of no file: of one that restoring did not find again. */
+const LOST = -1n;
+
 /** A fid: where it points to, and what is open of it. */
 export interface Fid {
   path: Path;
-  /** An open file; undefined if not open, or a directory, or a file that restoring did not find again. */
+  /** The file that was there when the fid came to it (`Attributes.inode`). */
+  inode: bigint;
+  /** The client has removed that name, or put another file there: the path is not this file's any more. */
+  nameless: boolean;
+  /** An open file or directory; undefined if not open, or if restoring did not find it again. */
   handle: Handle | undefined;
   /** How the file was opened. */
   mode: OpenMode | undefined;
@@ -26,9 +33,12 @@ export interface Fid {
 export type FidsState = readonly {
   readonly fid: number;
   readonly path: Path;
+  readonly nameless: boolean;
   readonly mode: OpenMode | null;
   readonly names: readonly string[] | null;
 }[];
+
+const isBelow = (path: Path, directory: Path): boolean => directory.every((name, i) => path[i] === name);
 
 export class Fids {
   readonly #fileSystem: FileSystem;
@@ -43,10 +53,10 @@ export class Fids {
   }
 
   /** A new fid, or the failure why there cannot be one. */
-  add(fid: number, path: Path): Result<Fid> {
+  add(fid: number, { path, inode, nameless }: Pick<Fid, "path" | "inode" | "nameless">): Result<Fid> {
     if (this.#fids.has(fid)) return new Failure("EBADF");
     if (this.#fids.size >= MOST_FIDS) return new Failure("ENFILE");
-    const made: Fid = { path, handle: undefined, mode: undefined, names: undefined };
+    const made: Fid = { path, inode, nameless, handle: undefined, mode: undefined, names: undefined };
     this.#fids.set(fid, made);
     return made;
   }
@@ -65,20 +75,36 @@ export class Fids {
     return sum;
   }
 
+  /** A handle of a file that some fid has open, for writing if asked for. */
+  opened(inode: bigint, write = false): Handle | undefined {
+    for (const fid of this.#fids.values())
+      if (fid.handle !== undefined && fid.inode === inode && (!write || fid.mode?.write === true))
+        return fid.handle;
+    return undefined;
+  }
+
   clear(): void {
     for (const fid of [...this.#fids.keys()]) this.drop(fid);
   }
 
-  /** After a rename: fids that pointed to the file, or to something below it, still do. */
-  moved(from: Path, to: Path): void {
+  /** After a file or an empty directory has lost a name: fids that came to it there have no path any more. */
+  removed(path: Path): void {
     for (const fid of this.#fids.values())
-      if (from.every((name, i) => fid.path[i] === name)) fid.path = [...to, ...fid.path.slice(from.length)];
+      if (fid.path.length === path.length && isBelow(fid.path, path)) fid.nameless = true;
+  }
+
+  /** After a rename: fids that pointed to the file, or to something below it, still do; what it replaced has no name. */
+  moved(from: Path, to: Path): void {
+    this.removed(to);
+    for (const fid of this.#fids.values())
+      if (!fid.nameless && isBelow(fid.path, from)) fid.path = [...to, ...fid.path.slice(from.length)];
   }
 
   save(): FidsState {
-    return [...this.#fids].map(([fid, { path, mode, names }]) => ({
+    return [...this.#fids].map(([fid, { path, nameless, mode, names }]) => ({
       fid,
       path,
+      nameless,
       mode: mode ?? null,
       names: names ?? null,
     }));
@@ -87,12 +113,15 @@ export class Fids {
   /** Opens files again, by path: one that has gone gives EBADF when it is used. */
   restore(state: FidsState): void {
     this.clear();
-    for (const { fid, path, mode, names } of state) {
-      const made = this.add(fid, path);
+    for (const { fid, path, nameless, mode, names } of state) {
+      const found = nameless ? new Failure("ENOENT") : this.#fileSystem.attributes(path);
+      const inode = found instanceof Failure ? LOST : found.inode;
+      const made = this.add(fid, { path, inode, nameless });
       if (made instanceof Failure) continue;
       made.names = names ?? undefined;
       if (mode === null) continue;
       made.mode = mode;
+      if (nameless) continue;
       const handle = this.#fileSystem.open(path, { ...mode, truncate: false, exclusive: false });
       made.handle = handle instanceof Failure ? undefined : handle;
     }

@@ -41,14 +41,17 @@ export class Failure {
 
 export type Result<T> = T | Failure;
 
-/** From the root down. A name is neither empty, "." nor "..", and has no "/" or NUL in it; the root has none. */
+/**
+ * From the root down; the root has no names. A name is its bytes, a character for each, since Linux's need not be UTF-8:
+ * "Ã¼" is "ü". It is neither empty, "." nor "..", and has no "/" or NUL in it.
+ */
 export type Path = readonly string[];
 
 /** Type bits of a mode (include/uapi/linux/stat.h). */
 export const MODE = { TYPE: 0o170000, DIRECTORY: 0o040000, REGULAR: 0o100000, SYMLINK: 0o120000 } as const;
 
 export interface Attributes {
-  /** Names the file itself, whatever its path. */
+  /** Names the file itself, whatever its path: no two files of a tree have the same at a time. */
   readonly inode: bigint;
   readonly mode: number;
   readonly uid: number;
@@ -92,7 +95,7 @@ export interface FileSystemSpace {
   readonly freeFiles: bigint;
 }
 
-/** An open regular file, by number. */
+/** An open regular file or directory, by number. */
 export type Handle = number;
 
 /**
@@ -104,15 +107,19 @@ export interface FileSystem {
   setAttributes(path: Path, changes: Changes): Result<void>;
   /** Names in a directory, without "." and "..". */
   list(path: Path): Result<readonly string[]>;
+  /** The target's bytes, a character for each. */
   readLink(path: Path): Result<string>;
-  /** Opens a regular file. */
+  /** Opens a regular file, or a directory, which cannot be written to. */
   open(path: Path, mode: OpenMode): Result<Handle>;
   /** Makes a regular file and opens it. */
   create(path: Path, mode: OpenMode, permissions: number): Result<Handle>;
+  /** Opens what is open once more, in another way, whatever it is called by now. */
+  reopen(handle: Handle, mode: OpenMode): Result<Handle>;
   close(handle: Handle): void;
   /** The file that is open, even if its path now names another or none. */
   attributesOf(handle: Handle): Result<Attributes>;
-  truncate(handle: Handle, sizeBytes: bigint): Result<void>;
+  /** Changes the file that is open, even if its path now names another or none; its size if it is open for writing. */
+  setAttributesOf(handle: Handle, changes: Changes): Result<void>;
   /** Fewer bytes at the file's end, and none beyond. */
   read(handle: Handle, offset: number, bytes: number): Result<Uint8Array>;
   /** How many bytes were written. */

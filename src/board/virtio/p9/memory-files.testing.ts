@@ -27,7 +27,7 @@ export class MemoryFiles implements FileSystem {
   #inodes = 0n;
   #clockNs = 1_000_000_000n;
   readonly #root = this.#file(MODE.DIRECTORY | 0o755);
-  readonly #open = new Map<Handle, File>();
+  readonly #open = new Map<Handle, { readonly file: File; readonly write: boolean }>();
   #handles = 0;
 
   get openHandles(): number {
@@ -97,9 +97,12 @@ export class MemoryFiles implements FileSystem {
     return file instanceof Failure ? file : this.#describe(file);
   }
 
-  setAttributes(path: Path, { mode, uid, gid, sizeBytes, atime, mtime }: Changes): Result<void> {
+  setAttributes(path: Path, changes: Changes): Result<void> {
     const file = this.#find(path);
-    if (file instanceof Failure) return file;
+    return file instanceof Failure ? file : this.#change(file, changes);
+  }
+
+  #change(file: File, { mode, uid, gid, sizeBytes, atime, mtime }: Changes): Result<void> {
     if (mode !== undefined) file.mode = (file.mode & MODE.TYPE) | mode;
     file.uid = uid ?? file.uid;
     file.gid = gid ?? file.gid;
@@ -129,28 +132,42 @@ export class MemoryFiles implements FileSystem {
     const file = this.#find(path);
     if (file instanceof Failure) return file;
     if ((file.mode & MODE.TYPE) !== MODE.SYMLINK) return new Failure("EINVAL");
-    return new TextDecoder().decode(file.data);
+    return String.fromCharCode(...file.data);
   }
 
-  #keep(file: File): Handle {
-    this.#open.set(++this.#handles, file);
+  #keep(file: File, write: boolean): Handle {
+    this.#open.set(++this.#handles, { file, write });
     return this.#handles;
   }
 
-  open(path: Path, { truncate }: OpenMode): Result<Handle> {
+  open(path: Path, mode: OpenMode): Result<Handle> {
     const file = this.#find(path);
-    if (file instanceof Failure) return file;
-    if ((file.mode & MODE.TYPE) !== MODE.REGULAR) return new Failure("EACCES");
+    return file instanceof Failure ? file : this.#openFile(file, mode);
+  }
+
+  #openFile(file: File, { write, truncate }: OpenMode): Result<Handle> {
+    const type = file.mode & MODE.TYPE;
+    if (type === MODE.SYMLINK) return new Failure("ELOOP");
+    if (type === MODE.DIRECTORY && (write || truncate)) return new Failure("EISDIR");
     if (truncate) file.data = new Uint8Array(0);
-    return this.#keep(file);
+    return this.#keep(file, write);
+  }
+
+  reopen(handle: Handle, mode: OpenMode): Result<Handle> {
+    const file = this.#opened(handle);
+    return file instanceof Failure ? file : this.#openFile(file, mode);
   }
 
   create(path: Path, mode: OpenMode, permissions: number): Result<Handle> {
     const existing = this.#find(path);
-    if (!(existing instanceof Failure)) return mode.exclusive ? new Failure("EEXIST") : this.open(path, mode);
+    if (!(existing instanceof Failure)) {
+      if (mode.exclusive) return new Failure("EEXIST");
+      const isDirectory = (existing.mode & MODE.TYPE) === MODE.DIRECTORY;
+      return isDirectory ? new Failure("EISDIR") : this.#openFile(existing, mode);
+    }
     const file = this.#file(MODE.REGULAR | permissions);
     const failed = this.#put(path, file);
-    return failed instanceof Failure ? failed : this.#keep(file);
+    return failed instanceof Failure ? failed : this.#keep(file, mode.write);
   }
 
   close(handle: Handle): void {
@@ -158,7 +175,7 @@ export class MemoryFiles implements FileSystem {
   }
 
   #opened(handle: Handle): Result<File> {
-    return this.#open.get(handle) ?? new Failure("EBADF");
+    return this.#open.get(handle)?.file ?? new Failure("EBADF");
   }
 
   attributesOf(handle: Handle): Result<Attributes> {
@@ -166,9 +183,11 @@ export class MemoryFiles implements FileSystem {
     return file instanceof Failure ? file : this.#describe(file);
   }
 
-  truncate(handle: Handle, sizeBytes: bigint): Result<void> {
+  setAttributesOf(handle: Handle, changes: Changes): Result<void> {
     const file = this.#opened(handle);
-    return file instanceof Failure ? file : this.#resize(file, sizeBytes);
+    if (file instanceof Failure) return file;
+    const readOnly = this.#open.get(handle)?.write !== true;
+    return changes.sizeBytes !== undefined && readOnly ? new Failure("EINVAL") : this.#change(file, changes);
   }
 
   read(handle: Handle, offset: number, bytes: number): Result<Uint8Array> {
@@ -199,7 +218,7 @@ export class MemoryFiles implements FileSystem {
 
   makeSymlink(path: Path, target: string): Result<void> {
     const file = this.#file(MODE.SYMLINK | 0o777);
-    file.data = new TextEncoder().encode(target);
+    file.data = Uint8Array.from(target, (byte) => byte.charCodeAt(0));
     return this.#put(path, file);
   }
 
@@ -221,8 +240,16 @@ export class MemoryFiles implements FileSystem {
     if (source instanceof Failure) return source;
     const target = this.#parent(to);
     if (target instanceof Failure) return target;
+    const name = to.at(-1) ?? "";
+    const replaced = target.get(name);
+    if (replaced === file) return;
+    const isDirectory = (file.mode & MODE.TYPE) === MODE.DIRECTORY;
+    if (replaced !== undefined && isDirectory !== ((replaced.mode & MODE.TYPE) === MODE.DIRECTORY))
+      return new Failure(isDirectory ? "ENOTDIR" : "EISDIR");
+    if (replaced !== undefined && replaced.children.size > 0) return new Failure("ENOTEMPTY");
+    if (replaced !== undefined) replaced.links--;
     source.delete(from.at(-1) ?? "");
-    target.set(to.at(-1) ?? "", file);
+    target.set(name, file);
   }
 
   #remove(path: Path, directory: boolean): Result<void> {

@@ -38,7 +38,7 @@ export const RLERROR = 7;
 export const HEADER_BYTES = 7;
 export const QID_BYTES = 13;
 
-/** Fields of a message. Past its end, or in text that is not UTF-8, fields are empty and `malformed` is set. */
+/** Fields of a message. Past its end, fields are empty and `malformed` is set. */
 export class MessageReader {
   readonly #bytes: Uint8Array;
   #at = HEADER_BYTES;
@@ -74,14 +74,11 @@ export class MessageReader {
     return (BigInt(u32At(bytes, 4)) << 32n) | BigInt(u32At(bytes, 0));
   }
 
+  /** A string's bytes, a character for each: names of files need not be UTF-8. */
   text(): string {
-    const bytes = this.bytes(this.u16());
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      this.malformed = true;
-      return "";
-    }
+    let text = "";
+    for (const byte of this.bytes(this.u16())) text += String.fromCharCode(byte);
+    return text;
   }
 }
 
@@ -117,9 +114,9 @@ export class MessageWriter {
     return this.u32(Number(value & 0xffff_ffffn)).u32(Number((value >> 32n) & 0xffff_ffffn));
   }
 
+  /** A string of bytes, a character for each. */
   text(value: string): this {
-    const bytes = new TextEncoder().encode(value);
-    return this.u16(bytes.length).bytes(bytes);
+    return this.u16(value.length).bytes(Uint8Array.from(value, (byte) => byte.charCodeAt(0)));
   }
 
   qid({ type, version, path }: Qid): this {

@@ -9,6 +9,7 @@ import { Virtio9p } from "./device.ts";
 import { MemoryFiles } from "./memory-files.testing.ts";
 import { MessageWriter, T } from "./messages.ts";
 import { P9Server } from "./server.ts";
+import { agreesWithPosix } from "./sessions.testing.ts";
 
 const connect = (files = new MemoryFiles()) => {
   const server = new P9Server(files);
@@ -22,6 +23,13 @@ describe("over files in memory", () => {
     const server = new P9Server(new MemoryFiles());
     return (message) => server.answer(message);
   });
+});
+
+it("agrees with POSIX on files that are open while they are renamed, replaced and removed", () => {
+  agreesWithPosix(() => {
+    const server = new P9Server(new MemoryFiles());
+    return (message) => server.answer(message);
+  }, 150);
 });
 
 describe("over virtio", () => {

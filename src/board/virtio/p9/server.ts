@@ -1,21 +1,27 @@
 /**
  * A 9P2000.L server, as Linux's v9fs uses it (net/9p/client.c has the requests). One message in, one message out;
  * whatever a guest sends gets an answer. Authentication, device nodes and extended attributes are refused.
+ *
+ * A fid is a file, and not the name it was found by: what the client renames, its fids follow, and a file that has lost
+ * its name is reached through what is open of it. Linux asks for much of that with a fid that is not open, since it
+ * keeps one for each name that it knows (fs/9p/fid.c, v9fs_fid_find): fstat and fchmod of an open file come with it.
+ * What others than the client rename or replace is found by its name when it is opened the next time.
  */
 import { u16At, u32At } from "../memory.ts";
 import { attributesReply, qidOf, readChanges } from "./attributes.ts";
-import { Fids, type FidsState } from "./fids.ts";
+import { type Fid, Fids, type FidsState } from "./fids.ts";
 import {
-  type Changes,
+  type Attributes,
   Failure,
   type FileSystem,
+  type Handle,
   MODE,
   type OpenMode,
   type Path,
   type Result,
 } from "./file-system.ts";
 import { HEADER_BYTES, MessageReader, MessageWriter, QID_BYTES, type Qid, RLERROR, T } from "./messages.ts";
-import { below, bytesOf, MOST_NAME_BYTES } from "./names.ts";
+import { below, MOST_NAME_BYTES } from "./names.ts";
 
 /** Bytes of a message at most; Linux asks for 128 KiB unless its `msize` option says otherwise. */
 export const MOST_MESSAGE_BYTES = 512 * 1024;
@@ -34,6 +40,8 @@ const ENTRY_TYPE_SHIFT = 12;
 const REMOVE_DIRECTORY = 0x200;
 const LOCK_SUCCESS = 0;
 const UNLOCKED = 2;
+
+const TO_WRITE: OpenMode = { read: false, write: true, truncate: false, exclusive: false };
 
 type Answer = Result<MessageWriter>;
 
@@ -99,15 +107,44 @@ export class P9Server {
     const number = r.u32();
     const fid = this.#fids.get(number);
     if (fid instanceof Failure) return fid;
-    const { path } = fid;
     const fs = this.#fileSystem;
     switch (type) {
       case T.STATFS:
         return this.#statFs();
       case T.LOPEN:
-        return this.#open(number, r.u32(), r);
+        return this.#open(fid, r.u32(), r);
+      case T.REMOVE:
+        return this.#remove(number, fid);
+      case T.GETATTR:
+        return this.#getAttributes(fid);
+      case T.SETATTR:
+        return this.#setAttributes(fid, r);
+      case T.READ:
+        return this.#read(fid, Number(r.u64()), r.u32(), r);
+      case T.WRITE: {
+        const offset = Number(r.u64());
+        return this.#write(fid, offset, r.bytes(r.u32()), r);
+      }
+      case T.FSYNC:
+        if (fid.handle !== undefined) return done(fs.sync(fid.handle));
+        // What is not open has nothing to write; what is open without a handle was lost.
+        return fid.mode !== undefined ? new Failure("EBADF") : new MessageWriter();
+      case T.LOCK:
+        // One client: its own kernel has settled whose the lock is.
+        return new MessageWriter().u8(LOCK_SUCCESS);
+      case T.GETLOCK: {
+        r.u8();
+        const [start, length, process, client] = [r.u64(), r.u64(), r.u32(), r.text()];
+        if (r.malformed) return new Failure("EPROTO");
+        return new MessageWriter().u8(UNLOCKED).u64(start).u64(length).u32(process).text(client);
+      }
+    }
+    // These need its name.
+    if (fid.nameless) return new Failure("ENOENT");
+    const { path } = fid;
+    switch (type) {
       case T.LCREATE:
-        return this.#create(number, r.text(), r.u32(), r.u32(), r);
+        return this.#create(fid, r.text(), r.u32(), r.u32(), r);
       case T.SYMLINK: {
         const name = r.text();
         const target = r.text();
@@ -131,39 +168,14 @@ export class P9Server {
         const flags = r.u32();
         if (r.malformed) return new Failure("EPROTO");
         if (gone instanceof Failure) return gone;
-        return done((flags & REMOVE_DIRECTORY) !== 0 ? fs.removeDirectory(gone) : fs.removeFile(gone));
+        return this.#removeAt(gone, (flags & REMOVE_DIRECTORY) !== 0);
       }
-      case T.REMOVE:
-        return this.#remove(number, path);
       case T.READLINK: {
         const target = fs.readLink(path);
         return target instanceof Failure ? target : new MessageWriter().text(target);
       }
-      case T.GETATTR:
-        return this.#getAttributes(number);
-      case T.SETATTR:
-        return this.#setAttributes(number, r);
       case T.READDIR:
-        return this.#readDirectory(number, Number(r.u64()), r.u32(), r);
-      case T.READ:
-        return this.#read(number, Number(r.u64()), r.u32(), r);
-      case T.WRITE: {
-        const offset = Number(r.u64());
-        return this.#write(number, offset, r.bytes(r.u32()), r);
-      }
-      case T.FSYNC:
-        if (fid.handle !== undefined) return done(fs.sync(fid.handle));
-        // A directory has nothing of its own to write; an open file without a handle was lost.
-        return fid.mode !== undefined && fid.names === undefined ? new Failure("EBADF") : new MessageWriter();
-      case T.LOCK:
-        // One client: its own kernel has settled whose the lock is.
-        return new MessageWriter().u8(LOCK_SUCCESS);
-      case T.GETLOCK: {
-        r.u8();
-        const [start, length, process, client] = [r.u64(), r.u64(), r.u32(), r.text()];
-        if (r.malformed) return new Failure("EPROTO");
-        return new MessageWriter().u8(UNLOCKED).u64(start).u64(length).u32(process).text(client);
-      }
+        return this.#readDirectory(fid, Number(r.u64()), r.u32(), r);
       default:
         return new Failure("EOPNOTSUPP");
     }
@@ -183,7 +195,7 @@ export class P9Server {
     if (r.malformed) return new Failure("EPROTO");
     const root = this.#fileSystem.attributes([]);
     if (root instanceof Failure) return root;
-    const fid = this.#fids.add(number, []);
+    const fid = this.#fids.add(number, { path: [], inode: root.inode, nameless: false });
     return fid instanceof Failure ? fid : new MessageWriter().qid(qidOf(root));
   }
 
@@ -195,7 +207,8 @@ export class P9Server {
     const names = Array.from({ length: count }, () => r.text());
     if (r.malformed) return new Failure("EPROTO");
     if (from instanceof Failure) return from;
-    let path = from.path;
+    if (from.nameless && count > 0) return new Failure("ENOENT");
+    let { path, inode } = from;
     const qids: Qid[] = [];
     for (const name of names) {
       // The root's parent is the root.
@@ -207,13 +220,14 @@ export class P9Server {
         break;
       }
       path = next;
+      inode = found.inode;
       qids.push(qidOf(found));
     }
     if (qids.length === names.length) {
       const itself = this.#fids.get(number);
-      if (itself === from && from.mode === undefined) from.path = path;
+      if (itself === from && from.mode === undefined) Object.assign(from, { path, inode });
       else {
-        const made = this.#fids.add(number, path);
+        const made = this.#fids.add(number, { path, inode, nameless: from.nameless });
         if (made instanceof Failure) return made;
       }
     }
@@ -237,45 +251,40 @@ export class P9Server {
       .u32(MOST_NAME_BYTES);
   }
 
-  #open(number: number, flags: number, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  #open(fid: Fid, flags: number, r: MessageReader): Answer {
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
     if (fid.mode !== undefined) return new Failure("EBADF");
-    const found = this.#fileSystem.attributes(fid.path);
-    if (found instanceof Failure) return found;
     const mode = openMode(flags);
-    if ((found.mode & MODE.TYPE) === MODE.DIRECTORY) {
-      if (mode.write || mode.truncate) return new Failure("EISDIR");
-      fid.names = [];
-    } else {
-      const handle = this.#fileSystem.open(fid.path, mode);
-      if (handle instanceof Failure) return handle;
-      fid.handle = handle;
+    const other = fid.nameless ? this.#fids.opened(fid.inode) : undefined;
+    if (fid.nameless && other === undefined) return new Failure("ENOENT");
+    const fs = this.#fileSystem;
+    return this.#opened(fid, mode, other === undefined ? fs.open(fid.path, mode) : fs.reopen(other, mode));
+  }
+
+  /** A fid has been opened: the answer. */
+  #opened(fid: Fid, mode: OpenMode, handle: Result<Handle>): Answer {
+    if (handle instanceof Failure) return handle;
+    const found = this.#fileSystem.attributesOf(handle);
+    if (found instanceof Failure) {
+      this.#fileSystem.close(handle);
+      return found;
     }
-    fid.mode = mode;
+    const names = (found.mode & MODE.TYPE) === MODE.DIRECTORY ? [] : undefined;
+    Object.assign(fid, { handle, mode, names, inode: found.inode });
     // An I/O unit of 0 leaves it to the size of messages.
     return new MessageWriter().qid(qidOf(found)).u32(0);
   }
 
-  #create(number: number, name: string, flags: number, permissions: number, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  #create(fid: Fid, name: string, flags: number, permissions: number, r: MessageReader): Answer {
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
     if (fid.mode !== undefined) return new Failure("EBADF");
     const path = below(fid.path, name);
     if (path instanceof Failure) return path;
     const mode = openMode(flags);
-    const handle = this.#fileSystem.create(path, mode, permissions & 0o7777);
-    if (handle instanceof Failure) return handle;
-    const made = this.#fileSystem.attributesOf(handle);
-    if (made instanceof Failure) {
-      this.#fileSystem.close(handle);
-      return made;
-    }
-    // The directory's fid becomes the new file's.
-    Object.assign(fid, { path, handle, mode });
-    return new MessageWriter().qid(qidOf(made)).u32(0);
+    const answer = this.#opened(fid, mode, this.#fileSystem.create(path, mode, permissions & 0o7777));
+    // The directory's fid has become the new file's.
+    if (!(answer instanceof Failure)) fid.path = path;
+    return answer;
   }
 
   /** Makes something that has a name and a qid. */
@@ -293,9 +302,15 @@ export class P9Server {
     const into = this.#fids.get(directory);
     if (r.malformed) return new Failure("EPROTO");
     if (into instanceof Failure) return into;
+    if (into.nameless) return new Failure("ENOENT");
     const to = below(into.path, name);
     if (to instanceof Failure) return to;
     if (from.length === 0) return new Failure("EBUSY");
+    const [moving, replaced] = [this.#fileSystem.attributes(from), this.#fileSystem.attributes(to)];
+    // rename(2): nothing happens where both are names of one file. A name of another case may be the only one.
+    if (!(moving instanceof Failure || replaced instanceof Failure))
+      if (moving.inode === replaced.inode && (moving.links > 1n || String(from) === String(to)))
+        return new MessageWriter();
     const failed = this.#fileSystem.rename(from, to);
     if (failed instanceof Failure) return failed;
     this.#fids.moved(from, to);
@@ -306,48 +321,69 @@ export class P9Server {
     const fid = this.#fids.get(existing);
     if (r.malformed) return new Failure("EPROTO");
     if (fid instanceof Failure) return fid;
+    if (fid.nameless) return new Failure("ENOENT");
     const to = below(directory, name);
     return to instanceof Failure ? to : done(this.#fileSystem.link(fid.path, to));
   }
 
   /** The fid is gone afterwards, even if the file is not. */
-  #remove(number: number, path: Path): Answer {
-    const found = path.length === 0 ? new Failure("EBUSY") : this.#fileSystem.attributes(path);
+  #remove(number: number, fid: Fid): Answer {
+    const { path, nameless } = fid;
     this.#fids.drop(number);
+    if (nameless) return new Failure("ENOENT");
+    const found = path.length === 0 ? new Failure("EBUSY") : this.#fileSystem.attributes(path);
     if (found instanceof Failure) return found;
-    return done(
-      (found.mode & MODE.TYPE) === MODE.DIRECTORY
-        ? this.#fileSystem.removeDirectory(path)
-        : this.#fileSystem.removeFile(path),
-    );
+    return this.#removeAt(path, (found.mode & MODE.TYPE) === MODE.DIRECTORY);
   }
 
-  #getAttributes(number: number): Answer {
-    const fid = this.#fids.get(number);
-    if (fid instanceof Failure) return fid;
-    const found =
-      fid.handle === undefined
-        ? this.#fileSystem.attributes(fid.path)
-        : this.#fileSystem.attributesOf(fid.handle);
-    if (found instanceof Failure) return found;
-    return attributesReply(found);
+  #removeAt(path: Path, directory: boolean): Answer {
+    const fs = this.#fileSystem;
+    const failed = directory ? fs.removeDirectory(path) : fs.removeFile(path);
+    if (failed instanceof Failure) return failed;
+    this.#fids.removed(path);
+    return new MessageWriter();
   }
 
-  #setAttributes(number: number, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  /** A fid's file: what is at its path, if that is the file, or else what is open of it. */
+  #fileOf(fid: Fid): Result<{ readonly found: Attributes; readonly handle: Handle | undefined }> {
+    const there = fid.nameless ? new Failure("ENOENT") : this.#fileSystem.attributes(fid.path);
+    const isIt = !(there instanceof Failure) && there.inode === fid.inode;
+    const handle = fid.handle ?? (isIt ? undefined : this.#fids.opened(fid.inode));
+    const found = handle === undefined ? there : this.#fileSystem.attributesOf(handle);
+    return found instanceof Failure ? found : { found, handle };
+  }
+
+  #getAttributes(fid: Fid): Answer {
+    const file = this.#fileOf(fid);
+    return file instanceof Failure ? file : attributesReply(file.found);
+  }
+
+  #setAttributes(fid: Fid, r: MessageReader): Answer {
     const { sizeBytes, ...others } = readChanges(r);
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
-    const open = fid.mode?.write === true ? fid.handle : undefined;
-    // Who has the file open for writing may truncate it, whatever its mode and its path are now.
-    if (sizeBytes !== undefined && open !== undefined) {
-      const failed = this.#fileSystem.truncate(open, sizeBytes);
+    const file = this.#fileOf(fid);
+    if (file instanceof Failure) return file;
+    const { handle } = file;
+    const fs = this.#fileSystem;
+    const all = sizeBytes === undefined ? others : { ...others, sizeBytes };
+    if (handle === undefined) return done(fs.setAttributes(fid.path, all));
+    if (sizeBytes !== undefined) {
+      const failed = this.#truncate(fid, handle, sizeBytes);
       if (failed instanceof Failure) return failed;
     }
-    const changes: Changes =
-      sizeBytes === undefined || open !== undefined ? others : { ...others, sizeBytes };
-    if (Object.keys(changes).length === 0) return new MessageWriter();
-    return done(this.#fileSystem.setAttributes(fid.path, changes));
+    return done(fs.setAttributesOf(handle, others));
+  }
+
+  /** Who has the file open for writing may truncate it, whatever its mode is now; others as its mode lets them. */
+  #truncate(fid: Fid, handle: Handle, sizeBytes: bigint): Result<void> {
+    const fs = this.#fileSystem;
+    const own = fid.mode?.write === true ? fid.handle : this.#fids.opened(fid.inode, true);
+    if (own !== undefined) return fs.setAttributesOf(own, { sizeBytes });
+    const opened = fs.reopen(handle, TO_WRITE);
+    if (opened instanceof Failure) return opened;
+    const outcome = fs.setAttributesOf(opened, { sizeBytes });
+    fs.close(opened);
+    return outcome;
   }
 
   /** Bytes of data that a reply has room for. */
@@ -356,10 +392,8 @@ export class P9Server {
   }
 
   /** Entries from a cookie on: the cookie of an entry is its place in the list, from 1 on. */
-  #readDirectory(number: number, offset: number, count: number, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  #readDirectory(fid: Fid, offset: number, count: number, r: MessageReader): Answer {
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
     if (fid.names === undefined) return new Failure("EBADF");
     if (offset === 0) {
       fid.names = [];
@@ -373,7 +407,7 @@ export class P9Server {
     let used = 0;
     for (let i = offset; i < fid.names.length; i++) {
       const name = fid.names[i] ?? "";
-      const bytes = QID_BYTES + 8 + 1 + 2 + bytesOf(name);
+      const bytes = QID_BYTES + 8 + 1 + 2 + name.length;
       if (used + bytes > room) break;
       const path = name === "." ? fid.path : name === ".." ? fid.path.slice(0, -1) : [...fid.path, name];
       const found = this.#fileSystem.attributes(path);
@@ -389,10 +423,8 @@ export class P9Server {
     return new MessageWriter().u32(used).bytes(data.body());
   }
 
-  #read(number: number, offset: number, count: number, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  #read(fid: Fid, offset: number, count: number, r: MessageReader): Answer {
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
     if (fid.names !== undefined) return new Failure("EISDIR");
     if (fid.handle === undefined || fid.mode?.read !== true) return new Failure("EBADF");
     if (!Number.isSafeInteger(offset)) return new Failure("EINVAL");
@@ -400,10 +432,8 @@ export class P9Server {
     return data instanceof Failure ? data : new MessageWriter().u32(data.length).bytes(data);
   }
 
-  #write(number: number, offset: number, data: Uint8Array, r: MessageReader): Answer {
-    const fid = this.#fids.get(number);
+  #write(fid: Fid, offset: number, data: Uint8Array, r: MessageReader): Answer {
     if (r.malformed) return new Failure("EPROTO");
-    if (fid instanceof Failure) return fid;
     if (fid.handle === undefined || fid.mode?.write !== true) return new Failure("EBADF");
     if (!Number.isSafeInteger(offset + data.length)) return new Failure("EFBIG");
     const written = this.#fileSystem.write(fid.handle, offset, data);
