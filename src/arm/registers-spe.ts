@@ -4,11 +4,10 @@
  *
  * Layouts: Arm DDI 0601, the PMS* and PMB* pages; Linux arch/arm64/tools/sysreg.
  */
+import { ENCODINGS } from "./encodings.ts";
 import { bit, bits, register } from "./register.ts";
 
 const DDI = "Arm DDI 0601";
-const PMS = [3, 0, 9, 9] as const;
-const PMB = [3, 0, 9, 10] as const;
 
 const PMSCR_EL1_FIELDS = {
   E0SPE: bit(0),
@@ -23,39 +22,39 @@ const PMSCR_EL1_FIELDS = {
 const EVENT_FIELDS = { E31_1: bits(31, 1), E63_48: bits(63, 48) } as const;
 
 /** Statistical Profiling Control Register (EL1). */
-export const PMSCR_EL1 = register("PMSCR_EL1", [...PMS, 0], PMSCR_EL1_FIELDS, { source: DDI });
+export const PMSCR_EL1 = register("PMSCR_EL1", ENCODINGS.PMSCR_EL1, PMSCR_EL1_FIELDS, { source: DDI });
 /** Reaches PMSCR_EL1 from EL2 when HCR_EL2.E2H is 1. */
-export const PMSCR_EL12 = register("PMSCR_EL12", [3, 5, 9, 9, 0], PMSCR_EL1_FIELDS, {
+export const PMSCR_EL12 = register("PMSCR_EL12", ENCODINGS.PMSCR_EL12, PMSCR_EL1_FIELDS, {
   source: DDI,
   aliasOf: "PMSCR_EL1",
 });
 /** Statistical Profiling Control Register (EL2). EnVM exists with FEAT_SPE_nVM only. */
 export const PMSCR_EL2 = register(
   "PMSCR_EL2",
-  [3, 4, 9, 9, 0],
+  ENCODINGS.PMSCR_EL2,
   { E0HSPE: bit(0), E2SPE: bit(1), CX: bit(3), PA: bit(4), TS: bit(5), PCT: bits(7, 6) },
   { source: DDI },
 );
 /** Sampling Inverted Event Filter Register (FEAT_SPEv1p2 and PMSIDR_EL1.FnE). */
-export const PMSNEVFR_EL1 = register("PMSNEVFR_EL1", [...PMS, 1], EVENT_FIELDS, { source: DDI });
+export const PMSNEVFR_EL1 = register("PMSNEVFR_EL1", ENCODINGS.PMSNEVFR_EL1, EVENT_FIELDS, { source: DDI });
 /** Sampling Interval Counter Register. */
 export const PMSICR_EL1 = register(
   "PMSICR_EL1",
-  [...PMS, 2],
+  ENCODINGS.PMSICR_EL1,
   { COUNT: bits(31, 0), ECOUNT: bits(63, 56) },
   { source: DDI },
 );
 /** Sampling Interval Reload Register. The interval in ops is INTERVAL * 256. */
 export const PMSIRR_EL1 = register(
   "PMSIRR_EL1",
-  [...PMS, 3],
+  ENCODINGS.PMSIRR_EL1,
   { RND: bit(0), INTERVAL: bits(31, 8) },
   { source: DDI },
 );
 /** Sampling Filter Control Register. */
 export const PMSFCR_EL1 = register(
   "PMSFCR_EL1",
-  [...PMS, 4],
+  ENCODINGS.PMSFCR_EL1,
   {
     FE: bit(0),
     FT: bit(1),
@@ -76,13 +75,18 @@ export const PMSFCR_EL1 = register(
   { source: DDI },
 );
 /** Sampling Event Filter Register. */
-export const PMSEVFR_EL1 = register("PMSEVFR_EL1", [...PMS, 5], EVENT_FIELDS, { source: DDI });
+export const PMSEVFR_EL1 = register("PMSEVFR_EL1", ENCODINGS.PMSEVFR_EL1, EVENT_FIELDS, { source: DDI });
 /** Sampling Latency Filter Register. */
-export const PMSLATFR_EL1 = register("PMSLATFR_EL1", [...PMS, 6], { MINLAT: bits(15, 0) }, { source: DDI });
+export const PMSLATFR_EL1 = register(
+  "PMSLATFR_EL1",
+  ENCODINGS.PMSLATFR_EL1,
+  { MINLAT: bits(15, 0) },
+  { source: DDI },
+);
 /** Sampling Profiling ID Register. */
 export const PMSIDR_EL1 = register(
   "PMSIDR_EL1",
-  [...PMS, 7],
+  ENCODINGS.PMSIDR_EL1,
   {
     FE: bit(0),
     FT: bit(1),
@@ -108,16 +112,16 @@ export const PMSIDR_EL1 = register(
 /** Profiling Buffer Limit Address Register. LIMIT:000 is the first byte after the buffer. */
 export const PMBLIMITR_EL1 = register(
   "PMBLIMITR_EL1",
-  [...PMB, 0],
+  ENCODINGS.PMBLIMITR_EL1,
   { E: bit(0), FM: bits(2, 1), PMFZ: bit(5), nVM: bit(7), LIMIT: bits(63, 12) },
   { source: DDI },
 );
 /** Profiling Buffer Write Pointer Register: a virtual address. */
-export const PMBPTR_EL1 = register("PMBPTR_EL1", [...PMB, 1], { PTR: bits(63, 0) }, { source: DDI });
+export const PMBPTR_EL1 = register("PMBPTR_EL1", ENCODINGS.PMBPTR_EL1, { PTR: bits(63, 0) }, { source: DDI });
 /** Profiling Buffer Status/syndrome Register. */
 export const PMBSR_EL1 = register(
   "PMBSR_EL1",
-  [...PMB, 3],
+  ENCODINGS.PMBSR_EL1,
   {
     MSS: bits(15, 0),
     COLL: bit(16),
@@ -130,18 +134,23 @@ export const PMBSR_EL1 = register(
   { source: DDI },
 );
 /** Sampling Data Source Filter Register (FEAT_SPE_FDS). */
-export const PMSDSFR_EL1 = register("PMSDSFR_EL1", [...PMB, 4], { S: bits(63, 0) }, { source: DDI });
+export const PMSDSFR_EL1 = register(
+  "PMSDSFR_EL1",
+  ENCODINGS.PMSDSFR_EL1,
+  { S: bits(63, 0) },
+  { source: DDI },
+);
 /** Profiling Buffer Memory Attribute Register (FEAT_SPE_nVM). */
 export const PMBMAR_EL1 = register(
   "PMBMAR_EL1",
-  [...PMB, 5],
+  ENCODINGS.PMBMAR_EL1,
   { Attr: bits(7, 0), SH: bits(9, 8) },
   { source: DDI },
 );
 /** Profiling Buffer ID Register. MaxBuffSize is always 0 in hardware: a field for hypervisors that trap the read. */
 export const PMBIDR_EL1 = register(
   "PMBIDR_EL1",
-  [...PMB, 7],
+  ENCODINGS.PMBIDR_EL1,
   {
     Align: bits(3, 0),
     P: bit(4),

@@ -4,6 +4,7 @@
  * Layouts: Arm DDI 0601; the bit fields of Arm's pseudocode (sail-arm, arm-v9.4-a/src/v8_base.sail); Linux
  * arch/arm64/tools/sysreg for what is newer.
  */
+import { ENCODINGS } from "./encodings.ts";
 import { bit, bits, register } from "./register.ts";
 
 const DDI = "Arm DDI 0601";
@@ -11,7 +12,7 @@ const DDI = "Arm DDI 0601";
 /** Hypervisor Configuration Register. */
 export const HCR_EL2 = register(
   "HCR_EL2",
-  [3, 4, 1, 1, 0],
+  ENCODINGS.HCR_EL2,
   {
     VM: bit(0),
     SWIO: bit(1),
@@ -79,7 +80,7 @@ export const HCR_EL2 = register(
 /** Monitor Debug Configuration Register (EL2): who owns the profiling buffer (E2PB), which SPE accesses trap (E2PB, TPMS). */
 export const MDCR_EL2 = register(
   "MDCR_EL2",
-  [3, 4, 1, 1, 1],
+  ENCODINGS.MDCR_EL2,
   {
     HPMN: bits(4, 0),
     TPMCR: bit(5),
@@ -110,7 +111,7 @@ export const MDCR_EL2 = register(
 /** Hypervisor Fine-Grained Instruction Trap Register; PSBCSYNC from FEAT_SPEv1p5. */
 export const HFGITR_EL2 = register(
   "HFGITR_EL2",
-  [3, 4, 1, 1, 6],
+  ENCODINGS.HFGITR_EL2,
   {
     ICIALLUIS: bit(0),
     ICIALLU: bit(1),
@@ -181,7 +182,7 @@ export const HFGITR_EL2 = register(
 /** Hypervisor Debug Fine-Grained Read Trap Register. */
 export const HDFGRTR_EL2 = register(
   "HDFGRTR_EL2",
-  [3, 4, 3, 1, 4],
+  ENCODINGS.HDFGRTR_EL2,
   {
     DBGBCRn_EL1: bit(0),
     DBGBVRn_EL1: bit(1),
@@ -246,7 +247,7 @@ export const HDFGRTR_EL2 = register(
 /** Hypervisor Debug Fine-Grained Write Trap Register. */
 export const HDFGWTR_EL2 = register(
   "HDFGWTR_EL2",
-  [3, 4, 3, 1, 5],
+  ENCODINGS.HDFGWTR_EL2,
   {
     DBGBCRn_EL1: bit(0),
     DBGBVRn_EL1: bit(1),
@@ -304,7 +305,7 @@ export const HDFGWTR_EL2 = register(
 /** Hypervisor Debug Fine-Grained Read Trap Register 2 (FEAT_FGT2). */
 export const HDFGRTR2_EL2 = register(
   "HDFGRTR2_EL2",
-  [3, 4, 3, 1, 0],
+  ENCODINGS.HDFGRTR2_EL2,
   {
     nPMECR_EL1: bit(0),
     nPMIAR_EL1: bit(1),
@@ -336,7 +337,7 @@ export const HDFGRTR2_EL2 = register(
 /** Hypervisor Debug Fine-Grained Write Trap Register 2 (FEAT_FGT2). */
 export const HDFGWTR2_EL2 = register(
   "HDFGWTR2_EL2",
-  [3, 4, 3, 1, 1],
+  ENCODINGS.HDFGWTR2_EL2,
   {
     nPMECR_EL1: bit(0),
     nPMIAR_EL1: bit(1),
@@ -366,7 +367,7 @@ export const HDFGWTR2_EL2 = register(
 /** Virtualization Translation Control Register: stage 2. */
 export const VTCR_EL2 = register(
   "VTCR_EL2",
-  [3, 4, 2, 1, 2],
+  ENCODINGS.VTCR_EL2,
   {
     T0SZ: bits(5, 0),
     SL0: bits(7, 6),
@@ -400,7 +401,7 @@ export const VTCR_EL2 = register(
 /** Virtualization Translation Table Base Register: stage 2. */
 export const VTTBR_EL2 = register(
   "VTTBR_EL2",
-  [3, 4, 2, 1, 0],
+  ENCODINGS.VTTBR_EL2,
   {
     CnP: bit(0),
     BADDR: bits(47, 1),
@@ -411,7 +412,7 @@ export const VTTBR_EL2 = register(
 /** Counter-timer Virtual Offset Register: CNTVCT = CNTPCT - CNTVOFF. */
 export const CNTVOFF_EL2 = register(
   "CNTVOFF_EL2",
-  [3, 4, 14, 0, 3],
+  ENCODINGS.CNTVOFF_EL2,
   {
     OFFSET: bits(63, 0),
   },
@@ -420,7 +421,7 @@ export const CNTVOFF_EL2 = register(
 /** Context ID Register (EL2). */
 export const CONTEXTIDR_EL2 = register(
   "CONTEXTIDR_EL2",
-  [3, 4, 13, 0, 1],
+  ENCODINGS.CONTEXTIDR_EL2,
   {
     PROCID: bits(31, 0),
   },
@@ -429,7 +430,7 @@ export const CONTEXTIDR_EL2 = register(
 /** AArch64 Debug Feature Register 0: PMSVer 0 none, 1 SPE, 2 v1p1, 3 v1p2, 4 v1p3, 5 v1p4, 6 v1p5. */
 export const ID_AA64DFR0_EL1 = register(
   "ID_AA64DFR0_EL1",
-  [3, 0, 0, 5, 0],
+  ENCODINGS.ID_AA64DFR0_EL1,
   {
     DebugVer: bits(3, 0),
     TraceVer: bits(7, 4),
@@ -453,7 +454,7 @@ export const ID_AA64DFR0_EL1 = register(
 /** AArch64 Debug Feature Register 2. */
 export const ID_AA64DFR2_EL1 = register(
   "ID_AA64DFR2_EL1",
-  [3, 0, 0, 5, 2],
+  ENCODINGS.ID_AA64DFR2_EL1,
   {
     STEP: bits(3, 0),
     BWE: bits(7, 4),
@@ -466,7 +467,7 @@ export const ID_AA64DFR2_EL1 = register(
 /** System Control Register (EL1). */
 export const SCTLR_EL1 = register(
   "SCTLR_EL1",
-  [3, 0, 1, 0, 0],
+  ENCODINGS.SCTLR_EL1,
   {
     M: bit(0),
     A: bit(1),
@@ -531,7 +532,7 @@ export const SCTLR_EL1 = register(
 /** Translation Control Register (EL1). */
 export const TCR_EL1 = register(
   "TCR_EL1",
-  [3, 0, 2, 0, 2],
+  ENCODINGS.TCR_EL1,
   {
     T0SZ: bits(5, 0),
     EPD0: bit(7),
@@ -579,7 +580,7 @@ export const TCR_EL1 = register(
 /** Translation Table Base Register 0 (EL1). */
 export const TTBR0_EL1 = register(
   "TTBR0_EL1",
-  [3, 0, 2, 0, 0],
+  ENCODINGS.TTBR0_EL1,
   {
     CnP: bit(0),
     BADDR: bits(47, 1),
@@ -590,7 +591,7 @@ export const TTBR0_EL1 = register(
 /** Translation Table Base Register 1 (EL1). */
 export const TTBR1_EL1 = register(
   "TTBR1_EL1",
-  [3, 0, 2, 0, 1],
+  ENCODINGS.TTBR1_EL1,
   {
     CnP: bit(0),
     BADDR: bits(47, 1),
@@ -601,7 +602,7 @@ export const TTBR1_EL1 = register(
 /** Memory Attribute Indirection Register (EL1). */
 export const MAIR_EL1 = register(
   "MAIR_EL1",
-  [3, 0, 10, 2, 0],
+  ENCODINGS.MAIR_EL1,
   {
     Attr0: bits(7, 0),
     Attr1: bits(15, 8),
@@ -617,10 +618,40 @@ export const MAIR_EL1 = register(
 /** Context ID Register (EL1): the global thread id, when Linux is built with PID_IN_CONTEXTIDR. */
 export const CONTEXTIDR_EL1 = register(
   "CONTEXTIDR_EL1",
-  [3, 0, 13, 0, 1],
+  ENCODINGS.CONTEXTIDR_EL1,
   {
     PROCID: bits(31, 0),
   },
+  { source: DDI },
+);
+/** Counter-timer Kernel Control Register: what EL0 may do with counters and timers, and the event stream. */
+export const CNTKCTL_EL1 = register(
+  "CNTKCTL_EL1",
+  ENCODINGS.CNTKCTL_EL1,
+  {
+    EL0PCTEN: bit(0),
+    EL0VCTEN: bit(1),
+    EVNTEN: bit(2),
+    EVNTDIR: bit(3),
+    EVNTI: bits(7, 4),
+    EL0VTEN: bit(8),
+    EL0PTEN: bit(9),
+    EVNTIS: bit(17),
+  },
+  { source: DDI },
+);
+/** Architectural Feature Access Control Register. */
+export const CPACR_EL1 = register(
+  "CPACR_EL1",
+  ENCODINGS.CPACR_EL1,
+  { ZEN: bits(17, 16), FPEN: bits(21, 20), SMEN: bits(25, 24), TTA: bit(28), E0POE: bit(29) },
+  { source: DDI },
+);
+/** Monitor Debug System Control Register; without the fields that an external debugger has. */
+export const MDSCR_EL1 = register(
+  "MDSCR_EL1",
+  ENCODINGS.MDSCR_EL1,
+  { SS: bit(0), TDCC: bit(12), KDE: bit(13), MDE: bit(15) },
   { source: DDI },
 );
 
@@ -644,4 +675,7 @@ export const SYSTEM_REGISTERS = [
   TTBR1_EL1,
   MAIR_EL1,
   CONTEXTIDR_EL1,
+  CNTKCTL_EL1,
+  CPACR_EL1,
+  MDSCR_EL1,
 ] as const;

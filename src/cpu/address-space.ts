@@ -3,6 +3,8 @@
  * load or store of the host (devices, page crossings).
  */
 import { ACCESS, STATE } from "../a64/state.ts";
+import { encodeFaultStatus } from "../arm/fault-status.ts";
+import { SCTLR_EL1, TCR_EL1 } from "../arm/registers.ts";
 import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
@@ -16,8 +18,8 @@ import { SoftTlbs, type TlbEntry } from "./soft-tlbs.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /** DFSC and IFSC beyond the walk's. */
-const ALIGNMENT_FAULT = 0x21;
-const EXTERNAL_ABORT = 0x10;
+const ALIGNMENT_FAULT = encodeFaultStatus({ kind: "alignment" });
+const EXTERNAL_ABORT = encodeFaultStatus({ kind: "external" });
 
 /** What keeps an access from happening now. */
 export type AccessProblem =
@@ -62,9 +64,6 @@ const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
 const KEPT_REGIMES = 16;
 /** ASIDs lie in bits 63:48 of a TTBR, and of what TLBI ASIDE1 names. */
 const ASID_SHIFT = 48n;
-const TCR_A1 = 1n << 22n;
-const TCR_AS = 1n << 36n;
-const SCTLR_A = 1n << 1n;
 
 export class AddressSpace {
   readonly #memory: CpuMemory;
@@ -152,9 +151,9 @@ export class AddressSpace {
       case "asid": {
         const tcr = this.#state.get64("TCR_EL1");
         const asidOf = (value: bigint): bigint =>
-          (value >> ASID_SHIFT) & ((tcr & TCR_AS) !== 0n ? 0xffffn : 0xffn);
+          (value >> ASID_SHIFT) & (TCR_EL1.is(tcr, "AS") ? 0xffffn : 0xffn);
         this.tlbs.forgetContexts(
-          (ttbr0, ttbr1) => asidOf((tcr & TCR_A1) !== 0n ? ttbr1 : ttbr0) === asidOf(what.register),
+          (ttbr0, ttbr1) => asidOf(TCR_EL1.is(tcr, "A1") ? ttbr1 : ttbr0) === asidOf(what.register),
         );
         return;
       }
@@ -239,7 +238,7 @@ export class AddressSpace {
     const write = (flags & ACCESS.WRITE) !== 0;
     const access = this.#accessOf(flags);
     // SCTLR_EL1.A has all be aligned, element by element; DC ZVA always is.
-    const checked = (state.get64("SCTLR_EL1") & SCTLR_A) !== 0n;
+    const checked = SCTLR_EL1.is(state.get64("SCTLR_EL1"), "A");
     const strict = checked && (flags & ACCESS.ZVA) === 0;
     const aligned = isAligned(va, flags);
     if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))

@@ -2,7 +2,7 @@
  * Self-hosted debug (Arm ARM D2): the debug registers of EL1, and when they make breakpoint, watchpoint and software step
  * exceptions. While none of that is enabled `active` is false, and nothing else here is asked.
  */
-import { type Encoding, encodingKey } from "../arm/registers.ts";
+import { type Encoding, encodingKey, MDSCR_EL1, SYSREG } from "../arm/registers.ts";
 import {
   BREAKPOINTS,
   breakpointControl,
@@ -22,8 +22,6 @@ import {
 } from "./debug-match.ts";
 import { SPSR, type VcpuState } from "./vcpu-state.ts";
 
-const MDSCR = { SS: 1n << 0n, TDCC: 1n << 12n, KDE: 1n << 13n, MDE: 1n << 15n } as const;
-const MDSCR_OWN = MDSCR.SS | MDSCR.TDCC | MDSCR.KDE | MDSCR.MDE;
 /** ERR, HDE, TDA, INTdis, TXU, RXO, TXfull, RXfull: an external debugger's, written only while the OS lock is set. */
 const MDSCR_EXTERNAL = 0x6ce0_4040n;
 const WORD = 0xffff_ffffn;
@@ -35,32 +33,19 @@ const AUTHENTICATION = 0xan;
 const MASKED = 0x200;
 
 const PLACE = {
-  MDCCINT_EL1: [encodingKey([2, 0, 0, 2, 0]), 0x6000_0000n],
-  OSDTRRX_EL1: [encodingKey([2, 0, 0, 0, 2]), WORD],
-  OSDTRTX_EL1: [encodingKey([2, 0, 0, 3, 2]), WORD],
-  DBGPRCR_EL1: [encodingKey([2, 0, 1, 4, 4]), 1n],
-  OSDLR_EL1: [encodingKey([2, 0, 1, 3, 4]), 1n],
+  MDCCINT_EL1: [SYSREG.MDCCINT_EL1, 0x6000_0000n],
+  OSDTRRX_EL1: [SYSREG.OSDTRRX_EL1, WORD],
+  OSDTRTX_EL1: [SYSREG.OSDTRTX_EL1, WORD],
+  DBGPRCR_EL1: [SYSREG.DBGPRCR_EL1, 1n],
+  OSDLR_EL1: [SYSREG.OSDLR_EL1, 1n],
 } as const;
 /** Registers that hold what is written to them, by encoding, with the bits that they have. */
 const PLACES: ReadonlyMap<number, bigint> = new Map<number, bigint>(Object.values(PLACE));
 
-const MDSCR_EL1 = encodingKey([2, 0, 0, 2, 2]);
-const OSECCR_EL1 = encodingKey([2, 0, 0, 6, 2]);
-const MDRAR_EL1 = encodingKey([2, 0, 1, 0, 0]);
-const OSLAR_EL1 = encodingKey([2, 0, 1, 0, 4]);
-const OSLSR_EL1 = encodingKey([2, 0, 1, 1, 4]);
-const DBGCLAIMSET_EL1 = encodingKey([2, 0, 7, 8, 6]);
-const DBGCLAIMCLR_EL1 = encodingKey([2, 0, 7, 9, 6]);
-const DBGAUTHSTATUS_EL1 = encodingKey([2, 0, 7, 14, 6]);
-const MDCCSR_EL0 = encodingKey([2, 3, 0, 1, 0]);
-const DBGDTR_EL0 = encodingKey([2, 3, 0, 4, 0]);
-/** DBGDTRRX_EL0 when read, DBGDTRTX_EL0 when written. */
-const DBGDTRX_EL0 = encodingKey([2, 3, 0, 5, 0]);
-
 /** Whether EL0 may read or write a register of the debug communications channel unless MDSCR_EL1.TDCC is set. */
 export const isDebugChannel = (encoding: Encoding, isRead: boolean): boolean => {
   const key = encodingKey(encoding);
-  return key === DBGDTR_EL0 || key === DBGDTRX_EL0 || (key === MDCCSR_EL0 && isRead);
+  return key === SYSREG.DBGDTR_EL0 || key === SYSREG.DBGDTRRX_EL0 || (key === SYSREG.MDCCSR_EL0 && isRead);
 };
 
 /** DBGBVR, DBGBCR, DBGWVR and DBGWCR by op2. */
@@ -174,22 +159,22 @@ export class Debug {
     const place = PLACES.get(key);
     if (place !== undefined) return this.#places.get(key) ?? 0n;
     switch (key) {
-      case MDSCR_EL1:
+      case SYSREG.MDSCR_EL1:
         return this.#state.get64("MDSCR_EL1");
-      case OSLSR_EL1:
+      case SYSREG.OSLSR_EL1:
         // OSLM = 0b10, whose high bit is bit 3: there is an OS lock.
         return 8n | (this.#osLock ? 2n : 0n);
-      case DBGCLAIMSET_EL1:
+      case SYSREG.DBGCLAIMSET_EL1:
         return CLAIM_TAGS;
-      case DBGCLAIMCLR_EL1:
+      case SYSREG.DBGCLAIMCLR_EL1:
         return this.#claim;
-      case DBGAUTHSTATUS_EL1:
+      case SYSREG.DBGAUTHSTATUS_EL1:
         return AUTHENTICATION;
-      case MDRAR_EL1:
-      case OSECCR_EL1:
-      case MDCCSR_EL0:
-      case DBGDTR_EL0:
-      case DBGDTRX_EL0:
+      case SYSREG.MDRAR_EL1:
+      case SYSREG.OSECCR_EL1:
+      case SYSREG.MDCCSR_EL0:
+      case SYSREG.DBGDTR_EL0:
+      case SYSREG.DBGDTRRX_EL0:
         return 0n;
     }
     const [pair, isControl] = this.#pairOf(encoding) ?? [];
@@ -207,26 +192,26 @@ export class Debug {
       return true;
     }
     switch (key) {
-      case MDSCR_EL1: {
-        const writable = MDSCR_OWN | (this.#osLock ? MDSCR_EXTERNAL : 0n);
+      case SYSREG.MDSCR_EL1: {
+        const writable = MDSCR_EL1.mask | (this.#osLock ? MDSCR_EXTERNAL : 0n);
         const kept = this.#state.get64("MDSCR_EL1") & ~writable;
         this.#state.set64("MDSCR_EL1", kept | (value & writable));
         this.#changed();
         return true;
       }
-      case OSLAR_EL1:
+      case SYSREG.OSLAR_EL1:
         this.#osLock = (value & 1n) === 1n;
         this.#changed();
         return true;
-      case DBGCLAIMSET_EL1:
+      case SYSREG.DBGCLAIMSET_EL1:
         this.#claim |= value & CLAIM_TAGS;
         return true;
-      case DBGCLAIMCLR_EL1:
+      case SYSREG.DBGCLAIMCLR_EL1:
         this.#claim &= ~value;
         return true;
-      case OSECCR_EL1:
-      case DBGDTR_EL0:
-      case DBGDTRX_EL0:
+      case SYSREG.OSECCR_EL1:
+      case SYSREG.DBGDTR_EL0:
+      case SYSREG.DBGDTRRX_EL0:
         return true;
     }
     const [pair, isControl] = this.#pairOf(encoding) ?? [];
@@ -246,7 +231,7 @@ export class Debug {
 
   /** Whether MDSCR_EL1.TDCC traps EL0's use of the debug communications channel. */
   get channelTraps(): boolean {
-    return (this.#state.get64("MDSCR_EL1") & MDSCR.TDCC) !== 0n;
+    return MDSCR_EL1.is(this.#state.get64("MDSCR_EL1"), "TDCC");
   }
 
   /** A register changed that says what is enabled (AArch64.GenerateDebugExceptionsFrom, PSTATE.D aside). */
@@ -259,9 +244,9 @@ export class Debug {
       ((this.#places.get(PLACE.OSDLR_EL1[0]) ?? 0n) === 1n &&
         (this.#places.get(PLACE.DBGPRCR_EL1[0]) ?? 0n) === 0n);
     const watchOf = (el: 0 | 1): Watch => {
-      if (locked || (el === 1 && (mdscr & MDSCR.KDE) === 0n)) return NOTHING;
-      const steps = (mdscr & MDSCR.SS) !== 0n;
-      if ((mdscr & MDSCR.MDE) === 0n) return { ...NOTHING, steps };
+      if (locked || (el === 1 && !MDSCR_EL1.is(mdscr, "KDE"))) return NOTHING;
+      const steps = MDSCR_EL1.is(mdscr, "SS");
+      if (!MDSCR_EL1.is(mdscr, "MDE")) return { ...NOTHING, steps };
       const isThere = <T>(value: T | undefined): value is T => value !== undefined;
       return {
         steps,
@@ -296,7 +281,7 @@ export class Debug {
 
   /** SSAdvance: an instruction that has an exception of its own (SVC) counts as stepped. */
   advance(): void {
-    if ((this.#state.get64("MDSCR_EL1") & MDSCR.SS) !== 0n) this.#state.set32("SS", 0);
+    if (MDSCR_EL1.is(this.#state.get64("MDSCR_EL1"), "SS")) this.#state.set32("SS", 0);
   }
 
   /** The instruction `word` was stepped, after `exceptions` exceptions. */
@@ -359,6 +344,6 @@ export class Debug {
   }
 
   get #matchesAtEl1(): boolean {
-    return (this.#state.get64("MDSCR_EL1") & MDSCR.KDE) !== 0n;
+    return MDSCR_EL1.is(this.#state.get64("MDSCR_EL1"), "KDE");
   }
 }

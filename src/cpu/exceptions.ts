@@ -1,37 +1,11 @@
 /** Exceptions to EL1, and the return from them (Arm ARM D1.3, AArch64.TakeException and AArch64.ExceptionReturn). */
+import { CPACR_EL1, SCTLR_EL1 } from "../arm/registers.ts";
+import { DEBUG_EXCEPTION, EC, FP_ACCESS_ISS, ISS_CM, ISS_WNR, syndromeOf } from "../arm/syndromes.ts";
 import type { AddressSpace } from "./address-space.ts";
 import type { Debug } from "./debug.ts";
 import { MODE, SPSR, type VcpuState } from "./vcpu-state.ts";
 
-/** ESR_EL1.EC (Arm ARM D19.2.37). */
-export const EC = {
-  unknown: 0x00,
-  wfx: 0x01,
-  fpAccess: 0x07,
-  illegalState: 0x0e,
-  svc64: 0x15,
-  sysreg: 0x18,
-  instructionAbortLower: 0x20,
-  instructionAbortSame: 0x21,
-  pcAlignment: 0x22,
-  dataAbortLower: 0x24,
-  dataAbortSame: 0x25,
-  spAlignment: 0x26,
-  breakpointLower: 0x30,
-  breakpointSame: 0x31,
-  stepLower: 0x32,
-  stepSame: 0x33,
-  watchpointLower: 0x34,
-  watchpointSame: 0x35,
-  brk64: 0x3c,
-} as const;
-
 const VECTOR = { sync: 0x000, irq: 0x080, fiq: 0x100, serror: 0x180 } as const;
-const IL = 1 << 25;
-/** IFSC and DFSC of debug exceptions. */
-const DEBUG_EXCEPTION = 0x22;
-const SCTLR_SPAN = 1n << 23n;
-const CPACR_FPEN_SHIFT = 20n;
 
 /** From so many on, without a return or an instruction between them, exceptions are a storm: no kernel means it. */
 const STORM = 100;
@@ -100,7 +74,7 @@ export class Exceptions {
     state.set32("SS", 0);
     state.set32("IL", 0);
     state.set32("UAO", 0);
-    if ((state.get64("SCTLR_EL1") & SCTLR_SPAN) === 0n) state.set32("PAN", 1);
+    if (!SCTLR_EL1.is(state.get64("SCTLR_EL1"), "SPAN")) state.set32("PAN", 1);
     state.pc = (state.get64("VBAR_EL1") & ~0x7ffn) + BigInt(from + vector);
     this.taken += 1;
     this.#nested += 1;
@@ -112,9 +86,8 @@ export class Exceptions {
   /** A synchronous exception; it returns to the instruction at PC, or after it. */
   synchronous(ec: number, iss: number, after = false): void {
     const state = this.#state;
-    const syndrome = BigInt(((ec << 26) | IL | iss) >>> 0);
     this.#repeated = this.#cycles() === this.#returnedAtCycle ? this.#repeated + 1 : 0;
-    state.set64("ESR_EL1", syndrome);
+    state.set64("ESR_EL1", BigInt(syndromeOf(ec, iss)));
     this.#enter(VECTOR.sync, after ? state.pc + 4n : state.pc);
   }
 
@@ -130,8 +103,7 @@ export class Exceptions {
   }
 
   fpTrap(): void {
-    // CV with COND = 0b1110: AArch64 has no condition.
-    this.synchronous(EC.fpAccess, (1 << 24) | (0xe << 20));
+    this.synchronous(EC.fpAccess, FP_ACCESS_ISS);
   }
 
   spAlignment(): void {
@@ -146,10 +118,10 @@ export class Exceptions {
   dataAbort(abort: { va: bigint; status: number; write: boolean; cache: boolean }): void {
     const state = this.#state;
     state.set64("FAR_EL1", abort.va);
-    const wnr = abort.write || abort.cache ? 1 << 6 : 0;
+    const wnr = abort.write || abort.cache ? ISS_WNR : 0;
     this.synchronous(
       state.el === 0 ? EC.dataAbortLower : EC.dataAbortSame,
-      abort.status | wnr | (abort.cache ? 1 << 8 : 0),
+      abort.status | wnr | (abort.cache ? ISS_CM : 0),
     );
   }
 
@@ -174,7 +146,7 @@ export class Exceptions {
     state.set64("FAR_EL1", hit.va);
     this.synchronous(
       state.el === 0 ? EC.watchpointLower : EC.watchpointSame,
-      DEBUG_EXCEPTION | (hit.write ? 1 << 6 : 0),
+      DEBUG_EXCEPTION | (hit.write ? ISS_WNR : 0),
     );
   }
 
@@ -210,7 +182,7 @@ export class Exceptions {
   /** CPACR_EL1 or the exception level changed: do FP instructions trap? */
   fpControlChanged(): void {
     const state = this.#state;
-    const fpen = Number((state.get64("CPACR_EL1") >> CPACR_FPEN_SHIFT) & 3n);
+    const fpen = CPACR_EL1.num(state.get64("CPACR_EL1"), "FPEN");
     const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
     state.set32("FP_TRAPS", traps ? 1 : 0);
   }

@@ -2,10 +2,10 @@
 
 import { fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
-import { type Encoding, encodingKey } from "../arm/registers.ts";
+import { CNTKCTL_EL1, type Encoding, encodingKey, SCTLR_EL1, SYSREG } from "../arm/registers.ts";
+import { EC, sysregIss, waitIss } from "../arm/syndromes.ts";
 import type { Core } from "./core.ts";
 import { isDebugChannel } from "./debug.ts";
-import { EC } from "./exceptions.ts";
 import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
 import type { CorePlatform, Forgotten } from "./platform.ts";
@@ -16,39 +16,21 @@ type Effect = "none" | "regime" | "fp" | "context";
 const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
   (
     [
-      [[3, 0, 1, 0, 0], "SCTLR_EL1", "regime"],
-      [[3, 0, 1, 0, 2], "CPACR_EL1", "fp"],
-      [[3, 0, 2, 0, 0], "TTBR0_EL1", "regime"],
-      [[3, 0, 2, 0, 1], "TTBR1_EL1", "regime"],
-      [[3, 0, 2, 0, 2], "TCR_EL1", "regime"],
-      [[3, 0, 10, 2, 0], "MAIR_EL1", "regime"],
-      [[3, 0, 10, 3, 0], "AMAIR_EL1", "none"],
-      [[3, 0, 13, 0, 1], "CONTEXTIDR_EL1", "none"],
-      [[3, 0, 12, 0, 0], "VBAR_EL1", "none"],
-      [[3, 0, 5, 2, 0], "ESR_EL1", "none"],
-      [[3, 0, 14, 1, 0], "CNTKCTL_EL1", "none"],
-      [[3, 2, 0, 0, 0], "CSSELR_EL1", "none"],
+      ["SCTLR_EL1", "regime"],
+      ["CPACR_EL1", "fp"],
+      ["TTBR0_EL1", "regime"],
+      ["TTBR1_EL1", "regime"],
+      ["TCR_EL1", "regime"],
+      ["MAIR_EL1", "regime"],
+      ["AMAIR_EL1", "none"],
+      ["CONTEXTIDR_EL1", "none"],
+      ["VBAR_EL1", "none"],
+      ["ESR_EL1", "none"],
+      ["CNTKCTL_EL1", "none"],
+      ["CSSELR_EL1", "none"],
     ] as const
-  ).map(([encoding, field, effect]) => [encodingKey(encoding as Encoding), [field, effect]] as const),
+  ).map(([field, effect]) => [SYSREG[field], [field, effect]] as const),
 );
-
-const SP_EL0 = encodingKey([3, 0, 4, 1, 0]);
-const SPSEL = encodingKey([3, 0, 4, 2, 0]);
-const PAN = encodingKey([3, 0, 4, 2, 3]);
-const UAO = encodingKey([3, 0, 4, 2, 4]);
-const MPIDR = encodingKey([3, 0, 0, 0, 5]);
-const CCSIDR = encodingKey([3, 1, 0, 0, 0]);
-const DAIF = encodingKey([3, 3, 4, 2, 1]);
-const CTR = encodingKey([3, 3, 0, 0, 1]);
-const DCZID = encodingKey([3, 3, 0, 0, 7]);
-const ISR = encodingKey([3, 0, 12, 1, 0]);
-
-const SCTLR_UCI = 1n << 26n;
-const SCTLR_UCT = 1n << 15n;
-const SCTLR_DZE = 1n << 14n;
-const SCTLR_UMA = 1n << 9n;
-const SCTLR_NTWI = 1n << 16n;
-const SCTLR_NTWE = 1n << 18n;
 
 /**
  * TLBI for EL1&0 by op2: VMALLE1, VAE1, ASIDE1, VAAE1, VALE1 and VAALE1. A page is named by bits 43:0. Forgetting too much is
@@ -64,17 +46,15 @@ const TLBI: ReadonlyMap<number, Forgotten["kind"]> = new Map([
 ] as const);
 const TLBI_PAGE = (1n << 44n) - 1n;
 
-const CNTKCTL = { EL0PCTEN: 1, EL0VCTEN: 2, EL0VTEN: 0x100, EL0PTEN: 0x200 } as const;
 /** CNTFRQ_EL0 and the counters, which are read-only here, and CNTP_* and CNTV_*. */
 const isTimer = ([op0, op1, crn, crm, op2]: Encoding, isRead: boolean): boolean =>
   op0 === 3 && op1 === 3 && crn === 14 && op2 <= 2 && (crm === 2 || crm === 3 || (crm === 0 && isRead));
 
-/** ISS of a trapped MSR, MRS or SYS (AArch64.SystemAccessTrapSyndrome): fields of the instruction in another order. */
+/** ISS of a trapped MSR, MRS or SYS, whose fields the instruction has in another order. */
 const systemAccess = (word: number): number => {
   const field = (low: number, bits: number): number => (word >>> low) & ((1 << bits) - 1);
-  const [op0, op1, crn, crm, op2] = [field(19, 2), field(16, 3), field(12, 4), field(8, 4), field(5, 3)];
-  const [rt, isRead] = [field(0, 5), field(21, 1)];
-  return (op0 << 20) | (op2 << 17) | (op1 << 14) | (crn << 10) | (rt << 5) | (crm << 1) | isRead;
+  const encoding: Encoding = [field(19, 2), field(16, 3), field(12, 4), field(8, 4), field(5, 3)];
+  return sysregIss({ encoding, rt: field(0, 5), isRead: field(21, 1) === 1 });
 };
 
 export class SystemInstructions {
@@ -157,8 +137,8 @@ export class SystemInstructions {
     const { state, debug } = this.#core;
     const key = encodingKey(encoding);
     const exists =
-      key === DAIF ||
-      (key === CTR && isRead) ||
+      key === SYSREG.DAIF ||
+      (key === SYSREG.CTR_EL0 && isRead) ||
       (isDebugChannel(encoding, isRead) && debug.channelTraps) ||
       isTimer(encoding, isRead);
     if (state.el === 0 && exists) this.#trap(word);
@@ -170,20 +150,21 @@ export class SystemInstructions {
   }
 
   /** Whether EL0 may do what a bit of SCTLR_EL1 allows it; EL1 may. */
-  #allows(bit: bigint): boolean {
+  #allows(bit: "UCI" | "UCT" | "DZE" | "UMA" | "nTWI" | "nTWE"): boolean {
     const { state } = this.#core;
-    return state.el === 1 || (state.get64("SCTLR_EL1") & bit) !== 0n;
+    return state.el === 1 || SCTLR_EL1.is(state.get64("SCTLR_EL1"), bit);
   }
 
   /** CNTKCTL_EL1's say on what EL0 sees of counters and timers. */
   #timerAllowed(encoding: Encoding): boolean {
     if (!isTimer(encoding, true)) return true;
-    const control = Number(this.#core.state.get64("CNTKCTL_EL1") & 0xfffn);
+    const control = this.#core.state.get64("CNTKCTL_EL1");
+    const has = (field: "EL0PCTEN" | "EL0VCTEN" | "EL0VTEN" | "EL0PTEN") => CNTKCTL_EL1.is(control, field);
     const [, , , crm, op2] = encoding;
-    if (crm === 2) return (control & CNTKCTL.EL0PTEN) !== 0;
-    if (crm === 3) return (control & CNTKCTL.EL0VTEN) !== 0;
-    if (op2 === 0) return (control & (CNTKCTL.EL0PCTEN | CNTKCTL.EL0VCTEN)) !== 0;
-    return (control & (op2 === 1 ? CNTKCTL.EL0PCTEN : CNTKCTL.EL0VCTEN)) !== 0;
+    if (crm === 2) return has("EL0PTEN");
+    if (crm === 3) return has("EL0VTEN");
+    if (op2 === 0) return has("EL0PCTEN") || has("EL0VCTEN");
+    return has(op2 === 1 ? "EL0PCTEN" : "EL0VCTEN");
   }
 
   #read(encoding: Encoding, rt: number): boolean {
@@ -197,30 +178,30 @@ export class SystemInstructions {
     const { state } = this.#core;
     const key = encodingKey(encoding);
     if (state.el === 0) {
-      if (key === CTR && !this.#allows(SCTLR_UCT)) return undefined;
-      if (key === DAIF) return this.#allows(SCTLR_UMA) ? BigInt(state.get32("DAIF")) : undefined;
+      if (key === SYSREG.CTR_EL0 && !this.#allows("UCT")) return undefined;
+      if (key === SYSREG.DAIF) return this.#allows("UMA") ? BigInt(state.get32("DAIF")) : undefined;
       if (encoding[1] !== 3 || !this.#timerAllowed(encoding)) return undefined;
       if (isDebugChannel(encoding, true) && this.#core.debug.channelTraps) return undefined;
     }
     if (encoding[0] === 2) return this.#core.debug.read(encoding);
     const constant = ID_REGISTERS.get(key);
     if (constant !== undefined) {
-      return key === DCZID && !this.#allows(SCTLR_DZE) ? constant | 16n : constant;
+      return key === SYSREG.DCZID_EL0 && !this.#allows("DZE") ? constant | 16n : constant;
     }
     switch (key) {
-      case MPIDR:
+      case SYSREG.MPIDR_EL1:
         return this.#platform.mpidr;
-      case SP_EL0:
+      case SYSREG.SP_EL0:
         return state.get32("SPSEL") === 1 ? state.get64("SP_EL0") : undefined;
-      case SPSEL:
+      case SYSREG.SPSel:
         return BigInt(state.get32("SPSEL"));
-      case PAN:
+      case SYSREG.PAN:
         return BigInt(state.get32("PAN")) << 22n;
-      case UAO:
+      case SYSREG.UAO:
         return BigInt(state.get32("UAO")) << 23n;
-      case CCSIDR:
+      case SYSREG.CCSIDR_EL1:
         return cacheSize(Number(state.get64("CSSELR_EL1") & 0xfn));
-      case ISR:
+      case SYSREG.ISR_EL1:
         return BigInt(state.get32("IRQ_LINES"));
     }
     const known = STATE_REGISTERS.get(key);
@@ -239,23 +220,23 @@ export class SystemInstructions {
       return core.debug.write(encoding, value);
     }
     switch (key) {
-      case DAIF:
+      case SYSREG.DAIF:
         // EL1 does it in WebAssembly.
-        if (!this.#allows(SCTLR_UMA)) return false;
+        if (!this.#allows("UMA")) return false;
         state.set32("DAIF", Number(value & 0x3c0n));
         return true;
-      case SP_EL0:
+      case SYSREG.SP_EL0:
         if (state.get32("SPSEL") !== 1) return false;
         state.set64("SP_EL0", value);
         return true;
-      case SPSEL:
+      case SYSREG.SPSel:
         state.select(1, Number(value & 1n));
         return true;
-      case PAN:
+      case SYSREG.PAN:
         state.set32("PAN", Number((value >> 22n) & 1n));
         space.select();
         return true;
-      case UAO:
+      case SYSREG.UAO:
         state.set32("UAO", Number((value >> 23n) & 1n));
         space.select();
         return true;
@@ -279,7 +260,7 @@ export class SystemInstructions {
     const core = this.#core;
     const { state, space } = core;
     const isDaif = op1 === 3 && (op2 === 6 || op2 === 7);
-    if (isDaif && !this.#allows(SCTLR_UMA)) {
+    if (isDaif && !this.#allows("UMA")) {
       this.#trap(word);
       return;
     }
@@ -300,7 +281,6 @@ export class SystemInstructions {
   #hint(op2: number): void {
     const core = this.#core;
     const { state, exceptions } = core;
-    const sctlr = state.get64("SCTLR_EL1");
     switch (op2) {
       case 2:
         // Both are looked at: what the stream has set is cleared as well.
@@ -309,8 +289,8 @@ export class SystemInstructions {
           core.retire();
           return;
         }
-        if (state.el === 0 && (sctlr & SCTLR_NTWE) === 0n) {
-          exceptions.synchronous(EC.wfx, (1 << 24) | (0xe << 20) | 1);
+        if (!this.#allows("nTWE")) {
+          exceptions.synchronous(EC.wfx, waitIss("wfe"));
           return;
         }
         core.retire();
@@ -322,8 +302,8 @@ export class SystemInstructions {
           core.retire();
           return;
         }
-        if (state.el === 0 && (sctlr & SCTLR_NTWI) === 0n) {
-          exceptions.synchronous(EC.wfx, (1 << 24) | (0xe << 20));
+        if (!this.#allows("nTWI")) {
+          exceptions.synchronous(EC.wfx, waitIss("wfi"));
           return;
         }
         core.retire();
@@ -378,7 +358,7 @@ export class SystemInstructions {
       const isZva = op1 === 3 && crm === 4 && op2 === 1;
       const isClean = op1 === 3 && op2 === 1 && (crm === 10 || crm === 11 || crm === 12 || crm === 14);
       const isIvau = op1 === 3 && crm === 5 && op2 === 1;
-      if ((isZva && !this.#allows(SCTLR_DZE)) || ((isClean || isIvau) && !this.#allows(SCTLR_UCI))) {
+      if ((isZva && !this.#allows("DZE")) || ((isClean || isIvau) && !this.#allows("UCI"))) {
         this.#trap(word);
         return;
       }

@@ -3,7 +3,7 @@
  * arch/arm64/kvm/pmu-emul.c for what a guest of KVM's sees). Counters follow what the core has executed at each exception
  * level, so that they are exact at every instruction.
  */
-import { type Encoding, encodingKey } from "../arm/registers.ts";
+import { type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
 
 /** What a core has done since it was made, by exception level. */
 export interface PmuCounts {
@@ -51,32 +51,30 @@ const TYPE_EVENT = 0xffff;
 const USER = { EN: 1, SW: 2, CR: 4, ER: 8 } as const;
 const ALL_COUNTERS = (0x8000_0000 | ((1 << EVENT_COUNTERS) - 1)) >>> 0;
 
-const key = (op1: number, crn: number, crm: number, op2: number): number =>
-  encodingKey([3, op1, crn, crm, op2]);
-const R = {
-  PMCR: key(3, 9, 12, 0),
-  PMCNTENSET: key(3, 9, 12, 1),
-  PMCNTENCLR: key(3, 9, 12, 2),
-  PMOVSCLR: key(3, 9, 12, 3),
-  PMSWINC: key(3, 9, 12, 4),
-  PMSELR: key(3, 9, 12, 5),
-  PMCEID0: key(3, 9, 12, 6),
-  PMCEID1: key(3, 9, 12, 7),
-  PMCCNTR: key(3, 9, 13, 0),
-  PMXEVTYPER: key(3, 9, 13, 1),
-  PMXEVCNTR: key(3, 9, 13, 2),
-  PMUSERENR: key(3, 9, 14, 0),
-  PMOVSSET: key(3, 9, 14, 3),
-  PMINTENSET: key(0, 9, 14, 1),
-  PMINTENCLR: key(0, 9, 14, 2),
-  PMMIR: key(0, 9, 14, 6),
-} as const;
-const NUMBERED = new Set<number>(Object.values(R));
+/** The PMU's registers but those by number. */
+const NAMED: ReadonlySet<number> = new Set([
+  SYSREG.PMCR_EL0,
+  SYSREG.PMCNTENSET_EL0,
+  SYSREG.PMCNTENCLR_EL0,
+  SYSREG.PMOVSCLR_EL0,
+  SYSREG.PMSWINC_EL0,
+  SYSREG.PMSELR_EL0,
+  SYSREG.PMCEID0_EL0,
+  SYSREG.PMCEID1_EL0,
+  SYSREG.PMCCNTR_EL0,
+  SYSREG.PMXEVTYPER_EL0,
+  SYSREG.PMXEVCNTR_EL0,
+  SYSREG.PMUSERENR_EL0,
+  SYSREG.PMOVSSET_EL0,
+  SYSREG.PMINTENSET_EL1,
+  SYSREG.PMINTENCLR_EL1,
+  SYSREG.PMMIR_EL1,
+]);
 
 /** Whether a register is the PMU's: CRn 9, and in CRn 14 those by number. */
 export const isPmuRegister = (encoding: Encoding): boolean => {
   const [op0, op1, crn, crm] = encoding;
-  return NUMBERED.has(encodingKey(encoding)) || (op0 === 3 && op1 === 3 && crn === 14 && crm >= 8);
+  return NAMED.has(encodingKey(encoding)) || (op0 === 3 && op1 === 3 && crn === 14 && crm >= 8);
 };
 
 /** Whether event CHAIN of a counter counts overflows of the one before: in pairs, an even one and the next. */
@@ -167,27 +165,27 @@ export class Pmu {
       return byNumber.type ? BigInt(counter.type >>> 0) : counter.value;
     }
     switch (encodingKey(encoding)) {
-      case R.PMCR:
+      case SYSREG.PMCR_EL0:
         return BigInt((PMCR_FIXED | this.#pmcr) >>> 0);
-      case R.PMCNTENSET:
-      case R.PMCNTENCLR:
+      case SYSREG.PMCNTENSET_EL0:
+      case SYSREG.PMCNTENCLR_EL0:
         return BigInt(this.#enabled >>> 0);
-      case R.PMOVSCLR:
-      case R.PMOVSSET:
+      case SYSREG.PMOVSCLR_EL0:
+      case SYSREG.PMOVSSET_EL0:
         return BigInt(this.#overflows >>> 0);
-      case R.PMINTENSET:
-      case R.PMINTENCLR:
+      case SYSREG.PMINTENSET_EL1:
+      case SYSREG.PMINTENCLR_EL1:
         return BigInt(this.#interrupts >>> 0);
-      case R.PMSELR:
+      case SYSREG.PMSELR_EL0:
         return BigInt(this.#selected);
-      case R.PMCEID0:
+      case SYSREG.PMCEID0_EL0:
         return Object.values(EVENT).reduce((bits, event) => bits | (1n << BigInt(event)), 0n);
-      case R.PMCEID1:
-      case R.PMMIR:
+      case SYSREG.PMCEID1_EL0:
+      case SYSREG.PMMIR_EL1:
         return 0n;
-      case R.PMCCNTR:
+      case SYSREG.PMCCNTR_EL0:
         return this.#counters[CYCLES]!.value;
-      case R.PMUSERENR:
+      case SYSREG.PMUSERENR_EL0:
         return BigInt(this.#userEnable);
     }
     return undefined;
@@ -207,40 +205,40 @@ export class Pmu {
       return true;
     }
     switch (encodingKey(encoding)) {
-      case R.PMCR:
+      case SYSREG.PMCR_EL0:
         this.#pmcr = bits & PMCR_KEPT;
         if ((bits & PMCR.P) !== 0) for (let n = 0; n < EVENT_COUNTERS; n++) this.#counters[n]!.value = 0n;
         if ((bits & PMCR.C) !== 0) this.#counters[CYCLES]!.value = 0n;
         break;
-      case R.PMCNTENSET:
+      case SYSREG.PMCNTENSET_EL0:
         this.#enabled |= bits & ALL_COUNTERS;
         break;
-      case R.PMCNTENCLR:
+      case SYSREG.PMCNTENCLR_EL0:
         this.#enabled &= ~bits;
         break;
-      case R.PMOVSCLR:
+      case SYSREG.PMOVSCLR_EL0:
         this.#overflows &= ~bits;
         break;
-      case R.PMOVSSET:
+      case SYSREG.PMOVSSET_EL0:
         this.#overflows |= bits & ALL_COUNTERS;
         break;
-      case R.PMINTENSET:
+      case SYSREG.PMINTENSET_EL1:
         this.#interrupts |= bits & ALL_COUNTERS;
         break;
-      case R.PMINTENCLR:
+      case SYSREG.PMINTENCLR_EL1:
         this.#interrupts &= ~bits;
         break;
-      case R.PMSWINC:
+      case SYSREG.PMSWINC_EL0:
         for (const [n, counter] of this.#running())
           if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === EVENT.SW_INCR) this.#add(n, counter, 1n);
         break;
-      case R.PMSELR:
+      case SYSREG.PMSELR_EL0:
         this.#selected = bits & 31;
         break;
-      case R.PMCCNTR:
+      case SYSREG.PMCCNTR_EL0:
         this.#counters[CYCLES]!.value = BigInt.asUintN(64, value);
         break;
-      case R.PMUSERENR:
+      case SYSREG.PMUSERENR_EL0:
         if (el === 0) return false;
         this.#userEnable = bits & 15;
         break;
@@ -296,8 +294,8 @@ export class Pmu {
       return { n: n === CYCLES && crm < 12 ? NO_COUNTER : n, type: crm >= 12 };
     }
     const register = encodingKey(encoding);
-    if (register === R.PMXEVTYPER) return { n: this.#selected, type: true };
-    return register === R.PMXEVCNTR ? { n: this.#selected, type: false } : undefined;
+    if (register === SYSREG.PMXEVTYPER_EL0) return { n: this.#selected, type: true };
+    return register === SYSREG.PMXEVCNTR_EL0 ? { n: this.#selected, type: false } : undefined;
   }
 
   #counterOf(n: number): Counter | undefined {
@@ -314,9 +312,13 @@ export class Pmu {
     const register = encodingKey(encoding);
     const [, op1, crn] = encoding;
     if (op1 !== 3) return false;
-    if (register === R.PMUSERENR || (this.#userEnable & USER.EN) !== 0) return true;
-    if (register === R.PMCCNTR) return (this.#userEnable & USER.CR) !== 0;
-    if (register === R.PMXEVCNTR || register === R.PMSELR || (crn === 14 && encoding[3] < 12))
+    if (register === SYSREG.PMUSERENR_EL0 || (this.#userEnable & USER.EN) !== 0) return true;
+    if (register === SYSREG.PMCCNTR_EL0) return (this.#userEnable & USER.CR) !== 0;
+    if (
+      register === SYSREG.PMXEVCNTR_EL0 ||
+      register === SYSREG.PMSELR_EL0 ||
+      (crn === 14 && encoding[3] < 12)
+    )
       return (this.#userEnable & USER.ER) !== 0;
     return false;
   }
@@ -325,8 +327,8 @@ export class Pmu {
     const register = encodingKey(encoding);
     if (encoding[1] !== 3) return false;
     if ((this.#userEnable & USER.EN) !== 0) return true;
-    if (register === R.PMSWINC) return (this.#userEnable & USER.SW) !== 0;
-    return register === R.PMSELR && (this.#userEnable & USER.ER) !== 0;
+    if (register === SYSREG.PMSWINC_EL0) return (this.#userEnable & USER.SW) !== 0;
+    return register === SYSREG.PMSELR_EL0 && (this.#userEnable & USER.ER) !== 0;
   }
 
   *#running(): Generator<readonly [number, Counter]> {

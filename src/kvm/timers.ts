@@ -2,7 +2,7 @@
  * The generic timers of a vCPU: virtual and physical counter, CNTV_* and CNTP_* (Arm ARM D12.2). CNTVOFF is 0.
  */
 import { COUNTER_HZ } from "../arm/counter.ts";
-import { type Encoding, encodingKey } from "../arm/registers.ts";
+import { CNTKCTL_EL1, type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
 
 const TICK_NS = BigInt(1e9 / COUNTER_HZ);
 
@@ -15,17 +15,11 @@ const IMASK = 2n;
 const ISTATUS = 4n;
 const ALL = (1n << 64n) - 1n;
 
-const CNTFRQ = encodingKey([3, 3, 14, 0, 0]);
-const CNTPCT = encodingKey([3, 3, 14, 0, 1]);
-const CNTVCT = encodingKey([3, 3, 14, 0, 2]);
 const TVAL = 0;
 const CTL = 1;
 const CVAL = 2;
 
 export const countAt = (nowNs: number): bigint => BigInt(Math.floor(nowNs)) / TICK_NS;
-
-/** CNTKCTL_EL1 (Arm ARM D19.12.16): the event stream follows a bit of the virtual counter. */
-const CNTKCTL = { EVNTEN: 1n << 2n, EVNTDIR: 1n << 3n, EVNTI_SHIFT: 4n } as const;
 
 /**
  * The next event of the event stream after an instant: where bit EVNTI of CNTVCT_EL0 turns to 1, or with EVNTDIR to 0.
@@ -33,9 +27,9 @@ const CNTKCTL = { EVNTEN: 1n << 2n, EVNTDIR: 1n << 3n, EVNTI_SHIFT: 4n } as cons
  * @returns ns; Infinity: there is no stream
  */
 export function nextStreamEventNs(control: bigint, nowNs: number): number {
-  if ((control & CNTKCTL.EVNTEN) === 0n) return Number.POSITIVE_INFINITY;
-  const half = 1n << ((control >> CNTKCTL.EVNTI_SHIFT) & 0xfn);
-  const phase = (control & CNTKCTL.EVNTDIR) === 0n ? half : 0n;
+  if (!CNTKCTL_EL1.is(control, "EVNTEN")) return Number.POSITIVE_INFINITY;
+  const half = 1n << CNTKCTL_EL1.get(control, "EVNTI");
+  const phase = CNTKCTL_EL1.is(control, "EVNTDIR") ? 0n : half;
   const periods = (countAt(nowNs) - phase) / (2n * half);
   const last = countAt(nowNs) < phase ? phase - 2n * half : periods * 2n * half + phase;
   return Number((last + 2n * half) * TICK_NS);
@@ -92,10 +86,10 @@ export class Timers {
   /** The value of a timer register at an instant; undefined for registers of others. */
   read(encoding: Encoding, nowNs: number): bigint | undefined {
     switch (encodingKey(encoding)) {
-      case CNTFRQ:
+      case SYSREG.CNTFRQ_EL0:
         return BigInt(COUNTER_HZ);
-      case CNTPCT:
-      case CNTVCT:
+      case SYSREG.CNTPCT_EL0:
+      case SYSREG.CNTVCT_EL0:
         return countAt(nowNs);
     }
     return this.#timerOf(encoding)?.read(encoding[4], nowNs);

@@ -1,8 +1,8 @@
 /** A core with nothing around it: EL0 in the address space of the cases, what reaches EL1 ends a case. */
 import { STATE } from "../../src/a64/state.ts";
+import { EC } from "../../src/arm/syndromes.ts";
 import type { Ipn, Pfn } from "../../src/common/address.ts";
 import { Core, CoreCode } from "../../src/cpu/core.ts";
-import { EC } from "../../src/cpu/exceptions.ts";
 import { CpuMemory } from "../../src/cpu/memory.ts";
 import { stage2Config } from "../../src/mmu/config.ts";
 import { BREAK, fillData, INPUT, OUTPUT, PLACES, SIGNAL, SUM_START, startOf, sumData } from "./format.ts";

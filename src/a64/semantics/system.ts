@@ -4,18 +4,14 @@
  */
 
 import { COUNTER_HZ } from "../../arm/counter.ts";
+import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
 import type { Emit, Fields, Semantics, Special } from "../emit.ts";
 import { CYCLES_PER_NS, LEAVE, STATE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
 const ZVA_BYTES = 64;
-const SCTLR_DZE = 1 << 14;
-const SCTLR_UCI = 1 << 26;
-
-/** op0, op1, CRn, CRm, op2 as one number: see arm/register.ts. */
-const key = (op0: number, op1: number, crn: number, crm: number, op2: number): number =>
-  (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
+const { DZE, UCI } = SCTLR_EL1.fields;
 
 interface Plain {
   readonly key: number;
@@ -25,49 +21,44 @@ interface Plain {
   readonly write: 0 | 1 | undefined;
 }
 
-const plain = (
-  encoding: readonly [number, number, number, number, number],
-  field: StateField,
-  read: 0 | 1,
-  write: 0 | 1 | undefined,
-): Plain => ({ key: key(...encoding), field, read, write });
+const plain = (field: StateField & SysregName, read: 0 | 1, write: 0 | 1 | undefined): Plain => ({
+  key: SYSREG[field],
+  field,
+  read,
+  write,
+});
 
 /** Registers that are a place in the state. */
 const PLAIN: readonly Plain[] = [
-  plain([3, 3, 13, 0, 2], "TPIDR_EL0", 0, 0),
-  plain([3, 3, 13, 0, 3], "TPIDRRO_EL0", 0, 1),
-  plain([3, 0, 13, 0, 4], "TPIDR_EL1", 1, 1),
-  plain([3, 0, 4, 0, 0], "SPSR_EL1", 1, 1),
-  plain([3, 0, 4, 0, 1], "ELR_EL1", 1, 1),
-  plain([3, 0, 5, 1, 0], "AFSR0_EL1", 1, 1),
-  plain([3, 0, 5, 1, 1], "AFSR1_EL1", 1, 1),
-  plain([3, 0, 5, 2, 0], "ESR_EL1", 1, undefined),
-  plain([3, 0, 6, 0, 0], "FAR_EL1", 1, 1),
-  plain([3, 0, 7, 4, 0], "PAR_EL1", 1, 1),
-  plain([3, 0, 2, 0, 0], "TTBR0_EL1", 1, undefined),
-  plain([3, 0, 2, 0, 1], "TTBR1_EL1", 1, undefined),
-  plain([3, 0, 2, 0, 2], "TCR_EL1", 1, undefined),
-  plain([3, 0, 10, 2, 0], "MAIR_EL1", 1, undefined),
-  plain([3, 0, 1, 0, 0], "SCTLR_EL1", 1, undefined),
-  plain([3, 0, 1, 0, 2], "CPACR_EL1", 1, undefined),
-  plain([3, 0, 13, 0, 1], "CONTEXTIDR_EL1", 1, undefined),
-  plain([3, 0, 12, 0, 0], "VBAR_EL1", 1, undefined),
-  plain([2, 0, 0, 2, 2], "MDSCR_EL1", 1, undefined),
+  plain("TPIDR_EL0", 0, 0),
+  plain("TPIDRRO_EL0", 0, 1),
+  plain("TPIDR_EL1", 1, 1),
+  plain("SPSR_EL1", 1, 1),
+  plain("ELR_EL1", 1, 1),
+  plain("AFSR0_EL1", 1, 1),
+  plain("AFSR1_EL1", 1, 1),
+  plain("ESR_EL1", 1, undefined),
+  plain("FAR_EL1", 1, 1),
+  plain("PAR_EL1", 1, 1),
+  plain("TTBR0_EL1", 1, undefined),
+  plain("TTBR1_EL1", 1, undefined),
+  plain("TCR_EL1", 1, undefined),
+  plain("MAIR_EL1", 1, undefined),
+  plain("SCTLR_EL1", 1, undefined),
+  plain("CPACR_EL1", 1, undefined),
+  plain("CONTEXTIDR_EL1", 1, undefined),
+  plain("VBAR_EL1", 1, undefined),
+  plain("MDSCR_EL1", 1, undefined),
 ];
 
-const NZCV = key(3, 3, 4, 2, 0);
-const DAIF = key(3, 3, 4, 2, 1);
-const CURRENT_EL = key(3, 0, 4, 2, 2);
-const FPCR = key(3, 3, 4, 4, 0);
-const FPSR = key(3, 3, 4, 4, 1);
-/** Linux keeps `current` there. */
-const SP_EL0 = key(3, 0, 4, 1, 0);
-const DCZID = key(3, 3, 0, 0, 7);
+const { NZCV, DAIF, CurrentEL, FPCR, FPSR, SP_EL0, DCZID_EL0, CNTPCT_EL0, CNTVCT_EL0 } = SYSREG;
 
 /** What is done here, by index; 0 is everything that is not. */
-const COUNTERS = { CNTPCT: key(3, 3, 14, 0, 1), CNTVCT: key(3, 3, 14, 0, 2) } as const;
 /** What allows EL0 to read them: CNTKCTL_EL1.EL0PCTEN and EL0VCTEN. */
-const CNTKCTL_EL0 = { [COUNTERS.CNTPCT]: 1, [COUNTERS.CNTVCT]: 2 };
+const COUNTER_ENABLE = {
+  [CNTPCT_EL0]: CNTKCTL_EL1.fields.EL0PCTEN.mask32,
+  [CNTVCT_EL0]: CNTKCTL_EL1.fields.EL0VCTEN.mask32,
+};
 /** Cycles of the core to a tick of the counter. */
 const TICK_CYCLES = (1e9 / COUNTER_HZ) * CYCLES_PER_NS;
 
@@ -75,17 +66,17 @@ const HERE: readonly number[] = [
   -1,
   NZCV,
   DAIF,
-  CURRENT_EL,
+  CurrentEL,
   FPCR,
   FPSR,
   SP_EL0,
-  DCZID,
-  COUNTERS.CNTPCT,
-  COUNTERS.CNTVCT,
+  DCZID_EL0,
+  CNTPCT_EL0,
+  CNTVCT_EL0,
   ...PLAIN.map((p) => p.key),
 ];
 
-const registerOf = (f: Fields): number => key(2 + f.o0, f.op1, f.CRn, f.CRm, f.op2);
+const registerOf = (f: Fields): number => encodingKey([2 + f.o0, f.op1, f.CRn, f.CRm, f.op2]);
 
 const REGISTER: Special = {
   name: "register",
@@ -131,7 +122,7 @@ function needsEl1Or(e: Emit, bit: number, register: StateField = "SCTLR_EL1"): v
  */
 function counter(e: Emit, register: number): void {
   const { f } = e;
-  needsEl1Or(e, CNTKCTL_EL0[register]!, "CNTKCTL_EL1");
+  needsEl1Or(e, COUNTER_ENABLE[register]!, "CNTKCTL_EL1");
   const cycles = f.local.take("i64");
   e.clock();
   f.local.tee(cycles);
@@ -163,16 +154,16 @@ const mrs: Semantics = {
       needsEl1(e);
       e.get32("DAIF");
       f.i64.extendI32U();
-    } else if (register === CURRENT_EL) {
+    } else if (register === CurrentEL) {
       needsEl1(e);
       f.i64.const(4);
     } else if (register === SP_EL0) {
       needsOtherSp(e);
       e.get64("SP_EL0");
-    } else if (register === DCZID) {
-      needsEl1Or(e, SCTLR_DZE);
+    } else if (register === DCZID_EL0) {
+      needsEl1Or(e, DZE.mask32);
       f.i64.const(Math.log2(ZVA_BYTES / 4));
-    } else if (register === COUNTERS.CNTPCT || register === COUNTERS.CNTVCT) counter(e, register);
+    } else if (register === CNTPCT_EL0 || register === CNTVCT_EL0) counter(e, register);
     else if (register === FPCR || register === FPSR) {
       e.fpAccess();
       e.get32(register === FPCR ? "FPCR" : "FPSR");
@@ -282,15 +273,14 @@ const hint: Semantics = {
   },
 };
 
-const DC_ZVA = key(1, 3, 7, 4, 1);
 /** DC CVAC, CVAU, CVAP and CIVAC: caches are coherent, there is nothing to do. */
-const CLEANS = [key(1, 3, 7, 10, 1), key(1, 3, 7, 11, 1), key(1, 3, 7, 12, 1), key(1, 3, 7, 14, 1)];
+const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CVAP, SYSOP.DC_CIVAC];
 const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
 
 /** Which of them an encoding is. */
 function sysHere(f: Fields): number {
-  const of = key(1, f.op1, f.CRn, f.CRm, f.op2);
-  return of === DC_ZVA ? SYS_HERE.zva : CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
+  const of = encodingKey([1, f.op1, f.CRn, f.CRm, f.op2]);
+  return of === SYSOP.DC_ZVA ? SYS_HERE.zva : CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
 }
 const sys: Semantics = {
   special: [{ name: "sysHere", values: 3, of: sysHere }],
@@ -302,7 +292,7 @@ const sys: Semantics = {
       e.leave(LEAVE.SYSTEM);
       return;
     }
-    needsEl1Or(e, here === SYS_HERE.zva ? SCTLR_DZE : SCTLR_UCI);
+    needsEl1Or(e, here === SYS_HERE.zva ? DZE.mask32 : UCI.mask32);
     if (here === SYS_HERE.clean) return;
     const at = f.local.take("i32");
     e.getX("Rt");

@@ -2,7 +2,7 @@
  * A GICv3 as KVM gives it to a guest: one security state (GICD_CTLR.DS), affinity routing always on, no LPIs. Sources: Arm
  * IHI 0069; Linux arch/arm64/kvm/vgic/ for what KVM leaves out.
  */
-import { type Encoding, encodingKey } from "../../arm/registers.ts";
+import { type Encoding, encodingKey, SYSREG } from "../../arm/registers.ts";
 import { isPriority, readBank, writeBank } from "./banks.ts";
 import { CpuInterface, type CpuInterfaceState, type Group } from "./cpu-interface.ts";
 import { Interrupts, type InterruptsState, PRIVATE, SPURIOUS } from "./interrupts.ts";
@@ -35,33 +35,10 @@ const ALL_AFFINITIES = 0xff_ffff;
 /** INTIDs from here on name no interrupt. */
 const SPECIAL = 1020;
 
-const icc = (crn: number, crm: number, op2: number): number => encodingKey([3, 0, crn, crm, op2]);
-const ICC = {
-  PMR: icc(4, 6, 0),
-  IAR0: icc(12, 8, 0),
-  EOIR0: icc(12, 8, 1),
-  HPPIR0: icc(12, 8, 2),
-  BPR0: icc(12, 8, 3),
-  AP0R0: icc(12, 8, 4),
-  AP1R0: icc(12, 9, 0),
-  DIR: icc(12, 11, 1),
-  RPR: icc(12, 11, 3),
-  SGI1R: icc(12, 11, 5),
-  ASGI1R: icc(12, 11, 6),
-  SGI0R: icc(12, 11, 7),
-  IAR1: icc(12, 12, 0),
-  EOIR1: icc(12, 12, 1),
-  HPPIR1: icc(12, 12, 2),
-  BPR1: icc(12, 12, 3),
-  CTLR: icc(12, 12, 4),
-  SRE: icc(12, 12, 5),
-  IGRPEN0: icc(12, 12, 6),
-  IGRPEN1: icc(12, 12, 7),
-} as const;
 /** Whether a write of an ICC_*_EL1 register sends software-generated interrupts. */
 export const isSgiRegister = (encoding: Encoding): boolean => {
   const key = encodingKey(encoding);
-  return key === ICC.SGI1R || key === ICC.ASGI1R || key === ICC.SGI0R;
+  return key === SYSREG.ICC_SGI1R_EL1 || key === SYSREG.ICC_ASGI1R_EL1 || key === SYSREG.ICC_SGI0R_EL1;
 };
 
 /** SRE, DFB and DIB: there are system registers and nothing else. */
@@ -178,33 +155,33 @@ export class Gic {
   readIcc(vcpu: number, encoding: Encoding): bigint | undefined {
     const cpu = this.#cpus[vcpu]!;
     switch (encodingKey(encoding)) {
-      case ICC.PMR:
+      case SYSREG.ICC_PMR_EL1:
         return BigInt(cpu.pmr);
-      case ICC.IAR0:
+      case SYSREG.ICC_IAR0_EL1:
         return this.#acknowledge(vcpu, 0);
-      case ICC.IAR1:
+      case SYSREG.ICC_IAR1_EL1:
         return this.#acknowledge(vcpu, 1);
-      case ICC.HPPIR0:
+      case SYSREG.ICC_HPPIR0_EL1:
         return this.#highestPending(vcpu, 0);
-      case ICC.HPPIR1:
+      case SYSREG.ICC_HPPIR1_EL1:
         return this.#highestPending(vcpu, 1);
-      case ICC.BPR0:
+      case SYSREG.ICC_BPR0_EL1:
         return BigInt(cpu.bpr0);
-      case ICC.BPR1:
+      case SYSREG.ICC_BPR1_EL1:
         return BigInt(cpu.bpr1);
-      case ICC.AP0R0:
+      case SYSREG.ICC_AP0R0_EL1:
         return BigInt(cpu.activePriorities(0));
-      case ICC.AP1R0:
+      case SYSREG.ICC_AP1R0_EL1:
         return BigInt(cpu.activePriorities(1));
-      case ICC.RPR:
+      case SYSREG.ICC_RPR_EL1:
         return BigInt(cpu.runningPriority);
-      case ICC.CTLR:
+      case SYSREG.ICC_CTLR_EL1:
         return BigInt(cpu.ctlr);
-      case ICC.SRE:
+      case SYSREG.ICC_SRE_EL1:
         return SRE;
-      case ICC.IGRPEN0:
+      case SYSREG.ICC_IGRPEN0_EL1:
         return cpu.enabled[0] ? 1n : 0n;
-      case ICC.IGRPEN1:
+      case SYSREG.ICC_IGRPEN1_EL1:
         return cpu.enabled[1] ? 1n : 0n;
     }
     return undefined;
@@ -231,47 +208,47 @@ export class Gic {
     const cpu = this.#cpus[vcpu]!;
     const low = Number(value & 0xffff_ffffn);
     switch (encodingKey(encoding)) {
-      case ICC.PMR:
+      case SYSREG.ICC_PMR_EL1:
         cpu.pmr = low;
         break;
-      case ICC.EOIR0:
+      case SYSREG.ICC_EOIR0_EL1:
         this.#end(vcpu, 0, low & 0xff_ffff);
         break;
-      case ICC.EOIR1:
+      case SYSREG.ICC_EOIR1_EL1:
         this.#end(vcpu, 1, low & 0xff_ffff);
         break;
-      case ICC.DIR:
+      case SYSREG.ICC_DIR_EL1:
         if (cpu.splitsEnd) this.#deactivate(vcpu, low & 0xff_ffff);
         break;
-      case ICC.BPR0:
+      case SYSREG.ICC_BPR0_EL1:
         cpu.bpr0 = low;
         break;
-      case ICC.BPR1:
+      case SYSREG.ICC_BPR1_EL1:
         cpu.bpr1 = low;
         break;
-      case ICC.AP0R0:
+      case SYSREG.ICC_AP0R0_EL1:
         cpu.setActivePriorities(0, low);
         break;
-      case ICC.AP1R0:
+      case SYSREG.ICC_AP1R0_EL1:
         cpu.setActivePriorities(1, low);
         break;
-      case ICC.SGI1R:
+      case SYSREG.ICC_SGI1R_EL1:
         // The one that may make SGIs of both groups (vgic_v3_dispatch_sgi).
         this.#sendSgi(vcpu, value, true);
         break;
-      case ICC.ASGI1R:
-      case ICC.SGI0R:
+      case SYSREG.ICC_ASGI1R_EL1:
+      case SYSREG.ICC_SGI0R_EL1:
         this.#sendSgi(vcpu, value, false);
         break;
-      case ICC.CTLR:
+      case SYSREG.ICC_CTLR_EL1:
         cpu.ctlr = low;
         break;
-      case ICC.SRE:
+      case SYSREG.ICC_SRE_EL1:
         break;
-      case ICC.IGRPEN0:
+      case SYSREG.ICC_IGRPEN0_EL1:
         cpu.enabled[0] = (low & 1) === 1;
         break;
-      case ICC.IGRPEN1:
+      case SYSREG.ICC_IGRPEN1_EL1:
         cpu.enabled[1] = (low & 1) === 1;
         break;
       default:
