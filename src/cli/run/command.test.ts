@@ -87,7 +87,7 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [["--policy", "fault", "--kernel", at("missing")], /--kernel .*missing: there is no such file/],
     [["--policy", "fault", "--kernel", at("folder")], /--kernel .*folder: it is a directory/],
     [["--policy", "fault", "--kernel", at("text")], /--kernel .*text: not an arm64 Image/],
-    [[...kernel, "--initrd", at("text")], /--initrd .*text: neither a cpio archive nor a compressed one/],
+    [[...kernel, "--initrd", at("missing")], /--initrd .*missing: there is no such file/],
     [[...kernel, "--initrd", at("text"), "--", "true"], /a command needs spevisor's own RAM disk/],
     [[...kernel, "--dtb", at("text")], /--dtb .*text: at offset 0x0: no device tree begins so/],
     [[...kernel, "--disk", at("missing")], /missing: there is no such file/],

@@ -3,8 +3,9 @@ import { UserError } from "../../common/errors.ts";
 import { contentOf } from "./deb.ts";
 import { isElf } from "./elf.ts";
 import { makeInitrd } from "./initrd.ts";
-import { type KernelModules, kernelImage, kernelModules } from "./kernel.ts";
+import { kernelImage, modulesOf } from "./kernel.ts";
 import { librariesFor, type Unpack, type Unpacked } from "./libraries.ts";
+import { type KernelModules, kernelModules } from "./modules.ts";
 import type { Package } from "./packages.ts";
 
 export const SUITES = ["bookworm", "trixie"] as const;
@@ -15,7 +16,7 @@ export const KERNELS = { cloud: "linux-image-cloud-arm64", generic: "linux-image
 export type Kernel = keyof typeof KERNELS;
 
 /** Goes up when the same packages make another guest than before; an older one is then made anew. */
-export const RECIPE = 1;
+export const RECIPE = 2;
 
 export interface Guest {
   readonly image: Uint8Array;
@@ -60,7 +61,7 @@ export async function makeGuest(unpack: Unpack, kernel: Kernel, init: Uint8Array
   if (image === undefined) throw new UserError(`${meta.about.name}: depends on no linux-image`);
   const linux = await required(noting, image.name, image.exactVersion);
   const { release, image: bytes } = await kernelImage(linux.files, linux.about.name);
-  const { files: moduleFiles, ...modules } = await kernelModules(linux.files, release);
+  const { files: moduleFiles, ...modules } = await kernelModules(modulesOf(linux.files, release));
 
   const busybox = program(await required(noting, "busybox-static"), ["usr/bin/busybox", "bin/busybox"]);
   const perfPackage = await required(noting, "linux-perf");
