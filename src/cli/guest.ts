@@ -40,7 +40,7 @@ const bytesOf = ({ manifest: { files } }: StoredGuest): number => files[IMAGE].b
 const MIB = 1024 ** 2;
 
 /** Progress in whole MiB. */
-const counted = ({ what, doneBytes, totalBytes }: FetchProgress) => ({
+export const counted = ({ what, doneBytes, totalBytes }: FetchProgress) => ({
   what: totalBytes === undefined ? what : `fetching ${what}, MiB`,
   done: doneBytes / MIB,
   total: Math.max(1, Math.ceil((totalBytes ?? 0) / MIB)),

@@ -36,7 +36,7 @@ const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}
     ),
   );
 snapshot("shared.snapshot", sourceVersion());
-snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: ["disk0"] });
+snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: [{ id: "disk0", mode: "writable" }] });
 snapshot("old.snapshot", "another build");
 
 let out = "";
@@ -106,7 +106,7 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
       /was not started by spevisor and takes no commands/,
     ],
     [["--snapshot", at("shared.snapshot")], /it was saved with --share\nGive --share/],
-    [["--snapshot", at("disk.snapshot")], /it was saved with --disk\nGive --disk/],
+    [["--snapshot", at("disk.snapshot")], /it was saved with --disk \(writable\)\nGive --disk/],
     [["--snapshot", at("disk.snapshot"), "--disk", at("missing")], /missing: there is no such file/],
     [
       ["--snapshot", "F", "--cpus", "2"],

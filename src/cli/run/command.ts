@@ -52,7 +52,7 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
 async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
   const json = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {
-    const { record, stopped, status, tail } = await runJob(flags, command, world);
+    const { record, stopped, status, tail, unfit } = await runJob(flags, command, world);
     const text = `${JSON.stringify(record, undefined, 2)}\n`;
     if (flags.json === STDOUT) world.stdout.write(text);
     else {
@@ -60,6 +60,10 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
       json?.commit();
     }
     const { exitCode, words } = ENDINGS[stopped];
+    if (unfit !== undefined) {
+      world.stderr.write(`spevisor: ${unfit.what}\n${unfit.remedy}\n`);
+      throw new MachineEnded(EXIT_GUEST);
+    }
     // A command that ends speaks for itself.
     const quiet = status !== undefined && flags.verbose !== true;
     if (exitCode !== 0 && tail !== undefined) world.stderr.write(`${tail}\n`);
@@ -71,6 +75,15 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
     json?.discard();
   }
 }
+
+/** An option as it is typed, by commander's name of it. */
+const flagOf = (name: string): string => (name === "defaultAppend" ? "no-default-append" : name);
+
+/** An option that may be given more than once. */
+const several = (text: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  nonEmpty(text),
+];
 
 /** A date for the guest's clock: ISO 8601, as QEMU's -rtc base. */
 function rtc(text: string): number | "now" {
@@ -88,13 +101,24 @@ export function addRun(program: Command, world: World): void {
     .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal")
     .option(
       "--kernel <file>",
-      "an arm64 Image, raw or compressed with gzip or zstd, instead of Debian's",
+      "instead of Debian's: an arm64 Image, plain or packed (gzip, zstd, xz, EFI zboot), ELF, or a raw binary",
       nonEmpty,
     )
     .option("--initrd <file>", "an initial RAM disk instead of spevisor's own", nonEmpty)
+    .option(
+      "--modules <dir>",
+      "the modules of --kernel for spevisor's own RAM disk: lib/modules/RELEASE, or a folder with it in it",
+      nonEmpty,
+    )
     .option("--dtb <file>", "a device tree instead of the machine's own", nonEmpty)
     .option("--append <text>", `more for the kernel's command line (it starts with "${COMMAND_LINE}")`)
-    .option("--disk <file>", "a raw image as the guest's /dev/vda", nonEmpty)
+    .option("--no-default-append", "--append is the whole command line")
+    .option(
+      "--disk <file[,mode]>",
+      "a raw image as the guest's /dev/vda, which it writes to; a second one is /dev/vdb; with ,readonly it cannot, " +
+        "with ,snapshot what it writes is gone when it ends",
+      several,
+    )
     .option(
       "--share <dir>",
       `a directory of this computer as the guest's ${SHARE_DIRECTORY} (takes Debian's generic kernel)`,
@@ -152,8 +176,10 @@ Examples:
         for (const option of [
           "kernel",
           "initrd",
+          "modules",
           "dtb",
           "append",
+          "defaultAppend",
           "memory",
           "cpus",
           "suite",
@@ -164,8 +190,8 @@ Examples:
         ])
           if (self.getOptionValueSource(option) === "cli")
             throw new UserError(
-              `--${option}: the machine of --snapshot ${flags.snapshot} has been made`,
-              `Leave --${option} away, or save another snapshot with it`,
+              `--${flagOf(option)}: the machine of --snapshot ${flags.snapshot} has been made`,
+              `Leave --${flagOf(option)} away, or save another snapshot with it`,
             );
       return runCommand(flags, command, world);
     });

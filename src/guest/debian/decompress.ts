@@ -1,6 +1,7 @@
 /** Unpacks what Debian packs with: xz, zstd, gzip. */
 import { UserError } from "../../common/errors.ts";
 import { type Compression, unpack } from "../../common/unpack.ts";
+import { MIRROR_SETTING } from "./hints.ts";
 
 /** No file of Debian's that a guest is made of unpacks to a half of this. */
 const MOST_BYTES = 2 * 1024 ** 3;
@@ -14,7 +15,7 @@ export const compressionOf = (name: string): Compression | undefined =>
 /** What to say where a file cannot be unpacked though its checksum is right. */
 export function damaged(where: string, error: unknown): UserError {
   const why = error instanceof Error ? error.message : String(error);
-  return new UserError(`${where} is damaged (${why})`, "Name another mirror with --mirror");
+  return new UserError(`${where} is damaged (${why})`, `Name another mirror with ${MIRROR_SETTING}`);
 }
 
 /**

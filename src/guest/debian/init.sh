@@ -12,7 +12,7 @@
 #   poweroff          turns the machine off
 #
 # Each line but the last two has one answer: "exit STATUS" for run, "ok" or "error TEXT" for the others. Without the
-# port it starts the shell on the serial console at once.
+# port it says so on the serial console, in a line that the host looks for (vmm/agent.ts), and starts the shell there.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-vt100}" ENV=/etc/profile
 CONSOLE=/dev/ttyAMA0
 
@@ -155,7 +155,8 @@ prepare
 if control=$(wait_for_port control); then
   serve "$control"
 else
-  echo "spevisor: no control port, so here is a shell; the machine is off when it ends"
+  echo "spevisor: no control port on Linux $(uname -r)"
+  echo "Here is a shell; the machine is off when it ends."
   console
   while :; do
     sleep 2147483647 &

@@ -2,6 +2,7 @@
 import { UserError } from "../../common/errors.ts";
 import { contentOf } from "./deb.ts";
 import { isElf } from "./elf.ts";
+import { MIRROR_SETTING } from "./hints.ts";
 import { makeInitrd } from "./initrd.ts";
 import { kernelImage, modulesOf } from "./kernel.ts";
 import { librariesFor, type Unpack, type Unpacked } from "./libraries.ts";
@@ -14,6 +15,15 @@ export type Suite = (typeof SUITES)[number];
 /** Debian's cloud kernel is the smaller one and starts faster; the generic one also has 9p, among much else. */
 export const KERNELS = { cloud: "linux-image-cloud-arm64", generic: "linux-image-arm64" } as const;
 export type Kernel = keyof typeof KERNELS;
+
+/** Packages in MB, and 9 for the index, as of November 2026: what a first fetch is told to take. */
+const MEGABYTES: Readonly<Record<Suite, Readonly<Record<Kernel, number>>>> = {
+  bookworm: { cloud: 46, generic: 85 },
+  trixie: { cloud: 65, generic: 130 },
+};
+
+/** About how much is fetched for a guest, in MB. */
+export const megabytesOf = (suite: Suite, kernel: Kernel): number => MEGABYTES[suite][kernel];
 
 /** Goes up when the same packages make another guest than before; an older one is then made anew. */
 export const RECIPE = 2;
@@ -32,7 +42,10 @@ export interface Guest {
 async function required(unpack: Unpack, name: string, exactVersion?: string): Promise<Unpacked> {
   const unpacked = await unpack({ name, exactVersion });
   if (unpacked === undefined)
-    throw new UserError(`the suite has no package ${name}`, "Choose another --suite, or another --mirror");
+    throw new UserError(
+      `the suite has no package ${name}`,
+      `Choose another --suite, or another mirror with ${MIRROR_SETTING}`,
+    );
   return unpacked;
 }
 
