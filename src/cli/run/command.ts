@@ -20,6 +20,7 @@ import { summaryOf } from "./record.ts";
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY = 512 * MIB;
 const MOST_CPUS = 16;
+const MOST_MEMORY = 64 * 1024 * MIB;
 
 /** After the guest has started, errors have codes of their own, as timeout(1) and chroot(1) have. */
 const EXIT_TIMEOUT = 124;
@@ -47,6 +48,12 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
     },
     asleep: { exitCode: EXIT_GUEST, words: "every vCPU sleeps, and nothing will wake it" },
     timeout: { exitCode: EXIT_TIMEOUT, words: "--timeout is over" },
+    memory: {
+      exitCode: EXIT_GUEST,
+      words:
+        "the guest has touched all memory that there is room for, nearly 4 GiB (WebAssembly's addresses have 32 bits); " +
+        "with a smaller --memory its kernel would reclaim some instead",
+    },
   };
 
 async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
@@ -74,6 +81,13 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
   } finally {
     json?.discard();
   }
+}
+
+/** The guest's memory. Its kernel's page structures alone would fill what there is room for, if it had much more. */
+function memory(text: string): number {
+  const bytes = positiveSize("--memory")(text);
+  if (bytes > MOST_MEMORY) throw new UserError(`--memory: ${formatBytes(bytes)} is more than 64 GiB`);
+  return bytes;
 }
 
 /** An option as it is typed, by commander's name of it. */
@@ -125,8 +139,11 @@ export function addRun(program: Command, world: World): void {
       nonEmpty,
     )
     .addOption(
-      new Option("--memory <size>", "the guest's memory")
-        .argParser(positiveSize("--memory"))
+      new Option(
+        "--memory <size>",
+        "the guest's memory, 64G at most; of more than 3.9G a part must stay untouched",
+      )
+        .argParser(memory)
         .default(DEFAULT_MEMORY, formatBytes(DEFAULT_MEMORY)),
     )
     .option("--cpus <n>", "vCPUs", whole("--cpus", 1, MOST_CPUS), 1)

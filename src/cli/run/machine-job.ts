@@ -417,7 +417,7 @@ export async function runJob(
         process.stdout.off("resize", resize);
       }
     }
-    if (saved !== undefined && unfit === undefined) {
+    if (saved !== undefined && unfit === undefined && stopped !== "memory") {
       const state = vm.save();
       if (typeof state === "string")
         throw new UserError(`--save-snapshot ${saved.path}: the machine cannot be saved: ${state}`);
