@@ -12,6 +12,7 @@ import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
 import { runInWorker } from "./remote.ts";
 import { MachineEnded } from "./run/command.ts";
+import { refuseQemuNames } from "./run/qemu-names.ts";
 import { lookOf, type World } from "./world.ts";
 
 const EXIT = { done: 0, bug: 1, missed: 1, user: 2 } as const;
@@ -31,6 +32,7 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
       program.outputHelp();
       return EXIT.done;
     }
+    if (argv[0] === "run") refuseQemuNames(argv.slice(1));
     await program.parseAsync([...argv], { from: "user" });
     return EXIT.done;
   } catch (error) {

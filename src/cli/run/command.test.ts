@@ -14,6 +14,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string): string => join(folder, name);
 mkdirSync(at("folder"));
 writeFileSync(at("Image"), fakeImage());
+writeFileSync(at("qcow2"), "QFI\xfb".padEnd(512, "\0"), "latin1");
+writeFileSync(at("empty"), "");
 writeFileSync(at("text"), "#!/bin/sh\n".repeat(100));
 
 const config: MachineConfig = {
@@ -93,6 +95,22 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [[...kernel, "--disk", at("missing")], /missing: there is no such file/],
     [[...kernel, "--share", at("missing")], /missing: there is no such/],
     [[...kernel, "--memory", "2M"], /of memory, and the machine has 2 MiB\nRaise --memory/],
+    [
+      [...kernel, "--disk", at("qcow2")],
+      /--disk .*qcow2: it is a qcow2 image, and not a raw image\nMake a raw image of it/,
+    ],
+    [[...kernel, "--disk", at("empty")], /--disk .*empty: it is empty\nMake one with `truncate -s 1G/],
+    [[...kernel, "--disk", `${at("text")},format=qcow2`], /"qcow2" images are not read here/],
+    [[...kernel, "--disk", `${at("text")},ro,snapshot`], /cannot be readonly and snapshot at once/],
+    [[...kernel, "--modules", at("missing")], /--modules .*missing: there is no such folder/],
+    [[...kernel, "--modules", at("folder")], /--modules .*folder: no kernel's modules are in it/],
+    [[...kernel, "--modules", "D", "--initrd", at("text")], /--modules is for spevisor's own RAM disk/],
+    [["--memory", "65G"], /--memory: 65 GiB is more than 64 GiB/],
+    [["-smp", "2"], /-smp is an option of QEMU's.*\nSay --cpus N/],
+    [["-m", "512"], /-m is an option of QEMU's.*\nSay --memory SIZE/],
+    [["-nographic", "-kernel", "K"], /-nographic .*\nLeave it away/],
+    [["--cpus", "2", "-drive", "file=x"], /-drive .*\nSay --disk FILE/],
+    [["-hda", "x", "--", "true"], /-hda .*\nSay --disk FILE/],
     [[...kernel, "--json", at("folder")], /folder.*is a directory/],
     [[...kernel, "--save-snapshot", join(folder, "no", "such")], /no such file or directory/],
     [
@@ -113,6 +131,11 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
       /--cpus: the machine of --snapshot F has been made\nLeave --cpus away/,
     ],
     [["--snapshot", "F", "--rtc", "now"], /--rtc: the machine of --snapshot F has been made/],
+    [["--snapshot", "F", "--modules", "D"], /--modules: the machine of --snapshot F has been made/],
+    [
+      ["--snapshot", "F", "--no-default-append"],
+      /--no-default-append: the machine of --snapshot F has been made/,
+    ],
     [["--snapshot", "F", "--kernel", "K"], /--kernel: the machine of --snapshot F has been made/],
   ])("%j", async (argv, message) => {
     const before = readdirSync(folder);
@@ -129,4 +152,6 @@ it("says how to use it", async () => {
   expect(out).toContain("Ctrl-A x ends the machine");
   expect(out).toContain("Exit codes:");
   expect(out).toContain("$ spevisor run --snapshot");
+  for (const name of ["SPEVISOR_MIRROR", "XDG_CACHE_HOME", "NO_COLOR", "readonly", "--no-default-append"])
+    expect(out).toContain(name);
 });

@@ -173,17 +173,29 @@ export function addRun(program: Command, world: World): void {
     .addHelpText(
       "after",
       `
-Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest). Its
+Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest); with --share
+it is Debian's generic kernel, which has 9p and is a larger download: what is fetched, and how much, is said before. The
 console is the terminal if there is no command; Ctrl-A x ends the machine.
 
+Writing: what the guest writes to a disk is in its file, unless it is FILE,readonly or FILE,snapshot; what it writes to
+${SHARE_DIRECTORY} is in the shared directory. Everything else is gone when it ends.
+A disk is a raw image: a whole file system, or partitioned. ext4, XFS, Btrfs, FAT, exFAT, SquashFS, EROFS, ISO 9660 and UDF
+can be mounted. Images in other formats are refused by name; FILE,format=raw takes them as they are.
+Another kernel needs a driver for virtio consoles to run a command, built in or from --modules.
+
 Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
-over, 125 when its kernel panics, reboots or hangs.
+over, 125 when its kernel panics, reboots or hangs, takes no commands, or uses more memory than there is.
+
+Environment: SPEVISOR_MIRROR is the Debian mirror that guests are fetched from (otherwise apt's); guests and boots are kept in
+spevisor in XDG_CACHE_HOME, or in ~/.cache; NO_COLOR, if it is set, keeps messages without colours.
 
 Examples:
   $ spevisor run -- uname -a
   $ spevisor run --cpus 2 -- perf stat -e cycles,instructions true
   $ spevisor run --share . -- sh -c 'ls /share'
   $ spevisor run
+  $ spevisor run --disk root.img,snapshot -- sh -c 'mount /dev/vda /mnt && ls /mnt'
+  $ spevisor run --kernel vmlinuz --modules lib/modules/6.18.1 -- uname -r
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`,
