@@ -40,7 +40,7 @@ const bytesOf = ({ manifest: { files } }: StoredGuest): number => files[IMAGE].b
 const MIB = 1024 ** 2;
 
 /** Progress in whole MiB. */
-const counted = ({ what, doneBytes, totalBytes }: FetchProgress) => ({
+export const inMib = ({ what, doneBytes, totalBytes }: FetchProgress) => ({
   what: totalBytes === undefined ? what : `fetching ${what}, MiB`,
   done: doneBytes / MIB,
   total: Math.max(1, Math.ceil((totalBytes ?? 0) / MIB)),
@@ -55,7 +55,7 @@ async function fetchCommand(flags: FetchFlags, world: World): Promise<void> {
     kernel: flags.kernel,
     mirror,
     cacheDir: cacheDirOf(flags, world),
-    onProgress: (news) => progress.onProgress(counted(news)),
+    onProgress: (news) => progress.onProgress(inMib(news)),
     onWarning: say,
   }).finally(progress.stop);
   if (flags.json === true) {

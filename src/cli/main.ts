@@ -13,6 +13,7 @@ import { buildProgram } from "./program.ts";
 import { stopProgress } from "./progress.ts";
 import { runInWorker } from "./remote.ts";
 import { MachineEnded } from "./run/command.ts";
+import { refuseQemuNames } from "./run/qemu-names.ts";
 import { lookOf, type World } from "./world.ts";
 
 const EXIT = { done: 0, bug: 1, missed: 1, user: 2 } as const;
@@ -32,6 +33,7 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
       program.outputHelp();
       return EXIT.done;
     }
+    if (argv[0] === "run") refuseQemuNames(argv.slice(1));
     await program.parseAsync([...argv], { from: "user" });
     return EXIT.done;
   } catch (error) {

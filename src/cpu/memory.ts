@@ -14,12 +14,12 @@ import {
   TABLES,
 } from "../a64/state.ts";
 import { PAGE_BYTES } from "../common/address.ts";
-import { UserError } from "../common/errors.ts";
-import { formatBytes } from "../common/sizes.ts";
 import { engine, type LinearMemory } from "../wasm/engine.ts";
 import { HANDLER } from "./interpreter.ts";
 
 const WASM_PAGE_BYTES = 0x1_0000;
+/** Addresses of WebAssembly have 32 bits. The last page stays away: one past its end would be 0. */
+const MOST_WASM_PAGES = 0xffff;
 /** Where the first vCPU's area lies: address 0 stays unused, and TABLES lie below. */
 const FIRST_VCPU = 0x1000;
 /** For how many contexts there are tables of EL0's translations. */
@@ -28,6 +28,21 @@ export const EL0_CONTEXTS = 8;
 const SOFT_TLBS = 2 + EL0_CONTEXTS;
 const CODE_MAPS = 1 + EL0_CONTEXTS;
 const RECORD_PAGES = 3072;
+
+/**
+ * The guest has touched more memory than there is room for here. What it is given (--memory) may be more: pages get content
+ * when they are first written to.
+ */
+export class HostMemoryFull extends Error {
+  override readonly name = "HostMemoryFull";
+  /** Bytes of the pages that have content. */
+  readonly bytes: number;
+
+  constructor(bytes: number) {
+    super(`${bytes} bytes of guest memory have content`);
+    this.bytes = bytes;
+  }
+}
 
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
@@ -57,17 +72,12 @@ export class CpuMemory {
   /** Told when every record is dropped: code maps must forget them. */
   readonly onRecordsDropped: (() => void)[] = [];
 
-  /** @param pages how many physical pages may have content at once */
+  /** @param pages how many physical pages there are: all of them may have content at once, as far as 4 GiB reach */
   constructor(vcpus: number, pages: number) {
     this.#records = FIRST_VCPU + vcpus * VCPU_AREA.BYTES;
     this.#pages = roundUp(this.#records + RECORD_PAGES * RECORD.PAGE_BYTES, PAGE_BYTES);
-    const bytes = this.#pages + pages * PAGE_BYTES;
-    const wasmPages = Math.ceil(bytes / WASM_PAGE_BYTES);
-    if (wasmPages > 0x1_0000)
-      throw new UserError(
-        `a machine with ${formatBytes(pages * PAGE_BYTES)} of memory does not fit into the 4 GiB that WebAssembly can address`,
-        "Take a smaller --memory, 3G at most",
-      );
+    this.#endPage = Math.min(this.#pages + pages * PAGE_BYTES, MOST_WASM_PAGES * WASM_PAGE_BYTES);
+    const wasmPages = Math.ceil(this.#endPage / WASM_PAGE_BYTES);
     this.memory = new engine.Memory({ initial: wasmPages, maximum: wasmPages });
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
@@ -75,7 +85,6 @@ export class CpuMemory {
     this.bytes.set(SBOX, TABLES.SBOX);
     this.bytes.set(INVERSE_SBOX, TABLES.INVERSE_SBOX);
     this.#nextPage = this.#pages;
-    this.#endPage = this.#pages + pages * PAGE_BYTES;
     this.#nextRecords = this.#records;
   }
 
@@ -87,13 +96,12 @@ export class CpuMemory {
     return FIRST_VCPU + vcpu * VCPU_AREA.BYTES;
   }
 
-  /** A page of zeros for a frame's content. */
+  /** A page of zeros for a frame's content. @throws HostMemoryFull */
   allocatePage(): Uint32Array {
     let at = this.#freePages.pop();
     if (at === undefined) {
       at = this.#nextPage;
-      if (at >= this.#endPage)
-        throw new UserError("the host has no memory left for the guest", "Take a smaller --memory");
+      if (at >= this.#endPage) throw new HostMemoryFull(this.#endPage - this.#pages);
       this.#nextPage += PAGE_BYTES;
     } else this.bytes.fill(0, at, at + PAGE_BYTES);
     return new Uint32Array(this.memory.buffer, at, PAGE_BYTES / 4);

@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { VirtioConsole } from "../board/virtio/console.ts";
-import { type AgentState, GuestAgent, quoted } from "./agent.ts";
+import { type AgentState, GuestAgent, quoted, releaseWithoutPort } from "./agent.ts";
 
 const SHARE = { tag: "share0", directory: "/share", readOnly: false };
 
@@ -194,4 +195,14 @@ describe("a script", () => {
 
 it("quotes words for a shell", () => {
   expect(["a b", "it's", "$x", ""].map(quoted)).toEqual(["'a b'", "'it'\\''s'", "'$x'", "''"]);
+});
+
+it("knows the line by which the guest's first process says that it has no port, as the console gives it", () => {
+  const init = readFileSync(new URL("../guest/debian/init.sh", import.meta.url), "utf8");
+  const line = /echo "(spevisor: no control port.*)"/
+    .exec(init)?.[1]
+    ?.replace("$(uname -r)", "7.2.13+deb14-arm64");
+  expect(releaseWithoutPort(`${line}\r`)).toBe("7.2.13+deb14-arm64");
+  expect(releaseWithoutPort(`[    0.1] ${line}`)).toBeUndefined();
+  expect(releaseWithoutPort("Linux version 7.2")).toBeUndefined();
 });

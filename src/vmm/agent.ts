@@ -11,6 +11,13 @@ const EXIT_NOT_RUN = 125;
 /** A line of the guest that is longer is cut. */
 const MOST_LINE_BYTES = 4096;
 
+/**
+ * The line on the serial console by which the guest's first process says that it found no control port: nobody will take
+ * orders. Gives the release of its kernel; undefined for other lines.
+ */
+export const releaseWithoutPort = (line: string): string | undefined =>
+  /^spevisor: no control port on Linux (\S+)\s*$/.exec(line)?.[1];
+
 export interface AgentOptions {
   readonly onStdout: (bytes: Uint8Array) => void;
   readonly onStderr: (bytes: Uint8Array) => void;

@@ -17,7 +17,7 @@ import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import { type KernelImage, placeImage } from "./image.ts";
+import { type Kernel, placeImage } from "./image.ts";
 import { type Ending, Machine, type MachineState } from "./machine.ts";
 
 export interface VirtualMachineOptions {
@@ -39,7 +39,7 @@ export interface VirtualMachineOptions {
 }
 
 export interface BootFiles {
-  readonly kernel: KernelImage;
+  readonly kernel: Kernel;
   readonly initrd: Uint8Array | undefined;
   readonly append: string;
   /** Instead of the machine's own device tree. */
@@ -235,13 +235,13 @@ export class VirtualMachine {
     const ram = { base: MAP.ram.base, bytes: memoryBytes };
     const random = (bytes: number, from: number): Uint8Array =>
       Uint8Array.from({ length: bytes }, (_, i) => randomBitsAt(seed, from + i));
-    const tree = (place: { initrd: number } | undefined): Uint8Array => {
+    const tree = (initrdAt: number | undefined): Uint8Array => {
       const filling = {
         memoryBytes,
         bootargs: append,
-        ...(initrd === undefined || place === undefined
+        ...(initrd === undefined || initrdAt === undefined
           ? {}
-          : { initrd: { start: place.initrd, end: place.initrd + initrd.length } }),
+          : { initrd: { start: initrdAt, end: initrdAt + initrd.length } }),
       };
       if (boot.deviceTree !== undefined) return fillTree(boot.deviceTree, "--dtb", filling);
       return machineTree({
@@ -251,11 +251,11 @@ export class VirtualMachine {
         seed: { kaslr: random(8, 0), rng: random(32, 8) },
       });
     };
-    const place = placeImage(ram, kernel, initrd?.length ?? 0, tree(undefined).length + 1024);
-    this.#write(place.kernel, kernel.bytes);
-    if (initrd !== undefined) this.#write(place.initrd, initrd);
-    this.#write(place.deviceTree, tree(place));
-    this.cores[0]!.powerOn(BigInt(place.kernel), BigInt(place.deviceTree));
+    const place = placeImage(ram, kernel, initrd?.length, tree(undefined).length + 1024);
+    for (const { address, bytes } of place.kernel) this.#write(address, bytes);
+    if (initrd !== undefined && place.initrd !== undefined) this.#write(place.initrd, initrd);
+    if (place.deviceTree !== undefined) this.#write(place.deviceTree, tree(place.initrd));
+    this.cores[0]!.powerOn(place.entry, BigInt(place.argument));
   }
 
   /** Writes guest memory before time begins. */

@@ -12,13 +12,13 @@ import { readImage } from "../../src/vmm/image.ts";
 import type { Ending } from "../../src/vmm/machine.ts";
 import { VirtualMachine } from "../../src/vmm/virtual-machine.ts";
 
-const CROSS = "aarch64-linux-gnu";
+export const CROSS = "aarch64-linux-gnu";
 const QEMU = "qemu-system-aarch64";
 const here = fileURLToPath(new URL("./", import.meta.url));
 const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;
 
 /** The Debian package that is missing for building and comparing; undefined: none. */
-const missingPackage = (): string | undefined =>
+export const missingPackage = (): string | undefined =>
   !has(`${CROSS}-gcc`) ? "gcc-aarch64-linux-gnu" : !has(QEMU) ? "qemu-system-arm" : undefined;
 
 /** Builds the program in a C file, which has `run` and `taken`, and returns the path of its Image in a directory. */

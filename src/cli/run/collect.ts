@@ -2,7 +2,7 @@
 import { formatBytes } from "../../common/sizes.ts";
 import type { GuestAgent } from "../../vmm/agent.ts";
 import { OutDirectory, OutFailed } from "../../vmm/node/out.ts";
-import { runMachine } from "../../vmm/node/run-machine.ts";
+import { runMachine, type Stopped } from "../../vmm/node/run-machine.ts";
 import { TarDamaged, TarReader } from "../../vmm/tar.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { startProgress } from "../progress.ts";
@@ -55,7 +55,7 @@ export class OutStream {
 
 /**
  * Brings the content of /out.
- * @returns what could not be brought, a line for each; none: all was
+ * @returns what could not be brought, a line for each (none: all was), and how the machine stopped: "done" where it can go on
  */
 export async function collectOut(
   path: string,
@@ -63,15 +63,16 @@ export async function collectOut(
   agent: GuestAgent,
   stream: OutStream,
   world: World,
-): Promise<readonly string[]> {
+): Promise<{ readonly lost: readonly string[]; readonly stopped: Stopped }> {
   const progress = startProgress("bringing back /out", world);
   let directory: OutDirectory | undefined;
+  let stopped: Stopped = "done";
   try {
     directory = new OutDirectory(path);
     const out = directory;
     stream.begin(out);
     agent.collect();
-    await runMachine(vm, {
+    stopped = await runMachine(vm, {
       timeoutMs: 0,
       input: undefined,
       feed: () => 0,
@@ -83,11 +84,12 @@ export async function collectOut(
     });
     out.finish();
     const { ending } = stream;
-    if (ending === "done") return out.problems;
-    return [...out.problems, ending?.failed ?? "the guest does not answer: not all of /out may be there"];
+    if (ending === "done") return { lost: out.problems, stopped };
+    const why = ending?.failed ?? "the guest does not answer: not all of /out may be there";
+    return { lost: [...out.problems, why], stopped };
   } catch (error) {
     directory?.discard();
-    if (error instanceof OutFailed) return [...(directory?.problems ?? []), error.message];
+    if (error instanceof OutFailed) return { lost: [...(directory?.problems ?? []), error.message], stopped };
     throw error;
   } finally {
     progress.stop();

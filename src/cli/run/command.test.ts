@@ -15,6 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string): string => join(folder, name);
 mkdirSync(at("folder"));
 writeFileSync(at("Image"), fakeImage());
+writeFileSync(at("qcow2"), "QFI\xfb".padEnd(512, "\0"), "latin1");
+writeFileSync(at("empty"), "");
 writeFileSync(at("text"), "#!/bin/sh\n".repeat(100));
 
 const config: MachineConfig = {
@@ -50,7 +52,7 @@ snapshot(
     shared: [{ tag: "share0", directory: "/a", readOnly: false }],
   },
 );
-snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: ["disk0"] });
+snapshot("disk.snapshot", sourceVersion(), { shares: [], disks: [{ id: "disk0", mode: "writable" }] });
 snapshot("old.snapshot", "another build");
 
 let out = "";
@@ -101,7 +103,7 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [["--policy", "fault", "--kernel", at("missing")], /--kernel .*missing: there is no such file/],
     [["--policy", "fault", "--kernel", at("folder")], /--kernel .*folder: it is a directory/],
     [["--policy", "fault", "--kernel", at("text")], /--kernel .*text: not an arm64 Image/],
-    [[...kernel, "--initrd", at("text")], /--initrd .*text: neither a cpio archive nor a compressed one/],
+    [[...kernel, "--initrd", at("missing")], /--initrd .*missing: there is no such file/],
     [[...kernel, "--initrd", at("text"), "--", "true"], /a command needs spevisor's own RAM disk/],
     [[...kernel, "--dtb", at("text")], /--dtb .*text: at offset 0x0: no device tree begins so/],
     [[...kernel, "--disk", at("missing")], /missing: there is no such file/],
@@ -120,6 +122,22 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [[...kernel, "--out", at("new"), "--initrd", at("text"), "--", "true"], /needs spevisor's own RAM disk/],
     [[...kernel, "--out", "", "--", "true"], /--out/],
     [[...kernel, "--memory", "2M"], /of memory, and the machine has 2 MiB\nRaise --memory/],
+    [
+      [...kernel, "--disk", at("qcow2")],
+      /--disk .*qcow2: it is a qcow2 image, and not a raw image\nMake a raw image of it/,
+    ],
+    [[...kernel, "--disk", at("empty")], /--disk .*empty: it is empty\nMake one with `truncate -s 1G/],
+    [[...kernel, "--disk", `${at("text")},format=qcow2`], /"qcow2" images are not read here/],
+    [[...kernel, "--disk", `${at("text")},ro,snapshot`], /cannot be readonly and snapshot at once/],
+    [[...kernel, "--modules", at("missing")], /--modules .*missing: there is no such folder/],
+    [[...kernel, "--modules", at("folder")], /--modules .*folder: no kernel's modules are in it/],
+    [[...kernel, "--modules", "D", "--initrd", at("text")], /--modules is for spevisor's own RAM disk/],
+    [["--memory", "65G"], /--memory: 65 GiB is more than 64 GiB/],
+    [["-smp", "2"], /-smp is an option of QEMU's.*\nSay --cpus N/],
+    [["-m", "512"], /-m is an option of QEMU's.*\nSay --memory SIZE/],
+    [["-nographic", "-kernel", "K"], /-nographic .*\nLeave it away/],
+    [["--cpus", "2", "-drive", "file=x"], /-drive .*\nSay --disk FILE/],
+    [["-hda", "x", "--", "true"], /-hda .*\nSay --disk FILE/],
     [[...kernel, "--json", at("folder")], /folder.*is a directory/],
     [[...kernel, "--save-snapshot", join(folder, "no", "such")], /no such file or directory/],
     [
@@ -141,13 +159,18 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
       ["--snapshot", at("mounted.snapshot"), "--share", `${at("folder")}:/b`],
       /it is mounted at \/a\nGive DIR:\/a/,
     ],
-    [["--snapshot", at("disk.snapshot")], /it was saved with --disk\nGive --disk/],
+    [["--snapshot", at("disk.snapshot")], /it was saved with --disk \(writable\)\nGive --disk/],
     [["--snapshot", at("disk.snapshot"), "--disk", at("missing")], /missing: there is no such file/],
     [
       ["--snapshot", "F", "--cpus", "2"],
       /--cpus: the machine of --snapshot F has been made\nLeave --cpus away/,
     ],
     [["--snapshot", "F", "--rtc", "now"], /--rtc: the machine of --snapshot F has been made/],
+    [["--snapshot", "F", "--modules", "D"], /--modules: the machine of --snapshot F has been made/],
+    [
+      ["--snapshot", "F", "--no-default-append"],
+      /--no-default-append: the machine of --snapshot F has been made/,
+    ],
     [["--snapshot", "F", "--kernel", "K"], /--kernel: the machine of --snapshot F has been made/],
   ])("%j", async (argv, message) => {
     const before = readdirSync(folder);
@@ -164,4 +187,6 @@ it("says how to use it", async () => {
   expect(out).toContain("Ctrl-A x ends the machine");
   expect(out).toContain("Exit codes:");
   expect(out).toContain("$ spevisor run --snapshot");
+  for (const name of ["SPEVISOR_MIRROR", "XDG_CACHE_HOME", "NO_COLOR", "readonly", "--no-default-append"])
+    expect(out).toContain(name);
 });

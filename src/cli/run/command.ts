@@ -8,13 +8,15 @@ import { beginFile } from "../files.ts";
 import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import type { World } from "../world.ts";
-import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags, runJob } from "./machine-job.ts";
+import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
+import { runJob } from "./machine-job.ts";
 import { summaryOf } from "./record.ts";
 import { shareFlags } from "./shares.ts";
 
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY = 512 * MIB;
 const MOST_CPUS = 16;
+const MOST_MEMORY = 64 * 1024 * MIB;
 
 /** After the guest has started, errors have codes of their own, as timeout(1) and chroot(1) have. */
 const EXIT_TIMEOUT = 124;
@@ -42,12 +44,18 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
     },
     asleep: { exitCode: EXIT_GUEST, words: "every vCPU sleeps, and nothing will wake it" },
     timeout: { exitCode: EXIT_TIMEOUT, words: "--timeout is over" },
+    memory: {
+      exitCode: EXIT_GUEST,
+      words:
+        "the guest has touched all memory that there is room for, nearly 4 GiB (WebAssembly's addresses have 32 bits); " +
+        "with a smaller --memory its kernel would reclaim some instead",
+    },
   };
 
 async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
   const json = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {
-    const { record, stopped, status, lost, tail } = await runJob(flags, command, world);
+    const { record, stopped, status, lost, tail, unfit } = await runJob(flags, command, world);
     const text = `${JSON.stringify(record, undefined, 2)}\n`;
     if (flags.json === STDOUT) world.stdout.write(text);
     else {
@@ -55,6 +63,10 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
       json?.commit();
     }
     const { exitCode, words } = ENDINGS[stopped];
+    if (unfit !== undefined) {
+      world.stderr.write(`spevisor: ${unfit.what}\n${unfit.remedy}\n`);
+      throw new MachineEnded(EXIT_GUEST);
+    }
     // A command that ends speaks for itself.
     const quiet = status !== undefined && flags.verbose !== true;
     if (exitCode !== 0 && tail !== undefined) world.stderr.write(`${tail}\n`);
@@ -67,6 +79,22 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
     json?.discard();
   }
 }
+
+/** The guest's memory. Its kernel's page structures alone would fill what there is room for, if it had much more. */
+function memory(text: string): number {
+  const bytes = positiveSize("--memory")(text);
+  if (bytes > MOST_MEMORY) throw new UserError(`--memory: ${formatBytes(bytes)} is more than 64 GiB`);
+  return bytes;
+}
+
+/** An option as it is typed, by commander's name of it. */
+const flagOf = (name: string): string => (name === "defaultAppend" ? "no-default-append" : name);
+
+/** An option that may be given more than once. */
+const several = (text: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  nonEmpty(text),
+];
 
 /** A date for the guest's clock: ISO 8601, as QEMU's -rtc base. */
 function rtc(text: string): number | "now" {
@@ -84,13 +112,24 @@ export function addRun(program: Command, world: World): void {
     .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal")
     .option(
       "--kernel <file>",
-      "an arm64 Image, raw or compressed with gzip or zstd, instead of Debian's",
+      "instead of Debian's: an arm64 Image, plain or packed (gzip, zstd, xz, EFI zboot), ELF, or a raw binary",
       nonEmpty,
     )
     .option("--initrd <file>", "an initial RAM disk instead of spevisor's own", nonEmpty)
+    .option(
+      "--modules <dir>",
+      "the modules of --kernel for spevisor's own RAM disk: lib/modules/RELEASE, or a folder with it in it",
+      nonEmpty,
+    )
     .option("--dtb <file>", "a device tree instead of the machine's own", nonEmpty)
     .option("--append <text>", `more for the kernel's command line (it starts with "${COMMAND_LINE}")`)
-    .option("--disk <file>", "a raw image as the guest's /dev/vda", nonEmpty)
+    .option("--no-default-append", "--append is the whole command line")
+    .option(
+      "--disk <file[,mode]>",
+      "a raw image as the guest's /dev/vda, which it writes to; a second one is /dev/vdb; with ,readonly it cannot, " +
+        "with ,snapshot what it writes is gone when it ends",
+      several,
+    )
     .option(
       "--share <dir[:path][:ro]>",
       "a directory of this computer as the guest's /share, or as PATH; may be given again (takes Debian's generic kernel)",
@@ -102,8 +141,11 @@ export function addRun(program: Command, world: World): void {
       nonEmpty,
     )
     .addOption(
-      new Option("--memory <size>", "the guest's memory")
-        .argParser(positiveSize("--memory"))
+      new Option(
+        "--memory <size>",
+        "the guest's memory, 64G at most; of more than 3.9G a part must stay untouched",
+      )
+        .argParser(memory)
         .default(DEFAULT_MEMORY, formatBytes(DEFAULT_MEMORY)),
     )
     .option("--cpus <n>", "vCPUs", whole("--cpus", 1, MOST_CPUS), 1)
@@ -137,11 +179,22 @@ export function addRun(program: Command, world: World): void {
     .addHelpText(
       "after",
       `
-Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest). Its
+Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest); with --share
+it is Debian's generic kernel, which has 9p and is a larger download: what is fetched, and how much, is said before. The
 console is the terminal if there is no command; Ctrl-A x ends the machine.
 
+Writing: what the guest writes to a disk is in its file, unless it is FILE,readonly or FILE,snapshot; what it writes to a
+share is in that directory, unless it is DIR:ro; --out copies its /out. Everything else is gone when it ends.
+A disk is a raw image: a whole file system, or partitioned. ext4, XFS, Btrfs, FAT, exFAT, SquashFS, EROFS, ISO 9660 and UDF
+can be mounted. Images in other formats are refused by name; FILE,format=raw takes them as they are.
+Another kernel needs a driver for virtio consoles to run a command, built in or from --modules.
+
 Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
-over, 125 when its kernel panics, reboots or hangs, or when --out cannot bring back all that there is.
+over, 125 when its kernel panics, reboots or hangs, takes no commands, or uses more memory than there is, or when --out
+cannot bring back all that there is.
+
+Environment: SPEVISOR_MIRROR is the Debian mirror that guests are fetched from (otherwise apt's); guests and boots are kept in
+spevisor in XDG_CACHE_HOME, or in ~/.cache; NO_COLOR, if it is set, keeps messages without colours.
 
 Examples:
   $ spevisor run -- uname -a
@@ -150,6 +203,8 @@ Examples:
   $ spevisor run --share . -- sh -c 'ls /share'
   $ spevisor run --share src:/src:ro --share build:/build -- sh /src/test.sh
   $ spevisor run
+  $ spevisor run --disk root.img,snapshot -- sh -c 'mount /dev/vda /mnt && ls /mnt'
+  $ spevisor run --kernel vmlinuz --modules lib/modules/6.18.1 -- uname -r
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`,
@@ -159,8 +214,10 @@ Examples:
         for (const option of [
           "kernel",
           "initrd",
+          "modules",
           "dtb",
           "append",
+          "defaultAppend",
           "memory",
           "cpus",
           "suite",
@@ -171,8 +228,8 @@ Examples:
         ])
           if (self.getOptionValueSource(option) === "cli")
             throw new UserError(
-              `--${option}: the machine of --snapshot ${flags.snapshot} has been made`,
-              `Leave --${option} away, or save another snapshot with it`,
+              `--${flagOf(option)}: the machine of --snapshot ${flags.snapshot} has been made`,
+              `Leave --${flagOf(option)} away, or save another snapshot with it`,
             );
       return runCommand(flags, command, world);
     });

@@ -16,7 +16,8 @@ import {
 } from "../node/fake-mirror.testing.ts";
 import { arMembers, contentOf, type DebFiles, unpackDeb } from "./deb.ts";
 import { elfSection, neededLibraries } from "./elf.ts";
-import { kernelImage, kernelModules } from "./kernel.ts";
+import { kernelImage, modulesOf } from "./kernel.ts";
+import { kernelModules } from "./modules.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "spevisor-deb-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -147,24 +148,22 @@ describe("a kernel package", () => {
     const file = zboot("gzip");
     file.fill(0xff, 100, 110);
     await expect(kernelImage(vmlinuz(file), "linux")).rejects.toThrow(UserError);
-    await expect(kernelImage(vmlinuz(file), "linux")).rejects.toThrow("linux: its kernel is damaged");
+    await expect(kernelImage(vmlinuz(file), "linux")).rejects.toThrow("linux: it is damaged");
     await expect(kernelImage(vmlinuz(text("MZ..zimg")), "linux")).rejects.toThrow(UserError);
     const module = { kind: "file", mode: 0o644, content: text("no xz file") } as const;
     const files: DebFiles = new Map([["lib/modules/6.1/loop.ko.xz", module]]);
-    await expect(kernelModules(files, "6.1")).rejects.toThrow(UserError);
+    await expect(kernelModules(modulesOf(files, "6.1"))).rejects.toThrow(UserError);
   });
 
   it("may have modules that need each other, which no real one has", async () => {
     const module = (needs: string) =>
       ({ kind: "file", mode: 0o644, content: fakeModule([`depends=${needs}`]) }) as const;
-    const { files } = await kernelModules(
-      new Map([
-        ["lib/modules/6.1/9p.ko", module("a")],
-        ["lib/modules/6.1/a.ko", module("b")],
-        ["lib/modules/6.1/b.ko", module("a")],
-      ]),
-      "6.1",
-    );
+    const packed: DebFiles = new Map([
+      ["lib/modules/6.1/9p.ko", module("a")],
+      ["lib/modules/6.1/a.ko", module("b")],
+      ["lib/modules/6.1/b.ko", module("a")],
+    ]);
+    const { files } = await kernelModules(modulesOf(packed, "6.1"));
     expect(said(files.get("modules.dep"))).toBe("9p.ko: a.ko b.ko\na.ko: b.ko\nb.ko: a.ko\n");
   });
 
@@ -178,21 +177,19 @@ describe("a kernel package", () => {
     const module = (...info: readonly string[]) =>
       ({ kind: "file", mode: 0o644, content: fakeModule(info) }) as const;
     const folder = "usr/lib/modules/6.1+x";
-    const { files, loadable, builtIn, absent } = await kernelModules(
-      new Map([
-        [`${folder}/fs/9p.ko`, module("alias=fs-9p", "depends=netfs,9pnet")],
-        [`${folder}/net/9pnet_virtio.ko`, module("depends=virtio-ring,9pnet,virtio")],
-        [`${folder}/net/9pnet.ko`, module("depends=")],
-        [`${folder}/fs/netfs.ko`, module("depends=fscache")],
-        [`${folder}/fs/fscache.ko`, module()],
-        [`${folder}/virtio-ring.ko`, module("depends=virtio")],
-        [`${folder}/virtio.ko`, module()],
-        [`${folder}/other.ko`, module()],
-        ["usr/lib/modules/6.1xx/dummy.ko", module()],
-        [`${folder}/modules.builtin`, { kind: "file", mode: 0o644, content: text("kernel/virtio-blk.ko\n") }],
-      ]),
-      "6.1+x",
-    );
+    const packed: DebFiles = new Map([
+      [`${folder}/fs/9p.ko`, module("alias=fs-9p", "depends=netfs,9pnet")],
+      [`${folder}/net/9pnet_virtio.ko`, module("depends=virtio-ring,9pnet,virtio")],
+      [`${folder}/net/9pnet.ko`, module("depends=")],
+      [`${folder}/fs/netfs.ko`, module("depends=fscache")],
+      [`${folder}/fs/fscache.ko`, module()],
+      [`${folder}/virtio-ring.ko`, module("depends=virtio")],
+      [`${folder}/virtio.ko`, module()],
+      [`${folder}/other.ko`, module()],
+      ["usr/lib/modules/6.1xx/dummy.ko", module()],
+      [`${folder}/modules.builtin`, { kind: "file", mode: 0o644, content: text("kernel/virtio-blk.ko\n") }],
+    ]);
+    const { files, loadable, builtIn, absent } = await kernelModules(modulesOf(packed, "6.1+x"));
     expect(loadable).toEqual(["9p", "9pnet", "9pnet_virtio", "fscache", "netfs", "virtio", "virtio_ring"]);
     expect(builtIn).toEqual(["virtio_blk"]);
     expect(absent).toContain("dummy");
@@ -208,5 +205,45 @@ describe("a kernel package", () => {
     ]);
     expect(said(files.get("modules.alias"))).toBe("alias fs-9p 9p\n");
     expect(files.has("other.ko")).toBe(false);
+  });
+
+  it("gives what modules ask for only when they run: soft and weak dependencies, by name or by alias", async () => {
+    const module = (...info: readonly string[]) =>
+      ({ kind: "file", mode: 0o644, content: fakeModule(info) }) as const;
+    const packed: DebFiles = new Map([
+      [
+        "lib/modules/6.1/kernel/fs/ext4/ext4.ko",
+        module("softdep=pre: crypto-crc32c post: after", "depends="),
+      ],
+      ["lib/modules/6.1/kernel/fs/btrfs.ko", module("softdep=pre: blake2b-256", "softdep=pre: sum-of-sums")],
+      ["lib/modules/6.1/kernel/fs/xfs.ko", module("weakdep=xxhash_64")],
+      ["lib/modules/6.1/kernel/crypto/crc32c_generic.ko", module("alias=crypto-crc32c", "alias=crc32c")],
+      [
+        "lib/modules/6.1/kernel/arch/arm64/crypto/crc32c-ce.ko",
+        module("alias=crypto-crc32c", "depends=simd"),
+      ],
+      ["lib/modules/6.1/kernel/crypto/simd.ko", module()],
+      ["lib/modules/6.1/kernel/crypto/blake2b_generic.ko", module("alias=blake2b-256")],
+      ["lib/modules/6.1/kernel/lib/xxhash-64.ko", module()],
+      ["lib/modules/6.1/kernel/net/after.ko", module()],
+      ["lib/modules/6.1/kernel/crypto/unwanted.ko", module("alias=crypto-other")],
+    ]);
+    const { files, loadable } = await kernelModules(modulesOf(packed, "6.1"));
+    expect(loadable).toEqual(
+      [
+        "after",
+        "blake2b_generic",
+        "btrfs",
+        "crc32c_ce",
+        "crc32c_generic",
+        "ext4",
+        "simd",
+        "xfs",
+        "xxhash_64",
+      ].sort(),
+    );
+    expect(said(files.get("modules.alias"))).toContain("alias crypto-crc32c crc32c_generic\n");
+    // What is not needed is not loaded first.
+    expect(said(files.get("modules.dep"))).toContain("kernel/fs/ext4/ext4.ko:\n");
   });
 });

@@ -2,6 +2,7 @@
 import { unpackTar } from "modern-tar";
 import { UserError } from "../../common/errors.ts";
 import { compressionOf, damaged, decompress } from "./decompress.ts";
+import { MIRROR_SETTING } from "./hints.ts";
 
 const AR_MAGIC = "!<arch>\n";
 const AR_HEADER_BYTES = 60;
@@ -17,7 +18,7 @@ export function arMembers(
   where: string,
 ): ReadonlyMap<string, Uint8Array<ArrayBuffer>> {
   const broken = (what: string): UserError =>
-    new UserError(`${where}: ${what}`, "Fetch it again, or name another mirror with --mirror");
+    new UserError(`${where}: ${what}`, `Fetch it again, or name another mirror with ${MIRROR_SETTING}`);
   if (latin1(archive.subarray(0, AR_MAGIC.length)) !== AR_MAGIC) throw broken("not a package");
   const members = new Map<string, Uint8Array<ArrayBuffer>>();
   for (let at = AR_MAGIC.length; at + AR_HEADER_BYTES <= archive.length; ) {
@@ -47,7 +48,7 @@ export async function unpackDeb(archive: Uint8Array<ArrayBuffer>, where: string)
   const [name, data] =
     [...arMembers(archive, where)].find(([member]) => /^data\.tar(\.|$)/.test(member)) ?? [];
   if (name === undefined || data === undefined)
-    throw new UserError(`${where}: has no data.tar`, "Name another mirror with --mirror");
+    throw new UserError(`${where}: has no data.tar`, `Name another mirror with ${MIRROR_SETTING}`);
   const path = (of: string): string => of.replace(/^(\.?\/)+/, "");
   const tar = await decompress(data, compressionOf(name), `${where}: ${name}`);
   const entries = await unpackTar(tar, { filter: (header) => !LEFT_OUT.test(path(header.name)) }).catch(

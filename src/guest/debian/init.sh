@@ -13,7 +13,7 @@
 #   poweroff          turns the machine off
 #
 # Each line but the last two has one answer: "exit STATUS" for run, "ok" or "error TEXT" for the others. Without the
-# port it starts the shell on the serial console at once.
+# port it says so on the serial console, in a line that the host looks for (vmm/agent.ts), and starts the shell there.
 #
 # On the port org.spevisor.out a line "collect" is answered with a tar archive of /out and "exit STATUS", also while a
 # command runs.
@@ -182,7 +182,8 @@ prepare
 if control=$(wait_for_port control); then
   serve "$control"
 else
-  echo "spevisor: no control port, so here is a shell; the machine is off when it ends"
+  echo "spevisor: no control port on Linux $(uname -r)"
+  echo "Here is a shell; the machine is off when it ends."
   console
   while :; do
     sleep 2147483647 &

@@ -1,6 +1,6 @@
 /** The guest's initial RAM disk, which is all the root file system it has. */
 import { type CpioEntry, cpioArchive } from "./cpio.ts";
-import type { KernelModules } from "./kernel.ts";
+import type { KernelModules } from "./modules.ts";
 
 export interface InitrdParts {
   /** src/guest/debian/init.sh. */
@@ -28,6 +28,8 @@ const ETC = {
   hostname: "spevisor\n",
   hosts: "127.0.0.1 localhost spevisor\n::1 localhost\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+  // What mount without -t tries, in this order: each is loaded when it is asked for.
+  filesystems: "ext4\nxfs\nbtrfs\nsquashfs\nerofs\nexfat\nvfat\niso9660\nudf\n",
   profile: "alias ll='ls -l'\nPS1='\\u@\\h:\\w\\$ '\n",
 };
 
@@ -47,7 +49,19 @@ export function makeInitrd(parts: InitrdParts): Uint8Array<ArrayBuffer> {
   file("usr/bin/perf", parts.perf, 0o755);
   for (const [name, content] of parts.libraries) file(`${LIBRARIES}/${name}`, content, 0o755);
   entries.set(`usr/lib/${LOADER}`, { kind: "link", target: `aarch64-linux-gnu/${LOADER}` });
-  for (const [path, content] of parts.modules.files)
-    file(`usr/lib/modules/${parts.release}/${path}`, content);
+  for (const entry of moduleEntries(parts.modules, parts.release)) entries.set(...entry);
   return cpioArchive(entries);
 }
+
+const moduleEntries = (modules: KernelModules, release: string): readonly (readonly [string, CpioEntry])[] =>
+  [...modules.files].map(([path, content]) => [
+    `usr/lib/modules/${release}/${path}`,
+    { kind: "file", mode: 0o644, content },
+  ]);
+
+/**
+ * Modules of another kernel as an archive of their own: the kernel unpacks archives one after the other, so it goes
+ * behind the initial RAM disk.
+ */
+export const makeModulesArchive = (modules: KernelModules, release: string): Uint8Array<ArrayBuffer> =>
+  cpioArchive(new Map(moduleEntries(modules, release)));

@@ -7,6 +7,7 @@
  */
 import { UserError } from "../../common/errors.ts";
 import { paragraphTexts, parseParagraph } from "./deb822.ts";
+import { MIRROR_SETTING } from "./hints.ts";
 
 export interface Package {
   readonly name: string;
@@ -63,7 +64,7 @@ export class PackageIndex {
     const wanted = exactVersion === undefined ? name : `${name} ${exactVersion}`;
     throw new UserError(
       `${this.#where}: has no package ${wanted}`,
-      "The mirror may be in the middle of an update: try again later, or name another with --mirror",
+      `The mirror may be in the middle of an update: try again later, or name another with ${MIRROR_SETTING}`,
     );
   }
 
@@ -78,7 +79,7 @@ export class PackageIndex {
       if (value === undefined)
         throw new UserError(
           `${this.#where}: package ${fields.get("package")} has no field ${name}`,
-          "Name another mirror with --mirror",
+          `Name another mirror with ${MIRROR_SETTING}`,
         );
       return value;
     };

@@ -1,6 +1,7 @@
 /** A suite's InRelease file: which index files it has, and their checksums. */
 import { UserError } from "../../common/errors.ts";
 import { parseParagraph } from "./deb822.ts";
+import { MIRROR_SETTING } from "./hints.ts";
 
 export interface Release {
   readonly codename: string;
@@ -29,11 +30,11 @@ export function parseRelease(text: string, suite: string, where: string): Releas
   const codename = fields.get("codename") ?? "";
   const sums = fields.get("sha256");
   if (sums === undefined)
-    throw new UserError(`${where}: not a release file`, "Name a Debian mirror with --mirror");
+    throw new UserError(`${where}: not a release file`, `Name a Debian mirror with ${MIRROR_SETTING}`);
   if (codename !== suite)
     throw new UserError(
       `${where}: is of "${codename}", not of ${suite}`,
-      "Name another mirror with --mirror",
+      `Name another mirror with ${MIRROR_SETTING}`,
     );
   const files = new Map<string, { sha256: string; bytes: number }>();
   for (const line of sums.split("\n")) {

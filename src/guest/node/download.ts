@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "../../common/errors.ts";
+import { MIRROR_SETTING } from "../debian/hints.ts";
 
 export interface Patience {
   /** How long a mirror may send nothing. */
@@ -27,7 +28,7 @@ export interface DownloadOptions {
 
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-const OTHER_MIRROR = "Check the network, or name another mirror with --mirror";
+const OTHER_MIRROR = `Check the network, or name another mirror with ${MIRROR_SETTING}`;
 
 /** Request Timeout and Too Many Requests: unlike other answers of their kind they ask for another try. */
 const LATER: ReadonlySet<number> = new Set([408, 429]);
@@ -39,7 +40,7 @@ export class Refused extends UserError {
   constructor(url: string, status: number) {
     super(
       `${url}: the mirror answers ${status}${status === 404 ? " (there is no such file)" : ""}`,
-      "Name another mirror with --mirror",
+      `Name another mirror with ${MIRROR_SETTING}`,
     );
     this.status = status;
   }
@@ -50,7 +51,7 @@ export class WrongContent extends UserError {
   constructor(what: string) {
     super(
       what,
-      "It was damaged on its way, or the mirror is in the middle of an update: try again, or name another with --mirror",
+      `It was damaged on its way, or the mirror is in the middle of an update: try again, or name another with ${MIRROR_SETTING}`,
     );
   }
 }

@@ -255,7 +255,12 @@ describe("a mirror that fails", () => {
 
   it("is not there", async () => {
     await mirror.close();
-    expect(await refused()).toMatch(/cannot be fetched after 3 tries \(ECONNREFUSED/);
+    const message = await refused();
+    expect(message).toMatch(/cannot be fetched after 3 tries \(ECONNREFUSED/);
+    // Whichever command fetches: run has no --mirror.
+    expect(message).toContain(
+      "name another mirror with SPEVISOR_MIRROR, or --mirror of spevisor guest fetch",
+    );
   });
 
   it("is no address", async () => {

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { unpackDeb } from "../debian/deb.ts";
 import { compressionOf, decompress } from "../debian/decompress.ts";
+import { MIRROR_SETTING } from "../debian/hints.ts";
 import type { Unpack, Unpacked } from "../debian/libraries.ts";
 import { type Package, PackageIndex } from "../debian/packages.ts";
 import { type Guest, type Kernel, makeGuest, RECIPE, type Suite } from "../debian/recipe.ts";
@@ -84,7 +85,7 @@ class Fetching {
     if (!/^https?:\/\/[^/]/.test(this.#mirror))
       throw new UserError(
         `the mirror "${options.mirror}" is no http or https address`,
-        "Name one with --mirror, such as http://deb.debian.org/debian",
+        `Name one with ${MIRROR_SETTING}, such as http://deb.debian.org/debian`,
       );
   }
 
@@ -109,7 +110,7 @@ class Fetching {
     if (name === undefined || listed === undefined)
       throw new UserError(
         `${this.#mirror}/dists/${suite}/InRelease: has no ${INDEXES[0]}`,
-        "Name another mirror with --mirror",
+        `Name another mirror with ${MIRROR_SETTING}`,
       );
     const path = `dists/${suite}/${name}`;
     const where = `${this.#mirror}/${path}`;
@@ -163,7 +164,7 @@ class Fetching {
     if (!(listed.bytes <= MOST_FILE_BYTES))
       throw new UserError(
         `${this.#mirror}/${path}: is said to have ${listed.bytes} bytes, and ${MOST_FILE_BYTES} are the most that is fetched`,
-        "Name another mirror with --mirror",
+        `Name another mirror with ${MIRROR_SETTING}`,
       );
     const got = await this.#get(path, what, listed.bytes, listed.bytes);
     if (sha256(got) !== listed.sha256)

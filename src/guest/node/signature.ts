@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
+import { MIRROR_SETTING } from "../debian/hints.ts";
 import { signedText } from "../debian/release.ts";
 
 export const DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -50,6 +51,6 @@ export function checkSignature(
   const why = done.stderr.toString("utf8").trim().split("\n").at(-1) ?? "";
   throw new UserError(
     `${where}: its signature is not Debian's (${why})`,
-    "Name another mirror with --mirror, or update the package debian-archive-keyring",
+    `Name another mirror with ${MIRROR_SETTING}, or update the package debian-archive-keyring`,
   );
 }

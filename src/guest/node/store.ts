@@ -5,6 +5,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { getSystemErrorMap } from "node:util";
 import { UserError } from "../../common/errors.ts";
+import { CACHE_SETTING } from "../debian/hints.ts";
 
 /** Writes a file's bytes and waits until they are on the disk; a test has one that fails. */
 export type WriteFile = (path: string, bytes: Uint8Array) => Promise<void>;
@@ -27,7 +28,7 @@ function storeError(path: string, error: unknown): unknown {
   const remedy = name === "ENOSPC" ? "Make room (a guest takes 150 MB)" : "Make it writable";
   return new UserError(
     `${path}: cannot be written (${meaning})`,
-    `${remedy}, or name another folder with --cache`,
+    `${remedy}, or name another folder with ${CACHE_SETTING}`,
   );
 }
 

@@ -2,13 +2,21 @@
 import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { type Disk, DiskError, SECTOR_BYTES } from "../../board/virtio/block.ts";
 import { UserError } from "../../common/errors.ts";
-import { LFS_POINTER_BYTES, refuseLfsPointer } from "../../common/lfs.ts";
+import { refuseLfsPointer } from "../../common/lfs.ts";
+import { formatOf, HEAD_BYTES, TAIL_BYTES } from "../file-formats.ts";
 import { IS_DIRECTORY, IS_EMPTY, whyUnreadable } from "./read-file.ts";
 
+/**
+ * What becomes of the guest's writes: they go to the file, are refused, or stay in memory and are gone when the machine is
+ * (QEMU's readonly=on and snapshot=on).
+ */
+export type DiskMode = "writable" | "readonly" | "snapshot";
+
 export interface DiskOptions {
-  readonly readOnly?: boolean;
-  /** Keeps what the guest writes in memory, and the file as it is. */
-  readonly snapshot?: boolean;
+  /** By default "writable". */
+  readonly mode?: DiskMode;
+  /** Takes a file as raw whatever it looks like. */
+  readonly raw?: boolean;
 }
 
 /** What a snapshot has of its own: blocks of BLOCK_BYTES each, as base64, by their number. */
@@ -19,6 +27,9 @@ export interface SnapshotState {
 /** A disk that holds a file open until `close`. */
 export interface OpenedDisk {
   readonly disk: Disk;
+  readonly mode: DiskMode;
+  /** The same for two names of one file. */
+  readonly identity: string;
   /** What was written to a snapshot; undefined for a disk that writes to its file. */
   save(): SnapshotState | undefined;
   restore(state: SnapshotState): void;
@@ -26,6 +37,8 @@ export interface OpenedDisk {
 }
 
 const BLOCK_BYTES = 64 * 1024;
+
+const MAKE_ONE = (path: string): string => `Make one with \`truncate -s 1G ${path}\``;
 
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : String(error);
@@ -44,7 +57,7 @@ function cannotOpen(path: string, error: unknown, writable: boolean): UserError 
     case "ENOENT":
       return new UserError(
         `${path}: ${whyUnreadable(error)}`,
-        `Make one with \`truncate -s 1G ${path}\`, or name an image that exists`,
+        `${MAKE_ONE(path)}, or name an image that exists`,
       );
     case "EISDIR":
       return isDirectory(path);
@@ -54,7 +67,7 @@ function cannotOpen(path: string, error: unknown, writable: boolean): UserError 
       return new UserError(
         `${path}: you may not ${writable ? "read and write" : "read"} it`,
         writable
-          ? "Change its permissions, or use it as a snapshot or read-only: then it need not be written to"
+          ? `Change its permissions, or use it as ${path},snapshot or ${path},readonly: then it need not be written to`
           : "Change its permissions",
       );
     default:
@@ -145,14 +158,36 @@ class Snapshot implements Medium {
   }
 }
 
+/** Up to `bytes` bytes of a file from an offset. */
+function bytesAt(fd: number, atByte: number, bytes: number): Uint8Array {
+  const data = new Uint8Array(bytes);
+  return data.subarray(0, readSync(fd, data, 0, bytes, atByte));
+}
+
+/** Refuses what a raw image cannot be: a guest that wrote to it would damage it. */
+function checkFormat(fd: number, path: string, sizeBytes: number): void {
+  const head = bytesAt(fd, 0, HEAD_BYTES);
+  refuseLfsPointer(path, head);
+  const tail = bytesAt(fd, Math.max(0, sizeBytes - TAIL_BYTES), TAIL_BYTES);
+  const format = formatOf(head, tail);
+  if (format === undefined) return;
+  const convert =
+    format.toRaw === undefined
+      ? "Give a raw image"
+      : `Make a raw image of it: ${format.toRaw.replace("FILE", path).replace("RAW", "disk.img")}`;
+  throw new UserError(
+    `${path}: it is ${format.name}, and not a raw image`,
+    `${convert}; or, if the guest is to have these bytes as they are, say ${path},format=raw`,
+  );
+}
+
 /**
  * Opens a raw image.
  *
- * @throws UserError if it is missing, a directory, empty, or not made of whole sectors
+ * @throws UserError if it is missing, a directory, empty, in another format, or not made of whole sectors
  */
-export function openDisk(path: string, options: DiskOptions = {}): OpenedDisk {
-  const { readOnly = false, snapshot = false } = options;
-  const writable = !readOnly && !snapshot;
+export function openDisk(path: string, { mode = "writable", raw = false }: DiskOptions = {}): OpenedDisk {
+  const writable = mode === "writable";
   let fd: number;
   try {
     fd = openSync(path, writable ? "r+" : "r");
@@ -164,38 +199,36 @@ export function openDisk(path: string, options: DiskOptions = {}): OpenedDisk {
     if (status.isDirectory()) throw isDirectory(path);
     if (!status.isFile())
       throw new UserError(`${path}: it is not a regular file`, "Copy it to an image file");
-    if (status.size === 0)
-      throw new UserError(`${path}: ${IS_EMPTY}`, `Give it a size: truncate -s 1G ${path}`);
-    const start = new Uint8Array(LFS_POINTER_BYTES);
-    readSync(fd, start, 0, start.length, 0);
-    refuseLfsPointer(path, start);
+    if (status.size === 0) throw new UserError(`${path}: ${IS_EMPTY}`, MAKE_ONE(path));
+    if (!raw) checkFormat(fd, path, status.size);
     if (status.size % SECTOR_BYTES !== 0)
       throw new UserError(
         `${path}: ${status.size} ${status.size === 1 ? "byte is" : "bytes are"} not whole sectors of ${SECTOR_BYTES} bytes`,
-        `A raw image is made of sectors. If it is one, fill it up with \`truncate -s %${SECTOR_BYTES} ${path}\`; ` +
-          "one in another format becomes raw with `qemu-img convert -O raw`",
+        `A raw image is made of sectors. If it is one, fill it up with \`truncate -s %${SECTOR_BYTES} ${path}\``,
       );
-    return opened(fd, status.size / SECTOR_BYTES, readOnly, snapshot);
+    return opened(fd, status.size / SECTOR_BYTES, mode, `${status.dev}:${status.ino}`);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
 }
 
-function opened(fd: number, sectors: number, readOnly: boolean, snapshot: boolean): OpenedDisk {
+function opened(fd: number, sectors: number, mode: DiskMode, identity: string): OpenedDisk {
   const file = fileMedium(fd);
-  const own = snapshot ? new Snapshot(file) : undefined;
+  const own = mode === "snapshot" ? new Snapshot(file) : undefined;
   const medium = own ?? file;
   return {
     disk: {
       sectors,
-      readOnly,
+      readOnly: mode === "readonly",
       read: (sector, count) => medium.read(sector * SECTOR_BYTES, count * SECTOR_BYTES),
       write: (sector, bytes) => medium.write(sector * SECTOR_BYTES, bytes),
       flush: () => {
-        if (own === undefined && !readOnly) onMedium(() => fdatasyncSync(fd));
+        if (mode === "writable") onMedium(() => fdatasyncSync(fd));
       },
     },
+    mode,
+    identity,
     save: () => own?.save(),
     restore: (state) => own?.restore(state),
     close: () => closeSync(fd),

@@ -41,15 +41,17 @@ async function readPerfData(path: string): Promise<void> {
   await readRecording(opened.source, sink).finally(opened.close);
 }
 
-describe.each<[string, (path: string) => unknown]>([
+const READERS: [string, (path: string) => unknown][] = [
   ["a recording", readPerfData],
   ["--kernel", readKernel],
   ["--initrd", readInitrd],
   ["--dtb", readDeviceTree],
   ["--snapshot", (path) => openSnapshot(path, "build")],
   ["--disk", (path) => openDisk(path)],
-])("%s", (_, read) => {
-  it.each([
+];
+
+describe.each(READERS)("%s", (option, read) => {
+  it.each<[string, RegExp]>([
     ["missing", /missing: there is no such file$/],
     ["folder", /folder: it is a directory($|[;,] )/],
     ["empty", /empty: it is empty$/],
@@ -58,6 +60,8 @@ describe.each<[string, (path: string) => unknown]>([
     ["pointer", /pointer: it is a Git LFS pointer/],
     ["padded", /padded: it is a Git LFS pointer/],
   ])("is refused where it is %s", async (name, what) => {
+    // A RAM disk may be any bytes: none, too.
+    if (option === "--initrd" && name === "empty") return;
     const error: unknown = await Promise.resolve()
       .then(() => read(at(name)))
       .catch((caught: unknown) => caught);

@@ -22,17 +22,28 @@ export function whyUnreadable(error: unknown, kind: "file" | "directory" = "file
 }
 
 /**
- * @param name what to call it: "--kernel Image"
- * @throws UserError if it is missing, a directory, unreadable, empty, or a Git LFS pointer
+ * A file that may be empty.
+ * @param name what to call it: "--initrd RAMDISK"
+ * @throws UserError if it is missing, a directory, unreadable, or a Git LFS pointer
  */
-export function readWhole(path: string, name: string, remedy = ""): Buffer {
+export function readAny(path: string, name: string, remedy = ""): Buffer {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (error) {
     throw new UserError(`${name}: ${whyUnreadable(error)}`, remedy);
   }
-  if (bytes.length === 0) throw new UserError(`${name}: ${IS_EMPTY}`, remedy);
   refuseLfsPointer(name, bytes);
+  return bytes;
+}
+
+/**
+ * A file that nothing is to be made of where it is empty.
+ * @param name what to call it: "--kernel Image"
+ * @throws UserError as `readAny` does, and if it is empty
+ */
+export function readWhole(path: string, name: string, remedy = ""): Buffer {
+  const bytes = readAny(path, name, remedy);
+  if (bytes.length === 0) throw new UserError(`${name}: ${IS_EMPTY}`, remedy);
   return bytes;
 }

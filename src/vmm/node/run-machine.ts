@@ -1,10 +1,11 @@
 /** Runs a machine in real time until it ends, or somebody ends it. */
+import { HostMemoryFull } from "../../cpu/memory.ts";
 import type { Ending } from "../machine.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import type { Input } from "./terminal.ts";
 
 /** Why a machine stopped. */
-export type Stopped = "off" | "reset" | "asleep" | "timeout" | "quit" | "done";
+export type Stopped = "off" | "reset" | "asleep" | "timeout" | "quit" | "done" | "memory";
 
 export interface RunOptions {
   /** Wall-clock milliseconds after which it is stopped; 0: never. */
@@ -32,8 +33,20 @@ const ASLEEP_MS = 200;
 const AHEAD_MS = 5;
 const NS_PER_MS = 1e6;
 
-/** Runs until `isDone`, the machine's end, the timeout, or Ctrl-A x. */
+/**
+ * Runs until `isDone`, the machine's end, the timeout, Ctrl-A x, or until there is no memory left for it: then it was stopped
+ * in the middle of an instruction, and can only be looked at.
+ */
 export async function runMachine(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
+  try {
+    return await runUntil(vm, options);
+  } catch (error) {
+    if (error instanceof HostMemoryFull) return "memory";
+    throw error;
+  }
+}
+
+async function runUntil(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
   const { input, timeoutMs } = options;
   const { machine } = vm;
   const startedMs = performance.now();

@@ -10,6 +10,7 @@ import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import type { AgentState } from "../agent.ts";
 import type { SavedPage, VirtualMachineState } from "../virtual-machine.ts";
+import type { DiskMode, SnapshotState } from "./disk.ts";
 import { readWhole } from "./read-file.ts";
 
 const MAGIC = "spevisor snapshot\n";
@@ -22,6 +23,12 @@ const MOST_PAGES_BYTES = 4 * 1024 ** 3;
 /** Fast: three quarters of what there is to save are found by the lightest compression. */
 const LEVEL = 1;
 
+export interface DiskConfig {
+  /** What the guest reads as its serial number. */
+  readonly id: string;
+  readonly mode: DiskMode;
+}
+
 /** What a machine was made with, as far as it must be made alike to take a state. */
 export interface MachineConfig {
   readonly cpus: number;
@@ -30,9 +37,9 @@ export interface MachineConfig {
   readonly profile: string;
   readonly seed: number;
   readonly startSeconds: number;
-  /** Tags of shares, and ids of disks, in order. */
+  /** Tags of shares, in order. */
   readonly shares: readonly string[];
-  readonly disks: readonly string[];
+  readonly disks: readonly DiskConfig[];
   /** Whether its first process is spevisor's own, which takes orders. */
   readonly agent: boolean;
 }
@@ -41,6 +48,8 @@ export interface Snapshot {
   readonly config: MachineConfig;
   /** The host's side of the conversation with the guest's first process, where that takes orders. */
   readonly agent?: AgentState | undefined;
+  /** By disk: what its file does not have. */
+  readonly disks?: readonly (SnapshotState | null)[] | undefined;
   readonly state: VirtualMachineState;
   readonly pages: readonly SavedPage[];
 }
@@ -50,6 +59,7 @@ interface Head {
   readonly build: string;
   readonly config: MachineConfig;
   readonly agent?: AgentState | undefined;
+  readonly disks?: readonly (SnapshotState | null)[] | undefined;
   readonly state: VirtualMachineState;
   readonly frames: readonly number[];
 }
@@ -58,6 +68,7 @@ interface Head {
 export interface OpenedSnapshot {
   readonly config: MachineConfig;
   readonly agent: AgentState | undefined;
+  readonly disks: readonly (SnapshotState | null)[];
   readonly state: VirtualMachineState;
   readonly pages: Promise<readonly SavedPage[]>;
 }
@@ -65,8 +76,8 @@ export interface OpenedSnapshot {
 const gunzipped = promisify(gunzip);
 
 /** The file's bytes: magic, format, checksum of the rest, length of the packed head, head, pages. */
-export function encodeSnapshot({ config, agent, state, pages }: Snapshot, build: string): Uint8Array {
-  const head: Head = { build, config, agent, state, frames: pages.map(({ frame }) => frame) };
+export function encodeSnapshot({ config, agent, disks, state, pages }: Snapshot, build: string): Uint8Array {
+  const head: Head = { build, config, agent, disks, state, frames: pages.map(({ frame }) => frame) };
   const json = gzipSync(JSON.stringify(head));
   const contents = pages.map(({ words }) => new Uint8Array(words.buffer, words.byteOffset, PAGE_BYTES));
   const numbers = Buffer.alloc(8);
@@ -133,5 +144,5 @@ export function openSnapshot(path: string, build: string): OpenedSnapshot {
     );
   // Who finds something else wrong with it does not wait for them.
   pages.catch(() => undefined);
-  return { config: head.config, agent: head.agent, state: head.state, pages };
+  return { config: head.config, agent: head.agent, disks: head.disks ?? [], state: head.state, pages };
 }

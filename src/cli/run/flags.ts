@@ -1,0 +1,39 @@
+/** What `spevisor run` is told. */
+import type { Suite } from "../../guest/debian/recipe.ts";
+import type { ShareFlag } from "./shares.ts";
+
+/** What the guest's kernel is told beside --append: a panic ends the machine. */
+export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
+
+/** Seconds since 1970 at a new machine's time 0 where nobody says: 1 January 2026. */
+export const DEFAULT_RTC_SECONDS = 1_767_225_600;
+
+export interface MachineFlags {
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly dtb?: string;
+  readonly append?: string;
+  /** False: --append is the whole command line. */
+  readonly defaultAppend: boolean;
+  readonly modules?: string;
+  readonly disk?: readonly string[];
+  readonly share?: readonly ShareFlag[];
+  readonly out?: string;
+  /** Bytes. */
+  readonly memory: number;
+  readonly cpus: number;
+  readonly suite: Suite;
+  readonly policy: string;
+  readonly profile: string;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly json?: string;
+  readonly seed: number;
+  /** Seconds since 1970; "now" is the host's clock. */
+  readonly rtc: number | "now";
+  readonly snapshot?: string;
+  readonly saveSnapshot?: string;
+  /** False: boots anew, whatever is kept. */
+  readonly cache: boolean;
+  readonly verbose?: true;
+}

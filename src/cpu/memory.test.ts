@@ -1,0 +1,22 @@
+import { expect, it } from "vitest";
+import { CpuMemory, HostMemoryFull } from "./memory.ts";
+
+it("gives content to as many pages as it was made for, and says when there is none left", () => {
+  const memory = new CpuMemory(1, 3);
+  const pages = [memory.allocatePage(), memory.allocatePage(), memory.allocatePage()];
+  expect(new Set(pages.map(({ byteOffset }) => byteOffset)).size).toBe(3);
+  expect(() => memory.allocatePage()).toThrow(HostMemoryFull);
+  const [first] = pages;
+  first!.fill(7);
+  memory.freePage(first!);
+  expect([...new Set(memory.allocatePage())]).toEqual([0]);
+  expect(() => memory.allocatePage()).toThrow(HostMemoryFull);
+});
+
+it("takes a guest that has more memory than WebAssembly has addresses: pages get content when they are used", () => {
+  const memory = new CpuMemory(16, 2 ** 21);
+  const { byteLength } = memory.memory.buffer;
+  expect(byteLength).toBeLessThan(2 ** 32);
+  expect(byteLength).toBeGreaterThan(3.9 * 2 ** 30);
+  memory.allocatePage()[1023] = 1;
+});
