@@ -62,7 +62,7 @@ for (const cpus of [2, 4])
           "! events of the stream that came at another time: 0",
           "! 10 us of spinning that took other than 18,000 to 22,000 cycles: 0",
           "! the same while one was stopped: 0",
-          `! spun: ${2 * 50 * cpus}`,
+          `! spun: ${2 * 20 * cpus}`,
           "! woken by a store later than a microsecond: 0",
           `! woken: ${20 * (cpus - 1)}`,
           "done",
@@ -70,7 +70,7 @@ for (const cpus of [2, 4])
         ]);
         expect(first.stopped).toBe("off");
         // The counter is the reader's own timeline: the store comes one instruction later.
-        expect(first.told).toHaveLength(2 * 50 * cpus);
+        expect(first.told).toHaveLength(2 * 20 * cpus);
         for (const ticks of first.told) expect([0, 1]).toContain(ticks);
         // And all of it once more.
         expect(await run(image(), cpus)).toEqual(first);

@@ -5,7 +5,8 @@
 #ifndef CPUS
 #define CPUS 4
 #endif
-#define TURNS 2000
+#define TURNS 800
+#define SPINS 20
 #define SGI 5
 #define CELL __attribute__((aligned(64)))
 // QEMU has a GPIO controller there whose ID registers ignore stores; here is nothing, and the test listens.
@@ -178,8 +179,8 @@ static volatile u64 spins_off CELL, spun CELL;
 
 // All spin, and one of them is stopped for a while: each 10 us are 20,000 cycles at 2 GHz, for the others and afterwards.
 static void spinning(int cpu, int stops) {
-  for (int i = 0; i < 50; i++) {
-    if (stops && cpu == CPUS - 1 && i == 25) STOP_FOR_NS = 200000000;
+  for (int i = 0; i < SPINS; i++) {
+    if (stops && cpu == CPUS - 1 && i == SPINS / 2) STOP_FOR_NS = 200000000;
     u64 took = spin();
     if (took < 18000 || took > 22000) add(&spins_off);
     add(&spun);
