@@ -47,7 +47,13 @@ export type AccessProblem =
 
 /** Where a part of an access goes: content in the linear memory (which may have Device attributes), or a device. */
 type Place =
-  | { readonly kind: "ram"; readonly at: number; readonly device: boolean; readonly global: boolean }
+  | {
+      readonly kind: "ram";
+      readonly at: number;
+      readonly ipn: Ipn;
+      readonly device: boolean;
+      readonly global: boolean;
+    }
   | { readonly kind: "device"; readonly ipa: number };
 
 /** Whether a translation is the same in every context: of TTBR1_EL1's half, and not marked nG. */
@@ -139,6 +145,12 @@ export class AddressSpace {
     this.tlbs.flush();
   }
 
+  /** TLBI by IPA, from the hypervisor: what leads to guest pages [first, first + pages). */
+  forgetIpns(first: Ipn, pages: number): void {
+    this.dropAccessForOne();
+    this.tlbs.forgetIpns(first, pages);
+  }
+
   /** TLBI: forgets what it names. */
   forget(what: Forgotten): void {
     switch (what.kind) {
@@ -179,7 +191,7 @@ export class AddressSpace {
     if (!this.#platform.isMemory(found.stage1.outputPage))
       return { kind: "fetch", va: pc, status: EXTERNAL_ABORT };
     const page = this.#platform.contentOf(found.outputPage).byteOffset;
-    this.tlbs.fillCode(pc, this.#memory.recordsOf(page), isGlobal(pc, found));
+    this.tlbs.fillCode(pc, this.#memory.recordsOf(page), found.stage1.outputPage, isGlobal(pc, found));
     return undefined;
   }
 
@@ -260,10 +272,10 @@ export class AddressSpace {
     }
     // DC ZVA where SCTLR_EL1.A counts is the one access of its page that need not be aligned: it gets no entry.
     if (bytes <= inPage && first.place.kind === "ram" && strict === checked) {
-      const { at, device, global } = first.place;
+      const { at, ipn, device, global } = first.place;
       const page = at - Number(va & 0xfffn);
       const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0;
-      const entry = this.tlbs.fill(va, page, { write, unprivileged, global, strict: strict || device });
+      const entry = this.tlbs.fill(va, page, { ipn, write, unprivileged, global, strict: strict || device });
       const isWatched = write && this.#platform.isWatched(page);
       if (isWatched || this.#debug.guardsData(va, access.el === 0 ? 0 : 1)) this.#entryForOne = entry;
       this.#storeOfOne = isWatched ? { at, bytes } : undefined;
@@ -308,7 +320,8 @@ export class AddressSpace {
       if (device && (!aligned || (flags & ACCESS.ZVA) !== 0)) return fault(ALIGNMENT_FAULT);
       const content = this.#platform.contentOf(found.outputPage);
       const at = content.byteOffset + Number(va & 0xfffn);
-      return { place: { kind: "ram", at, device, global: isGlobal(va, found) } };
+      const ipn = found.stage1.outputPage;
+      return { place: { kind: "ram", at, ipn, device, global: isGlobal(va, found) } };
     } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
     // A device. What has no syndrome a hypervisor cannot carry out: user space that is asked instead injects an external
     // abort (KVM_CAP_ARM_NISV_TO_USER, as QEMU answers it).

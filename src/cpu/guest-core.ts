@@ -300,8 +300,8 @@ export class CpuGuestCore implements GuestCore {
     // The GIC is asked at every run.
   }
 
-  invalidateTlb(): void {
-    this.core.space.flush();
+  invalidateTlb(first: Ipn, pages: number): void {
+    this.core.space.forgetIpns(first, pages);
   }
 
   counters(): CoreCounters {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { DTLB } from "../a64/state.ts";
+import { type Ipn, ipn } from "../common/address.ts";
 import { CpuMemory, EL0_CONTEXTS } from "./memory.ts";
 import { SoftTlbs } from "./soft-tlbs.ts";
 import { VcpuState } from "./vcpu-state.ts";
@@ -7,6 +8,7 @@ import { VcpuState } from "./vcpu-state.ts";
 const KERNEL = 0xffff_8000_0012_3000n;
 const USER = 0x40_0000n;
 const SIZE_2M = 512;
+const IPN = ipn(0x40123);
 
 let memory: CpuMemory;
 let state: VcpuState;
@@ -41,7 +43,7 @@ function hits(va: bigint): boolean {
 }
 
 const load = (va: bigint, global = false): void => {
-  tlbs.fill(va, page, { write: false, unprivileged: false, global, strict: false });
+  tlbs.fill(va, page, { write: false, unprivileged: false, global, strict: false, ipn: IPN });
 };
 
 describe("soft TLBs", () => {
@@ -136,11 +138,69 @@ describe("soft TLBs", () => {
     expect(hits(USER)).toBe(false);
   });
 
+  it("lose what leads to the guest pages that a TLBI by IPA names, at every level and in every context, and no more", () => {
+    const other = ipn(IPN + 8);
+    const fill = (va: bigint, to: Ipn, strict = false): void => {
+      tlbs.fill(va, page, { write: false, unprivileged: false, global: false, strict, ipn: to });
+    };
+    level(0);
+    fill(USER, IPN);
+    fill(USER + 0x1000n, other);
+    tlbs.fillCode(USER, memory.recordsOf(page), IPN, false);
+    tlbs.fillCode(USER + 0x1000n, memory.recordsOf(page), other, false);
+    level(1);
+    fill(KERNEL, IPN);
+    fill(KERNEL + 0x1000n, ipn(IPN - 1));
+    fill(KERNEL + 0x2000n, IPN, true);
+    enter(2n);
+    tlbs.forgetIpns(IPN, 8);
+    expect([hits(KERNEL), hits(KERNEL + 0x1000n)]).toEqual([false, false]);
+    enter(1n);
+    level(0);
+    expect([hits(USER), hits(USER + 0x1000n)]).toEqual([false, true]);
+    expect([tlbs.isCodeMapped(USER), tlbs.isCodeMapped(USER + 0x1000n)]).toEqual([false, true]);
+  });
+
+  it("keep the strict entries that a TLBI by IPA does not name", () => {
+    const strictTag = (va: bigint): bigint =>
+      memory.view.getBigUint64(
+        state.get32("DTLB") +
+          Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1)) * DTLB.ENTRY_BYTES +
+          DTLB.STRICT_TAG,
+        true,
+      );
+    level(1);
+    const fill = (va: bigint, to: Ipn): void => {
+      tlbs.fill(va, page, { write: true, unprivileged: false, global: true, strict: true, ipn: to });
+    };
+    fill(KERNEL, IPN);
+    fill(KERNEL + 0x1000n, ipn(IPN + 1));
+    expect([hits(KERNEL), strictTag(KERNEL)]).toEqual([false, KERNEL]);
+    tlbs.forgetIpns(ipn(IPN + 1), 1);
+    expect([strictTag(KERNEL), strictTag(KERNEL + 0x1000n) === KERNEL + 0x1000n]).toEqual([KERNEL, false]);
+    // An access that need not be aligned takes its place.
+    load(KERNEL, true);
+    expect([hits(KERNEL), strictTag(KERNEL) === KERNEL]).toEqual([true, false]);
+  });
+
+  it("ask before a store to a page that somebody waits for", () => {
+    level(1);
+    tlbs.fill(KERNEL, page, { write: true, unprivileged: false, global: true, strict: false, ipn: IPN });
+    load(KERNEL, true);
+    const entry = state.get32("DTLB") + Number((KERNEL >> 12n) & BigInt(DTLB.ENTRIES - 1)) * DTLB.ENTRY_BYTES;
+    const writes = (): boolean => memory.view.getBigUint64(entry + DTLB.WTAG, true) === KERNEL;
+    expect([hits(KERNEL), writes()]).toEqual([true, true]);
+    tlbs.forgetStores(page + 4096);
+    expect([hits(KERNEL), writes()]).toEqual([true, true]);
+    tlbs.forgetStores(page);
+    expect([hits(KERNEL), writes()]).toEqual([true, false]);
+  });
+
   it("come back from what was saved", () => {
     level(1);
     load(KERNEL, true);
     load(USER);
-    tlbs.fillCode(USER, memory.recordsOf(page), false);
+    tlbs.fillCode(USER, memory.recordsOf(page), IPN, false);
     level(0);
     load(USER);
     tlbs.foundBlock(0x1234, SIZE_2M);

@@ -6,6 +6,7 @@
  * translations nor theirs. Entries of EL1's tables that belong to a context go when it does.
  */
 import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STRICT } from "../a64/state.ts";
+import type { Ipn } from "../common/address.ts";
 import { type CpuMemory, EL0_CONTEXTS, VCPU_AREA } from "./memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
@@ -41,8 +42,9 @@ export interface Translations {
     writeTag: string,
     strict: readonly [tag: string, goodFor: number],
     frame: number,
+    ipn: Ipn,
   ])[];
-  readonly code: readonly (readonly [place: number, tag: string, frame: number])[];
+  readonly code: readonly (readonly [place: number, tag: string, frame: number, ipn: Ipn])[];
   readonly blocks: readonly (readonly [pages: number, blocks: readonly number[]])[];
   readonly contexts: readonly (readonly [ttbr0: string, ttbr1: string, usedAt: number] | null)[];
   readonly current: number | null;
@@ -61,6 +63,9 @@ export class SoftTlbs {
   /** Places in EL1's tables whose entries are good for the current context only. */
   readonly #dataOfContext = new Set<number>();
   readonly #codeOfContext = new Set<number>();
+  /** The guest page that an entry leads to, by place: what a TLBI by IPA names. */
+  readonly #dataIpns = new Float64Array(TLBS * DTLB.ENTRIES);
+  readonly #codeIpns = new Float64Array(MAPS * CTLB.ENTRIES);
   /**
    * Leaves of more than 4 KiB of which pages were cached since the last flush: by their size in pages, VA[55:12] divided by
    * it. A TLBI for any address in one must forget all of its pages.
@@ -140,13 +145,14 @@ export class SoftTlbs {
   // ---- What they hold ----
 
   /**
-   * Caches a page for loads or stores: its host address, whether it is the same in every context, and whether its accesses
-   * must be aligned (`strict`).
+   * Caches a page for loads or stores: its host address, which guest page it is, whether it is the same in every context, and
+   * whether its accesses must be aligned (`strict`).
    */
   fill(
     va: bigint,
     page: number,
     kind: {
+      readonly ipn: Ipn;
       readonly write: boolean;
       readonly unprivileged: boolean;
       readonly global: boolean;
@@ -175,17 +181,19 @@ export class SoftTlbs {
     }
     view.setUint32(entry + DTLB.ADDRESS, page, true);
     const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
+    this.#dataIpns[place] = kind.ipn;
     if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
     return { entry, index };
   }
 
   /** Caches the records of the page of PC. */
-  fillCode(pc: bigint, records: number, global: boolean): void {
+  fillCode(pc: bigint, records: number, ipn: Ipn, global: boolean): void {
     const { view } = this.#memory;
     const entry = this.#codeEntry(pc);
     view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
     view.setUint32(entry + CTLB.RECORDS, records, true);
     const place = (entry - this.#maps) / CTLB.ENTRY_BYTES;
+    this.#codeIpns[place] = ipn;
     if (!global && place < EL1_MAPS * CTLB.ENTRIES) this.#codeOfContext.add(place);
   }
 
@@ -281,6 +289,18 @@ export class SoftTlbs {
     this.forgetCode(page);
   }
 
+  /** TLBI by IPA: forgets the translations that lead to guest pages [first, first + pages), at every level. */
+  forgetIpns(first: Ipn, pages: number): void {
+    for (let place = 0; place < this.#dataIpns.length; place++) {
+      const ipn = this.#dataIpns[place] as number;
+      if (ipn >= first && ipn < first + pages) this.empty(this.#entryAt(place));
+    }
+    for (let place = 0; place < this.#codeIpns.length; place++) {
+      const ipn = this.#codeIpns[place] as number;
+      if (ipn >= first && ipn < first + pages) this.#emptyCode(place);
+    }
+  }
+
   /** Forgets code of a page, by the low bits of its number at least, at both levels. */
   forgetCode(page: number): void {
     for (let i = 0; i < MAPS; i++)
@@ -316,16 +336,17 @@ export class SoftTlbs {
       if (read === emptyTag(index) && write === emptyTag(index) && strict === emptyTag(index)) continue;
       const goodFor = strict === emptyTag(index) ? 0 : view.getUint32(entry + DTLB.STRICT, true);
       const frame = frameAt(view.getUint32(entry + DTLB.ADDRESS, true));
-      data.push([place, String(read), String(write), [String(strict), goodFor], frame]);
+      const ipn = this.#dataIpns[place] as Ipn;
+      data.push([place, String(read), String(write), [String(strict), goodFor], frame, ipn]);
     }
-    const code: (readonly [number, string, number])[] = [];
+    const code: Translations["code"][number][] = [];
     for (let place = 0; place < MAPS * CTLB.ENTRIES; place++) {
       if (!this.#isUsed(Math.floor(place / CTLB.ENTRIES) - EL1_MAPS)) continue;
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       const tag = view.getBigUint64(entry + CTLB.TAG, true);
       if (tag === emptyTag(place % CTLB.ENTRIES)) continue;
       const page = this.#memory.pageOf(view.getUint32(entry + CTLB.RECORDS, true));
-      if (page !== undefined) code.push([place, String(tag), frameAt(page)]);
+      if (page !== undefined) code.push([place, String(tag), frameAt(page), this.#codeIpns[place] as Ipn]);
     }
     return {
       data,
@@ -352,7 +373,8 @@ export class SoftTlbs {
     for (const [pages, of] of saved.blocks) this.#blocks.set(pages, new Set(of));
     for (const place of saved.ofContext.data) this.#dataOfContext.add(place);
     for (const place of saved.ofContext.code) this.#codeOfContext.add(place);
-    for (const [place, read, write, [strict, goodFor], frame] of saved.data) {
+    for (const [place, read, write, [strict, goodFor], frame, ipn] of saved.data) {
+      this.#dataIpns[place] = ipn;
       const { entry } = this.#entryAt(place);
       view.setBigUint64(entry + DTLB.RTAG, BigInt(read), true);
       view.setBigUint64(entry + DTLB.WTAG, BigInt(write), true);
@@ -360,7 +382,8 @@ export class SoftTlbs {
       view.setUint32(entry + DTLB.STRICT, goodFor, true);
       view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
     }
-    for (const [place, tag, frame] of saved.code) {
+    for (const [place, tag, frame, ipn] of saved.code) {
+      this.#codeIpns[place] = ipn;
       const records = this.#memory.recordsOf(pageOf(frame));
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
