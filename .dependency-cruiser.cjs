@@ -14,7 +14,7 @@ const LAYERS = [
   "vmm",
   "guest",
   "lab",
-  ["cli", "web"],
+  "cli",
 ].map((rank) => (Array.isArray(rank) ? rank : [rank]));
 
 /** What a layer would lose if it imported from above. */
@@ -33,8 +33,7 @@ const REASONS = {
   vmm: "it builds a VM from options; what runs in it is a layer above",
   guest: "what runs in a VM does not know that it is measured",
   lab: "an experiment is a value; command line and page are two readers of it",
-  cli: "the command line and the page share what is below them, not each other",
-  web: "the command line and the page share what is below them, not each other",
+  cli: "what people type stands on everything, and nothing on it",
 };
 
 const TESTS = "\\.(test|testing)\\.ts$";

@@ -10,10 +10,11 @@ import { type Feature, fieldsOf } from "../src/a64/encoding.ts";
 import { ALL_ROWS } from "../src/a64/encodings/index.ts";
 import { randomStream } from "../src/common/random.ts";
 import { someWord } from "./fuzz-a64/generate.ts";
+import { has } from "./oracles.ts";
 
 const OBJDUMP = "aarch64-linux-gnu-objdump";
 const WORDS_A_ROW = 20;
-const missing = spawnSync(OBJDUMP, ["--version"]).status !== 0;
+const missing = !has(OBJDUMP);
 if (missing) console.log("disassembler: skipped, needs objdump: apt-get install binutils-aarch64-linux-gnu");
 
 const decoder = new Decoder(

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Kernel, Suite } from "../src/guest/debian/recipe.ts";
 import { runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
+import { has } from "./oracles.ts";
 
 const MINUTES = 60_000;
 const MIB = 1024 ** 2;
@@ -76,7 +77,6 @@ const ALL: readonly FileSystem[] = [
   ),
 ];
 
-const has = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 const there = ALL.filter(({ program }) => has(program));
 for (const from of new Set(ALL.filter((one) => !there.includes(one)).map((one) => one.from)))
   console.log(`guest-disks: file systems skipped, needs: apt-get install ${from}`);

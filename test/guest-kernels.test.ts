@@ -1,9 +1,10 @@
 /** Kernels that are not the default guest's: as vmlinux, with modules of their own, and without a port to take orders on. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
+import { has } from "./oracles.ts";
 import { CROSS } from "./payload/bare-metal.ts";
 
 const MINUTES = 60_000;
@@ -11,7 +12,6 @@ const scratch = scratchFolder("guest-kernels");
 afterAll(scratch.remove);
 const cloud = await guestFor("guest-kernels");
 const generic = await guestFor("guest-kernels", "bookworm", "generic");
-const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 const lacking = [
   ["cpio", "cpio"],
   [`${CROSS}-ld`, "binutils-aarch64-linux-gnu"],

@@ -10,6 +10,7 @@ import {
   buildFloat,
   buildFloatHere,
   buildLoop,
+  hasCompiler,
   hasCrossCompiler,
 } from "./guest/programs.ts";
 
@@ -17,6 +18,7 @@ if (!hasCrossCompiler)
   console.log(
     "guest, C programs: skipped, needs: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
   );
+if (!hasCompiler) console.log("guest, floating point: skipped, needs: apt-get install gcc libc6-dev");
 const bookworm = hasCrossCompiler ? await guestFor("guest, C programs") : undefined;
 const trixie = hasCrossCompiler ? await guestFor("guest, C programs on trixie", "trixie") : undefined;
 const MINUTES = 60_000;
@@ -60,13 +62,8 @@ describe.skipIf(bookworm === undefined)("C programs", { timeout: 5 * MINUTES }, 
     expect(await beside("./lse threads 3")).toEqual({ code: 0, out: "threads ok\n", err: "" });
   });
 
-  it("compute what this computer computes, to the last bit", async () => {
-    const here = buildFloatHere(scratch.at("float-here"));
-    if (here === undefined) {
-      console.log("guest, floating point: skipped, needs: apt-get install gcc libc6-dev");
-      return;
-    }
-    const expected = spawnSync(here, { encoding: "utf8" });
+  it.skipIf(!hasCompiler)("compute what this computer computes, to the last bit", async () => {
+    const expected = spawnSync(buildFloatHere(scratch.at("float-here")), { encoding: "utf8" });
     expect(expected.stdout.split("\n").length).toBeGreaterThan(40);
     expect(await beside("./float")).toEqual({ code: 0, out: expected.stdout, err: "" });
   });

@@ -6,8 +6,8 @@ import { cpioArchive } from "../src/guest/debian/cpio.ts";
 import { factsOf, onlyIn } from "./guest/boot-facts.ts";
 import { run, scratchFolder, spevisor } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
-import { has } from "./guest/programs.ts";
 import { DIFFERENCES } from "./guest/qemu-differences.ts";
+import { has } from "./oracles.ts";
 
 const QEMU = "qemu-system-aarch64";
 const hasQemu = has(QEMU);

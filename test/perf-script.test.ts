@@ -12,13 +12,14 @@ import { generatedBytes } from "../src/guest/recording/generate.ts";
 import { readRuns } from "../src/guest/recording/read.ts";
 import { SEGMENT } from "../src/guest/schedule.ts";
 import { bytesSource } from "../src/perf/byte-source.ts";
+import { has } from "./oracles.ts";
 import { toBigEndian } from "./perf-byteswap.ts";
 import { bytesOf, RECORDINGS, readBytes } from "./perf-recordings.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "perf-script-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const hasPerf = spawnSync("perf", ["--version"]).status === 0;
+const hasPerf = has("perf");
 if (!hasPerf)
   console.log(
     "test/perf-script.test.ts: skipped, there is no working perf. Install perf (Debian: apt-get install linux-perf).",

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { afterAll, describe, expect, it } from "vitest";
 import { SPEVISOR, scratchFolder } from "./guest/cli.ts";
-import { has } from "./guest/programs.ts";
+import { has } from "./oracles.ts";
 import { hasTmux, Terminal } from "./tmux.ts";
 
 const MINUTE = 60_000;

@@ -1,7 +1,7 @@
 /** A terminal for tests: one of tmux's, of 100 columns and 30 rows, with a shell in it. */
 import { execFileSync } from "node:child_process";
 import { expect, vi } from "vitest";
-import { has } from "./guest/programs.ts";
+import { has } from "./oracles.ts";
 
 export const hasTmux = has("tmux", "-V");
 

@@ -10,8 +10,9 @@ import { RECORD, SLOT } from "./state.ts";
 /** Register fields, in the order of their slots in a record. */
 const REGISTER_FIELDS = ["Rd", "Rt", "Rn", "Rm", "Ra", "Rt2", "Rs"] as const;
 
-/** The first handlers are the interpreter's own. */
-export const FIRST_HANDLER = 3;
+/** The handlers of whoever executes records, and not of an encoding: they come first. */
+export const HANDLER = { DECODE: 0, PAGE_END: 1, UNDEFINED: 2 } as const;
+export const FIRST_HANDLER = Object.keys(HANDLER).length;
 
 export interface Handler {
   readonly id: number;

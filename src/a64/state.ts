@@ -97,8 +97,6 @@ export const STATE = {
   SLOW_READY: place(4),
   /** A store lies in SCRATCH and must be carried out now that its instruction has retired. */
   COMMIT: place(4),
-  /** An operand of what is asked for: an exception's immediate. */
-  OPERAND: place(4),
   SCRATCH: place(64, 16),
   /** Operands and result of a floating-point operation on the slow path: see fp/entry.ts. */
   FP: place(64, 16),
@@ -147,7 +145,6 @@ export const EMPTY_OTHER = 0n;
 /** A decoded instruction: 16 bytes, 1,024 of them for a page and one that ends it. */
 export const RECORD = {
   BYTES: 16,
-  SHIFT: 4,
   /** u16: the handler. */
   HANDLER: 0,
   /** u8 each: register slots, in the order in which the row names its registers. */
@@ -177,8 +174,6 @@ export const LEAVE = {
   SP_ALIGNMENT: 6,
   /** FP or SIMD while it traps. */
   FP_TRAP: 7,
-  /** PC is not 4-byte aligned. */
-  PC_ALIGNMENT: 8,
 } as const;
 
 /** What an access that needs help is. */

@@ -35,5 +35,3 @@ export function registerByName(name: RegisterName): Register {
 /** The register that an MSR/MRS names, or undefined if the table has none. */
 export const registerByEncoding = (encoding: Encoding): Register | undefined =>
   byEncoding.get(encodingKey(encoding));
-
-export const isRegisterName = (name: string): name is RegisterName => byName.has(name);

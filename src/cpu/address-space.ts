@@ -13,7 +13,7 @@ import { effectiveShareability } from "../mmu/memory-type.ts";
 import { type CombinedTranslation, throughStage2, translate, translateBoth } from "../mmu/translate.ts";
 import type { Debug } from "./debug.ts";
 import type { CpuMemory } from "./memory.ts";
-import type { CorePlatform, Forgotten } from "./platform.ts";
+import type { CorePlatform, TlbiTarget } from "./platform.ts";
 import { SoftTlbs, type TlbEntry } from "./soft-tlbs.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
@@ -152,7 +152,7 @@ export class AddressSpace {
   }
 
   /** TLBI: forgets what it names. */
-  forget(what: Forgotten): void {
+  forget(what: TlbiTarget): void {
     switch (what.kind) {
       case "all":
         this.flush();

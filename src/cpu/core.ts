@@ -5,7 +5,7 @@
 import { Decoder } from "../a64/decoder.ts";
 import type { Feature, Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
-import { type Encoded, Handlers, writeRecord } from "../a64/handlers.ts";
+import { type Encoded, HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
 import type { Encoding } from "../arm/registers.ts";
@@ -14,7 +14,7 @@ import { engine, type FunctionTable, type ModuleInstance } from "../wasm/engine.
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
-import { HANDLER, handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
+import { handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";

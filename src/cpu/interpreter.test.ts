@@ -39,7 +39,7 @@ describe("the interpreter", () => {
   });
 
   it("numbers handlers one after the other, within a record's 16 bits", () => {
-    let next: number = FIRST_HANDLER;
+    let next = FIRST_HANDLER;
     for (const { first, variants } of handlers.encodings) {
       expect(first).toBe(next);
       next += variants;

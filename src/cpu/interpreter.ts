@@ -4,16 +4,13 @@
  * made when an encoding is first met: a guest uses few of them, and starts sooner without the others.
  */
 import { Emit } from "../a64/emit.ts";
-import type { Encoded, Handler, Handlers } from "../a64/handlers.ts";
+import { type Encoded, HANDLER, type Handler, type Handlers } from "../a64/handlers.ts";
 import { emitSlowPath, type SlowPath, slowPathType } from "../a64/slow-access.ts";
 import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Label, Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
 import { ModuleBuilder } from "../wasm/module-builder.ts";
-
-/** What handlers 0 to 2 are. */
-export const HANDLER = { DECODE: 0, PAGE_END: 1, UNDEFINED: 2 } as const;
 
 /** What a handler outside of the loop returns; 0: the instruction is done. */
 const LEFT = 1;

@@ -3,6 +3,7 @@
  * Addresses in it are "host addresses" here: byte offsets.
  */
 import { INVERSE_SBOX, SBOX } from "../a64/aes-tables.ts";
+import { HANDLER } from "../a64/handlers.ts";
 import {
   CTLB,
   DTLB,
@@ -15,7 +16,6 @@ import {
 } from "../a64/state.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import { engine, type LinearMemory } from "../wasm/engine.ts";
-import { HANDLER } from "./interpreter.ts";
 
 const WASM_PAGE_BYTES = 0x1_0000;
 /** Addresses of WebAssembly have 32 bits. The last page stays away: one past its end would be 0. */

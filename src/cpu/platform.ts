@@ -5,14 +5,14 @@ import type { Stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 
 /** What a TLBI names: everything, a page (VA[55:12]), or the ASID in bits 63:48 of a register. */
-export type Forgotten =
+export type TlbiTarget =
   | { readonly kind: "all" }
   | { readonly kind: "page"; readonly page: number }
   | { readonly kind: "asid"; readonly register: bigint };
 
 /** What reaches all cores. */
 export type Broadcast =
-  | { readonly kind: "tlb"; readonly what: Forgotten }
+  | { readonly kind: "tlb"; readonly what: TlbiTarget }
   | { readonly kind: "instructions" }
   | { readonly kind: "event" };
 

@@ -8,7 +8,7 @@ import type { Core } from "./core.ts";
 import { isDebugChannel } from "./debug.ts";
 import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
-import type { CorePlatform, Forgotten } from "./platform.ts";
+import type { CorePlatform, TlbiTarget } from "./platform.ts";
 
 /** What a write of a register in the state has to tell others. */
 type Effect = "none" | "regime" | "fp" | "context";
@@ -36,7 +36,7 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
  * TLBI for EL1&0 by op2: VMALLE1, VAE1, ASIDE1, VAAE1, VALE1 and VAALE1. A page is named by bits 43:0. Forgetting too much is
  * allowed: of a page that of all ASIDs, and not only the last level.
  */
-const TLBI: ReadonlyMap<number, Forgotten["kind"]> = new Map([
+const TLBI: ReadonlyMap<number, TlbiTarget["kind"]> = new Map([
   [0, "all"],
   [1, "page"],
   [2, "asid"],
@@ -329,7 +329,7 @@ export class SystemInstructions {
     const tlbi = TLBI.get(op2);
     if (crn === 8 && op1 === 0 && (crm === 3 || crm === 7) && tlbi !== undefined && state.el === 1) {
       const register = state.x(rt);
-      const what: Forgotten =
+      const what: TlbiTarget =
         tlbi === "page"
           ? { kind: "page", page: Number(register & TLBI_PAGE) }
           : tlbi === "asid"

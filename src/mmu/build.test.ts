@@ -6,7 +6,7 @@ import { TCR_EL1, VTCR_EL2 } from "../arm/registers-system.ts";
 import { INSPECT } from "./access.ts";
 import { changeRange, mapPages, mapRange, type TableChange, unmapRange } from "./build.ts";
 import { type StageConfig, stage1Regime, stage2Config } from "./config.ts";
-import { TestMemory } from "./test-memory.ts";
+import { TestMemory } from "./memory.testing.ts";
 import { translate } from "./translate.ts";
 import { visitRange } from "./visit.ts";
 

@@ -7,7 +7,6 @@ import { SH, type Shareability } from "../arm/descriptors.ts";
 import { MMU_CHOICES } from "./implementation.ts";
 
 export const DEVICE_NGNRNE = 0x00;
-export const DEVICE_NGNRE = 0x04;
 export const NORMAL_NON_CACHEABLE = 0x44;
 export const NORMAL_WRITE_THROUGH_READ_ALLOCATE = 0xaa;
 export const NORMAL_WRITE_BACK = 0xff;

@@ -8,9 +8,9 @@ import { mapRange } from "./build.ts";
 import { halfOf, type Stage1Config, stage1Regime, stage2Config } from "./config.ts";
 import { faultStatusCode, isFault } from "./fault.ts";
 import { MMU_FEATURES } from "./implementation.ts";
+import { TestMemory } from "./memory.testing.ts";
 import { parEl1 } from "./par.ts";
 import type { TableMemory } from "./table-memory.ts";
-import { TestMemory } from "./test-memory.ts";
 import { translate, translateBoth } from "./translate.ts";
 
 const EL1_LOAD: Access = { by: "load", el: 1, write: false, pan: false };

@@ -6,8 +6,8 @@ import { AT_READ, AT_WRITE } from "./access.ts";
 import { mapRange } from "./build.ts";
 import { halfOf, type Stage1Registers, stage1Regime, stage2Config } from "./config.ts";
 import { isFault } from "./fault.ts";
+import { TestMemory } from "./memory.testing.ts";
 import type { TableMemory } from "./table-memory.ts";
-import { TestMemory } from "./test-memory.ts";
 import { translate, translateBoth } from "./translate.ts";
 import { visitRange } from "./visit.ts";
 

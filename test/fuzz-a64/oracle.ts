@@ -2,6 +2,7 @@
 import { execFile, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { has } from "../oracles.ts";
 import { INPUT, OUTPUT } from "./format.ts";
 
 const QEMU = "qemu-aarch64";
@@ -18,7 +19,7 @@ export function missingTools(): string | undefined {
   const missing = [
     [QEMU, "qemu-user"],
     [CROSS_COMPILER, "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"],
-  ].filter(([command]) => spawnSync(command as string, ["--version"]).status !== 0);
+  ].filter(([command]) => !has(command as string));
   return missing.length === 0 ? undefined : `apt-get install ${missing.map(([, name]) => name).join(" ")}`;
 }
 

@@ -1,17 +1,16 @@
 /** Static arm64 programs for the guest, and a tar archive that brings them there. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { packTar } from "modern-tar";
+import { has } from "../oracles.ts";
 
 export const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
 const here = fileURLToPath(new URL("./", import.meta.url));
 
-/** Whether a program can be started at all. */
-export const has = (program: string, version = "--version"): boolean =>
-  spawnSync(program, [version]).error === undefined;
-
 export const hasCrossCompiler = has(CROSS_COMPILER);
+/** A compiler for this computer. */
+export const hasCompiler = has("cc");
 
 /** A product and a sum are two roundings unless the program says fma, and the rounding mode may change. */
 const FLAGS = ["-O1", "-ffp-contract=off", "-frounding-math", "-Wall", "-Wextra", "-Werror"];
@@ -39,9 +38,8 @@ export function buildClocks(output: string): string {
   return output;
 }
 
-/** The same floating point program for this computer; undefined without a compiler for it. */
-export function buildFloatHere(output: string): string | undefined {
-  if (!has("cc")) return undefined;
+/** The same floating point program for this computer. */
+export function buildFloatHere(output: string): string {
   execFileSync("cc", [...FLAGS, "-o", output, `${here}float.c`, "-lm"]);
   return output;
 }

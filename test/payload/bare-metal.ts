@@ -11,11 +11,11 @@ import { fault } from "../../src/kvm/spe/policies/fault.ts";
 import { readImage } from "../../src/vmm/image.ts";
 import type { Ending } from "../../src/vmm/machine.ts";
 import { VirtualMachine } from "../../src/vmm/virtual-machine.ts";
+import { has } from "../oracles.ts";
 
 export const CROSS = "aarch64-linux-gnu";
 const QEMU = "qemu-system-aarch64";
 const here = fileURLToPath(new URL("./", import.meta.url));
-const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;
 
 /** The Debian package that is missing for building and comparing; undefined: none. */
 export const missingPackage = (): string | undefined =>

@@ -3,6 +3,7 @@ import { execFile, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { has } from "../oracles.ts";
 
 const QEMU = "qemu-system-aarch64";
 const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
@@ -13,7 +14,7 @@ export function missingTools(): string | undefined {
   const missing = [
     [QEMU, "qemu-system-arm"],
     [CROSS_COMPILER, "gcc-aarch64-linux-gnu"],
-  ].filter(([command]) => spawnSync(command as string, ["--version"]).status !== 0);
+  ].filter(([command]) => !has(command as string));
   return missing.length === 0 ? undefined : `apt-get install ${missing.map(([, name]) => name).join(" ")}`;
 }
 

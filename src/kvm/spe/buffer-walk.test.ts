@@ -10,7 +10,7 @@ import { AT_WRITE } from "../../mmu/access.ts";
 import { mapRange, unmapRange } from "../../mmu/build.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../../mmu/config.ts";
 import { isFault } from "../../mmu/fault.ts";
-import { TestMemory } from "../../mmu/test-memory.ts";
+import { TestMemory } from "../../mmu/memory.testing.ts";
 import { translate } from "../../mmu/translate.ts";
 import { Memslots } from "../memslots.ts";
 import { BufferWalker } from "./buffer-walk.ts";
