@@ -175,7 +175,7 @@ describe("the scheduler", () => {
     expect(finish(scheduler)).toBe("asleep");
     expect(scheduler.nowNs).toBe(700);
     // Nobody is there to be late for: what comes from outside may come later.
-    scheduler.idleTo(900);
+    scheduler.idleTo(900.7);
     scheduler.kick(0, scheduler.nowNs);
     expect(finish(scheduler)).toBe("asleep");
     expect(seen.at(-1)).toEqual({ who: 0, atNs: 900 });

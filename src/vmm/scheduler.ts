@@ -85,9 +85,12 @@ export class Scheduler {
     return next === undefined ? Number.POSITIVE_INFINITY : goesOnAt(next);
   }
 
-  /** Where everybody waits, time may pass with nothing done in it: what comes from outside comes later then. */
+  /**
+   * Where everybody waits, time may pass with nothing done in it: what comes from outside comes later then.
+   * @param atNs of any clock: parts of a nanosecond do not count
+   */
   idleTo(atNs: number): void {
-    this.#seenNs = Math.max(this.#seenNs, Math.min(atNs, this.nextNs));
+    this.#seenNs = Math.max(this.#seenNs, Math.min(Math.floor(atNs), this.nextNs));
   }
 
   /** One turn of whoever is furthest behind. */
