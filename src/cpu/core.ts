@@ -24,7 +24,10 @@ import { VcpuState } from "./vcpu-state.ts";
 /** Why a run ended. */
 export type CoreExit =
   | { readonly kind: "budget" }
-  /** The host has done a lot for few instructions, or none: others may go first. */
+  /**
+   * The host has done a lot for few instructions, or none, and may look at something else. The guest must not notice: when
+   * depends on what is decoded already, which a snapshot does not hold.
+   */
   | { readonly kind: "busy" }
   /** What comes next must wait for those who are behind. */
   | { readonly kind: "ahead" }
@@ -76,10 +79,7 @@ export const EXCEPTION_CYCLES = 16;
 
 /** How often WebAssembly may be left without a cycle gone by; an instruction needs a dozen at most. */
 const MOST_IDLE_TURNS = 64;
-/**
- * How often a run may leave WebAssembly: what is done then takes the host some microseconds each time. Decoding does not
- * count: a machine that a snapshot has made does it again, and its runs must end where they would have ended.
- */
+/** How often WebAssembly may be left until the host looks at something else: each time takes it some microseconds. */
 const MOST_LEAVES = 512;
 
 /** How many words' records are kept for when they are met elsewhere. */
@@ -181,8 +181,6 @@ export class Core {
   readonly #system: SystemInstructions;
   readonly #base: number;
   #exit: CoreExit | undefined;
-  /** How often the current run has left WebAssembly. */
-  #leaves = 0;
 
   constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
     const { memory } = code;
@@ -323,8 +321,7 @@ export class Core {
     this.#budget = budget;
     let left = budget;
     let idleTurns = 0;
-    this.#leaves = 0;
-    for (;;) {
+    for (let leaves = 1; ; leaves++) {
       const debugging = this.debug.active;
       if (debugging && this.debug.stepIsDue) this.exceptions.softwareStep();
       const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
@@ -341,8 +338,7 @@ export class Core {
       } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
         throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
       // An access that was prepared is its instruction's, which comes next.
-      const busy =
-        this.#leaves >= MOST_LEAVES && state.get32("SLOW_READY") === 0 && !this.space.hasAccessForOne;
+      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_READY") === 0 && !this.space.hasAccessForOne;
       const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - state.get32("LEFT");
@@ -405,7 +401,6 @@ export class Core {
 
   #carryOut(reason: number): void {
     const { state } = this;
-    if (reason !== LEAVE.DECODE) this.#leaves += 1;
     switch (reason) {
       case LEAVE.BUDGET:
         if (state.get32("LEFT_SAVED") !== 0) state.set32("LEFT", state.get32("LEFT_SAVED"));

@@ -79,6 +79,8 @@ export class CpuGuestCore implements GuestCore {
   readonly #group: CoreGroup;
   /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
+  /** The host has looked at something else, and the guest knows nothing of it. */
+  #goesOn = false;
   /** It waits in WFE, for a store to this granule among others. */
   #waiting = false;
   #waitsFor: number | undefined;
@@ -165,7 +167,8 @@ export class CpuGuestCore implements GuestCore {
   run(untilNs: number): Exit {
     const { timeline, vcpu, turn } = this.#hardware;
     const { state } = this.core;
-    this.#resume();
+    if (!this.#goesOn) this.#resume();
+    this.#goesOn = false;
     const devices = this.#devices;
     for (;;) {
       const now = timeline.nowNs;
@@ -188,6 +191,8 @@ export class CpuGuestCore implements GuestCore {
         case "budget":
           continue;
         case "busy":
+          this.#goesOn = true;
+          return { kind: "busy" };
         case "ahead":
           return { kind: "yield" };
         case "wfi":

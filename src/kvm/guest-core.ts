@@ -36,8 +36,10 @@ export const aloneTurn = (): Turn => ({
 /** Why a core stopped running. */
 export type Exit =
   | { readonly kind: "deadline" }
-  /** Others go first: what comes next is beyond the horizon, or the host has done a lot for this one. Nothing has happened. */
+  /** Others go first: what comes next is beyond the horizon. Nothing has happened. */
   | { readonly kind: "yield" }
+  /** No exit to the guest: the host has done a lot, and may look at something else before the same run goes on. */
+  | { readonly kind: "busy" }
   /** Nothing to do before this instant; Infinity: until an interrupt or a kick. */
   | { readonly kind: "wfi"; readonly untilNs: number }
   /** A trapped MSR or MRS; `rt` holds the value of a write, and takes the value of a read. */

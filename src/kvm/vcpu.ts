@@ -19,6 +19,8 @@ import type { Vm } from "./vm.ts";
 export type KvmExit =
   /** This vCPU reached the end of its quantum; not an exit that a real KVM would make. */
   | { readonly kind: "quantum" }
+  /** Neither is this: the host may look at something else before the same turn goes on. */
+  | { readonly kind: "again" }
   /** Idle until an instant, or (Infinity) until another vCPU kicks it. */
   | { readonly kind: "idle"; readonly untilNs: number }
   /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
@@ -63,9 +65,12 @@ const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}
 const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
 
 const QUANTUM: KvmExit = { kind: "quantum" };
+const AGAIN: KvmExit = { kind: "again" };
+/** Ends of a core's run that leave the guest no trace. */
+const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield", "busy"]);
 /** A vCPU that is off sleeps until it is switched on. */
 const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
-/** How many exits a turn has at most: with a profile in which they are free, nothing else would end it. */
+/** After so many exits the host may look at something else: with a profile in which they are free, nothing ends a turn. */
 const MOST_EXITS = 256;
 
 /** What a vCPU is beside its registers. */
@@ -190,13 +195,12 @@ export class Vcpu {
       this.#idleInStopNs = 0;
       vm.events.enter();
       // The end of a turn is not a real exit.
-      if ((exit.kind !== "deadline" && exit.kind !== "yield") || this.nextTimerNs <= timeline.nowNs)
-        spe.copyOut(timeline);
+      if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
       const result = this.#handle(exit);
       vm.events.leave();
       if (result !== undefined) return result;
     }
-    return QUANTUM;
+    return AGAIN;
   }
 
   /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
@@ -240,6 +244,8 @@ export class Vcpu {
         return this.#maintenance();
       case "yield":
         return this.#maintenance() ?? QUANTUM;
+      case "busy":
+        return AGAIN;
       case "wfe":
         return this.#maintenance() ?? { kind: "idle", untilNs: exit.untilNs };
       case "wfi":

@@ -15,7 +15,7 @@ import { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import { stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import { OVER, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
+import { AGAIN, OVER, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
 
 interface Pe {
   readonly core: GuestCore;
@@ -111,7 +111,10 @@ export class BareMetal {
 function ended(exit: Exit): TurnEnd {
   switch (exit.kind) {
     case "deadline":
+    case "yield":
       return RUNS;
+    case "busy":
+      return AGAIN;
     case "wfi":
       return { kind: "waits", untilNs: exit.untilNs };
     case "shutdown":

@@ -21,7 +21,7 @@ import type { Tracer } from "../kvm/trace.ts";
 import { type CoreFactory, type KvmExit, Vcpu, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import { OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
+import { AGAIN, OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
 
 /** The conventional PPI of SPE's PMBIRQ. */
 export const PMBIRQ_INTID = 21;
@@ -245,6 +245,7 @@ export class Machine {
     if (vm.journal === undefined) return "it keeps no journal";
     if (this.#ending !== "running") return `it has ended (${this.#ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
+    while (this.#scheduler.isMidTurn) this.#scheduler.step();
     const vcpus = vm.vcpus.map((vcpu) => vcpu.save());
     if (!vcpus.every((vcpu) => vcpu !== undefined)) return "its policy has timers under way";
     return {
@@ -308,13 +309,14 @@ export class Machine {
 
   /**
    * Runs for some steps, a turn of a vCPU each.
-   * @param isEnough asked after each: whether the caller wants to look at something else
+   * @param isEnough asked after each, and within long ones: whether the caller wants to look at something else
    */
   runSteps(steps: number, isEnough?: () => boolean): Ending {
     this.#pausing = false;
-    for (let i = 0; i < steps && this.#ending === "running" && !this.#pausing; i++) {
+    const end = this.turns + steps;
+    while (this.turns < end && this.#ending === "running" && !this.#pausing) {
       const step = this.#scheduler.step();
-      this.turns += 1;
+      if (step !== "again") this.turns += 1;
       if (step === "asleep") return "asleep";
       if (step === "over") this.#ending = "shutdown";
       else {
@@ -377,6 +379,8 @@ export class Machine {
     switch (exit.kind) {
       case "quantum":
         return RUNS;
+      case "again":
+        return AGAIN;
       case "idle":
         // A policy's timer goes off on the host while its vCPU sleeps.
         return { kind: "waits", untilNs: Math.min(exit.untilNs, vcpu.nextTimerNs) };

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
-import { OVER, RUNS, type Runner, Scheduler, type TurnEnd } from "./scheduler.ts";
+import { AGAIN, OVER, RUNS, type Runner, Scheduler, type TurnEnd } from "./scheduler.ts";
 
 const QUANTUM_NS = 100;
 
@@ -209,6 +209,32 @@ describe("the scheduler", () => {
     const { scheduler, runners } = scheduled([[work(250)]], 100);
     scheduler.step();
     expect(runners[0]!.nowNs).toBe(100);
+  });
+
+  it("goes on with a turn that has not ended, whoever is behind, so that a look at something else changes nothing", () => {
+    const { scheduler, seen, runners } = scheduled([
+      [work(60), see()],
+      [work(30), see()],
+    ]);
+    const first = runners[0]!;
+    const run = first.run.bind(first);
+    let parts = 0;
+    first.run = (turn) => {
+      parts += 1;
+      if (parts > 2) return run(turn);
+      first.nowNs += 10;
+      return AGAIN;
+    };
+    expect([scheduler.step(), scheduler.isMidTurn, scheduler.step(), scheduler.isMidTurn]).toEqual([
+      "again",
+      true,
+      "again",
+      true,
+    ]);
+    expect([scheduler.step(), scheduler.isMidTurn]).toEqual(["ran", false]);
+    expect(runners.map(({ nowNs }) => nowNs)).toEqual([80, 0]);
+    expect(finish(scheduler)).toBe("over");
+    expect(seen.map(({ atNs }) => atNs)).toEqual([30, 80]);
   });
 
   const act = fc.oneof(

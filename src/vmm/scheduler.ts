@@ -10,13 +10,18 @@
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Turn } from "../kvm/guest-core.ts";
 
-/** How a turn ended: it goes on when it is behind again, at an instant (Infinity: when it is kicked), or never. */
+/**
+ * How a turn ended: it goes on when it is behind again, at an instant (Infinity: when it is kicked), or never. "again": it has
+ * not ended, and the next step goes on with it; the host may look at something else in between.
+ */
 export type TurnEnd =
   | { readonly kind: "runs" }
+  | { readonly kind: "again" }
   | { readonly kind: "waits"; readonly untilNs: number }
   | { readonly kind: "over" };
 
 export const RUNS: TurnEnd = { kind: "runs" };
+export const AGAIN: TurnEnd = { kind: "again" };
 export const OVER: TurnEnd = { kind: "over" };
 
 export interface Runner {
@@ -58,6 +63,8 @@ export class Scheduler {
   readonly #entries: Entry[] = [];
   readonly #longestTurnNs: number;
   #running: Entry | undefined;
+  /** Whose turn has not ended. */
+  #unfinished: Entry | undefined;
   #seenNs = 0;
 
   constructor({ longestTurnNs }: SchedulerOptions) {
@@ -93,17 +100,21 @@ export class Scheduler {
     this.#seenNs = Math.max(this.#seenNs, Math.min(Math.floor(atNs), this.nextNs));
   }
 
-  /** One turn of whoever is furthest behind. */
-  step(): "ran" | "asleep" | "over" {
-    const entry = this.#furthestBehind();
+  /** Whether a turn is under way: nobody else may run, and nothing be saved, before it has ended. */
+  get isMidTurn(): boolean {
+    return this.#unfinished !== undefined;
+  }
+
+  /** One turn of whoever is furthest behind, or a part of it ("again"). */
+  step(): "ran" | "again" | "asleep" | "over" {
+    const entry = this.#unfinished ?? this.#furthestBehind();
     if (entry === undefined) return "over";
-    if (goesOnAt(entry) === Number.POSITIVE_INFINITY) return "asleep";
-    const { runner, turn } = entry;
-    if (entry.wakeAtNs !== undefined) {
-      runner.waitUntil(entry.wakeAtNs);
-      entry.wakeAtNs = undefined;
+    if (this.#unfinished === undefined) {
+      if (goesOnAt(entry) === Number.POSITIVE_INFINITY) return "asleep";
+      this.#begin(entry);
     }
-    this.#setTurn(entry);
+    this.#unfinished = undefined;
+    const { runner, turn } = entry;
     const startNs = runner.nowNs;
     this.#running = entry;
     const end = runner.run(turn);
@@ -111,6 +122,9 @@ export class Scheduler {
     const reachedNs = runner.isGuest ? runner.nowNs : startNs;
     this.#seenNs = Math.max(this.#seenNs, Math.min(reachedNs, turn.horizonNs));
     switch (end.kind) {
+      case "again":
+        this.#unfinished = entry;
+        return "again";
       case "runs":
         break;
       case "waits":
@@ -166,8 +180,12 @@ export class Scheduler {
     return guests ? least : undefined;
   }
 
-  #setTurn(entry: Entry): void {
+  #begin(entry: Entry): void {
     const { runner, turn } = entry;
+    if (entry.wakeAtNs !== undefined) {
+      runner.waitUntil(entry.wakeAtNs);
+      entry.wakeAtNs = undefined;
+    }
     turn.horizonNs = Number.POSITIVE_INFINITY;
     turn.untilNs = runner.nowNs + this.#longestTurnNs;
     for (const other of this.#entries) if (other !== entry && !other.over) this.#limit(turn, other);
