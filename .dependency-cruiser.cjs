@@ -15,6 +15,7 @@ const LAYERS = [
   "guest",
   "lab",
   "cli",
+  "api",
 ].map((rank) => (Array.isArray(rank) ? rank : [rank]));
 
 /** What a layer would lose if it imported from above. */
@@ -33,7 +34,8 @@ const REASONS = {
   vmm: "it builds a VM from options; what runs in it is a layer above",
   guest: "what runs in a VM does not know that it is measured",
   lab: "an experiment is a value; command line and page are two readers of it",
-  cli: "what people type stands on everything, and nothing on it",
+  cli: "what people type stands on everything but the package's exports",
+  api: "what the package exports stands on all of it",
 };
 
 const TESTS = "\\.(test|testing)\\.ts$";
@@ -71,10 +73,21 @@ module.exports = {
   forbidden: [
     ...layerRules,
     onlyIn(
-      ["cli", "vmm/node", "guest/node"],
+      ["api", "cli", "vmm/node", "guest/node"],
       NODE_MODULES,
       "the same inputs must give the same bits in Node, in a worker and in a browser tab",
     ),
+    {
+      name: "api-takes-parts-of-the-command-line",
+      comment:
+        "whoever imports the package has no terminal, no process to end and no options: of cli/ it is the parts without",
+      severity: "error",
+      from: { path: "^src/api/", pathNot: TESTS },
+      to: {
+        path: "^src/cli/",
+        pathNot: "^src/cli/((cache-folder|defaults|engine|lab|options)\\.ts|run/(boots|record|shares)\\.ts)$",
+      },
+    },
     {
       name: "costs-are-charged-where-they-arise",
       comment:

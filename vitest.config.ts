@@ -8,6 +8,5 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Two cores are what a CI machine has; oracle tests start processes of their own.
     maxWorkers: 2,
-    minWorkers: 1,
   },
 });

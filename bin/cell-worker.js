@@ -1,6 +1,5 @@
-// Where the threads start that run cells of questions: each needs TypeScript registered for itself.
-import { registerTypeScript } from "../scripts/register-typescript.js";
+// Where the threads start that run cells of questions.
+import { load } from "./load.js";
 
-registerTypeScript();
-const { runCell } = await import("../src/cli/ask/cell.ts");
+const { runCell } = await load("cell");
 export default runCell;

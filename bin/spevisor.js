@@ -1,12 +1,14 @@
 #!/usr/bin/env node
-// Runs the command line from its TypeScript source: no build step, and in a fresh clone no install step either.
-import { ensureInstalled } from "../scripts/ensure.js";
+// The command line: from its TypeScript source in a checkout, and as it was built in an installed package.
+import { readFileSync } from "node:fs";
 
-ensureInstalled();
-const { importBundled } = await import("../scripts/bundle.js");
-const { registerTypeScript } = await import("../scripts/register-typescript.js");
-const bundled = await importBundled("src/cli/main.ts");
-// What is imported later, such as a policy, registers it then (src/cli/import-source.ts).
-if (bundled === undefined) registerTypeScript();
-const { runFromShell } = bundled ?? (await import("../src/cli/main.ts"));
-await runFromShell(process.argv.slice(2));
+const argv = process.argv.slice(2);
+// Scripts ask for it at every start, and nothing has to be loaded to answer.
+if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  process.stdout.write(`${version}\n`);
+} else {
+  const { load } = await import("./load.js");
+  const { runFromShell } = await load("main");
+  await runFromShell(argv);
+}

@@ -1,6 +1,5 @@
-// Where the command line's worker thread starts: it needs TypeScript registered for itself.
-import { registerTypeScript } from "../scripts/register-typescript.js";
+// Where the command line's worker thread starts.
+import { load } from "./load.js";
 
-registerTypeScript();
-const { work } = await import("../src/cli/worker.ts");
+const { work } = await load("worker");
 await work();

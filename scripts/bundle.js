@@ -1,13 +1,14 @@
-// The command line in one piece: esbuild puts its modules together once for each state of the source, which starts in a
-// third of the time that hundreds of modules take. What is imported by a URL at run time (a policy of the user's, the
-// questions) still goes through the hooks of register-typescript.js.
+// The source in a few pieces: esbuild puts its modules together, which start in a third of the time that hundreds of
+// modules take. A package has them in dist/ (build.js); a checkout keeps those of its command line for each state of the
+// source. What is imported by a URL at run time (a policy of the user's, the questions) is no part of them.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { SourceMap } from "node:module";
-import { dirname, join } from "node:path";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { mapStacks } from "../bin/stacks.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const source = join(root, "src");
 const cache = join(root, "node_modules/.cache/spevisor-bundle");
 /** Bundles of how many states of the source are kept. */
 const KEPT = 3;
@@ -27,30 +28,43 @@ function stateOf() {
       }
     }
   };
-  visit(join(root, "src"));
+  visit(source);
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Modules go on believing that they are where their source is. */
-const ownUrls = {
-  name: "own-urls",
-  setup(build) {
-    build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      const text = readFileSync(path, "utf8");
-      return {
-        contents: text.replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)),
-        loader: "ts",
-      };
-    });
-  },
+/** Modules of a checkout's bundle go on believing that they are where their source is. */
+export const inSource = (path) => JSON.stringify(pathToFileURL(path).href);
+
+/**
+ * Modules of a package believe that they are in dist/ where their source is in src/: what they find by relative paths is
+ * beside dist/, or copied into it. All pieces lie in dist/ itself.
+ */
+export const inPackage = (path) => {
+  const place = relative(source, path).replaceAll(sep, "/").replace(/\.ts$/, ".js");
+  return `new URL(${JSON.stringify(`./${place}`)}, import.meta.url).href`;
 };
 
-async function make(entry, folder) {
+/**
+ * Bundles the source's modules.
+ * @param entryPoints paths of source files by the names that their bundles get
+ * @param outdir a folder for them
+ * @param ownUrl what `import.meta.url` becomes in a source file: an expression
+ * @param options more for esbuild
+ */
+export async function bundle(entryPoints, outdir, ownUrl, options) {
   const { build } = await import("esbuild");
-  mkdirSync(cache, { recursive: true });
-  const temporary = `${folder}.${process.pid}.tmp`;
+  const ownUrls = {
+    name: "own-urls",
+    setup(plugins) {
+      plugins.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+        contents: readFileSync(path, "utf8").replaceAll("import.meta.url", ownUrl(path)),
+        loader: "ts",
+      }));
+    },
+  };
   await build({
-    entryPoints: { main: join(root, entry) },
+    entryPoints,
+    outdir,
     bundle: true,
     // What is imported late is a file of its own, or it would be loaded at once with all the packages that it needs.
     splitting: true,
@@ -58,11 +72,18 @@ async function make(entry, folder) {
     format: "esm",
     packages: "external",
     target: "node20",
-    outdir: temporary,
-    outExtension: { ".js": ".mjs" },
-    sourcemap: "external",
     logLevel: "error",
     plugins: [ownUrls],
+    ...options,
+  });
+}
+
+async function make(entry, folder) {
+  mkdirSync(cache, { recursive: true });
+  const temporary = `${folder}.${process.pid}.tmp`;
+  await bundle({ main: join(source, entry) }, temporary, inSource, {
+    outExtension: { ".js": ".mjs" },
+    sourcemap: "external",
   });
   try {
     renameSync(temporary, folder);
@@ -78,38 +99,9 @@ async function make(entry, folder) {
   for (const { path } of old) rmSync(path, { recursive: true, force: true });
 }
 
-/** Stacks name the source, not the bundle. Maps are read when somebody looks at a stack. */
-function mapStacks(folder) {
-  const maps = new Map();
-  const prefix = pathToFileURL(join(folder, "/")).href;
-  const mapOf = (url) => {
-    if (!maps.has(url))
-      maps.set(url, new SourceMap(JSON.parse(readFileSync(`${fileURLToPath(url)}.map`, "utf8"))));
-    return maps.get(url);
-  };
-  Error.prepareStackTrace = (error, sites) => {
-    const lines = sites.map((site) => {
-      const text = String(site);
-      const url = site.getFileName();
-      if (!url?.startsWith(prefix)) return text;
-      try {
-        const { originalSource, originalLine, originalColumn } = mapOf(url).findEntry(
-          site.getLineNumber() - 1,
-          site.getColumnNumber() - 1,
-        );
-        const source = join(dirname(fileURLToPath(url)), originalSource);
-        return text.replace(/[^\s(]*\.mjs:\d+:\d+/, `${source}:${originalLine + 1}:${originalColumn + 1}`);
-      } catch {
-        return text;
-      }
-    });
-    return [String(error), ...lines.map((line) => `    at ${line}`)].join("\n");
-  };
-}
-
 /**
- * The module of a TypeScript file with all that it imports.
- * @param entry its path from the project's folder
+ * The module of a TypeScript file with all that it imports, for a checkout.
+ * @param entry its path from src/
  * @returns undefined where there is no place for a bundle
  */
 export async function importBundled(entry) {
@@ -121,6 +113,6 @@ export async function importBundled(entry) {
     if (error?.code === undefined) throw error;
     return undefined;
   }
-  mapStacks(folder);
+  mapStacks(pathToFileURL(join(folder, "/")));
   return import(pathToFileURL(join(folder, "main.mjs")).href);
 }

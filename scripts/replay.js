@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { ensureInstalled } from "./ensure.js";
 
 ensureInstalled();
-const { registerTypeScript } = await import("./register-typescript.js");
+const { registerTypeScript } = await import("../bin/typescript/register.js");
 registerTypeScript();
 const { scenarioOf } = await import("../src/lab/invariants/generate.ts");
 const { describeScenario } = await import("../src/lab/invariants/scenario.ts");

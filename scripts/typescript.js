@@ -1,8 +1,8 @@
 // `node scripts/typescript.js FILE.ts ARGS...` runs a file.
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { registerTypeScript } from "../bin/typescript/register.js";
 import { ensureInstalled } from "./ensure.js";
-import { registerTypeScript } from "./register-typescript.js";
 
 const [file, ...args] = process.argv.slice(2);
 ensureInstalled();

@@ -128,7 +128,7 @@ describe("ask", () => {
     writeFileSync(at("cache"), "a file where the folder should be");
     const { code, out, err } = await sample("1", "2");
     expect({ code, lines: err.trim().split("\n").length }).toEqual({ code: 0, lines: 1 });
-    expect(err).toMatch(/^spevisor: rows are not kept for the next time: /);
+    expect(err).toMatch(/^spevisor: nothing is kept for the next time /);
     expect(out).toContain("Three exits take");
   });
 

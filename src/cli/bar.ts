@@ -33,8 +33,9 @@ import { beginFile } from "./files.ts";
 import { choosePolicies } from "./job.ts";
 import { chosen, profileNamed } from "./lab.ts";
 import { knownName, names, nonEmpty, whole } from "./options.ts";
-import { STDOUT, VERSION } from "./output.ts";
+import { STDOUT } from "./output.ts";
 import { startProgress } from "./progress.ts";
+import { VERSION } from "./version.ts";
 import type { World } from "./world.ts";
 
 const BAR_SCHEMA = "spevisor.bar/1";

@@ -19,9 +19,10 @@ import { beginFile } from "./files.ts";
 import { ALL, choosePolicies } from "./job.ts";
 import { chosen, profileNamed } from "./lab.ts";
 import { knownName, nonEmpty, positiveSize, whole } from "./options.ts";
-import { STDOUT, VERSION } from "./output.ts";
+import { STDOUT } from "./output.ts";
 import { startProgress } from "./progress.ts";
 import { type Look, renderParagraph } from "./tables.ts";
+import { VERSION } from "./version.ts";
 import { lookOf, type World } from "./world.ts";
 
 interface Flags {

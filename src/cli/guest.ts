@@ -6,7 +6,7 @@ import { KERNELS, type Kernel, SUITES, type Suite } from "../guest/debian/recipe
 import { type FetchProgress, fetchGuest } from "../guest/node/fetch-guest.ts";
 import { IMAGE, INITRD, listGuests, removeGuest, type StoredGuest } from "../guest/node/guests.ts";
 import { machineMirror } from "../guest/node/mirror.ts";
-import { cacheFolder } from "./cache-folder.ts";
+import { lastingCacheFolder } from "./cache-folder.ts";
 import { knownName, nonEmpty } from "./options.ts";
 import { startProgress } from "./progress.ts";
 import { renderList } from "./tables.ts";
@@ -24,7 +24,7 @@ interface FetchFlags extends CacheFlags {
 }
 
 /** The user's folder for everything of ours that may be thrown away. */
-const cacheDirOf = (flags: CacheFlags, world: World): string => flags.cache ?? cacheFolder(world.env);
+const cacheDirOf = (flags: CacheFlags, world: World): string => flags.cache ?? lastingCacheFolder(world.env);
 
 /** A guest for machines. */
 const recordOf = ({ name, description, image, initrd, manifest }: StoredGuest) => ({

@@ -8,6 +8,7 @@ import { CommanderError } from "commander";
 import { UserError } from "../common/errors.ts";
 import { BarMissed } from "./bar.ts";
 import { discardPendingFiles } from "./files.ts";
+import { IS_BUILT } from "./import-source.ts";
 import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
 import { stopProgress } from "./progress.ts";
@@ -55,7 +56,7 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
 }
 
 /** The module with spevisor's own questions. */
-const QUESTIONS = new URL("../lab/questions/index.ts", import.meta.url);
+const QUESTIONS = new URL(IS_BUILT ? "../questions.js" : "../lab/questions/index.ts", import.meta.url);
 
 /** Runs as a process: with its streams, its signals and its exit code. */
 export async function runFromShell(argv: readonly string[], questions: URL = QUESTIONS): Promise<void> {

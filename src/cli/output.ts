@@ -8,12 +8,10 @@ import { beginFile, type PendingFile } from "./files.ts";
 import type { Job } from "./job.ts";
 import { startProgress } from "./progress.ts";
 import { renderRuns } from "./tables.ts";
+import { VERSION } from "./version.ts";
 import { lookOf, type World } from "./world.ts";
 
 const require = createRequire(import.meta.url);
-
-/** spevisor's own version, from its package.json. */
-export const VERSION: string = (require("../../package.json") as { version: string }).version;
 
 /** For `--json -`: the report goes to standard output, and nothing else does. */
 export const STDOUT = "-";

@@ -7,32 +7,19 @@ import { UserError } from "../common/errors.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
+import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
-import { type Outputs, runAndReport, VERSION } from "./output.ts";
+import { type Outputs, runAndReport } from "./output.ts";
 import { addRun } from "./run/command.ts";
+import { VERSION } from "./version.ts";
 import { lookOf, type TextOut, type World } from "./world.ts";
-
-const MIB = 1024 ** 2;
-const GIB = 1024 ** 3;
 
 /** Seeds are 32 bits wide, so that any generator takes them. */
 const MAX_SEED = 0xffffffff;
-
-/** What a recording cannot tell; printed with every result. */
-const DEFAULTS = {
-  bufferBytes: 256 * MIB,
-  backing: "thp",
-  profile: "thread-normal",
-  periodInstructions: 4096,
-  frequencyGHz: 2.5,
-  instructionsPerCycle: 1,
-  memoryBytes: 2 * GIB,
-  seed: 1,
-} as const;
 
 interface CommonFlags {
   readonly policy: string[];

@@ -2,7 +2,8 @@
  * Seeded randomness. Two kinds are needed: a stream (hostPressure, property tests), and a pure function of a
  * position (a workload's op at instruction n is the same whoever asks, and in whatever order).
  */
-import { unsafeUniformIntDistribution, xoroshiro128plus } from "pure-rand";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
 /** A seeded stream of draws. */
 export interface RandomStream {
@@ -19,8 +20,8 @@ export interface RandomStream {
 export function randomStream(seed: number): RandomStream {
   const generator = xoroshiro128plus(randomBitsAt(seed, 0x9e3779b9));
   return {
-    integer: (low, high) => unsafeUniformIntDistribution(low, high, generator),
-    fraction: () => unsafeUniformIntDistribution(0, 0x3fffffff, generator) / 0x40000000,
+    integer: (low, high) => uniformInt(generator, low, high),
+    fraction: () => uniformInt(generator, 0, 0x3fffffff) / 0x40000000,
   };
 }
 

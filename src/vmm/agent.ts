@@ -155,6 +155,11 @@ export class GuestAgent {
     this.#console?.close(PORT.stdin);
   }
 
+  /** For one more command, after `endInput`. */
+  reopenInput(): void {
+    this.#console?.open(PORT.stdin);
+  }
+
   #order(line: string): void {
     this.#orders.push(line);
     this.#next();

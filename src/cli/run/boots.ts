@@ -22,6 +22,13 @@ import {
 const KEPT = 6;
 const SUFFIX = ".snapshot";
 
+/** What is only for the order of the folder, which somebody else may own. */
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {}
+}
+
 export class Boots {
   readonly #folder: string;
   readonly #build: string;
@@ -45,11 +52,10 @@ export class Boots {
     if (!existsSync(path)) return undefined;
     try {
       const snapshot = openSnapshot(path, this.#build);
-      const now = new Date();
-      utimesSync(path, now, now);
+      attempt(() => utimesSync(path, new Date(), new Date()));
       return snapshot;
     } catch {
-      rmSync(path, { force: true });
+      attempt(() => rmSync(path, { force: true }));
       return undefined;
     }
   }

@@ -5,7 +5,7 @@ import type { Core } from "../../cpu/core.ts";
 import type { Stopped } from "../../vmm/node/run-machine.ts";
 import type { MachineConfig } from "../../vmm/node/snapshot-file.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
-import { VERSION } from "../output.ts";
+import { VERSION } from "../version.ts";
 
 const MACHINE_SCHEMA = "spevisor.machine/1";
 

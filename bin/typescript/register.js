@@ -8,5 +8,5 @@ export function registerTypeScript() {
   if (registered) return;
   registered = true;
   process.setSourceMapsEnabled(true);
-  register("./typescript-hooks.js", import.meta.url);
+  register("./hooks.js", import.meta.url);
 }

@@ -1,14 +1,17 @@
 // Module hooks: TypeScript files become modules as they are loaded. esbuild only drops the types (no names are kept
-// by wrappers, which would cost a microsecond for each closure that hot code makes). What it made of a file is kept by the
-// file's content, so that esbuild itself is needed only after a change.
+// by wrappers, which would cost a microsecond for each closure that hot code makes). A checkout keeps what it made of a file
+// by the file's content, so that esbuild itself is needed only after a change.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { isCheckout, urlOf } from "../load.js";
 
-const packages = new URL("../node_modules/", import.meta.url);
-const cache = new URL(".cache/spevisor-typescript/", packages);
+const cache = isCheckout
+  ? new URL("../../node_modules/.cache/spevisor-typescript/", import.meta.url)
+  : undefined;
 /** Other versions of esbuild may make other code. */
-const { version } = JSON.parse(readFileSync(new URL("esbuild/package.json", packages), "utf8"));
+const version = cache && createRequire(import.meta.url)("esbuild/package.json").version;
 
 function kept(file) {
   try {
@@ -29,13 +32,19 @@ function keep(file, code) {
   }
 }
 
+/** "spevisor" is this one, wherever the file lies that imports it. */
+export function resolve(specifier, context, nextResolve) {
+  if (specifier === "spevisor") return { url: urlOf("index"), shortCircuit: true };
+  return nextResolve(specifier, context);
+}
+
 export async function load(url, context, nextLoad) {
   if (!url.startsWith("file:") || !/\.[cm]?ts$/.test(new URL(url).pathname)) return nextLoad(url, context);
   const path = fileURLToPath(url);
   const text = readFileSync(path, "utf8");
   const key = createHash("sha256").update(`${version}\0${path}\0${text}`).digest("hex").slice(0, 32);
-  const file = new URL(`${key}.js`, cache);
-  let code = kept(file);
+  const file = cache && new URL(`${key}.js`, cache);
+  let code = file && kept(file);
   if (code === undefined) {
     const { transform } = await import("esbuild");
     ({ code } = await transform(text, {
@@ -45,7 +54,7 @@ export async function load(url, context, nextLoad) {
       sourcemap: "inline",
       sourcefile: path,
     }));
-    keep(file, code);
+    if (file) keep(file, code);
   }
   return { format: "module", source: code, shortCircuit: true };
 }
