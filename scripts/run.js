@@ -6,6 +6,10 @@ import { ensureInstalled } from "./ensure.js";
 ensureInstalled();
 const root = fileURLToPath(new URL("..", import.meta.url));
 const [tool, ...args] = process.argv.slice(2);
+if (tool === "vitest" && args.length === 1)
+  console.log(
+    "All tests: about 20 minutes on two cores with QEMU, perf, a cross compiler and Debian's guests, 6 without; npm run test:fast takes one.",
+  );
 const done = spawnSync(`${root}node_modules/.bin/${tool}`, args, {
   stdio: "inherit",
   shell: process.platform === "win32",
