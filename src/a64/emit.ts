@@ -11,9 +11,9 @@ import type { Fields } from "./encoding.ts";
 
 export type { Fields } from "./encoding.ts";
 
-import type { Func, Local } from "../wasm/entities.ts";
+import type { Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
-import { ACCESS, DTLB, LEAVE, SLOT, STATE, type StateField } from "./state.ts";
+import { ACCESS, DTLB, LEAVE, SLOT, STATE, STRICT, type StateField } from "./state.ts";
 
 /** A property of the word that semantics want fixed, beside the encoding's own small fields. */
 export interface Special {
@@ -58,8 +58,6 @@ export const SP_BASE: Special = { name: "spBase", values: 2, of: (f) => (f.Rn ==
 export abstract class Emit {
   readonly f: FunctionBody;
   abstract readonly cpu: Local<"i32">;
-  /** (cpu, va, bytes, ACCESS bits) -> the host address of an access, or 0: see slow-access.ts. */
-  protected abstract readonly slowPath: Func<["i32", "i64", "i32", "i32"], ["i32"]>;
 
   constructor(f: FunctionBody) {
     this.f = f;
@@ -475,27 +473,90 @@ export abstract class Emit {
 
   /**
    * Pushes the host address of an access that the soft TLB does not simply have, or leaves to have it prepared (or the TLB
-   * filled, or the fault taken).
+   * filled, or the fault taken). What was prepared lies in SCRATCH; pages whose accesses must be aligned (Device memory, which
+   * is all of it while the MMU is off, and with SCTLR_EL1.A) have a tag of their own. No call: one in each handler would cost
+   * the loop its registers.
    */
   protected slowAccess(va: Local<"i64">, bytes: number, access: number): void {
     const { f } = this;
     const place = f.local.take("i32");
+    this.get32("SLOW_READY");
+    const ready = f.if();
+    this.const32("SLOW_READY", 0);
+    if ((access & ACCESS.WRITE) !== 0) {
+      this.const32("COMMIT", 1);
+      this.stopAfter();
+    }
     f.local.get(this.cpu);
-    f.local.get(va);
-    f.i32.const(bytes);
-    f.i32.const(access);
-    f.call(this.slowPath);
+    f.i32.const(STATE.SCRATCH);
+    f.i32.add();
+    f.local.set(place);
+    f.else(ready);
+    this.strictAddress(va, bytes, access);
     f.local.tee(place);
     f.i32.eqz();
-    this.leaveIf(LEAVE.ACCESS);
-    if ((access & ACCESS.WRITE) !== 0) {
-      this.get32("COMMIT");
-      const later = f.if();
-      this.stopAfter();
-      f.end(later);
-    }
+    const ask = f.if();
+    f.local.get(this.cpu);
+    f.local.get(va);
+    f.i64.store(STATE.SLOW_VA);
+    this.const32("SLOW_BYTES", bytes);
+    this.const32("SLOW_ACCESS", access);
+    this.leave(LEAVE.ACCESS);
+    f.end(ask);
+    f.end(ready);
     f.local.get(place);
     f.local.release(place);
+  }
+
+  /** Pushes the host address of an aligned access to a page with a strict tag, or 0. */
+  private strictAddress(va: Local<"i64">, bytes: number, access: number): void {
+    const { f } = this;
+    // DC ZVA is for Normal memory.
+    if ((access & ACCESS.ZVA) !== 0) {
+      f.i32.const(0);
+      return;
+    }
+    const entry = f.local.take("i32");
+    const offset = f.local.take("i64");
+    const alignment = (access & ACCESS.ALIGNED) !== 0 ? bytes : 1 << (access >> ACCESS.ELEMENT_SHIFT);
+    this.get32((access & ACCESS.UNPRIVILEGED) !== 0 ? "DTLB_EL0" : "DTLB");
+    f.local.get(va);
+    f.i64.const(7);
+    f.i64.shrU();
+    f.i32.wrapI64();
+    f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
+    f.i32.and();
+    f.i32.add();
+    f.local.tee(entry);
+    f.i32.load(DTLB.ADDRESS);
+    f.local.get(va);
+    f.local.get(entry);
+    f.i64.load(DTLB.STRICT_TAG);
+    f.i64.sub();
+    f.local.tee(offset);
+    f.i32.wrapI64();
+    f.i32.add();
+    f.i32.const(0);
+    f.local.get(offset);
+    f.i64.const(4096 - bytes);
+    f.i64.leU();
+    f.local.get(entry);
+    f.i32.load(DTLB.STRICT);
+    f.i32.const((access & ACCESS.WRITE) !== 0 ? STRICT.WRITE : STRICT.READ);
+    f.i32.and();
+    f.i32.const(0);
+    f.i32.ne();
+    f.i32.and();
+    if (alignment > 1) {
+      f.local.get(va);
+      f.i64.const(alignment - 1);
+      f.i64.and();
+      f.i64.eqz();
+      f.i32.and();
+    }
+    f.select();
+    f.local.release(entry);
+    f.local.release(offset);
   }
 
   /** Pushes the base register of an access, with SP's alignment checked. */

@@ -104,7 +104,6 @@ export class CoreCode {
 
   /** Handlers that are not cases of the loop, and which of them there are already. */
   readonly #table: FunctionTable;
-  readonly #slow: unknown;
   readonly #made = new Set<number>();
 
   /** Records by word, of which a program has few: four u32 each. */
@@ -138,13 +137,11 @@ export class CoreCode {
     );
     const { exports } = this.#instance(interpreterModule(this.handlers, { memoryPages: memory.wasmPages }));
     this.run = exports["run"] as (cpu: number) => number;
-    this.#slow = exports["slow"];
     this.#table = exports["handlers"] as FunctionTable;
   }
 
   #instance(bytes: Uint8Array): ModuleInstance {
-    const env = { memory: this.memory.memory, slow: this.#slow };
-    return new engine.Instance(new engine.Module(bytes), { env });
+    return new engine.Instance(new engine.Module(bytes), { env: { memory: this.memory.memory } });
   }
 
   /** A record names a handler: it must be there. */

@@ -5,7 +5,6 @@
  */
 import { Emit } from "../a64/emit.ts";
 import { type Encoded, HANDLER, type Handler, type Handlers } from "../a64/handlers.ts";
-import { emitSlowPath, type SlowPath, slowPathType } from "../a64/slow-access.ts";
 import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Label, Local } from "../wasm/entities.ts";
@@ -19,13 +18,11 @@ const DONE_AND_STOP = 2;
 /** Operands from the record that `rp` points to. */
 abstract class RecordEmit extends Emit {
   readonly cpu: Local<"i32">;
-  protected readonly slowPath: SlowPath;
   protected readonly rp: Local<"i32">;
   protected handler!: Handler;
 
-  constructor(f: FunctionBody, slowPath: SlowPath, cpu: Local<"i32">, rp: Local<"i32">) {
+  constructor(f: FunctionBody, cpu: Local<"i32">, rp: Local<"i32">) {
     super(f);
-    this.slowPath = slowPath;
     this.cpu = cpu;
     this.rp = rp;
   }
@@ -97,8 +94,8 @@ abstract class RecordEmit extends Emit {
 class FunctionEmit extends RecordEmit {
   readonly #status: Local<"i32">;
 
-  constructor(f: FunctionBody, slowPath: SlowPath, cpu: Local<"i32">, rp: Local<"i32">, handler: Handler) {
-    super(f, slowPath, cpu, rp);
+  constructor(f: FunctionBody, cpu: Local<"i32">, rp: Local<"i32">, handler: Handler) {
+    super(f, cpu, rp);
     this.handler = handler;
     this.#status = f.local.take("i32");
   }
@@ -149,7 +146,6 @@ class LoopEmit extends RecordEmit {
 
   constructor(
     f: FunctionBody,
-    slowPath: SlowPath,
     cpu: Local<"i32">,
     locals: {
       rp: Local<"i32">;
@@ -160,7 +156,7 @@ class LoopEmit extends RecordEmit {
     },
     labels: { next: Label; lookup: Label; leave: Label },
   ) {
-    super(f, slowPath, cpu, locals.rp);
+    super(f, cpu, locals.rp);
     this.left = locals.left;
     this.records = locals.records;
     this.page = locals.page;
@@ -286,17 +282,16 @@ export function madeWith(handlers: Handlers, encoded: Encoded, id: number): read
   return handlers.variantsOf(encoded, from, from + MOST_IN_MODULE);
 }
 
-/** The bytes of a module that imports env.memory and env.slow, and exports handlers as functions, by their numbers. */
+/** The bytes of a module that imports env.memory and exports handlers as functions, by their numbers. */
 export function handlersModule(handlers: readonly Handler[], options: ModuleOptions): Uint8Array {
   const m = builder("handlers", options);
   importMemory(m, options);
-  const slow = m.importFunction("env", "slow", slowPathType(m));
   const type = m.type(["i32", "i32"], ["i32"]);
   const functions = handlers.map((handler) => m.function(type, handler.row.name));
   const f = m.code;
   handlers.forEach((handler, i) => {
     const [cpu, rp] = f.begin(functions[i]!);
-    const e = new FunctionEmit(f, slow, cpu, rp, handler);
+    const e = new FunctionEmit(f, cpu, rp, handler);
     handler.semantics.emit(e);
     e.finish();
     f.finish();
@@ -308,7 +303,7 @@ export function handlersModule(handlers: readonly Handler[], options: ModuleOpti
 /**
  * The bytes of the loop's module. It imports env.memory and exports `run(cpu)`: runs the vCPU whose state lies at `cpu` from
  * STATE.PC for at most STATE.LEFT instructions, and returns a reason of LEAVE. It exports `handlers`, too: the table in which
- * each handler that is no case of the loop must lie under its number before a record names it; and `slow`, for these.
+ * each handler that is no case of the loop must lie under its number before a record names it.
  */
 export function interpreterModule(handlers: Handlers, options: ModuleOptions): Uint8Array {
   const m = builder("interpreter", options);
@@ -316,12 +311,9 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const handlerType = m.type(["i32", "i32"], ["i32"]);
   const run = m.function(m.type(["i32"], ["i32"]), "run");
   m.export("run", run);
-  const slow = m.function(slowPathType(m), "slow");
-  m.export("slow", slow);
   const table = m.table("funcref", { min: handlers.end, max: handlers.end });
   m.export("handlers", table);
   const f = m.code;
-  emitSlowPath(f, slow);
 
   const [cpu] = f.begin(run);
   const rp = f.local.take("i32");
@@ -341,7 +333,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const lookup = f.loop();
   emitLookup(f, { cpu, rp, records, page, target }, out);
   const next = f.loop();
-  const e = new LoopEmit(f, slow, cpu, { rp, left, records, page, target }, { next, lookup, leave });
+  const e = new LoopEmit(f, cpu, { rp, left, records, page, target }, { next, lookup, leave });
   const storePc = () => {
     f.local.get(cpu);
     e.pc();
