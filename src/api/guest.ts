@@ -161,6 +161,7 @@ const ENDED: Readonly<Record<Stopped, string>> = {
   quit: "the guest was left",
   done: "the guest does not answer",
   memory: "the guest has touched all memory that there is room for",
+  idle: "the guest waits for input that cannot come",
 };
 
 /** A place in the guest, as mount(8) takes it. */

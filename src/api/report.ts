@@ -16,7 +16,7 @@ export interface MachineReport {
     readonly startSeconds: number;
   };
   /** "done": the command has ended. */
-  readonly ended: "off" | "reset" | "asleep" | "timeout" | "quit" | "done" | "memory";
+  readonly ended: "off" | "reset" | "asleep" | "timeout" | "quit" | "done" | "memory" | "idle";
   /** The command's. */
   readonly status?: number;
   /** Since the machine was new, on all vCPUs. */

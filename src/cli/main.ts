@@ -11,7 +11,7 @@ import { discardPendingFiles } from "./files.ts";
 import { IS_BUILT } from "./import-source.ts";
 import { loadLab } from "./lab.ts";
 import { buildProgram } from "./program.ts";
-import { stopProgress } from "./progress.ts";
+import { aboveProgress, stopProgress } from "./progress.ts";
 import { runInWorker } from "./remote.ts";
 import { MachineEnded } from "./run/command.ts";
 import { refuseQemuNames } from "./run/qemu-names.ts";
@@ -75,7 +75,7 @@ export async function runFromShell(argv: readonly string[], questions: URL = QUE
     });
   process.exitCode = await main(argv, {
     stdout: process.stdout,
-    stderr: process.stderr,
+    stderr: aboveProgress(process.stderr),
     env: process.env,
     runJob: runInWorker,
     loadLab,

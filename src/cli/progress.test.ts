@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { startProgress, stopProgress } from "./progress.ts";
+import { aboveProgress, startProgress, stopProgress } from "./progress.ts";
 import type { TextOut, World } from "./world.ts";
 
 let written = "";
@@ -13,7 +13,10 @@ afterEach(() => {
 });
 
 const started = (out: Partial<TextOut>, env: World["env"] = {}) => {
-  const stderr: TextOut = { write: (text) => (written += text), ...out };
+  const stderr: TextOut = {
+    write: (text) => (written += typeof text === "string" ? text : new TextDecoder().decode(text)),
+    ...out,
+  };
   return startProgress("starting", { stderr, env } as World);
 };
 /** What one sees of a line that is written over. */
@@ -61,6 +64,59 @@ describe("on a terminal", () => {
     expect(widest(50)).toBe(49);
     for (const columns of [0, 1, 65_535]) expect(widest(columns)).toBe(79);
     expect(widest(0, { COLUMNS: "60" })).toBe(59);
+  });
+});
+
+describe("a message while a progress line is drawn", () => {
+  /** What the screen's lines are after what was written. */
+  const screen = (): string[] => written.split("\n").map((line) => line.split("\r\u001b[K").at(-1) ?? "");
+  const both = () => {
+    const out: TextOut = {
+      write: (text) => (written += typeof text === "string" ? text : new TextDecoder().decode(text)),
+      isTTY: true,
+      columns: 80,
+    };
+    const stderr = aboveProgress(out);
+    const progress = startProgress("starting", { stderr, env: {} } as World);
+    vi.advanceTimersByTime(1000);
+    return { stderr, progress };
+  };
+
+  it("stands above the line, which is drawn again at once", () => {
+    const { stderr, progress } = both();
+    stderr.write("spevisor: a warning\n");
+    expect(screen()).toEqual(["spevisor: a warning", expect.stringMatching(/^[⠀-⣿] starting$/)]);
+    stderr.write("one\ntwo\n");
+    vi.advanceTimersByTime(1000);
+    progress.stop();
+    expect(screen()).toEqual(["spevisor: a warning", "one", "two", ""]);
+  });
+
+  it("may come in pieces, between which nothing is drawn", () => {
+    const { stderr, progress } = both();
+    for (const piece of ["a ", "warning", new Uint8Array(), ", at last"]) {
+      stderr.write(piece);
+      vi.advanceTimersByTime(500);
+    }
+    expect(screen()).toEqual([expect.stringMatching(/a warning, at last$/)]);
+    stderr.write("\n");
+    vi.advanceTimersByTime(500);
+    expect(screen()).toEqual([
+      expect.stringMatching(/^a warning, at last$/),
+      expect.stringMatching(/^[⠀-⣿] starting$/),
+    ]);
+    progress.stop();
+  });
+
+  it("is all there is where it is quick, or no line is drawn", () => {
+    const stderr = aboveProgress({
+      write: (text) => (written += typeof text === "string" ? text : new TextDecoder().decode(text)),
+    });
+    const progress = startProgress("starting", { stderr, env: {} } as World);
+    stderr.write("spevisor: a warning\n");
+    progress.stop();
+    stderr.write("more\n");
+    expect(written).toBe("spevisor: a warning\nmore\n");
   });
 });
 

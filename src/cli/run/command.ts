@@ -43,6 +43,10 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
       words: "the guest asked for a reset: its kernel has panicked, or rebooted",
     },
     asleep: { exitCode: EXIT_GUEST, words: "every vCPU sleeps, and nothing will wake it" },
+    idle: {
+      exitCode: EXIT_GUEST,
+      words: "standard input has ended, and the guest has done nothing for an hour of its time",
+    },
     timeout: { exitCode: EXIT_TIMEOUT, words: "--timeout is over" },
     memory: {
       exitCode: EXIT_GUEST,
@@ -190,8 +194,8 @@ can be mounted. Images in other formats are refused by name; FILE,format=raw tak
 Another kernel needs a driver for virtio consoles to run a command, built in or from --modules.
 
 Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
-over, 125 when its kernel panics, reboots or hangs, takes no commands, or uses more memory than there is, or when --out
-cannot bring back all that there is.
+over, 125 when its kernel panics, reboots or hangs, takes no commands, or uses more memory than there is, when it waits for
+input and there will be none, or when --out cannot bring back all that there is.
 
 Environment: SPEVISOR_MIRROR is the Debian mirror that guests are fetched from (otherwise apt's); guests and boots are kept in
 spevisor in XDG_CACHE_HOME, or in ~/.cache; NO_COLOR, if it is set, keeps messages without colours.

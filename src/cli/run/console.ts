@@ -12,12 +12,15 @@ const LINE_FEED = 0x0a;
 export class SerialConsole {
   #kept: number[] = [];
   #line = "";
+  /** How many bytes have come. */
+  bytes = 0;
   /** Where it is shown, if at all. */
   out: TextOut | undefined;
   /** Told of each line, as far as it is a short one. */
   onLine: ((line: string) => void) | undefined;
 
   readonly byte = (byte: number): void => {
+    this.bytes += 1;
     if (byte === LINE_FEED) {
       this.onLine?.(this.#line);
       this.#line = "";

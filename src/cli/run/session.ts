@@ -117,7 +117,10 @@ export class Session {
     });
   }
 
-  /** Connects the serial console to this process's standard input, and to `out`, until the machine ends. */
+  /**
+   * Connects the serial console to this process's standard input, and to `out`, until the machine ends, or waits for input
+   * that will not come. A shell that does so has ended.
+   */
   async console(out: TextOut): Promise<Stopped> {
     const { config } = this.#options;
     const tty = process.stdin.isTTY === true;
@@ -134,21 +137,23 @@ export class Session {
       this.agent.console();
     }
     try {
-      return await this.#run({
+      const stopped = await this.#run({
         input: this.#input,
         feed: (bytes) => this.vm.type(bytes),
         isDone: () => false,
         paced: tty,
+        said: () => this.serial.bytes,
       });
+      return stopped === "idle" && this.agent.ready ? await this.powerOff() : stopped;
     } finally {
       stdout.off("resize", resize);
     }
   }
 
   /** Has the guest write what its page cache holds, and power off. */
-  async powerOff(): Promise<void> {
+  async powerOff(): Promise<Stopped> {
     this.agent.powerOff();
-    await this.#run({ ...NOTHING, isDone: () => false });
+    return this.#run({ ...NOTHING, isDone: () => false });
   }
 
   /** Leaves the terminal as it was. */
