@@ -1,0 +1,27 @@
+import { configDefaults, mergeConfig } from "vitest/config";
+import everything from "./vitest.config.ts";
+
+/** Tests of the source that take longer than the inner loop may: sweeps of runs, long properties, every opcode. */
+const LONG = [
+  "src/lab/questions/**",
+  "src/lab/bar.test.ts",
+  "src/lab/compare.test.ts",
+  "src/lab/listener.test.ts",
+  "src/cli/bar.test.ts",
+  "src/cli/lab.test.ts",
+  "src/board/virtio/hostile.test.ts",
+  "src/common/zstd.test.ts",
+  "src/cpu/interpreter.test.ts",
+  "src/host/pins.test.ts",
+  "src/kvm/guest-pages.test.ts",
+  "src/spe/interval.test.ts",
+  "src/mmu/build.test.ts",
+  "src/wasm/instructions.test.ts",
+  "src/a64/decoder.test.ts",
+  "src/guest/recording/generate.test.ts",
+];
+
+/** `npm run test:fast`: beside the source, without guests and without what compares with other programs (test/). */
+export default mergeConfig(everything, {
+  test: { exclude: [...configDefaults.exclude, "test/**", ...LONG] },
+});
