@@ -1,22 +1,27 @@
-/** `npm run test:fast`: what stands beside the source, without other programs, guests and long properties. */
-import { defineConfig } from "vitest/config";
-import config from "./vitest.config.ts";
+import { configDefaults, mergeConfig } from "vitest/config";
+import everything from "./vitest.config.ts";
 
-export default defineConfig({
-  test: {
-    ...config.test,
-    include: ["src/**/*.test.ts", "test/{encodings,layers}.test.ts"],
-    // Each takes five seconds and more.
-    exclude: [
-      "src/a64/decoder.test.ts",
-      "src/board/virtio/{hostile,mmio}.test.ts",
-      "src/cpu/interpreter.test.ts",
-      "src/guest/node/fetch-guest.test.ts",
-      "src/kvm/spe/buffer-walk.test.ts",
-      "src/lab/questions/q*.test.ts",
-      "src/lab/bar.test.ts",
-      "src/mmu/build.test.ts",
-      "src/spe/spu.test.ts",
-    ],
-  },
+/** Tests of the source that take longer than the inner loop may: sweeps of runs, long properties, every opcode. */
+const LONG = [
+  "src/lab/questions/**",
+  "src/lab/bar.test.ts",
+  "src/lab/compare.test.ts",
+  "src/lab/listener.test.ts",
+  "src/cli/bar.test.ts",
+  "src/cli/lab.test.ts",
+  "src/board/virtio/hostile.test.ts",
+  "src/common/zstd.test.ts",
+  "src/cpu/interpreter.test.ts",
+  "src/host/pins.test.ts",
+  "src/kvm/guest-pages.test.ts",
+  "src/spe/interval.test.ts",
+  "src/mmu/build.test.ts",
+  "src/wasm/instructions.test.ts",
+  "src/a64/decoder.test.ts",
+  "src/guest/recording/generate.test.ts",
+];
+
+/** `npm run test:fast`: beside the source, without guests and without what compares with other programs (test/). */
+export default mergeConfig(everything, {
+  test: { exclude: [...configDefaults.exclude, "test/**", ...LONG] },
 });

@@ -7,6 +7,7 @@ import { UserError } from "../common/errors.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
+import { addCompletion } from "./completion/command.ts";
 import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
@@ -252,6 +253,8 @@ Examples:
       "\nExamples:\n  $ spevisor explain until-changed\n  $ spevisor explain ./mine.ts --json",
     )
     .action((name: string, flags: { json?: true }) => explain(name, flags, world));
+
+  addCompletion(program, world);
 
   withCommon(program.command("start", { hidden: true }), ALL)
     .description(
