@@ -13,7 +13,7 @@ export type { Fields } from "./encoding.ts";
 
 import type { Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
-import { ACCESS, DTLB, LEAVE, SLOT, STATE, STRICT, type StateField } from "./state.ts";
+import { ACCESS, DTLB, LEAVE, SLOT, STATE, type StateField } from "./state.ts";
 
 /** A property of the word that semantics want fixed, beside the encoding's own small fields. */
 export interface Special {
@@ -103,6 +103,8 @@ export abstract class Emit {
   }
   /** Pushes the vCPU's time at this instruction in cycles, an i64. */
   abstract clock(): void;
+  /** Abandons the instruction until the access in SLOW_* has a place: see slowAccess. */
+  protected abstract lookFor(): void;
   /** Has the core look for interrupts, and stores to carry out, once this instruction has retired. */
   abstract stopAfter(): void;
 
@@ -472,27 +474,13 @@ export abstract class Emit {
   }
 
   /**
-   * Pushes the host address of an access that the soft TLB does not simply have, or leaves to have it prepared (or the TLB
-   * filled, or the fault taken). What was prepared lies in SCRATCH; pages whose accesses must be aligned (Device memory, which
-   * is all of it while the MMU is off, and with SCTLR_EL1.A) have a tag of their own. No call: one in each handler would cost
-   * the loop its registers.
+   * Pushes the host address of an access that the soft TLB does not simply have, or has it looked for: the instruction comes
+   * again with SLOW_AT set, or the TLB filled, or does not happen. What was prepared lies in SCRATCH.
    */
-  protected slowAccess(va: Local<"i64">, bytes: number, access: number): void {
+  private slowAccess(va: Local<"i64">, bytes: number, access: number): void {
     const { f } = this;
     const place = f.local.take("i32");
-    this.get32("SLOW_READY");
-    const ready = f.if();
-    this.const32("SLOW_READY", 0);
-    if ((access & ACCESS.WRITE) !== 0) {
-      this.const32("COMMIT", 1);
-      this.stopAfter();
-    }
-    f.local.get(this.cpu);
-    f.i32.const(STATE.SCRATCH);
-    f.i32.add();
-    f.local.set(place);
-    f.else(ready);
-    this.strictAddress(va, bytes, access);
+    this.get32("SLOW_AT");
     f.local.tee(place);
     f.i32.eqz();
     const ask = f.if();
@@ -501,62 +489,22 @@ export abstract class Emit {
     f.i64.store(STATE.SLOW_VA);
     this.const32("SLOW_BYTES", bytes);
     this.const32("SLOW_ACCESS", access);
-    this.leave(LEAVE.ACCESS);
+    this.lookFor();
     f.end(ask);
-    f.end(ready);
+    this.const32("SLOW_AT", 0);
+    if ((access & ACCESS.WRITE) !== 0) {
+      f.local.get(place);
+      f.local.get(this.cpu);
+      f.i32.const(STATE.SCRATCH);
+      f.i32.add();
+      f.i32.eq();
+      const copy = f.if();
+      this.const32("COMMIT", 1);
+      this.stopAfter();
+      f.end(copy);
+    }
     f.local.get(place);
     f.local.release(place);
-  }
-
-  /** Pushes the host address of an aligned access to a page with a strict tag, or 0. */
-  private strictAddress(va: Local<"i64">, bytes: number, access: number): void {
-    const { f } = this;
-    // DC ZVA is for Normal memory.
-    if ((access & ACCESS.ZVA) !== 0) {
-      f.i32.const(0);
-      return;
-    }
-    const entry = f.local.take("i32");
-    const offset = f.local.take("i64");
-    const alignment = (access & ACCESS.ALIGNED) !== 0 ? bytes : 1 << (access >> ACCESS.ELEMENT_SHIFT);
-    this.get32((access & ACCESS.UNPRIVILEGED) !== 0 ? "DTLB_EL0" : "DTLB");
-    f.local.get(va);
-    f.i64.const(7);
-    f.i64.shrU();
-    f.i32.wrapI64();
-    f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
-    f.i32.and();
-    f.i32.add();
-    f.local.tee(entry);
-    f.i32.load(DTLB.ADDRESS);
-    f.local.get(va);
-    f.local.get(entry);
-    f.i64.load(DTLB.STRICT_TAG);
-    f.i64.sub();
-    f.local.tee(offset);
-    f.i32.wrapI64();
-    f.i32.add();
-    f.i32.const(0);
-    f.local.get(offset);
-    f.i64.const(4096 - bytes);
-    f.i64.leU();
-    f.local.get(entry);
-    f.i32.load(DTLB.STRICT);
-    f.i32.const((access & ACCESS.WRITE) !== 0 ? STRICT.WRITE : STRICT.READ);
-    f.i32.and();
-    f.i32.const(0);
-    f.i32.ne();
-    f.i32.and();
-    if (alignment > 1) {
-      f.local.get(va);
-      f.i64.const(alignment - 1);
-      f.i64.and();
-      f.i64.eqz();
-      f.i32.and();
-    }
-    f.select();
-    f.local.release(entry);
-    f.local.release(offset);
   }
 
   /** Pushes the base register of an access, with SP's alignment checked. */

@@ -93,8 +93,8 @@ export const STATE = {
   SLOW_VA: place(8),
   SLOW_BYTES: place(4),
   SLOW_ACCESS: place(4),
-  /** SLOW_READY: the access is prepared in SCRATCH. */
-  SLOW_READY: place(4),
+  /** The host address at which the access is prepared (SCRATCH, or its own), or 0. */
+  SLOW_AT: place(4),
   /** A store lies in SCRATCH and must be carried out now that its instruction has retired. */
   COMMIT: place(4),
   SCRATCH: place(64, 16),

@@ -10,7 +10,8 @@ import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
 import { type Fault, faultStatusCode, isFault } from "../mmu/fault.ts";
 import { effectiveShareability } from "../mmu/memory-type.ts";
-import { type CombinedTranslation, throughStage2, translate, translateBoth } from "../mmu/translate.ts";
+import { type CombinedTranslation, translate, translateBoth } from "../mmu/translate.ts";
+import { WalkCache } from "../mmu/walk-cache.ts";
 import type { Debug } from "./debug.ts";
 import type { CpuMemory } from "./memory.ts";
 import type { CorePlatform, TlbiTarget } from "./platform.ts";
@@ -80,6 +81,7 @@ export class AddressSpace {
   #entryForOne: TlbEntry | undefined;
   #storeOfOne: { readonly at: number; readonly bytes: number } | undefined;
   readonly tlbs: SoftTlbs;
+  readonly #tables: WalkCache;
   #regime!: Stage1Regime;
   /** Regimes that differ in the TTBRs only, by these: programs take turns. */
   readonly #regimes = new Map<string, Stage1Regime>();
@@ -92,6 +94,7 @@ export class AddressSpace {
     this.#platform = platform;
     this.#debug = debug;
     this.tlbs = new SoftTlbs(memory, state);
+    this.#tables = new WalkCache(platform.stage2, platform.physical);
   }
 
   get regime(): Stage1Regime {
@@ -143,12 +146,14 @@ export class AddressSpace {
     this.#entryForOne = undefined;
     this.#storeOfOne = undefined;
     this.tlbs.flush();
+    this.#tables.flush();
   }
 
   /** TLBI by IPA, from the hypervisor: what leads to guest pages [first, first + pages). */
   forgetIpns(first: Ipn, pages: number): void {
     this.dropAccessForOne();
     this.tlbs.forgetIpns(first, pages);
+    this.#tables.forget(first, pages);
   }
 
   /** TLBI: forgets what it names. */
@@ -203,6 +208,7 @@ export class AddressSpace {
       page,
       access,
       this.#platform.physical,
+      this.#tables,
     );
     if (!isFault(found) && found.stage1.leafPages > 1) this.tlbs.foundBlock(page, found.stage1.leafPages);
     return found;
@@ -286,13 +292,13 @@ export class AddressSpace {
     if (write) {
       this.#store = { places, split, bytes };
       if (first.place.kind === "ram") this.#copyIn(places, split, bytes);
-      state.set32("SLOW_READY", 1);
+      state.preparedInScratch();
       return undefined;
     }
     if (first.place.kind === "device")
       return { kind: "mmio", ipa: first.place.ipa, bytes, write: false, data: 0n };
     this.#copyIn(places, split, bytes);
-    state.set32("SLOW_READY", 1);
+    state.preparedInScratch();
     return undefined;
   }
 
@@ -380,10 +386,9 @@ export class AddressSpace {
 
   /** AT S1E*: PAR_EL1 of stage 1, whatever is behind its output. A table that is not there is no result but a fault. */
   translateForAt(va: bigint, el: 0 | 1, write: boolean, pan: boolean): bigint | AccessProblem {
-    const { stage2, physical } = this.#platform;
     const page = vpnOf(va);
     const access: Access = { by: "at", el, write, pan };
-    const found = translate(halfOf(this.#regime, page), page, access, throughStage2(stage2, physical));
+    const found = translate(halfOf(this.#regime, page), page, access, this.#tables);
     if (isFault(found)) {
       if (found.stage === 2 || found.kind === "external") return this.#faultOf(found, va, false, write, true);
       return BigInt(1 | (faultStatusCode(found) << 1) | (1 << 11));

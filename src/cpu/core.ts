@@ -290,7 +290,7 @@ export class Core {
     const { view } = this.code.memory;
     view.setBigUint64(this.#base + STATE.SCRATCH, BigInt.asUintN(64, data), true);
     view.setBigUint64(this.#base + STATE.SCRATCH + 8, 0n, true);
-    this.state.set32("SLOW_READY", 1);
+    this.state.preparedInScratch();
   }
 
   /** Ends a run before the instruction at PC: it must wait for those who are behind. */
@@ -323,22 +323,24 @@ export class Core {
       if (debugging && this.debug.stepIsDue) this.exceptions.softwareStep();
       const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
       // An access that was prepared belongs to the instruction at PC, which goes first.
-      if (pending !== 0 && state.get32("SLOW_READY") === 0) this.exceptions.interrupt(pending);
-      if (state.get32("LEFT") === 0) {
+      const isInterrupted = pending !== 0 && state.get32("SLOW_AT") === 0;
+      if (isInterrupted) this.exceptions.interrupt(pending);
+      if ((isInterrupted || debugging) && state.get32("LEFT") === 0) {
         // The exception has taken the rest.
       } else if (debugging) this.#runWatched();
       else if (this.space.hasAccessForOne) this.#runOne();
       else this.#carryOut(this.#enter());
-      if (state.get32("LEFT") !== left) {
-        left = state.get32("LEFT");
+      const nowLeft = state.get32("LEFT");
+      if (nowLeft !== left) {
+        left = nowLeft;
         idleTurns = 0;
       } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
         throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
       // An access that was prepared is its instruction's, which comes next.
-      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_READY") === 0 && !this.space.hasAccessForOne;
-      const exit = this.#exit ?? (state.get32("LEFT") === 0 ? BUDGET : busy ? BUSY : undefined);
+      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.hasAccessForOne;
+      const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
-      this.#cycles += this.#budget - state.get32("LEFT");
+      this.#cycles += this.#budget - left;
       this.#budget = 0;
       state.set32("LEFT", 0);
       return exit;
@@ -360,7 +362,7 @@ export class Core {
     const pc = state.pc;
     const isMapped = space.tlbs.isCodeMapped(pc);
     // An instruction abort comes before a breakpoint, and this before anything that the instruction does.
-    if (isMapped && state.get32("SLOW_READY") === 0 && debug.breakpointAt(pc)) {
+    if (isMapped && state.get32("SLOW_AT") === 0 && debug.breakpointAt(pc)) {
       exceptions.breakpoint();
       return;
     }

@@ -69,7 +69,7 @@ export class Exceptions {
     state.set64("ELR_EL1", returnTo);
     if (state.el === 0) this.#onLevelChange(0);
     state.select(1, 1);
-    state.set32("SLOW_READY", 0);
+    state.set32("SLOW_AT", 0);
     state.set32("DAIF", SPSR.DAIF);
     state.set32("SS", 0);
     state.set32("IL", 0);

@@ -5,7 +5,7 @@
  */
 import { Emit } from "../a64/emit.ts";
 import { type Encoded, HANDLER, type Handler, type Handlers } from "../a64/handlers.ts";
-import { CTLB, LEAVE, RECORD, STATE } from "../a64/state.ts";
+import { ACCESS, CTLB, DTLB, LEAVE, RECORD, STATE, STRICT } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Label, Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
@@ -14,6 +14,7 @@ import { ModuleBuilder } from "../wasm/module-builder.ts";
 /** What a handler outside of the loop returns; 0: the instruction is done. */
 const LEFT = 1;
 const DONE_AND_STOP = 2;
+const SLOW = 3;
 
 /** Operands from the record that `rp` points to. */
 abstract class RecordEmit extends Emit {
@@ -126,6 +127,11 @@ class FunctionEmit extends RecordEmit {
     this.f.return();
   }
 
+  protected lookFor(): void {
+    this.f.i32.const(SLOW);
+    this.f.return();
+  }
+
   stopAfter(): void {
     this.f.i32.const(DONE_AND_STOP);
     this.f.local.set(this.#status);
@@ -136,13 +142,20 @@ class FunctionEmit extends RecordEmit {
   }
 }
 
+interface LoopLabels {
+  readonly next: Label;
+  readonly lookup: Label;
+  readonly leave: Label;
+  readonly slow: Label;
+}
+
 /** A case of the loop. */
 class LoopEmit extends RecordEmit {
   readonly left: Local<"i32">;
   readonly records: Local<"i32">;
   readonly page: Local<"i64">;
   readonly target: Local<"i64">;
-  readonly #labels: { next: Label; lookup: Label; leave: Label };
+  readonly #labels: LoopLabels;
 
   constructor(
     f: FunctionBody,
@@ -154,7 +167,7 @@ class LoopEmit extends RecordEmit {
       page: Local<"i64">;
       target: Local<"i64">;
     },
-    labels: { next: Label; lookup: Label; leave: Label },
+    labels: LoopLabels,
   ) {
     super(f, cpu, locals.rp);
     this.left = locals.left;
@@ -242,6 +255,10 @@ class LoopEmit extends RecordEmit {
   leave(reason: number): void {
     this.reason(reason);
     this.f.br(this.#labels.leave);
+  }
+
+  protected lookFor(): void {
+    this.f.br(this.#labels.slow);
   }
 
   stopAfter(): void {
@@ -333,7 +350,8 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const lookup = f.loop();
   emitLookup(f, { cpu, rp, records, page, target }, out);
   const next = f.loop();
-  const e = new LoopEmit(f, cpu, { rp, left, records, page, target }, { next, lookup, leave });
+  const slow = f.block();
+  const e = new LoopEmit(f, cpu, { rp, left, records, page, target }, { next, lookup, leave, slow });
   const storePc = () => {
     f.local.get(cpu);
     e.pc();
@@ -397,12 +415,31 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   f.i32.eq();
   f.brIf(leave);
   f.local.get(status);
+  f.i32.const(SLOW);
+  f.i32.eq();
+  f.brIf(slow);
+  f.local.get(status);
   f.i32.const(DONE_AND_STOP);
   f.i32.eq();
   const stops = f.if();
   e.stopAfter();
   f.end(stops);
   e.advance();
+  f.end(slow);
+  emitStrictPlace(f, cpu);
+  f.local.tee(status);
+  f.i32.eqz();
+  const ask = f.if();
+  e.leave(LEAVE.ACCESS);
+  f.end(ask);
+  f.local.get(cpu);
+  f.local.get(status);
+  f.i32.store(STATE.SLOW_AT);
+  f.local.get(left);
+  f.i32.const(1);
+  f.i32.add();
+  f.local.set(left);
+  f.br(next);
   f.end(next);
   f.end(lookup);
   f.unreachable();
@@ -430,6 +467,96 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   f.i32.load(STATE.REASON);
   f.finish();
   return m.finish();
+}
+
+/**
+ * Pushes the host address of the access in SLOW_* if it is aligned and its page has a strict tag (Device memory, which is all
+ * of it while the MMU is off, and all with SCTLR_EL1.A), or 0. Once, not in each handler: that costs a guest's boot a tenth.
+ */
+function emitStrictPlace(f: FunctionBody, cpu: Local<"i32">): void {
+  const va = f.local.take("i64");
+  const offset = f.local.take("i64");
+  const bytes = f.local.take("i32");
+  const access = f.local.take("i32");
+  const entry = f.local.take("i32");
+  const state32 = (at: number): void => {
+    f.local.get(cpu);
+    f.i32.load(at);
+  };
+  const has = (flag: number): void => {
+    f.local.get(access);
+    f.i32.const(flag);
+    f.i32.and();
+  };
+  f.local.get(cpu);
+  f.i64.load(STATE.SLOW_VA);
+  f.local.set(va);
+  state32(STATE.SLOW_BYTES);
+  f.local.set(bytes);
+  state32(STATE.SLOW_ACCESS);
+  f.local.set(access);
+  state32(STATE.DTLB_EL0);
+  state32(STATE.DTLB);
+  has(ACCESS.UNPRIVILEGED);
+  f.select();
+  f.local.get(va);
+  f.i64.const(7);
+  f.i64.shrU();
+  f.i32.wrapI64();
+  f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
+  f.i32.and();
+  f.i32.add();
+  f.local.tee(entry);
+  f.i32.load(DTLB.ADDRESS);
+  f.local.get(va);
+  f.local.get(entry);
+  f.i64.load(DTLB.STRICT_TAG);
+  f.i64.sub();
+  f.local.tee(offset);
+  f.i32.wrapI64();
+  f.i32.add();
+  f.i32.const(0);
+  // Within the page,
+  f.local.get(offset);
+  f.i32.const(4096);
+  f.local.get(bytes);
+  f.i32.sub();
+  f.i64.extendI32U();
+  f.i64.leU();
+  // which has the tag for this,
+  f.local.get(entry);
+  f.i32.load(DTLB.STRICT);
+  f.i32.const(STRICT.WRITE);
+  f.i32.const(STRICT.READ);
+  has(ACCESS.WRITE);
+  f.select();
+  f.i32.and();
+  f.i32.const(0);
+  f.i32.ne();
+  f.i32.and();
+  // aligned,
+  f.local.get(va);
+  f.i32.wrapI64();
+  f.local.get(bytes);
+  f.i32.const(1);
+  f.local.get(access);
+  f.i32.const(ACCESS.ELEMENT_SHIFT);
+  f.i32.shrU();
+  f.i32.shl();
+  has(ACCESS.ALIGNED);
+  f.select();
+  f.i32.const(1);
+  f.i32.sub();
+  f.i32.and();
+  f.i32.eqz();
+  f.i32.and();
+  // and no DC ZVA, which is for Normal memory.
+  has(ACCESS.ZVA);
+  f.i32.eqz();
+  f.i32.and();
+  f.select();
+  for (const local of [bytes, access, entry]) f.local.release(local);
+  for (const local of [va, offset]) f.local.release(local);
 }
 
 /** Finds the records of `target`, or leaves with PC there. */

@@ -160,24 +160,32 @@ export class SoftTlbs {
     },
   ): TlbEntry {
     const state = this.#state;
-    const { view } = this.#memory;
+    const { view, words } = this.#memory;
     if (kind.unprivileged) this.needEl0();
     const table = state.get32(kind.unprivileged ? "DTLB_EL0" : "DTLB");
     const index = Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1));
     const entry = table + index * DTLB.ENTRY_BYTES;
     const tag = va & ~0xfffn;
-    const isOfPage = (at: number): boolean =>
-      view.getBigUint64(entry + at, true) === tag && view.getUint32(entry + DTLB.ADDRESS, true) === page;
+    const isSamePage = words[(entry + DTLB.ADDRESS) >>> 2] === page;
+    const strict = words[(entry + DTLB.STRICT) >>> 2] as number;
     if (kind.strict) {
-      const before = isOfPage(DTLB.STRICT_TAG) ? view.getUint32(entry + DTLB.STRICT, true) : 0;
+      const isSame = isSamePage && view.getBigUint64(entry + DTLB.STRICT_TAG, true) === tag;
       this.empty({ entry, index });
       view.setBigUint64(entry + DTLB.STRICT_TAG, tag, true);
-      view.setUint32(entry + DTLB.STRICT, before | (kind.write ? STRICT.WRITE : STRICT.READ), true);
+      view.setUint32(
+        entry + DTLB.STRICT,
+        (isSame ? strict : 0) | (kind.write ? STRICT.WRITE : STRICT.READ),
+        true,
+      );
     } else {
-      const [own, other] = kind.write ? [DTLB.WTAG, DTLB.RTAG] : [DTLB.RTAG, DTLB.WTAG];
-      if (!isOfPage(other)) view.setBigUint64(entry + other, emptyTag(index), true);
-      view.setBigUint64(entry + own, tag, true);
-      view.setBigUint64(entry + DTLB.STRICT_TAG, emptyTag(index), true);
+      const other = entry + (kind.write ? DTLB.RTAG : DTLB.WTAG);
+      if (!isSamePage || view.getBigUint64(other, true) !== tag)
+        view.setBigUint64(other, emptyTag(index), true);
+      view.setBigUint64(entry + (kind.write ? DTLB.WTAG : DTLB.RTAG), tag, true);
+      if (strict !== 0) {
+        view.setBigUint64(entry + DTLB.STRICT_TAG, emptyTag(index), true);
+        view.setUint32(entry + DTLB.STRICT, 0, true);
+      }
     }
     view.setUint32(entry + DTLB.ADDRESS, page, true);
     const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;

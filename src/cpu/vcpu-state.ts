@@ -52,6 +52,11 @@ export class VcpuState {
     this.view.setUint32(at + 4, Number.isFinite(value) ? (value - low) / 2 ** 32 : 0x7fff_ffff, true);
   }
 
+  /** The access in SLOW_* has its bytes in SCRATCH, or is to leave them there. */
+  preparedInScratch(): void {
+    this.set32("SLOW_AT", this.base + STATE.SCRATCH);
+  }
+
   /** X0 to X30; 31 is zero. */
   x(n: number): bigint {
     return n === 31 ? 0n : this.view.getBigUint64(this.base + STATE.X + 8 * n, true);

@@ -174,6 +174,7 @@ export interface CombinedTranslation {
  * Translates one page through stage 1 and then stage 2 (AArch64_FullTranslate). A stage 2 fault says by `onWalk`
  * whether it was met on stage 1's table walk, and always carries the VA's page.
  * @param memory physical memory, by PA
+ * @param tables memory as stage 1's walk sees it, by IPA
  */
 export function translateBoth(
   stage1: Stage1Config,
@@ -181,8 +182,9 @@ export function translateBoth(
   page: Vpn,
   access: Access,
   memory: TableMemory<Pfn>,
+  tables: TableMemory<Ipn> = throughStage2(stage2, memory),
 ): CombinedTranslation | Fault {
-  const first = translate(stage1, page, access, throughStage2(stage2, memory));
+  const first = translate(stage1, page, access, tables);
   if (isFault(first)) return first;
   const second = translate(stage2, first.outputPage, access, memory);
   if (isFault(second)) return blameOn(second, page);
