@@ -16,9 +16,18 @@ const throughJson = (question: Question): Question => ({
   run: (cell, world) => JSON.parse(jsonText(question.run(cell, world))) as Json,
 });
 
+/** Answers of this test file: several tests look at the same one. */
+const answered = new Map<Question, Map<string, Answer>>();
+
 /**
- * A question's answer, computed in this thread and without a cache.
+ * A question's answer, computed in this thread and without what is kept on disk.
  * @param perturbation factors by which costs are multiplied: a test of a headline moves `decidedBy` with it
  */
-export const askHere = (question: Question, perturbation: Perturbation = {}): Answer =>
-  answerHere(throughJson(question), worldOf(profileNamed, perturbation));
+export function askHere(question: Question, perturbation: Perturbation = {}): Answer {
+  const key = JSON.stringify(perturbation);
+  const known = answered.get(question) ?? new Map<string, Answer>();
+  answered.set(question, known);
+  const answer = known.get(key) ?? answerHere(throughJson(question), worldOf(profileNamed, perturbation));
+  known.set(key, answer);
+  return answer;
+}
