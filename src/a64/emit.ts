@@ -475,7 +475,7 @@ export abstract class Emit {
 
   /**
    * Pushes the host address of an access that the soft TLB does not simply have, or has it looked for: the instruction comes
-   * again with SLOW_AT set, or the TLB filled, or does not happen. What was prepared lies in SCRATCH.
+   * again with SLOW_AT set, or the TLB filled, or does not happen.
    */
   private slowAccess(va: Local<"i64">, bytes: number, access: number): void {
     const { f } = this;
@@ -492,17 +492,6 @@ export abstract class Emit {
     this.lookFor();
     f.end(ask);
     this.const32("SLOW_AT", 0);
-    if ((access & ACCESS.WRITE) !== 0) {
-      f.local.get(place);
-      f.local.get(this.cpu);
-      f.i32.const(STATE.SCRATCH);
-      f.i32.add();
-      f.i32.eq();
-      const copy = f.if();
-      this.const32("COMMIT", 1);
-      this.stopAfter();
-      f.end(copy);
-    }
     f.local.get(place);
     f.local.release(place);
   }

@@ -95,8 +95,6 @@ export const STATE = {
   SLOW_ACCESS: place(4),
   /** The host address at which the access is prepared (SCRATCH, or its own), or 0. */
   SLOW_AT: place(4),
-  /** A store lies in SCRATCH and must be carried out now that its instruction has retired. */
-  COMMIT: place(4),
   SCRATCH: place(64, 16),
   /** Operands and result of a floating-point operation on the slow path: see fp/entry.ts. */
   FP: place(64, 16),

@@ -143,8 +143,7 @@ export class AddressSpace {
 
   /** Forgets every translation. */
   flush(): void {
-    this.#entryForOne = undefined;
-    this.#storeOfOne = undefined;
+    this.dropAccessForOne();
     this.tlbs.flush();
     this.#tables.flush();
   }
@@ -369,13 +368,17 @@ export class AddressSpace {
     return { kind: "mmio", ipa: first.ipa, bytes: store.bytes, write: true, data };
   }
 
-  /** Whether the next instruction has an access to a watched page, which was checked and is for it alone. */
+  /** Whether the next instruction has an access for it alone: to a watched page, or a store that follows it. */
   get hasAccessForOne(): boolean {
-    return this.#entryForOne !== undefined;
+    return this.#entryForOne !== undefined || this.#store !== undefined;
   }
 
   /** @param isDone whether the instruction that it was for has happened */
   dropAccessForOne(isDone = false): void {
+    if (!isDone && this.#store !== undefined) {
+      this.#store = undefined;
+      this.#state.set32("SLOW_AT", 0);
+    }
     if (this.#entryForOne === undefined) return;
     this.tlbs.empty(this.#entryForOne);
     this.#entryForOne = undefined;

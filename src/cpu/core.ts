@@ -389,8 +389,10 @@ export class Core {
     state.set32("LEFT", 1);
     state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
-    space.dropAccessForOne(reason === LEAVE.BUDGET);
+    const hasHappened = reason === LEAVE.BUDGET;
+    space.dropAccessForOne(hasHappened);
     this.#carryOut(reason);
+    if (hasHappened) this.#problem(space.commit());
     const isDone = state.get32("LEFT") === 0;
     state.set32("LEFT", state.get32("LEFT") + this.#held);
     this.#held = 0;
@@ -403,10 +405,6 @@ export class Core {
     switch (reason) {
       case LEAVE.BUDGET:
         if (state.get32("LEFT_SAVED") !== 0) state.set32("LEFT", state.get32("LEFT_SAVED"));
-        if (state.get32("COMMIT") !== 0) {
-          state.set32("COMMIT", 0);
-          this.#problem(this.space.commit());
-        }
         return;
       case LEAVE.CODE:
         this.#problem(this.space.mapCode());
