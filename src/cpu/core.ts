@@ -378,16 +378,19 @@ export class Core {
     }
     const word = isMapped && debug.steps ? this.word() : undefined;
     const taken = exceptions.taken;
-    const isDone = this.#runOne();
+    const isDone = this.#runOne(true);
     if (word !== undefined && isDone && exceptions.taken === taken) debug.stepped(word, taken);
   }
 
-  /** As `#carryOut(#enter())` for the next instruction alone, and with it any access that was granted to it alone. */
-  #runOne(): boolean {
+  /**
+   * As `#carryOut(#enter())` for the next instruction alone, and with it any access that was granted to it alone.
+   * @param mayTellTime whether it may read a counter; what has such an access does not
+   */
+  #runOne(mayTellTime = false): boolean {
     const { state, space } = this;
     this.#held = state.get32("LEFT") - 1;
     state.set32("LEFT", 1);
-    state.setCount("CLOCK", this.#clock - this.#held);
+    if (mayTellTime) state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
     const hasHappened = reason === LEAVE.BUDGET;
     space.dropAccessForOne(hasHappened);
@@ -396,7 +399,7 @@ export class Core {
     const isDone = state.get32("LEFT") === 0;
     state.set32("LEFT", state.get32("LEFT") + this.#held);
     this.#held = 0;
-    state.setCount("CLOCK", this.#clock);
+    if (mayTellTime) state.setCount("CLOCK", this.#clock);
     return isDone;
   }
 
