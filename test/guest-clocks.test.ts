@@ -65,8 +65,9 @@ class Timeline implements RecordingSink {
       }
       if (where !== undefined && where !== cpu)
         found.push(`${tid} on CPU ${cpu} at ${atNs}, still on ${where}`);
-      const forkedAtNs = this.forks.get(tid) ?? 0;
-      if (atNs < forkedAtNs)
+      // Times count from the first record in the file, which others may precede.
+      const forkedAtNs = this.forks.get(tid);
+      if (forkedAtNs !== undefined && atNs < forkedAtNs)
         found.push(`${tid} (${this.#names.get(tid)}) runs at ${atNs}, its FORK record is of ${forkedAtNs}`);
       on.set(tid, cpu);
     }
