@@ -30,7 +30,7 @@ export async function loadPolicy(engine: Engine, file: string): Promise<unknown>
 }
 
 /** Which of a module's exports is the policy. */
-export function policyOf(engine: Engine, module: Readonly<Record<string, unknown>>, file: string): unknown {
+function policyOf(engine: Engine, module: Readonly<Record<string, unknown>>, file: string): unknown {
   const shaped = (value: unknown) => typeof engine.describePolicy(value) !== "string";
   // A .ts file outside of an ESM package arrives as CommonJS, whose exports are the default export.
   const given = module["default"];

@@ -5,7 +5,7 @@ import { UserError } from "../common/errors.ts";
 import { parseSizeBytes } from "../common/sizes.ts";
 
 /** "Did you mean x?" if one of the names is near enough to be a slip of the finger. */
-export function suggestion(given: string, names: readonly string[]): string {
+function suggestion(given: string, names: readonly string[]): string {
   const near = names
     .map((name) => ({ name, distance: leven(given.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, distance }) => distance <= Math.max(2, name.length / 3) || name.startsWith(given))
@@ -27,8 +27,6 @@ export const names = (text: string, before: readonly string[] | undefined): stri
   ...(before ?? []),
   ...text.split(",").filter((name) => name !== ""),
 ];
-
-export const size = (option: string) => (text: string) => parseSizeBytes(text, option);
 
 /** A size that is not nothing. */
 export const positiveSize = (option: string) => (text: string) => {

@@ -27,7 +27,7 @@ const pageAsset = (name: string): string =>
   readFileSync(new URL(`../lab/report/page/${name}`, import.meta.url), "utf8");
 
 /** The page as text, with ECharts and the page's own files read from where they are installed. */
-export const htmlOf = (details: readonly RunDetail[], title: string): string =>
+const htmlOf = (details: readonly RunDetail[], title: string): string =>
   renderHtml(
     details,
     {

@@ -52,7 +52,7 @@ const widthOf = (column: Column, runs: readonly Run[]): number =>
   PADDING + Math.max(column.title.length, ...runs.map((run) => column.cell(run).length));
 
 /** The columns that fit, with columns that say nothing about these runs left out. */
-export function fittingColumns(runs: readonly Run[], widthColumns: number): Column[] {
+function fittingColumns(runs: readonly Run[], widthColumns: number): Column[] {
   let columns = COLUMNS.filter(
     (column) => column.dropOrder === 0 || runs.some((run) => column.cell(run) !== "-"),
   );

@@ -2,10 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   hex,
+  type Ipn,
   ipa,
   ipaOf,
   ipn,
   ipnOf,
+  type Pa,
   pa,
   pagesFor,
   paOf,
@@ -54,5 +56,26 @@ describe("addresses", () => {
   it("are written in hexadecimal", () => {
     expect(hex(0xabc)).toBe("0xabc");
     expect(hex(0xffff_8000_8000_0000n)).toBe("0xffff800080000000");
+  });
+
+  it("of one space do not pass for another's, nor for plain numbers: it does not compile", () => {
+    const pages = (_page: Ipn): void => undefined;
+    const bytes = (_address: Pa): void => undefined;
+    pages(ipn(1));
+    bytes(pa(1));
+    // @ts-expect-error a VA's page is no IPA's
+    pages(vpn(1));
+    // @ts-expect-error a PA's page is no IPA's
+    pages(pfn(1));
+    // @ts-expect-error an IPA is no page number
+    pages(ipa(1));
+    // @ts-expect-error a plain number is of no space
+    pages(1);
+    // @ts-expect-error an IPA is no PA
+    bytes(ipa(1));
+    // @ts-expect-error a VA has 64 bits
+    bytes(va(1n));
+    // @ts-expect-error a sum is a plain number again
+    pages(ipn(1) + 1);
   });
 });

@@ -23,7 +23,6 @@ export type Ipn = In<number, "ipn">;
 export type Pfn = In<number, "pfn">;
 
 /** The page that page numbers count in, and the host's base page: 4 KiB. */
-export const PAGE_SHIFT = 12;
 export const PAGE_BYTES = 4096;
 
 const VA_MASK = (1n << 64n) - 1n;

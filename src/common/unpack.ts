@@ -12,7 +12,7 @@ const MAGIC: Readonly<Record<Compression, readonly number[]>> = {
   xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
 };
 
-export const startsWith = (bytes: Uint8Array, magic: readonly number[]): boolean =>
+const startsWith = (bytes: Uint8Array, magic: readonly number[]): boolean =>
   magic.every((byte, i) => bytes[i] === byte);
 
 /** How a file is packed, by its first bytes; undefined where it is not, or in another way. */

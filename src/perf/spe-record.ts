@@ -65,7 +65,7 @@ export interface SpeAccount {
 const TOP_BYTE = 0xffn << 56n;
 
 /** The address and state of a PC, target or previous-target payload. */
-export function instructionAddress(payload: bigint): SpeInstructionAddress {
+function instructionAddress(payload: bigint): SpeInstructionAddress {
   const low = payload & ~TOP_BYTE;
   return {
     va: (payload >> 55n) & 1n ? low | TOP_BYTE : low,
@@ -76,7 +76,7 @@ export function instructionAddress(payload: bigint): SpeInstructionAddress {
 }
 
 /** The address and state of a data PA payload. */
-export const physicalAddress = (payload: bigint): SpePhysicalAddress => ({
+const physicalAddress = (payload: bigint): SpePhysicalAddress => ({
   pa: payload & ~TOP_BYTE,
   ns: payload >> 63n !== 0n,
   nse: ((payload >> 60n) & 1n) !== 0n,
@@ -111,7 +111,7 @@ const draft = (at: number): Draft => ({
  * The complete records of a piece of AUX data, in order.
  * @param account counts every byte; exact once the generator has ended
  */
-export function* speRecords(
+function* speRecords(
   bytes: Uint8Array,
   account: SpeAccount = noBytes(),
 ): Generator<SpeRecord, void, undefined> {
@@ -153,7 +153,7 @@ export function decodeSpe(bytes: Uint8Array): { records: SpeRecord[]; account: S
   return { records, account };
 }
 
-export const noBytes = (): SpeAccount => ({
+const noBytes = (): SpeAccount => ({
   recordBytes: 0,
   paddingBytes: 0,
   unknownBytes: 0,

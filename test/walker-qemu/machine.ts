@@ -5,7 +5,7 @@ import type { TableMemory } from "../../src/mmu/table-memory.ts";
 /** `-m 256M`: RAM from 1 GiB on, nothing behind it (`highmem=off`). */
 const RAM_END_PAGE = 0x5_0000;
 /** Tables live in the upper half of RAM; below are the payload, its input and its output. */
-export const ARENA_FIRST_PAGE = 0x4_8000;
+const ARENA_FIRST_PAGE = 0x4_8000;
 
 /** A walk went where the test cannot know what it would read (the payload itself, flash, devices). */
 export class Unknowable extends Error {}

@@ -16,7 +16,7 @@ import type { Case, Operation, Query } from "./generate.ts";
 export type Outcome = Translation | CombinedTranslation | Fault;
 
 /** The access of an AT instruction; `by` is a parameter because QEMU lets AT mark pages dirty. */
-export const accessOf = (operation: Operation, by: "at" | "store" = "at"): Access => ({
+const accessOf = (operation: Operation, by: "at" | "store" = "at"): Access => ({
   by,
   el: operation.includes("E0") ? 0 : 1,
   write: operation.includes("W"),

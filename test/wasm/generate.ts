@@ -39,7 +39,7 @@ export interface Body {
 const VALUE_TYPES: readonly ValueType[] = ["i32", "i64", "f32", "f64", "v128", "funcref", "externref"];
 
 /** The function types of every generated module: blocks with several values use them, too. */
-export const TYPES: readonly {
+const TYPES: readonly {
   readonly params: readonly ValueType[];
   readonly results: readonly ValueType[];
 }[] = [

@@ -11,7 +11,7 @@ export interface Expected {
 
 const view = new DataView(new ArrayBuffer(8));
 
-export function floatOf(bits: bigint, width: number): number {
+function floatOf(bits: bigint, width: number): number {
   if (width === 32) {
     view.setUint32(0, Number(bits));
     return view.getFloat32(0);
@@ -269,7 +269,7 @@ function scalar(type: string, op: string, a: bigint, b: bigint): Expected {
 export const lanesOf = (x: bigint, width: number): bigint[] =>
   Array.from({ length: 128 / width }, (_, i) => wrapped(x >> BigInt(i * width), width));
 
-export const vectorOf = (lanes: readonly bigint[], width: number): bigint =>
+const vectorOf = (lanes: readonly bigint[], width: number): bigint =>
   lanes.reduce((all, lane, i) => all | (lane << BigInt(i * width)), 0n);
 
 const ALL = (width: number): bigint => (1n << BigInt(width)) - 1n;

@@ -9,7 +9,7 @@ export interface GuestMemory {
 }
 
 /** An address from its two registers or fields. Above 2^53 it is not exact, and `readAt` says it is not memory. */
-export const addressOf = (low: number, high: number): number => (high >>> 0) * 2 ** 32 + (low >>> 0);
+const addressOf = (low: number, high: number): number => (high >>> 0) * 2 ** 32 + (low >>> 0);
 
 const reachable = (ipa: number, bytes: number): boolean => Number.isSafeInteger(ipa + bytes);
 

@@ -7,7 +7,7 @@ import { concat } from "../../common/bytes.ts";
 import { type GuestMemory, readAt, u16At, u16Bytes, u32At, u32Bytes, u64At, writeAt } from "./memory.ts";
 
 /** More than any of our devices' drivers asks for: Linux stays below 8.1 MiB (126 segments of 64 KiB each). */
-export const MOST_CHAIN_BYTES = 16 * 1024 ** 2;
+const MOST_CHAIN_BYTES = 16 * 1024 ** 2;
 
 const DESCRIPTOR_BYTES = 16;
 const USED_ELEMENT_BYTES = 8;

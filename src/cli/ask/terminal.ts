@@ -10,7 +10,7 @@ import type { Answered } from "./ask.ts";
 export const aboutCost = (name: CostName): string => ({ ...COSTS, ...GUEST_COSTS })[name];
 
 /** "exit x 10": the costs that are not their own. */
-export const factorsText = (perturbation: Perturbation): string =>
+const factorsText = (perturbation: Perturbation): string =>
   Object.entries(perturbation)
     .map(([name, factor]) => `${name} × ${factor}`)
     .join(", ");

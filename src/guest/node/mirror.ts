@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { mirrorOf } from "../debian/apt-sources.ts";
 
-export const DEFAULT_MIRROR = "http://deb.debian.org/debian";
+const DEFAULT_MIRROR = "http://deb.debian.org/debian";
 
 /**
  * The first Debian mirror in apt's sources, or deb.debian.org.
