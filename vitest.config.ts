@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -6,7 +7,7 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Two cores are what a CI machine has; oracle tests start processes of their own.
-    maxWorkers: 2,
+    // Oracle tests start processes of their own, and a guest takes some hundreds of MB.
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
   },
 });

@@ -127,7 +127,6 @@ const expected = there
 
 describe.each<[Suite, Kernel]>([
   ["bookworm", "cloud"],
-  ["bookworm", "generic"],
   ["trixie", "generic"],
 ])("on the %s %s kernel", (suite, kernel) => {
   it("what mkfs makes by default is mounted without naming its type, and keeps what is written", {

@@ -55,14 +55,10 @@ describe.skipIf(cloud === undefined || generic === undefined || lacking.length >
       const { release } = generic!.manifest;
       const kernel = ["--kernel", generic!.image];
       const script = "uname -r; modprobe 9p && grep -w 9p /proc/filesystems; ls /lib/modules";
-      for (const folder of ["root", `root/usr/lib/modules/${release}`]) {
-        const { code, out, err } = await runInGuest(
-          ["sh", "-c", script],
-          [...kernel, "--modules", scratch.at(folder)],
-        );
-        const modules = [release, cloud!.manifest.release].sort().join("\n");
-        expect({ code, out }, err).toEqual({ code: 0, out: `${release}\nnodev\t9p\n${modules}\n` });
-      }
+      const folder = scratch.at(`root/usr/lib/modules/${release}`);
+      const { code, out, err } = await runInGuest(["sh", "-c", script], [...kernel, "--modules", folder]);
+      const modules = [release, cloud!.manifest.release].sort().join("\n");
+      expect({ code, out }, err).toEqual({ code: 0, out: `${release}\nnodev\t9p\n${modules}\n` });
       const other = await runInGuest(["true"], ["--kernel", cloud!.image, "--modules", scratch.at("root")]);
       expect(other).toMatchObject({ code: 2, out: "" });
       expect(other.err).toContain(

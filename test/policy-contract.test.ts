@@ -23,6 +23,8 @@ import { costsOf, record } from "./invariants/records.ts";
 import { harmlessSetting } from "./invariants/schedules.ts";
 
 const file = process.env["SPEVISOR_POLICY"];
+/** How many random schedules and scenarios each test takes: those of the list meet thousands in other tests. */
+const [SCHEDULES, SCENARIOS] = file === undefined ? [20, 40] : [60, 150];
 
 async function policiesOf(path: string): Promise<PinPolicy[]> {
   const module: Record<string, unknown> = await import(pathToFileURL(resolve(path)).href);
@@ -208,7 +210,7 @@ describe.each(policies)("pin policy $name", (policy) => {
         expect(run.disableReasons["buffer fault"]).toBeUndefined();
         expect(record(setting, policy).text).toBe(text);
       }),
-      { numRuns: 60, seed: 2 },
+      { numRuns: SCHEDULES, seed: 2 },
     );
   });
 
@@ -221,14 +223,14 @@ describe.each(policies)("pin policy $name", (policy) => {
         // On each vCPU what is selected and what is lost are counted apart: a sample each.
         expect(Math.abs(selected - bareMetal.selected)).toBeLessThanOrEqual(2 * setting.schedule.vcpus);
       }),
-      { numRuns: 60, seed: 2 },
+      { numRuns: SCHEDULES, seed: 2 },
     );
   });
 
   /** The first scenarios that fit, with every invariant checked along the way. */
   const survive = (fits: (scenario: InvariantScenario) => boolean): void => {
     let ran = 0;
-    for (let seed = 0; ran < 150; seed++) {
+    for (let seed = 0; ran < SCENARIOS; seed++) {
       const scenario = scenarioOf(seed);
       if (!fits(scenario)) continue;
       try {
