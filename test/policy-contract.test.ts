@@ -24,7 +24,7 @@ import { harmlessSetting } from "./invariants/schedules.ts";
 
 const file = process.env["SPEVISOR_POLICY"];
 /** How many random schedules and scenarios each test takes: those of the list meet thousands in other tests. */
-const [SCHEDULES, SCENARIOS] = file === undefined ? [20, 40] : [60, 150];
+const [SCHEDULES, RANDOM_SCENARIOS] = file === undefined ? [20, 40] : [60, 150];
 
 async function policiesOf(path: string): Promise<PinPolicy[]> {
   const module: Record<string, unknown> = await import(pathToFileURL(resolve(path)).href);
@@ -230,7 +230,7 @@ describe.each(policies)("pin policy $name", (policy) => {
   /** The first scenarios that fit, with every invariant checked along the way. */
   const survive = (fits: (scenario: InvariantScenario) => boolean): void => {
     let ran = 0;
-    for (let seed = 0; ran < SCENARIOS; seed++) {
+    for (let seed = 0; ran < RANDOM_SCENARIOS; seed++) {
       const scenario = scenarioOf(seed);
       if (!fits(scenario)) continue;
       try {
