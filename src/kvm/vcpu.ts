@@ -11,7 +11,9 @@ import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
 import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
+import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
+import type { VmSpe } from "./spe/vm-spe.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
 
@@ -41,6 +43,10 @@ export type KvmExit =
 export type CoreFactory = (hardware: CoreHardware) => GuestCore;
 
 export interface VcpuOptions {
+  /** Its number, from 0. */
+  readonly index: number;
+  /** The vCPUs of its VM by number, itself among them: who PSCI can name. */
+  readonly all: readonly Vcpu[];
   readonly core: CoreFactory;
   /** Its place among the other vCPUs. */
   readonly turn: Turn;
@@ -82,7 +88,7 @@ export interface VcpuState {
   readonly timeline: TimelineState;
 }
 
-export class Vcpu {
+export class Vcpu implements SpeOwner {
   readonly vm: Vm;
   readonly index: number;
   readonly timeline: Timeline;
@@ -92,6 +98,8 @@ export class Vcpu {
   readonly spe: VcpuSpe;
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
+  readonly #vmSpe: VmSpe;
+  readonly #all: readonly Vcpu[];
   readonly #kick: (vcpu: number, atNs: number) => void;
   readonly #turn: Turn;
   #timers: Timer[] = [];
@@ -102,9 +110,12 @@ export class Vcpu {
   #stoppedAtNs = 0;
   #idleInStopNs = 0;
 
-  constructor(vm: Vm, options: VcpuOptions) {
+  constructor(vmSpe: VmSpe, options: VcpuOptions) {
+    const { vm } = vmSpe;
     this.vm = vm;
-    this.index = vm.vcpus.length;
+    this.#vmSpe = vmSpe;
+    this.index = options.index;
+    this.#all = options.all;
     this.timeline = new Timeline(`vcpu ${this.index}`);
     this.truth = new GroundTruth(options.seed + this.index);
     const { trace } = vm;
@@ -148,14 +159,17 @@ export class Vcpu {
       kick: options.kick,
     });
     this.core.spu.pe.el2 = true;
-    this.spe = new VcpuSpe(this, {
+    vm.onTlbi((first, pages) => this.core.invalidateTlb(first, pages));
+    this.spe = new VcpuSpe(vmSpe, this, {
       maxBufferBytes: options.attributes.maxBufferBytes,
-      traps: vm.policy.trapsBuffer,
+      traps: vmSpe.policy.trapsBuffer,
     });
-    vm.vcpus.push(this);
   }
 
-  /** A tag has one timer: armed again it moves (mod_timer). */
+  line(high: boolean): boolean {
+    return this.gic.setLevel(this.pmbirq, high);
+  }
+
   armTimer(atNs: number, tag: string): void {
     this.#timers = this.#timers.filter((timer) => timer.tag !== tag);
     this.#timers.push({ atNs, tag });
@@ -174,14 +188,13 @@ export class Vcpu {
 
   /** KVM_RUN until something needs user space, or its turn is over. */
   run(): KvmExit {
-    const { timeline, core, spe, vm } = this;
+    const { timeline, core, spe } = this;
+    const { events } = this.#vmSpe;
     const turn = this.#turn;
     if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
-      vm.events.enter();
-      vm.handlers.onVcpuLoad?.(spe.context);
-      vm.events.leave();
+      spe.load();
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       this.serveTimers();
@@ -193,11 +206,11 @@ export class Vcpu {
       spe.leave();
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
-      vm.events.enter();
+      events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
       const result = this.#handle(exit);
-      vm.events.leave();
+      events.leave();
       if (result !== undefined) return result;
     }
     return AGAIN;
@@ -216,7 +229,7 @@ export class Vcpu {
   }
 
   restore(state: VcpuState): void {
-    if (state.loaded && !this.#loaded) this.vm.handlers.onVcpuLoad?.(this.spe.context);
+    if (state.loaded && !this.#loaded) this.spe.load();
     this.#loaded = state.loaded;
     this.#off = state.off;
     this.#stoppedAtNs = state.stoppedAtNs;
@@ -327,7 +340,7 @@ export class Vcpu {
       case "cpu-on":
         return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
       case "affinity-info": {
-        const vcpus = this.vm.vcpus.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
+        const vcpus = this.#all.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
         return done(affinityInfo(vcpus, asked.mpidr, asked.level));
       }
       case "cpu-off":
@@ -348,7 +361,7 @@ export class Vcpu {
   }
 
   #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.vm.vcpus.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
+    const target = this.#all.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
     if (target === undefined) return PSCI_RESULT.invalidParameters;
     if (!target.#off) return PSCI_RESULT.alreadyOn;
     target.#off = false;
@@ -404,14 +417,13 @@ export class Vcpu {
 
   #put(): void {
     this.#loaded = false;
-    this.vm.handlers.onVcpuPut?.(this.spe.context);
+    this.spe.put();
   }
 
   #exit(reason: string): void {
-    const { vm } = this;
-    vm.statistics.exit(reason);
-    vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
-    vm.handlers.onGuestExit?.(reason, this.spe.context);
+    this.#vmSpe.statistics.exit(reason);
+    this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
+    this.spe.exited(reason);
   }
 
   #virqPending(): boolean {
@@ -422,25 +434,15 @@ export class Vcpu {
   serveTimers(): void {
     while (this.nextTimerNs <= this.timeline.nowNs) {
       const timer = this.#timers.shift() as Timer;
-      const { vm, timeline, spe } = this;
-      timeline.charge("irq", vm.costs.timerIrq);
-      vm.trace?.({
-        atNs: timeline.nowNs,
-        vcpu: this.index,
-        what: "event",
-        name: "onTimer",
-        detail: { tag: timer.tag },
-      });
-      vm.events.enter();
-      vm.handlers.onTimer?.(timer.tag, spe.context);
-      vm.events.leave();
+      this.timeline.charge("irq", this.vm.costs.timerIrq);
+      this.spe.timer(timer.tag);
     }
   }
 
   /** The guest goes on: how long was it stopped by host work? */
   #resumed(): void {
     const stopNs = this.timeline.nowNs - this.#stoppedAtNs - this.#idleInStopNs;
-    const { statistics } = this.vm;
+    const { statistics } = this.#vmSpe;
     if (this.spe.accounts.coldStop)
       statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
     else statistics.longestStopWarmNs = Math.max(statistics.longestStopWarmNs, stopNs);
