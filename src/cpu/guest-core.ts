@@ -301,10 +301,6 @@ export class CpuGuestCore implements GuestCore {
     return this.core.space.regime;
   }
 
-  setVirq(): void {
-    // The GIC is asked at every run.
-  }
-
   invalidateTlb(first: Ipn, pages: number): void {
     this.core.space.forgetIpns(first, pages);
   }

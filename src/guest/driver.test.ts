@@ -8,6 +8,7 @@ import { Frames } from "../host/frames.ts";
 import { PROFILES } from "../host/profiles.ts";
 import { aloneTurn } from "../kvm/guest-core.ts";
 import { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import { VcpuGic } from "../kvm/vgic.ts";
 import { stage1Regime, stage2Config } from "../mmu/config.ts";
 import { AuxBuffer } from "./aux-buffer.ts";
 import { DEFAULT_EVENT, READER, SpeDriver, type SpeEvent } from "./driver.ts";
@@ -40,6 +41,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
       stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
       physical: { page: () => undefined, wrote: () => undefined },
       ownBuffer: () => pfn(0),
+      wires: new VcpuGic(),
       traps: () => traps,
       bareMetal: false,
       irqLatencyNs: 0,

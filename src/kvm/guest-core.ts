@@ -13,6 +13,7 @@ import type { Stage1Regime, Stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { GroundTruth, GuestView } from "./spe/ground-truth.ts";
+import type { PpiWires } from "./wires.ts";
 
 /**
  * A vCPU's turn among the others, as vmm/scheduler.ts gives it. It shrinks while the vCPU runs: when it wakes another one.
@@ -91,8 +92,6 @@ export interface GuestCore {
    * written.
    */
   stage1(): Stage1Regime;
-  /** The interrupt lines as the GIC's CPU interface has them: bit n is PPI n. */
-  setVirq(lines: number): void;
   /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
   invalidateTlb(first: Ipn, pages: number): void;
   counters(): CoreCounters;
@@ -130,6 +129,8 @@ export interface CoreHardware {
   readonly physical: TableMemory<Pfn>;
   /** EL2's translation of a page of the profiling buffer, for while MDCR_EL2.E2PB says that it belongs to EL2. */
   readonly ownBuffer: (page: Vpn) => Pfn;
+  /** The vCPU's private interrupts, as KVM sets them. */
+  readonly wires: PpiWires;
   /** What traps to EL2 at the moment. */
   readonly traps: () => CompiledSpeTraps;
   /** Bare metal: nothing traps, and PMBIRQ is the guest's own. */

@@ -16,6 +16,7 @@ import { VcpuSpe } from "./spe/vcpu-spe.ts";
 import type { VmSpe } from "./spe/vm-spe.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
+import type { PpiWires } from "./wires.ts";
 
 /** Why KVM_RUN returned to user space. */
 export type KvmExit =
@@ -92,10 +93,11 @@ export class Vcpu implements SpeOwner {
   readonly vm: Vm;
   readonly index: number;
   readonly timeline: Timeline;
-  readonly gic = new VcpuGic();
   readonly truth: GroundTruth;
   readonly core: GuestCore;
   readonly spe: VcpuSpe;
+  /** Its private interrupts. */
+  readonly wires: PpiWires;
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
   readonly #vmSpe: VmSpe;
@@ -132,6 +134,7 @@ export class Vcpu implements SpeOwner {
       };
     this.pmbirq = options.attributes.irq;
     this.#devices = options.devices;
+    this.wires = options.devices?.wires[this.index] ?? new VcpuGic();
     this.#kick = options.kick;
     this.#turn = options.turn;
     this.#off = options.startsOff ?? false;
@@ -149,6 +152,7 @@ export class Vcpu implements SpeOwner {
         wrote: () => frames.wrote(),
       },
       ownBuffer: (page) => this.spe.ownFrame(page),
+      wires: this.wires,
       traps: () => this.spe.traps,
       bareMetal: false,
       irqLatencyNs: options.irqLatencyNs,
@@ -167,7 +171,7 @@ export class Vcpu implements SpeOwner {
   }
 
   line(high: boolean): boolean {
-    return this.gic.setLevel(this.pmbirq, high);
+    return this.wires.setLevel(this.pmbirq, high);
   }
 
   armTimer(atNs: number, tag: string): void {
@@ -199,7 +203,6 @@ export class Vcpu implements SpeOwner {
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       this.serveTimers();
       if (timeline.nowNs >= turn.untilNs) return QUANTUM;
-      core.setVirq(this.gic.lines);
       this.#resumed();
       spe.enter();
       const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
@@ -264,9 +267,7 @@ export class Vcpu implements SpeOwner {
       case "wfi":
         return (
           this.#maintenance() ??
-          (this.#virqPending() || (this.#devices?.lines(this.index) ?? 0) !== 0
-            ? undefined
-            : { kind: "idle", untilNs: exit.untilNs })
+          (this.wires.isSignalled ? undefined : { kind: "idle", untilNs: exit.untilNs })
         );
       case "shutdown":
         this.#put();
@@ -424,10 +425,6 @@ export class Vcpu implements SpeOwner {
     this.#vmSpe.statistics.exit(reason);
     this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
     this.spe.exited(reason);
-  }
-
-  #virqPending(): boolean {
-    return this.gic.level(this.pmbirq);
   }
 
   /** Calls the policy for each timer that is due. */

@@ -90,11 +90,10 @@ function machine(policy: PinPolicy, options: Options = {}) {
     regs: { read: () => 0n, write: () => undefined, skipInstruction: () => undefined },
     spu,
     stage1: () => memory.regime,
-    setVirq: () => undefined,
     invalidateTlb: () => undefined,
     counters: () => ({ instructions: 0, cycles: 0, taskCycles: 0, taskNs: 0, contextSwitches: 0 }),
   };
-  const { spe, gic, timeline } = new Vcpu(vmSpe, {
+  const { spe, wires, timeline } = new Vcpu(vmSpe, {
     index: 0,
     all: [],
     core: () => core,
@@ -126,7 +125,7 @@ function machine(policy: PinPolicy, options: Options = {}) {
       hostPage,
       new Timeline("host"),
     );
-  const line = (): boolean => gic.level(PMBIRQ);
+  const line = (): boolean => wires.level(PMBIRQ);
   return {
     mm,
     vm,
