@@ -5,7 +5,8 @@ import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { mpidrOf } from "../kvm/devices.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
-import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
+import type { Pmu } from "../kvm/pmu.ts";
+import { isPmuRegister } from "../kvm/sys-regs.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
@@ -210,8 +211,9 @@ export class CpuGuestCore implements GuestCore {
         case "stage2-fault":
           return { kind: "stage2-fault", ipn: Math.floor(exit.ipa / PAGE_BYTES) as Ipn, write: exit.write };
         case "mmio":
-        case "pmu":
           return exit;
+        case "pmu":
+          return { ...exit, kind: "sysreg" };
       }
     }
   }

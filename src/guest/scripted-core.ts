@@ -4,7 +4,7 @@
  * property tests of the invariants run on it.
  */
 import type { LeafBits } from "../arm/descriptors.ts";
-import { PMBLIMITR_EL1, type SpeRegisterName } from "../arm/registers.ts";
+import { ENCODINGS, PMBLIMITR_EL1, type SpeRegisterName } from "../arm/registers.ts";
 import type { Ipn, Vpn } from "../common/address.ts";
 import { ipn, vpn } from "../common/address.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
@@ -187,14 +187,14 @@ export class ScriptedCore implements GuestCore {
       case "write":
         if (pe.traps(action.register, true)) {
           this.#x0 = action.value;
-          return { kind: "sysreg", register: action.register, isRead: false, rt: RT };
+          return { kind: "sysreg", encoding: ENCODINGS[action.register], isRead: false, rt: RT };
         }
         pe.write(action.register, action.value);
         this.#wrote(action.register, action.value);
         break;
       case "read":
         if (pe.traps(action.register, false))
-          return { kind: "sysreg", register: action.register, isRead: true, rt: RT };
+          return { kind: "sysreg", encoding: ENCODINGS[action.register], isRead: true, rt: RT };
         pe.read(action.register);
         break;
       case "run":

@@ -4,7 +4,8 @@
 import type { Encoding } from "../arm/registers.ts";
 import { affinityOf, Gic, type GicState, isSgiRegister } from "./gic/gic.ts";
 import { GicWires } from "./gic/wires.ts";
-import { isPmuRegister, PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { isPmuRegister } from "./sys-regs.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
 import type { PpiWires } from "./wires.ts";
 

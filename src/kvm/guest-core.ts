@@ -3,7 +3,7 @@
  * executes real code behind this interface, guest/ a model of the driver; kvm/ cannot tell them apart.
  */
 
-import type { Encoding, RegisterName } from "../arm/registers.ts";
+import type { Encoding } from "../arm/registers.ts";
 import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
 import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
@@ -44,20 +44,13 @@ export type Exit =
   /** Nothing to do before this instant; Infinity: until an interrupt or a kick. */
   | { readonly kind: "wfi"; readonly untilNs: number }
   /** A trapped MSR or MRS; `rt` holds the value of a write, and takes the value of a read. */
-  | {
-      readonly kind: "sysreg";
-      readonly register: RegisterName;
-      readonly isRead: boolean;
-      readonly rt: number;
-    }
+  | { readonly kind: "sysreg"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   /** A CPU access (not the SPU's) has no stage-2 translation that allows it. */
   | { readonly kind: "stage2-fault"; readonly ipn: Ipn; readonly write: boolean }
   /** The hardware's buffer management interrupt was taken. */
   | { readonly kind: "pmbirq" }
   | { readonly kind: "hvc"; readonly imm: number }
   | { readonly kind: "smc"; readonly imm: number }
-  /** A trapped access to the PMU's registers. */
-  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   /** WFE, not trapped (HCR_EL2.TWE = 0): waits for an event, an interrupt, or the event stream at this instant. */
   | { readonly kind: "wfe"; readonly untilNs: number }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */

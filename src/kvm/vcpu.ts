@@ -2,18 +2,19 @@
  * One vCPU: KVM_RUN's loop over a core. Costs of exits are charged here; what the exit asks for is done by spe/ and
  * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
  */
-import { REGISTERS } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { mpidrOf, type VmDevices } from "./devices.ts";
 import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import type { Pmu } from "./pmu.ts";
 import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
 import type { VmSpe } from "./spe/vm-spe.ts";
+import { findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
 import type { PpiWires } from "./wires.ts";
@@ -67,10 +68,6 @@ interface Timer {
   readonly tag: string;
 }
 
-/** Names of exits by register, made once: there are millions of exits. */
-const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}`]));
-const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
-
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
 /** Ends of a core's run that leave the guest no trace. */
@@ -89,13 +86,14 @@ export interface VcpuState {
   readonly timeline: TimelineState;
 }
 
-export class Vcpu implements SpeOwner {
+export class Vcpu implements SpeOwner, SysRegUnits {
   readonly vm: Vm;
   readonly index: number;
   readonly timeline: Timeline;
   readonly truth: GroundTruth;
   readonly core: GuestCore;
   readonly spe: VcpuSpe;
+  readonly pmu: Pmu | undefined;
   /** Its private interrupts. */
   readonly wires: PpiWires;
   /** INTID of the virtual PMBIRQ. */
@@ -134,6 +132,7 @@ export class Vcpu implements SpeOwner {
       };
     this.pmbirq = options.attributes.irq;
     this.#devices = options.devices;
+    this.pmu = options.devices?.pmus[this.index];
     this.wires = options.devices?.wires[this.index] ?? new VcpuGic();
     this.#kick = options.kick;
     this.#turn = options.turn;
@@ -248,7 +247,7 @@ export class Vcpu implements SpeOwner {
   }
 
   #handle(exit: Exit): KvmExit | undefined {
-    const { timeline, vm, spe } = this;
+    const { timeline, vm } = this;
     const { costs } = vm;
     switch (exit.kind) {
       case "deadline":
@@ -289,10 +288,6 @@ export class Vcpu implements SpeOwner {
         timeline.charge("exit", costs.exit);
         this.core.regs.write(0, PSCI_RESULT.notSupported);
         return this.#maintenance();
-      case "pmu":
-        this.#exit(exit.isRead ? "MRS PMU" : "MSR PMU");
-        timeline.charge("exit", costs.exit);
-        return this.#maintenance() ?? this.#pmuAccess(exit);
       case "mmio":
         this.#exit("MMIO");
         return this.#maintenance() ?? this.#mmio(exit);
@@ -308,24 +303,37 @@ export class Vcpu implements SpeOwner {
         return undefined;
       }
       case "sysreg": {
-        this.#exit((exit.isRead ? READS : WRITES)[exit.register] as string);
+        const row = findSysReg(exit.encoding);
+        if (row === undefined) throw new BrokenInvariant(`a trap of ${exit.encoding}, which nobody emulates`);
+        this.#exit(exit.isRead ? row.exits.read : row.exits.write);
         timeline.charge("exit", costs.exit);
-        const rlimit = this.#maintenance();
-        if (rlimit !== undefined) return rlimit;
-        const { regs } = this.core;
-        if (exit.isRead) {
-          const value = spe.read(exit.register);
-          if (value === undefined) throw new BrokenInvariant(`a trapped read of ${exit.register}`);
-          regs.write(exit.rt, value);
-        } else {
-          const outcome = spe.write(exit.register, regs.read(exit.rt));
-          if (outcome.kind === "undefined") throw new BrokenInvariant(`a trapped write of ${exit.register}`);
-          if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
-        }
-        regs.skipInstruction();
-        return undefined;
+        return this.#maintenance() ?? this.#sysreg(row, exit);
       }
     }
+  }
+
+  /** Emulates a trapped access (emulate_sys_reg). "rlimit": nothing has changed, and the same access comes again. */
+  #sysreg(row: SysReg, { isRead, rt }: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
+    const { core } = this;
+    const { regs } = core;
+    const level = core.level?.() ?? 1;
+    if (isRead) {
+      const value = row.read(this, level);
+      if (value === undefined) return this.#undefined(row);
+      regs.write(rt, value);
+    } else {
+      const outcome = row.write(this, regs.read(rt), level);
+      if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
+      if (outcome.kind === "undefined") return this.#undefined(row);
+    }
+    regs.skipInstruction();
+    return undefined;
+  }
+
+  /** The trapped access is UNDEFINED to the guest (kvm_inject_undefined). A model makes no such access. */
+  #undefined({ name }: SysReg): undefined {
+    if (this.core.injectUndefined === undefined) throw new BrokenInvariant(`an UNDEFINED access to ${name}`);
+    this.core.injectUndefined();
   }
 
   /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
@@ -369,20 +377,6 @@ export class Vcpu implements SpeOwner {
     target.core.powerOn?.(entry, contextId);
     this.#kick(target.index, this.timeline.nowNs);
     return PSCI_RESULT.success;
-  }
-
-  #pmuAccess({ encoding, isRead, rt }: Extract<Exit, { kind: "pmu" }>): undefined {
-    const pmu = this.#devices?.pmus[this.index];
-    const { core } = this;
-    const level = core.level?.() ?? 1;
-    const value = isRead ? pmu?.read(encoding, level) : undefined;
-    const done = isRead ? value !== undefined : pmu?.write(encoding, core.regs.read(rt), level) === true;
-    if (!done) {
-      core.injectUndefined?.();
-      return;
-    }
-    if (value !== undefined) core.regs.write(rt, value);
-    core.regs.skipInstruction();
   }
 
   /**

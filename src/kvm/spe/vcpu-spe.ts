@@ -27,6 +27,7 @@ import type { Timeline } from "../../common/timeline.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
+import type { SpeRegisters, TrapOutcome } from "../sys-regs.ts";
 import type { PageKeeper } from "../vm.ts";
 import { BounceBuffer } from "./bounce-buffer.ts";
 import { BufferAccounts } from "./buffer-accounts.ts";
@@ -40,12 +41,6 @@ import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
 import { compileTraps, E2PB } from "./trap-controls.ts";
 import type { VmSpe } from "./vm-spe.ts";
 
-/** How a trapped access ended: done, or user space must raise the limit and the access is tried again. */
-export type TrapOutcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "rlimit"; readonly byBytes: number }
-  | { readonly kind: "undefined" };
-
 const DONE: TrapOutcome = { kind: "done" };
 
 /** The guest's values of the buffer registers. */
@@ -55,7 +50,7 @@ interface Copies {
   PMBSR_EL1: bigint;
 }
 
-export class VcpuSpe implements PolicySubject, PageKeeper {
+export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   readonly vmSpe: VmSpe;
   readonly owner: SpeOwner;
   readonly holdings: Holdings;
