@@ -2,6 +2,7 @@
  * One vCPU: KVM_RUN's loop over a core. Costs of exits are charged here; what the exit asks for is done by spe/ and
  * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
  */
+import type { Encoding } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
@@ -71,7 +72,7 @@ interface Timer {
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
 /** Ends of a core's run that leave the guest no trace. */
-const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield", "busy"]);
+const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield"]);
 /** A vCPU that is off sleeps until it is switched on. */
 const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
 /** After so many exits the host may look at something else: with a profile in which they are free, nothing ends a turn. */
@@ -104,6 +105,8 @@ export class Vcpu implements SpeOwner, SysRegUnits {
   readonly #turn: Turn;
   #timers: Timer[] = [];
   #loaded = false;
+  /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
+  #inGuest = false;
   readonly #devices: VmDevices | undefined;
   #off: boolean;
   /** When the vCPU last stopped executing the guest. */
@@ -200,18 +203,24 @@ export class Vcpu implements SpeOwner, SysRegUnits {
       spe.load();
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
-      this.serveTimers();
-      if (timeline.nowNs >= turn.untilNs) return QUANTUM;
-      this.#resumed();
-      spe.enter();
+      if (!this.#inGuest) {
+        this.serveTimers();
+        if (timeline.nowNs >= turn.untilNs) return QUANTUM;
+        this.#resumed();
+        spe.enter();
+      }
       const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
+      this.#inGuest = exit.kind === "busy";
+      if (this.#inGuest) return AGAIN;
       spe.leave();
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
       events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
-      const result = this.#handle(exit);
+      this.#arrived(exit);
+      // A guest that is gone is told of nothing.
+      const result = (exit.kind === "shutdown" ? undefined : this.#bufferEvent()) ?? this.#handle(exit);
       events.leave();
       if (result !== undefined) return result;
     }
@@ -246,69 +255,85 @@ export class Vcpu implements SpeOwner, SysRegUnits {
     this.#idleInStopNs += this.timeline.nowNs - before;
   }
 
-  #handle(exit: Exit): KvmExit | undefined {
-    const { timeline, vm } = this;
-    const { costs } = vm;
+  /** What an exit is called in reports and costs by itself. An access to a device comes before its costs. */
+  #arrived(exit: Exit): void {
+    const { timeline } = this;
+    const { costs } = this.vm;
     switch (exit.kind) {
       case "deadline":
         // A host timer takes the vCPU out of the guest.
-        if (this.nextTimerNs <= timeline.nowNs) {
-          this.#exit("host timer");
-          timeline.charge("exit", costs.exit);
-        }
-        return this.#maintenance();
-      case "yield":
-        return this.#maintenance() ?? QUANTUM;
-      case "busy":
-        return AGAIN;
-      case "wfe":
-        return this.#maintenance() ?? { kind: "idle", untilNs: exit.untilNs };
-      case "wfi":
-        return (
-          this.#maintenance() ??
-          (this.wires.isSignalled ? undefined : { kind: "idle", untilNs: exit.untilNs })
-        );
-      case "shutdown":
-        this.#put();
-        return { kind: "shutdown" };
+        if (this.nextTimerNs > timeline.nowNs) return;
+        this.#exit("host timer");
+        break;
       case "pmbirq":
         this.#exit("PMBIRQ");
         timeline.charge("exit", costs.exit);
         timeline.charge("irq", costs.maintenanceIrq);
-        return this.#maintenance();
+        return;
       case "hvc":
         this.#exit("HVC");
-        timeline.charge("exit", costs.exit);
-        if (this.#devices !== undefined) return this.#maintenance() ?? this.#hypercall();
-        this.core.regs.skipInstruction();
-        return this.#maintenance();
+        break;
       case "smc":
-        // KVM does not pass it on: it is the unknown function.
         this.#exit("SMC");
-        timeline.charge("exit", costs.exit);
-        this.core.regs.write(0, PSCI_RESULT.notSupported);
-        return this.#maintenance();
+        break;
       case "mmio":
         this.#exit("MMIO");
-        return this.#maintenance() ?? this.#mmio(exit);
-      case "stage2-fault": {
+        return;
+      case "stage2-fault":
         this.#exit("DABT");
-        timeline.charge("exit", costs.exit);
-        const rlimit = this.#maintenance();
-        if (rlimit !== undefined) return rlimit;
+        break;
+      case "sysreg": {
+        const { exits } = emulated(exit.encoding);
+        this.#exit(exit.isRead ? exits.read : exits.write);
+        break;
+      }
+      case "yield":
+      case "busy":
+      case "wfe":
+      case "wfi":
+      case "shutdown":
+        return;
+    }
+    timeline.charge("exit", costs.exit);
+  }
+
+  /** What an exit asks for. */
+  #handle(exit: Exit): KvmExit | undefined {
+    const { timeline, vm } = this;
+    switch (exit.kind) {
+      case "deadline":
+      case "pmbirq":
+        return undefined;
+      case "yield":
+        return QUANTUM;
+      case "busy":
+        return AGAIN;
+      case "wfe":
+        return { kind: "idle", untilNs: exit.untilNs };
+      case "wfi":
+        return this.wires.isSignalled ? undefined : { kind: "idle", untilNs: exit.untilNs };
+      case "shutdown":
+        this.#put();
+        return { kind: "shutdown" };
+      case "hvc":
+        if (this.#devices !== undefined) return this.#hypercall();
+        this.core.regs.skipInstruction();
+        return undefined;
+      case "smc":
+        // KVM does not pass it on: it is the unknown function.
+        this.core.regs.write(0, PSCI_RESULT.notSupported);
+        return undefined;
+      case "mmio":
+        return this.#mmio(exit);
+      case "stage2-fault": {
         vm.journal?.faulted(exit.ipn, exit.write, timeline.nowNs);
         const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
         if (outcome.kind !== "done")
           throw new BrokenInvariant(`a CPU access to page ${exit.ipn} with no memory behind it`);
         return undefined;
       }
-      case "sysreg": {
-        const row = findSysReg(exit.encoding);
-        if (row === undefined) throw new BrokenInvariant(`a trap of ${exit.encoding}, which nobody emulates`);
-        this.#exit(exit.isRead ? row.exits.read : row.exits.write);
-        timeline.charge("exit", costs.exit);
-        return this.#maintenance() ?? this.#sysreg(row, exit);
-      }
+      case "sysreg":
+        return this.#sysreg(emulated(exit.encoding), exit);
     }
   }
 
@@ -398,8 +423,9 @@ export class Vcpu implements SpeOwner, SysRegUnits {
     if (!write) this.core.completeRead?.(value);
   }
 
-  #maintenance(): KvmExit | undefined {
-    const outcome = this.spe.handleMaintenance();
+  /** Deals with a profiling buffer management event of the run that has ended, if there was one. */
+  #bufferEvent(): KvmExit | undefined {
+    const outcome = this.spe.handleManagementEvent();
     return outcome.kind === "rlimit" ? this.#rlimit(outcome.byBytes) : undefined;
   }
 
@@ -441,4 +467,11 @@ export class Vcpu implements SpeOwner, SysRegUnits {
     this.#stoppedAtNs = this.timeline.nowNs;
     this.#idleInStopNs = 0;
   }
+}
+
+/** The row of a register that traps: KVM asks for no trap that it does not emulate. */
+function emulated(encoding: Encoding): SysReg {
+  const row = findSysReg(encoding);
+  if (row === undefined) throw new BrokenInvariant(`a trapped access to ${encoding}, which nobody emulates`);
+  return row;
 }

@@ -116,7 +116,7 @@ function machine(policy: PinPolicy, options: Options = {}) {
     spu.write("PMBPTR_EL1", pointer);
     spu.write("PMBSR_EL1", event);
     spe.leave();
-    return spe.handleMaintenance();
+    return spe.handleManagementEvent();
   };
   const press = (kind: PressureKind, page: Ipn): void =>
     applyPressure(
@@ -324,7 +324,7 @@ describe("what the hardware reports", () => {
     m.spu.write("PMBSR_EL1", FULL);
     m.spe.leave();
     m.spe.context.setHardwareLimit(undefined);
-    expect(m.spe.handleMaintenance()).toEqual({ kind: "done" });
+    expect(m.spe.handleManagementEvent()).toEqual({ kind: "done" });
     expect(m.line()).toBe(false);
     m.spe.enter();
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(m.limit(BUFFER_PAGES));
@@ -393,7 +393,7 @@ describe("a bounce buffer", () => {
     };
     const stop = (): void => {
       m.spe.copyOut(m.timeline);
-      m.spe.handleMaintenance();
+      m.spe.handleManagementEvent();
     };
     return { ...m, outcome, spuWrites, bytesOf, stop };
   };
@@ -477,7 +477,7 @@ describe("a bounce buffer", () => {
     const m = bouncing({}, 0n);
     m.spuWrites(PAGES_OF_OWN * PAGE_BYTES, 7, FULL);
     m.spe.context.bounce(undefined);
-    m.spe.handleMaintenance();
+    m.spe.handleManagementEvent();
     expect(m.line()).toBe(false);
     m.spe.enter();
     expect(m.spu.read("PMBPTR_EL1")).toBe(m.buffer.base + BigInt(PAGES_OF_OWN * PAGE_BYTES));

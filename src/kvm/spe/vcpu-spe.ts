@@ -186,8 +186,11 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
     return this.#bounce.frameAt(page);
   }
 
-  /** Deals with what the hardware reported in the last run: a stage-2 fault, a full buffer, a guest's mistake. */
-  handleMaintenance(): TrapOutcome {
+  /**
+   * Deals with the profiling buffer management event that the hardware reported in the last run, if any: a stage-2 fault, a full
+   * buffer, a guest's mistake.
+   */
+  handleManagementEvent(): TrapOutcome {
     if (this.#found !== undefined) this.copyOut(this.owner.timeline);
     const found = this.#found;
     this.#found = undefined;
