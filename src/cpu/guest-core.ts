@@ -4,7 +4,7 @@ import type { Ipn } from "../common/address.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { mpidrOf } from "../kvm/devices.ts";
-import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
+import type { CodeCore, CoreCounters, CoreHardware, CoreRegisters, Exit } from "../kvm/guest-core.ts";
 import type { Pmu } from "../kvm/pmu.ts";
 import { isPmuRegister } from "../kvm/sys-regs.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
@@ -70,7 +70,7 @@ export interface GuestCoreState {
   readonly streamedNs: number;
 }
 
-export class CpuGuestCore implements GuestCore {
+export class CpuGuestCore implements CodeCore {
   readonly core: Core;
   readonly spu: Spu;
   readonly regs: CoreRegisters;

@@ -75,8 +75,6 @@ export interface CoreRegisters {
 export interface GuestCore {
   /** Executes until an exit, at the latest when its timeline reaches `untilNs` or its turn's end. */
   run(untilNs: number): Exit;
-  /** The instant that it has reached within a run, in whole ns; a core that has none charges its timeline at once. */
-  readonly nowNs?: number;
   readonly regs: CoreRegisters;
   /** The profiling unit of this PE: the hardware's values. */
   readonly spu: Spu;
@@ -88,14 +86,20 @@ export interface GuestCore {
   /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
   invalidateTlb(first: Ipn, pages: number): void;
   counters(): CoreCounters;
+}
+
+/** A core that executes code: what KVM asks of it beyond what a model needs. */
+export interface CodeCore extends GuestCore {
+  /** The instant that it has reached within a run, in whole ns; between runs its timeline's. */
+  readonly nowNs: number;
   /** The exception level, for accesses that depend on it. */
-  level?(): 0 | 1;
+  level(): 0 | 1;
   /** The trapped instruction is UNDEFINED to the guest (kvm_inject_undefined). */
-  injectUndefined?(): void;
+  injectUndefined(): void;
   /** The value that a device gave to the load of the last `mmio` exit. */
-  completeRead?(data: bigint): void;
+  completeRead(data: bigint): void;
   /** PSCI CPU_ON: executes from `entry` with X0 = contextId at the next run. */
-  powerOn?(entry: bigint, contextId: bigint): void;
+  powerOn(entry: bigint, contextId: bigint): void;
 }
 
 export interface CoreCounters {

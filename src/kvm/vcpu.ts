@@ -6,10 +6,12 @@ import type { Encoding } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
-import { mpidrOf, type VmDevices } from "./devices.ts";
-import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import { CodeExits, type PsciVcpu } from "./code-exits.ts";
+import type { VmDevices } from "./devices.ts";
+import type { CodeCore, CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import { type KvmExit, OFF } from "./kvm-exit.ts";
 import type { Pmu } from "./pmu.ts";
-import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
+import { PolicyTimers } from "./policy-timers.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
@@ -20,61 +22,47 @@ import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
 import type { PpiWires } from "./wires.ts";
 
-/** Why KVM_RUN returned to user space. */
-export type KvmExit =
-  /** This vCPU reached the end of its quantum; not an exit that a real KVM would make. */
-  | { readonly kind: "quantum" }
-  /** Neither is this: the host may look at something else before the same turn goes on. */
-  | { readonly kind: "again" }
-  /** Idle until an instant, or (Infinity) until another vCPU kicks it. */
-  | { readonly kind: "idle"; readonly untilNs: number }
-  /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
-  | { readonly kind: "rlimit"; readonly byBytes: number }
-  | { readonly kind: "shutdown" }
-  /** KVM_EXIT_MMIO: a device of user space, reached at this instant; then `answered` is called. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    }
-  /** KVM_EXIT_SYSTEM_EVENT: PSCI SYSTEM_OFF or SYSTEM_RESET. */
-  | { readonly kind: "system-event"; readonly event: "off" | "reset" };
-
 /** Makes the core of a vCPU from the hardware that the VM gives it. */
 export type CoreFactory = (hardware: CoreHardware) => GuestCore;
+export type CodeCoreFactory = (hardware: CoreHardware) => CodeCore;
 
-export interface VcpuOptions {
+/** A vCPU whose guest is a model. */
+interface ModelOptions {
+  readonly core: CoreFactory;
+  readonly devices?: undefined;
+}
+
+/** A vCPU that executes code: it has a GIC, timers and a PMU, and PSCI switches it on and off. */
+interface CodeOptions {
+  readonly core: CodeCoreFactory;
+  readonly devices: VmDevices;
+  /** Off until another vCPU's CPU_ON. */
+  readonly startsOff: boolean;
+}
+
+interface CommonOptions {
   /** Its number, from 0. */
   readonly index: number;
   /** The vCPUs of its VM by number, itself among them: who PSCI can name. */
   readonly all: readonly Vcpu[];
-  readonly core: CoreFactory;
   /** Its place among the other vCPUs. */
   readonly turn: Turn;
   readonly attributes: SpeAttributes;
   readonly irqLatencyNs: number;
   readonly seed: number;
   readonly kick: (vcpu: number, atNs: number) => void;
-  /** GIC and timers, for cores that execute code. */
-  readonly devices?: VmDevices;
-  /** Off until another vCPU's CPU_ON. */
-  readonly startsOff?: boolean;
   readonly onRecordPage?: ((ipn: Ipn, frame: number) => void) | undefined;
 }
 
-interface Timer {
-  readonly atNs: number;
-  readonly tag: string;
-}
+/** What executes in a vCPU. */
+export type VcpuGuest = ModelOptions | CodeOptions;
+
+export type VcpuOptions = CommonOptions & VcpuGuest;
 
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
 /** Ends of a core's run that leave the guest no trace. */
 const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield"]);
-/** A vCPU that is off sleeps until it is switched on. */
-const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
 /** After so many exits the host may look at something else: with a profile in which they are free, nothing ends a turn. */
 const MOST_EXITS = 256;
 
@@ -87,7 +75,7 @@ export interface VcpuState {
   readonly timeline: TimelineState;
 }
 
-export class Vcpu implements SpeOwner, SysRegUnits {
+export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   readonly vm: Vm;
   readonly index: number;
   readonly timeline: Timeline;
@@ -100,14 +88,13 @@ export class Vcpu implements SpeOwner, SysRegUnits {
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
   readonly #vmSpe: VmSpe;
-  readonly #all: readonly Vcpu[];
   readonly #kick: (vcpu: number, atNs: number) => void;
   readonly #turn: Turn;
-  #timers: Timer[] = [];
+  readonly #timers = new PolicyTimers();
   #loaded = false;
   /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
   #inGuest = false;
-  readonly #devices: VmDevices | undefined;
+  readonly #code: CodeExits | undefined;
   #off: boolean;
   /** When the vCPU last stopped executing the guest. */
   #stoppedAtNs = 0;
@@ -118,7 +105,6 @@ export class Vcpu implements SpeOwner, SysRegUnits {
     this.vm = vm;
     this.#vmSpe = vmSpe;
     this.index = options.index;
-    this.#all = options.all;
     this.timeline = new Timeline(`vcpu ${this.index}`);
     this.truth = new GroundTruth(options.seed + this.index);
     const { trace } = vm;
@@ -134,15 +120,14 @@ export class Vcpu implements SpeOwner, SysRegUnits {
         });
       };
     this.pmbirq = options.attributes.irq;
-    this.#devices = options.devices;
     this.pmu = options.devices?.pmus[this.index];
     this.wires = options.devices?.wires[this.index] ?? new VcpuGic();
     this.#kick = options.kick;
     this.#turn = options.turn;
-    this.#off = options.startsOff ?? false;
+    this.#off = options.devices === undefined ? false : options.startsOff;
     const { frames } = vm.mm;
     const onRecordPage = options.onRecordPage;
-    this.core = options.core({
+    const hardware: CoreHardware = {
       vcpu: this.index,
       timeline: this.timeline,
       turn: options.turn,
@@ -163,7 +148,20 @@ export class Vcpu implements SpeOwner, SysRegUnits {
       untrappedEnable: (on) => this.spe.untrappedEnable(on),
       onRecordPage: onRecordPage === undefined ? undefined : (ipn, frame) => onRecordPage(ipn, frame),
       kick: options.kick,
-    });
+    };
+    if (options.devices === undefined) this.core = options.core(hardware);
+    else {
+      const core = options.core(hardware);
+      this.core = core;
+      this.#code = new CodeExits({
+        core,
+        devices: options.devices,
+        vcpu: this,
+        all: options.all,
+        timeline: this.timeline,
+        costs: vm.costs,
+      });
+    }
     this.core.spu.pe.el2 = true;
     vm.onTlbi((first, pages) => this.core.invalidateTlb(first, pages));
     this.spe = new VcpuSpe(vmSpe, this, {
@@ -177,19 +175,17 @@ export class Vcpu implements SpeOwner, SysRegUnits {
   }
 
   armTimer(atNs: number, tag: string): void {
-    this.#timers = this.#timers.filter((timer) => timer.tag !== tag);
-    this.#timers.push({ atNs, tag });
-    this.#timers.sort((a, b) => a.atNs - b.atNs);
+    this.#timers.arm(atNs, tag);
   }
 
   /** The instant that it has reached, within a run of its core as well. */
   get nowNs(): number {
-    return this.core.nowNs ?? this.timeline.nowNs;
+    return this.#code === undefined ? this.timeline.nowNs : this.#code.core.nowNs;
   }
 
   /** The next instant at which this vCPU has a timer to serve. */
   get nextTimerNs(): number {
-    return this.#timers[0]?.atNs ?? Number.POSITIVE_INFINITY;
+    return this.#timers.nextNs;
   }
 
   /** KVM_RUN until something needs user space, or its turn is over. */
@@ -229,7 +225,7 @@ export class Vcpu implements SpeOwner, SysRegUnits {
 
   /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
   save(): VcpuState | undefined {
-    if (this.#timers.length > 0) return undefined;
+    if (Number.isFinite(this.nextTimerNs)) return undefined;
     return {
       off: this.#off,
       loaded: this.#loaded,
@@ -316,15 +312,13 @@ export class Vcpu implements SpeOwner, SysRegUnits {
         this.#put();
         return { kind: "shutdown" };
       case "hvc":
-        if (this.#devices !== undefined) return this.#hypercall();
+        if (this.#code !== undefined) return this.#code.hypercall();
         this.core.regs.skipInstruction();
         return undefined;
       case "smc":
-        // KVM does not pass it on: it is the unknown function.
-        this.core.regs.write(0, PSCI_RESULT.notSupported);
-        return undefined;
+        return this.#ofCode(exit).smc();
       case "mmio":
-        return this.#mmio(exit);
+        return this.#ofCode(exit).mmio(exit);
       case "stage2-fault": {
         vm.journal?.faulted(exit.ipn, exit.write, timeline.nowNs);
         const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
@@ -339,9 +333,8 @@ export class Vcpu implements SpeOwner, SysRegUnits {
 
   /** Emulates a trapped access (emulate_sys_reg). "rlimit": nothing has changed, and the same access comes again. */
   #sysreg(row: SysReg, { isRead, rt }: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
-    const { core } = this;
-    const { regs } = core;
-    const level = core.level?.() ?? 1;
+    const { regs } = this.core;
+    const level = this.#code === undefined ? 1 : this.#code.core.level();
     if (isRead) {
       const value = row.read(this, level);
       if (value === undefined) return this.#undefined(row);
@@ -357,70 +350,32 @@ export class Vcpu implements SpeOwner, SysRegUnits {
 
   /** The trapped access is UNDEFINED to the guest (kvm_inject_undefined). A model makes no such access. */
   #undefined({ name }: SysReg): undefined {
-    if (this.core.injectUndefined === undefined) throw new BrokenInvariant(`an UNDEFINED access to ${name}`);
-    this.core.injectUndefined();
+    if (this.#code === undefined) throw new BrokenInvariant(`an UNDEFINED access to ${name}`);
+    this.#code.core.injectUndefined();
   }
 
-  /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
-  #hypercall(): KvmExit | undefined {
-    const { regs } = this.core;
-    const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
-    const done = (value: bigint): undefined => {
-      regs.write(0, value);
-    };
-    switch (asked.kind) {
-      case "return":
-        return done(asked.value);
-      case "cpu-on":
-        return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
-      case "affinity-info": {
-        const vcpus = this.#all.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
-        return done(affinityInfo(vcpus, asked.mpidr, asked.level));
-      }
-      case "cpu-off":
-        this.#off = true;
-        return OFF;
-      case "cpu-suspend":
-        done(PSCI_RESULT.success);
-        return { kind: "idle", untilNs: this.#nextEventNs() };
-      case "system-off":
-        return { kind: "system-event", event: "off" };
-      case "system-reset":
-        return { kind: "system-event", event: "reset" };
-    }
+  #ofCode({ kind }: Exit): CodeExits {
+    if (this.#code === undefined) throw new BrokenInvariant(`a model's ${kind} exit`);
+    return this.#code;
   }
 
-  #nextEventNs(): number {
-    return this.#devices?.nextEventNs(this.index, this.timeline.nowNs) ?? Number.POSITIVE_INFINITY;
+  get off(): boolean {
+    return this.#off;
   }
 
-  #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.#all.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
-    if (target === undefined) return PSCI_RESULT.invalidParameters;
-    if (!target.#off) return PSCI_RESULT.alreadyOn;
-    target.#off = false;
-    target.core.powerOn?.(entry, contextId);
-    this.#kick(target.index, this.timeline.nowNs);
-    return PSCI_RESULT.success;
+  switchOn(entry: bigint, contextId: bigint, atNs: number): void {
+    this.#off = false;
+    this.#code?.core.powerOn(entry, contextId);
+    this.#kick(this.index, atNs);
   }
 
-  /**
-   * The GIC's frames are KVM's own; other devices are user space's. The device is reached at the instant of the instruction,
-   * which is within the vCPU's horizon; what the exit costs comes after.
-   */
-  #mmio(exit: Extract<Exit, { kind: "mmio" }>): KvmExit | undefined {
-    const devices = this.#devices;
-    if (devices?.holds(exit.ipa) !== true) return exit;
-    if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
-    else this.core.completeRead?.(devices.read(exit.ipa, exit.bytes));
-    this.timeline.charge("exit", this.vm.costs.exit);
-    return undefined;
+  switchOff(): void {
+    this.#off = true;
   }
 
   /** User space has carried an `mmio` exit out; `value` is what a load got. */
-  answered({ write }: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
-    this.timeline.charge("exit", this.vm.costs.exit + this.vm.costs.userExit);
-    if (!write) this.core.completeRead?.(value);
+  answered(exit: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
+    this.#ofCode(exit).answered(exit, value);
   }
 
   /** Deals with a profiling buffer management event of the run that has ended, if there was one. */
@@ -449,10 +404,11 @@ export class Vcpu implements SpeOwner, SysRegUnits {
 
   /** Calls the policy for each timer that is due. */
   serveTimers(): void {
-    while (this.nextTimerNs <= this.timeline.nowNs) {
-      const timer = this.#timers.shift() as Timer;
+    for (;;) {
+      const tag = this.#timers.take(this.timeline.nowNs);
+      if (tag === undefined) return;
       this.timeline.charge("irq", this.vm.costs.timerIrq);
-      this.spe.timer(timer.tag);
+      this.spe.timer(tag);
     }
   }
 

@@ -14,12 +14,13 @@ import { applyPressure, type PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
 import { Journal } from "../kvm/journal.ts";
+import type { KvmExit } from "../kvm/kvm-exit.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { VmSpe } from "../kvm/spe/vm-spe.ts";
 import type { StatisticsState } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
-import { type CoreFactory, type KvmExit, Vcpu, type VcpuState } from "../kvm/vcpu.ts";
+import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { AGAIN, OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
@@ -146,21 +147,29 @@ export class Machine {
     this.#firstVcpu = this.#scheduler.count;
   }
 
-  /** Creates the vCPUs, each with SPE configured and initialised. */
+  /** Creates the vCPUs of a guest that is a model, each with SPE configured and initialised. */
   addVcpus(count: number, core: CoreFactory): void {
+    this.#addEach(count, () => ({ core }));
+  }
+
+  /** The same of a guest that executes code: all but the first wait for PSCI's CPU_ON. */
+  addCodeVcpus(count: number, core: CodeCoreFactory, devices: VmDevices): void {
+    this.#addEach(count, (index) => ({ core, devices, startsOff: index > 0 }));
+  }
+
+  #addEach(count: number, guest: (index: number) => VcpuGuest): void {
     const options = this.#options;
-    for (let i = 0; i < count; i++) {
+    for (let index = 0; index < count; index++) {
       const turn = aloneTurn();
       const vcpu = new Vcpu(this.spe, {
-        index: i,
+        ...guest(index),
+        index,
         all: this.vcpus,
-        core,
         turn,
         attributes: this.#configureSpe(count),
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
-        kick: (index, atNs) => this.#scheduler.kick(this.#firstVcpu + index, atNs),
-        ...(this.devices === undefined ? {} : { devices: this.devices, startsOff: i > 0 }),
+        kick: (to, atNs) => this.#scheduler.kick(this.#firstVcpu + to, atNs),
         onRecordPage: options.onRecordPage,
       });
       this.vcpus.push(vcpu);

@@ -7,7 +7,7 @@ import { PROFILES } from "../../host/profiles.ts";
 import { stage1Regime } from "../../mmu/config.ts";
 import { Spu } from "../../spe/spu.ts";
 import { VmDevices } from "../devices.ts";
-import { aloneTurn, type GuestCore } from "../guest-core.ts";
+import { aloneTurn, type CodeCore } from "../guest-core.ts";
 import { Vcpu } from "../vcpu.ts";
 import { Vm } from "../vm.ts";
 import { fault } from "./policies/fault.ts";
@@ -42,7 +42,12 @@ function machine() {
     frames: FRAMES,
     onLineChange: (vcpu) => woken.push(vcpu),
   });
-  const core = (): GuestCore => ({
+  const core = (): CodeCore => ({
+    nowNs: 0,
+    level: () => 1,
+    injectUndefined: () => undefined,
+    completeRead: () => undefined,
+    powerOn: () => undefined,
     run: () => ({ kind: "deadline" }),
     regs: { read: () => 0n, write: () => undefined, skipInstruction: () => undefined },
     spu: new Spu({ memory: { write: () => undefined }, random: () => 0, counter: () => 0 }),
@@ -63,6 +68,7 @@ function machine() {
         seed: 1,
         kick: () => undefined,
         devices,
+        startsOff: false,
       }),
     );
   devices.write(GICD_CTLR, 4, 2n);
