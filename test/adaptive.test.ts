@@ -135,7 +135,7 @@ describe("a guest that edits stage 1 between E=1 and the ERET to EL0, or later",
     if (vcpu === undefined) throw new Error("no vCPU");
     const { lostInBlackout: lost, blackoutNs } = vcpu.truth;
     const { written } = vcpu.core.spu.counters;
-    const faults = machine.vm.statistics.stage2Faults;
+    const faults = machine.spe.statistics.stage2Faults;
     machine.destroy();
     return { lost, written, blackoutNs, faults, unpinned };
   }
@@ -204,7 +204,7 @@ describe("a guest that cycles buffers over all of its memory", () => {
     "has no more pinned than one buffer of $bufferPages pages and its tables, and no more done in the background than it runs itself ($runNs ns each)",
     ({ bufferPages, runNs }) => {
       const machine = cycle(bufferPages, runNs);
-      const { worker, pinnedPeakBytes } = machine.vm;
+      const { worker, pinnedPeakBytes } = machine.spe;
       const [vcpu] = machine.vcpus;
       const elapsedNs = vcpu?.timeline.nowNs ?? 0;
       const busyNs = worker.nowNs - worker.spentNs("idle");

@@ -49,9 +49,9 @@ function resultOf(setting: Setting, policy: string, profile: string): Result {
     excessNs: replay.lastTargetEndNs - bareNs,
     hypervisorNs: sum(machine.vcpus.map(({ timeline }) => timeline.hypervisorNs())),
     guestClockGHz: sum(counters.map((c) => c.taskCycles)) / sum(counters.map((c) => c.taskNs)),
-    exits: machine.vm.statistics.exitReasons,
-    enables: machine.vm.statistics.bufferEnables,
-    disables: machine.vm.statistics.bufferDisables,
+    exits: machine.spe.statistics.exitReasons,
+    enables: machine.spe.statistics.bufferEnables,
+    disables: machine.spe.statistics.bufferDisables,
   };
   machine.destroy();
   return result;

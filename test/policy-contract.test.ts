@@ -102,7 +102,7 @@ describe.each(policies)("pin policy $name", (policy) => {
     const { machine } = outcome;
     expect(machine.mm.pins.pages).toBe(0);
     expect(machine.memlock.currentBytes).toBe(0);
-    expect(machine.vm.statistics.pagesUnpinned).toBe(machine.vm.statistics.pagesPinned);
+    expect(machine.spe.statistics.pagesUnpinned).toBe(machine.spe.statistics.pagesPinned);
   });
 
   it("gets by with RLIMIT exits where it locks more than it may at first", () => {

@@ -134,6 +134,7 @@ export const ENCODINGS = {
   CNTV_TVAL_EL0: [3, 3, 14, 3, 0],
   CNTV_CTL_EL0: [3, 3, 14, 3, 1],
   CNTV_CVAL_EL0: [3, 3, 14, 3, 2],
+  PMCCFILTR_EL0: [3, 3, 14, 15, 7],
   HCR_EL2: [3, 4, 1, 1, 0],
   MDCR_EL2: [3, 4, 1, 1, 1],
   HFGITR_EL2: [3, 4, 1, 1, 6],
@@ -148,6 +149,12 @@ export const ENCODINGS = {
   CNTVOFF_EL2: [3, 4, 14, 0, 3],
   PMSCR_EL12: [3, 5, 9, 9, 0],
 } as const satisfies Record<string, Encoding>;
+
+/** PMEVCNTR<n>_EL0: the event counters, n from 0 to 30. */
+export const PMEVCNTR_EL0 = (n: number): Encoding => [3, 3, 14, 8 | (n >> 3), n & 7];
+
+/** PMEVTYPER<n>_EL0: what they count. */
+export const PMEVTYPER_EL0 = (n: number): Encoding => [3, 3, 14, 12 | (n >> 3), n & 7];
 
 function keysOf<N extends string>(encodings: { readonly [K in N]: Encoding }): { readonly [K in N]: number } {
   const keys = {} as { [K in N]: number };

@@ -4,7 +4,15 @@ import { type Encoding, encodingKey, type Register } from "./register.ts";
 import { SPE_REGISTERS } from "./registers-spe.ts";
 import { SYSTEM_REGISTERS } from "./registers-system.ts";
 
-export { ENCODINGS, OPERATIONS, SYSOP, SYSREG, type SysregName } from "./encodings.ts";
+export {
+  ENCODINGS,
+  OPERATIONS,
+  PMEVCNTR_EL0,
+  PMEVTYPER_EL0,
+  SYSOP,
+  SYSREG,
+  type SysregName,
+} from "./encodings.ts";
 export { bit, bits, type Encoding, encodingKey, type Register, register } from "./register.ts";
 export * from "./registers-spe.ts";
 export * from "./registers-system.ts";

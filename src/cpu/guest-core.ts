@@ -4,8 +4,9 @@ import type { Ipn } from "../common/address.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { mpidrOf } from "../kvm/devices.ts";
-import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
-import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
+import type { CodeCore, CoreCounters, CoreHardware, CoreRegisters, Exit } from "../kvm/guest-core.ts";
+import type { Pmu } from "../kvm/pmu.ts";
+import { isPmuRegister } from "../kvm/sys-regs.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
@@ -69,7 +70,7 @@ export interface GuestCoreState {
   readonly streamedNs: number;
 }
 
-export class CpuGuestCore implements GuestCore {
+export class CpuGuestCore implements CodeCore {
   readonly core: Core;
   readonly spu: Spu;
   readonly regs: CoreRegisters;
@@ -210,8 +211,9 @@ export class CpuGuestCore implements GuestCore {
         case "stage2-fault":
           return { kind: "stage2-fault", ipn: Math.floor(exit.ipa / PAGE_BYTES) as Ipn, write: exit.write };
         case "mmio":
-        case "pmu":
           return exit;
+        case "pmu":
+          return { ...exit, kind: "sysreg" };
       }
     }
   }
@@ -299,10 +301,6 @@ export class CpuGuestCore implements GuestCore {
 
   stage1(): Stage1Regime {
     return this.core.space.regime;
-  }
-
-  setVirq(): void {
-    // The GIC is asked at every run.
   }
 
   invalidateTlb(first: Ipn, pages: number): void {

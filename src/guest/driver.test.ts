@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { MDCR_EL2, PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
+import {
+  ENCODINGS,
+  MDCR_EL2,
+  PMBLIMITR_EL1,
+  PMBSR_EL1,
+  PMSCR_EL1,
+  PMSFCR_EL1,
+  registerByEncoding,
+} from "../arm/registers.ts";
 import { compileSpeTraps } from "../arm/spe-traps.ts";
 import { pfn } from "../common/address.ts";
 import { Timeline } from "../common/timeline.ts";
@@ -8,6 +16,7 @@ import { Frames } from "../host/frames.ts";
 import { PROFILES } from "../host/profiles.ts";
 import { aloneTurn } from "../kvm/guest-core.ts";
 import { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import { VcpuGic } from "../kvm/vgic.ts";
 import { stage1Regime, stage2Config } from "../mmu/config.ts";
 import { AuxBuffer } from "./aux-buffer.ts";
 import { DEFAULT_EVENT, READER, SpeDriver, type SpeEvent } from "./driver.ts";
@@ -40,6 +49,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
       stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
       physical: { page: () => undefined, wrote: () => undefined },
       ownBuffer: () => pfn(0),
+      wires: new VcpuGic(),
       traps: () => traps,
       bareMetal: false,
       irqLatencyNs: 0,
@@ -85,7 +95,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
     begin();
     for (let exit = made.pump(); exit !== undefined; exit = made.pump()) {
       if (exit.kind !== "sysreg") throw new Error(exit.kind);
-      const register = exit.register as "PMBSR_EL1";
+      const register = registerByEncoding(exit.encoding)?.name as "PMBSR_EL1";
       const value = exit.isRead ? pe.spu.read(register) : made.regs.read(exit.rt);
       note(exit.isRead ? "R" : "W", register, value);
       if (exit.isRead) made.regs.write(exit.rt, value);
@@ -271,10 +281,10 @@ describe("under a hypervisor that traps the buffer registers", () => {
     const d = driver({ trapped: true });
     d.driver.start();
     const first = d.driver.pump();
-    expect(first).toEqual({ kind: "sysreg", register: "PMBPTR_EL1", isRead: false, rt: 0 });
+    expect(first).toEqual({ kind: "sysreg", encoding: ENCODINGS.PMBPTR_EL1, isRead: false, rt: 0 });
     expect(d.driver.pump()).toEqual(first);
     d.driver.regs.skipInstruction();
-    expect(d.driver.pump()).toMatchObject({ register: "PMBLIMITR_EL1" });
+    expect(d.driver.pump()).toMatchObject({ encoding: ENCODINGS.PMBLIMITR_EL1 });
   });
 
   it("charges the guest for what does not trap, and nothing for what does", () => {

@@ -6,7 +6,7 @@
  * A sequence stops at an access that traps and goes on when the hypervisor has emulated it.
  */
 import type { SpeRegisterName } from "../arm/registers.ts";
-import { PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
+import { ENCODINGS, PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
 import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
 import type { AuxBuffer, AuxWindow } from "./aux-buffer.ts";
@@ -196,14 +196,14 @@ export class SpeDriver {
         const value = step.value();
         if (this.#pe.traps(step.register, true)) {
           this.#x0 = value;
-          return { kind: "sysreg", register: step.register, isRead: false, rt: RT };
+          return { kind: "sysreg", encoding: ENCODINGS[step.register], isRead: false, rt: RT };
         }
         this.#pe.write(step.register, value);
         this.#next += 1;
         continue;
       }
       if (this.#pe.traps(step.register, false))
-        return { kind: "sysreg", register: step.register, isRead: true, rt: RT };
+        return { kind: "sysreg", encoding: ENCODINGS[step.register], isRead: true, rt: RT };
       step.into(this.#pe.read(step.register));
       this.#next += 1;
     }

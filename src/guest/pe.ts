@@ -1,23 +1,21 @@
 /**
- * The processing element of the model: system register accesses with their traps, the SPU's translation of records
- * through both stages with a TLB, and running instructions in bulk between samples. The driver model and the test
- * guests are built on it.
+ * The processing element of the model: system register accesses with their traps, an SPU with its memory and its interrupt,
+ * and running instructions in bulk between samples. The driver model and the test guests are built on it.
  *
  * No instruction is executed: a stretch of guest time is a number of retired ops, and only the sampled ones are drawn.
  */
 import type { RegisterName, SpeRegisterName } from "../arm/registers.ts";
-import { type Ipn, type Pfn, type Vpn, vpn } from "../common/address.ts";
+import type { Ipn } from "../common/address.ts";
 import { randomBitsAt } from "../common/random.ts";
 import type { CoreHardware } from "../kvm/guest-core.ts";
-import type { SamplingCounter } from "../kvm/spe/ground-truth.ts";
-import { PROFILING_BUFFER_WRITE } from "../mmu/access.ts";
-import { halfOf, type Stage1Regime } from "../mmu/config.ts";
-import { faultStatusCode, isFault } from "../mmu/fault.ts";
-import { translateBoth } from "../mmu/translate.ts";
-import { ProfilingBufferOwner } from "../spe/enables.ts";
+import { TruthFeed } from "../kvm/spe/ground-truth.ts";
+import type { Stage1Regime } from "../mmu/config.ts";
+import { bareMetalPe } from "../spe/enables.ts";
 import type { OpBounds } from "../spe/filters.ts";
+import { ManagementIrq } from "../spe/management-irq.ts";
 import type { SampledOp } from "../spe/op.ts";
-import { type RecordFault, Spu } from "../spe/spu.ts";
+import { TranslatedRecords } from "../spe/record-memory.ts";
+import { Spu } from "../spe/spu.ts";
 
 /** What the PE runs: how fast, and what its ops look like where one is sampled. */
 export interface Workload {
@@ -36,17 +34,6 @@ export type Stop =
   /** The hardware's PMBIRQ is due (or, on bare metal, the guest's). */
   | "pmbirq";
 
-interface TlbEntry {
-  readonly page: Vpn;
-  readonly ipn: Ipn;
-  readonly frame: Pfn;
-}
-
-/** Entries in the SPU's TLB: a few pages, since it writes in order. */
-const TLB_ENTRIES = 16;
-
-const EMPTY_COUNTER: SamplingCounter = { count: 0, interval: 0, jitter: false };
-
 export class ModelPe {
   readonly hardware: CoreHardware;
   readonly spu: Spu;
@@ -57,9 +44,9 @@ export class ModelPe {
   /** Instructions and guest ns of everything executed. */
   instructions = 0;
   guestNs = 0;
-  #tlb: TlbEntry[] = [];
-  #pmbirqAtNs = Number.POSITIVE_INFINITY;
-  #pmbirqTaken = false;
+  readonly #records: TranslatedRecords;
+  readonly #pmbirq: ManagementIrq;
+  readonly #truth: TruthFeed;
   #draws = 0;
 
   constructor(
@@ -69,14 +56,21 @@ export class ModelPe {
     this.hardware = hardware;
     this.regime = options.regime;
     const seed = options.seed ^ (hardware.vcpu * 0x9e3779b9);
+    const pe = bareMetalPe();
+    const { stage2, physical, ownBuffer, onRecordPage } = hardware;
+    this.#records = new TranslatedRecords(
+      { stage1: () => this.regime, stage2, physical, ownBuffer, onRecordPage },
+      pe,
+    );
     this.spu = new Spu({
-      memory: {
-        write: (page, offset, size, bytes) => this.#writeRecord(page, offset, size, bytes),
-      },
+      pe,
+      memory: this.#records,
       random: () => randomBitsAt(seed, this.#draws++) & 0xff,
       counter: () => Math.floor(hardware.timeline.nowNs),
       storeRecords: options.storeRecords,
     });
+    this.#pmbirq = new ManagementIrq(this.spu, hardware.irqLatencyNs);
+    this.#truth = new TruthFeed(hardware.truth, this.spu, hardware.guestView);
   }
 
   // ---- System registers ----
@@ -93,7 +87,7 @@ export class ModelPe {
     this.guestNs += hardware.costs.sysreg;
     spu.write(register, value);
     if (register === "PMBLIMITR_EL1") hardware.untrappedEnable(spu.bufferEnable);
-    if (!spu.pmbirq) this.#lowerPmbirq();
+    this.#pmbirq.lowerIfClear();
   }
 
   /** An MRS that does not trap. */
@@ -115,34 +109,21 @@ export class ModelPe {
     this.guestNs += ns;
   }
 
-  /** The level of PMBIRQ as the guest's driver finds it where PMBSR_EL1 does not trap. */
-  get pmbirqLevel(): boolean {
-    return this.spu.pmbirq;
-  }
-
   // ---- Running ----
 
   /** The instant at which the hardware interrupt will be taken, Infinity if none is on its way. */
   get pmbirqAtNs(): number {
-    if (!this.spu.pmbirq) this.#lowerPmbirq();
-    return this.#pmbirqAtNs;
+    return this.#pmbirq.dueNs;
   }
 
   /** The interrupt has been taken: not again before its level fell. */
   takePmbirq(): void {
-    this.#pmbirqTaken = true;
-    this.#pmbirqAtNs = Number.POSITIVE_INFINITY;
+    this.#pmbirq.take();
   }
 
   /** A hypervisor that took the interrupt before its latency was over has seen it, too. */
   raiseIfAsserted(): void {
-    if (this.spu.pmbirq && !this.#pmbirqTaken && this.#pmbirqAtNs === Number.POSITIVE_INFINITY)
-      this.#pmbirqAtNs = this.hardware.timeline.nowNs + this.hardware.irqLatencyNs;
-  }
-
-  #lowerPmbirq(): void {
-    this.#pmbirqTaken = false;
-    this.#pmbirqAtNs = Number.POSITIVE_INFINITY;
+    this.#pmbirq.notice(this.hardware.timeline.nowNs);
   }
 
   /**
@@ -174,7 +155,7 @@ export class ModelPe {
       const done = this.#sample(workload, left, at);
       const sliceNs =
         done === left ? leftNs : Math.min(leftNs, Math.max(1, Math.ceil(done / workload.opsPerNs)));
-      hardware.truth.sampled(done);
+      this.#truth.sampled(done);
       timeline.charge("guestRun", sliceNs);
       this.guestNs += sliceNs;
       this.instructions += done;
@@ -190,19 +171,7 @@ export class ModelPe {
     hardware.timeline.charge("guestRun", ns);
     this.guestNs += ns;
     this.instructions += ops;
-    const profiled = this.spu.profiles(this.spu.pe.el === 0 ? 0 : 1);
-    const view = this.noSpace ? "no-space" : profiled ? hardware.guestView() : "off";
-    hardware.truth.unsampled(view, ops, startNs, startNs + ns, () => this.#counter());
-  }
-
-  #counter(): SamplingCounter {
-    const irr = this.spu.read("PMSIRR_EL1");
-    if (irr === 0n) return EMPTY_COUNTER;
-    return {
-      count: Number(this.spu.read("PMSICR_EL1") & 0xffff_ffffn),
-      interval: Number(irr & 0xffff_ff00n),
-      jitter: (irr & 1n) === 1n,
-    };
+    this.#truth.unsampled(ops, startNs, startNs + ns, this.noSpace);
   }
 
   /** Runs at most `ops` ops with the hardware sampling; stops early when the SPU stops. Returns the ops that ran. */
@@ -246,68 +215,16 @@ export class ModelPe {
 
   /** Whether the page at PMBPTR_EL1 can be written: then records in it need not be tried one by one. */
   #translates(): boolean {
-    if (this.spu.discards) return true;
-    return "frame" in this.#translation(this.spu.pointerPage);
-  }
-
-  #translation(page: Vpn): { readonly frame: Pfn } | RecordFault {
-    if (ProfilingBufferOwner(this.spu.pe) === 2) return { frame: this.hardware.ownBuffer(page) };
-    const hit = this.#tlb.find((entry) => entry.page === page);
-    if (hit !== undefined) {
-      this.hardware.onRecordPage?.(hit.ipn, hit.frame);
-      return hit;
-    }
-    const { hardware } = this;
-    const result = translateBoth(
-      halfOf(this.regime, page),
-      hardware.stage2,
-      page,
-      PROFILING_BUFFER_WRITE,
-      hardware.physical,
-    );
-    if (isFault(result))
-      return result.kind === "external"
-        ? { kind: "external", stage: result.stage, dfsc: faultStatusCode(result) }
-        : { kind: "mmu", stage: result.stage, dfsc: faultStatusCode(result) };
-    const entry = { page, ipn: result.stage1.outputPage, frame: result.outputPage };
-    this.#tlb.push(entry);
-    if (this.#tlb.length > TLB_ENTRIES) this.#tlb.shift();
-    hardware.onRecordPage?.(entry.ipn, entry.frame);
-    return entry;
-  }
-
-  #writeRecord(
-    page: Vpn,
-    offset: number,
-    size: number,
-    bytes: Uint8Array | undefined,
-  ): RecordFault | undefined {
-    const first = this.#translation(page);
-    if (!("frame" in first)) return first;
-    const inFirst = Math.min(size, 4096 - offset);
-    const second = inFirst < size ? this.#translation(vpn(page + 1)) : undefined;
-    if (second !== undefined && !("frame" in second)) return second;
-    if (bytes === undefined) return undefined;
-    this.#store(first.frame, offset, bytes.subarray(0, inFirst));
-    if (second !== undefined) this.#store(second.frame, 0, bytes.subarray(inFirst, size));
-    return undefined;
-  }
-
-  #store(frame: Pfn, offset: number, bytes: Uint8Array): void {
-    const { frames } = this.hardware;
-    const words = frames.writable(frame);
-    new Uint8Array(words.buffer, words.byteOffset, words.byteLength).set(bytes, offset);
-    // A buffer may lie over somebody's tables: what was read from them no longer holds.
-    frames.wrote();
+    return this.spu.discards || this.#records.translates(this.spu.pointerPage);
   }
 
   /** TLBI by IPA, from the hypervisor. */
   invalidateByIpa(first: Ipn, pages: number): void {
-    this.#tlb = this.#tlb.filter((entry) => entry.ipn < first || entry.ipn >= first + pages);
+    this.#records.invalidateByIpa(first, pages);
   }
 
   /** TLBI VMALLE1, from the guest itself. */
   invalidateAll(): void {
-    this.#tlb = [];
+    this.#records.invalidateAll();
   }
 }

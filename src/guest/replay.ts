@@ -7,7 +7,6 @@
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
-import { FIRST_PPI } from "../kvm/vgic.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { SpeDriver } from "./driver.ts";
@@ -185,7 +184,6 @@ export class ReplayCore implements GuestCore {
   readonly #hardware: CoreHardware;
   readonly #mine: Int32Array;
   readonly #perCpu: boolean;
-  readonly #pmbirqMask: number;
   #cursor = 0;
   #phase: Phase = "between";
   #segment = NO_SEGMENT;
@@ -195,7 +193,6 @@ export class ReplayCore implements GuestCore {
   #workload: Workload | undefined;
   /** Instructions each task has retired: the positions of its ops. */
   readonly #positions: Float64Array;
-  #virq = false;
   #startedPerCpu = false;
   #startedAtNs = 0;
   #guestNsAtStart = 0;
@@ -213,16 +210,11 @@ export class ReplayCore implements GuestCore {
     this.regs = options.driver.regs;
     this.#mine = options.replay.perVcpu[this.#hardware.vcpu] ?? new Int32Array(0);
     this.#perCpu = options.replay.schedule.perCpu === true;
-    this.#pmbirqMask = 1 << (options.pmbirq - FIRST_PPI);
     this.#positions = positions;
   }
 
   stage1(): Stage1Regime {
     return this.#pe.regime;
-  }
-
-  setVirq(lines: number): void {
-    this.#virq = (lines & this.#pmbirqMask) !== 0;
   }
 
   invalidateTlb(first: Ipn, pages: number): void {
@@ -275,7 +267,8 @@ export class ReplayCore implements GuestCore {
       return false;
     }
     // Where the guest owns PMBSR_EL1 the virtual line is resampled from the hardware: a mapped interrupt.
-    const high = this.#virq && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq);
+    const high =
+      this.#hardware.wires.level(this.#options.pmbirq) && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq);
     if (high) this.#driver.interrupt();
     return false;
   }

@@ -4,11 +4,10 @@
  * property tests of the invariants run on it.
  */
 import type { LeafBits } from "../arm/descriptors.ts";
-import { PMBLIMITR_EL1, type SpeRegisterName } from "../arm/registers.ts";
+import { ENCODINGS, PMBLIMITR_EL1, type SpeRegisterName } from "../arm/registers.ts";
 import type { Ipn, Vpn } from "../common/address.ts";
 import { ipn, vpn } from "../common/address.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
-import { FIRST_PPI } from "../kvm/vgic.ts";
 import type { Access } from "../mmu/access.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { isFault } from "../mmu/fault.ts";
@@ -89,7 +88,6 @@ export class ScriptedCore implements GuestCore {
   readonly #options: ScriptedCoreOptions;
   readonly #hardware: CoreHardware;
   readonly #memory: TableMemory<Ipn>;
-  readonly #pmbirqMask: number;
   #cursor = 0;
   /** Actions of the handler still to do; empty: the script goes on. */
   #handling: readonly GuestAction[] = [];
@@ -97,7 +95,6 @@ export class ScriptedCore implements GuestCore {
   #opsDone = 0;
   #entriesDone = 0;
   #position = 0;
-  #virq = false;
   #x0 = 0n;
 
   constructor(options: ScriptedCoreOptions) {
@@ -106,7 +103,6 @@ export class ScriptedCore implements GuestCore {
     this.spu = options.pe.spu;
     this.#hardware = options.pe.hardware;
     this.#memory = throughStage2(this.#hardware.stage2, this.#hardware.physical);
-    this.#pmbirqMask = 1 << (options.pmbirq - FIRST_PPI);
   }
 
   readonly regs: CoreRegisters = {
@@ -130,10 +126,6 @@ export class ScriptedCore implements GuestCore {
     return this.pe.regime;
   }
 
-  setVirq(lines: number): void {
-    this.#virq = (lines & this.#pmbirqMask) !== 0;
-  }
-
   invalidateTlb(first: Ipn, pages: number): void {
     this.pe.invalidateByIpa(first, pages);
   }
@@ -154,7 +146,11 @@ export class ScriptedCore implements GuestCore {
         this.#interrupt();
       }
       // Where the guest owns PMBSR_EL1 the virtual line is resampled from the hardware.
-      if (this.#virq && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq)) this.#interrupt();
+      if (
+        this.#hardware.wires.level(this.#options.pmbirq) &&
+        (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq)
+      )
+        this.#interrupt();
       const action = this.#action;
       if (action === undefined) return { kind: "shutdown" };
       const endNs = Math.min(untilNs, turn.untilNs);
@@ -191,14 +187,14 @@ export class ScriptedCore implements GuestCore {
       case "write":
         if (pe.traps(action.register, true)) {
           this.#x0 = action.value;
-          return { kind: "sysreg", register: action.register, isRead: false, rt: RT };
+          return { kind: "sysreg", encoding: ENCODINGS[action.register], isRead: false, rt: RT };
         }
         pe.write(action.register, action.value);
         this.#wrote(action.register, action.value);
         break;
       case "read":
         if (pe.traps(action.register, false))
-          return { kind: "sysreg", register: action.register, isRead: true, rt: RT };
+          return { kind: "sysreg", encoding: ENCODINGS[action.register], isRead: true, rt: RT };
         pe.read(action.register);
         break;
       case "run":

@@ -3,8 +3,11 @@
  */
 import type { Encoding } from "../arm/registers.ts";
 import { affinityOf, Gic, type GicState, isSgiRegister } from "./gic/gic.ts";
-import { isPmuRegister, PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { GicWires } from "./gic/wires.ts";
+import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
+import { isPmuRegister } from "./sys-regs.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
+import type { PpiWires } from "./wires.ts";
 
 /** MPIDR_EL1 of a vCPU: bit 31 is RES1. */
 export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(affinityOf(vcpu));
@@ -36,12 +39,15 @@ export class VmDevices {
   readonly gic: Gic;
   readonly timers: readonly Timers[];
   readonly pmus: readonly Pmu[];
+  /** The PPIs of each vCPU. */
+  readonly wires: readonly PpiWires[];
   readonly #frames: GicFrames;
 
   constructor(options: DevicesOptions) {
     this.gic = new Gic(options);
     this.timers = Array.from({ length: options.vcpus }, () => new Timers());
     this.pmus = Array.from({ length: options.vcpus }, () => new Pmu());
+    this.wires = Array.from({ length: options.vcpus }, (_, vcpu) => new GicWires(this.gic, vcpu));
     this.#frames = options.frames;
   }
 
@@ -91,9 +97,10 @@ export class VmDevices {
   /** Brings the lines of timers and PMU to the GIC. */
   update(vcpu: number, nowNs: number): void {
     const { virtual, physical } = this.timers[vcpu]!.lines(nowNs);
-    this.gic.setLine(VIRTUAL_TIMER_INTID, virtual, vcpu);
-    this.gic.setLine(PHYSICAL_TIMER_INTID, physical, vcpu);
-    this.gic.setLine(PMU_INTID, this.pmus[vcpu]!.line, vcpu);
+    const wires = this.wires[vcpu]!;
+    wires.setLevel(VIRTUAL_TIMER_INTID, virtual);
+    wires.setLevel(PHYSICAL_TIMER_INTID, physical);
+    wires.setLevel(PMU_INTID, this.pmus[vcpu]!.line);
   }
 
   /** The interrupt inputs as bits of DAIF: IRQ is bit 7, FIQ bit 6. */

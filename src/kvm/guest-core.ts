@@ -3,7 +3,7 @@
  * executes real code behind this interface, guest/ a model of the driver; kvm/ cannot tell them apart.
  */
 
-import type { Encoding, RegisterName } from "../arm/registers.ts";
+import type { Encoding } from "../arm/registers.ts";
 import type { CompiledSpeTraps } from "../arm/spe-traps.ts";
 import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
@@ -13,6 +13,7 @@ import type { Stage1Regime, Stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { GroundTruth, GuestView } from "./spe/ground-truth.ts";
+import type { PpiWires } from "./wires.ts";
 
 /**
  * A vCPU's turn among the others, as vmm/scheduler.ts gives it. It shrinks while the vCPU runs: when it wakes another one.
@@ -43,20 +44,13 @@ export type Exit =
   /** Nothing to do before this instant; Infinity: until an interrupt or a kick. */
   | { readonly kind: "wfi"; readonly untilNs: number }
   /** A trapped MSR or MRS; `rt` holds the value of a write, and takes the value of a read. */
-  | {
-      readonly kind: "sysreg";
-      readonly register: RegisterName;
-      readonly isRead: boolean;
-      readonly rt: number;
-    }
+  | { readonly kind: "sysreg"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   /** A CPU access (not the SPU's) has no stage-2 translation that allows it. */
   | { readonly kind: "stage2-fault"; readonly ipn: Ipn; readonly write: boolean }
   /** The hardware's buffer management interrupt was taken. */
   | { readonly kind: "pmbirq" }
   | { readonly kind: "hvc"; readonly imm: number }
   | { readonly kind: "smc"; readonly imm: number }
-  /** A trapped access to the PMU's registers. */
-  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   /** WFE, not trapped (HCR_EL2.TWE = 0): waits for an event, an interrupt, or the event stream at this instant. */
   | { readonly kind: "wfe"; readonly untilNs: number }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
@@ -81,8 +75,6 @@ export interface CoreRegisters {
 export interface GuestCore {
   /** Executes until an exit, at the latest when its timeline reaches `untilNs` or its turn's end. */
   run(untilNs: number): Exit;
-  /** The instant that it has reached within a run, in whole ns; a core that has none charges its timeline at once. */
-  readonly nowNs?: number;
   readonly regs: CoreRegisters;
   /** The profiling unit of this PE: the hardware's values. */
   readonly spu: Spu;
@@ -91,19 +83,23 @@ export interface GuestCore {
    * written.
    */
   stage1(): Stage1Regime;
-  /** The interrupt lines as the GIC's CPU interface has them: bit n is PPI n. */
-  setVirq(lines: number): void;
   /** TLBI for pages [first, first + pages) of IPA space, and everything combined from them. */
   invalidateTlb(first: Ipn, pages: number): void;
   counters(): CoreCounters;
+}
+
+/** A core that executes code: what KVM asks of it beyond what a model needs. */
+export interface CodeCore extends GuestCore {
+  /** The instant that it has reached within a run, in whole ns; between runs its timeline's. */
+  readonly nowNs: number;
   /** The exception level, for accesses that depend on it. */
-  level?(): 0 | 1;
+  level(): 0 | 1;
   /** The trapped instruction is UNDEFINED to the guest (kvm_inject_undefined). */
-  injectUndefined?(): void;
+  injectUndefined(): void;
   /** The value that a device gave to the load of the last `mmio` exit. */
-  completeRead?(data: bigint): void;
+  completeRead(data: bigint): void;
   /** PSCI CPU_ON: executes from `entry` with X0 = contextId at the next run. */
-  powerOn?(entry: bigint, contextId: bigint): void;
+  powerOn(entry: bigint, contextId: bigint): void;
 }
 
 export interface CoreCounters {
@@ -130,6 +126,8 @@ export interface CoreHardware {
   readonly physical: TableMemory<Pfn>;
   /** EL2's translation of a page of the profiling buffer, for while MDCR_EL2.E2PB says that it belongs to EL2. */
   readonly ownBuffer: (page: Vpn) => Pfn;
+  /** The vCPU's private interrupts, as KVM sets them. */
+  readonly wires: PpiWires;
   /** What traps to EL2 at the moment. */
   readonly traps: () => CompiledSpeTraps;
   /** Bare metal: nothing traps, and PMBIRQ is the guest's own. */

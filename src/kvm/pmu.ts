@@ -51,32 +51,6 @@ const TYPE_EVENT = 0xffff;
 const USER = { EN: 1, SW: 2, CR: 4, ER: 8 } as const;
 const ALL_COUNTERS = (0x8000_0000 | ((1 << EVENT_COUNTERS) - 1)) >>> 0;
 
-/** The PMU's registers but those by number. */
-const NAMED: ReadonlySet<number> = new Set([
-  SYSREG.PMCR_EL0,
-  SYSREG.PMCNTENSET_EL0,
-  SYSREG.PMCNTENCLR_EL0,
-  SYSREG.PMOVSCLR_EL0,
-  SYSREG.PMSWINC_EL0,
-  SYSREG.PMSELR_EL0,
-  SYSREG.PMCEID0_EL0,
-  SYSREG.PMCEID1_EL0,
-  SYSREG.PMCCNTR_EL0,
-  SYSREG.PMXEVTYPER_EL0,
-  SYSREG.PMXEVCNTR_EL0,
-  SYSREG.PMUSERENR_EL0,
-  SYSREG.PMOVSSET_EL0,
-  SYSREG.PMINTENSET_EL1,
-  SYSREG.PMINTENCLR_EL1,
-  SYSREG.PMMIR_EL1,
-]);
-
-/** Whether a register is the PMU's: CRn 9, and in CRn 14 those by number. */
-export const isPmuRegister = (encoding: Encoding): boolean => {
-  const [op0, op1, crn, crm] = encoding;
-  return NAMED.has(encodingKey(encoding)) || (op0 === 3 && op1 === 3 && crn === 14 && crm >= 8);
-};
-
 /** Whether event CHAIN of a counter counts overflows of the one before: in pairs, an even one and the next. */
 const isChained = (n: number): boolean => n < EVENT_COUNTERS && n % 2 === 1;
 

@@ -20,7 +20,6 @@ import { translate } from "../mmu/translate.ts";
 import { visitRange } from "../mmu/visit.ts";
 import type { GuestPages, PageSet } from "./guest-pages.ts";
 import type { Memslots } from "./memslots.ts";
-import type { MapOutcome } from "./spe/policy.ts";
 
 /** 40-bit IPAs, 4 KiB granule, start at level 1 with concatenated tables: KVM's default (kvm_get_vtcr). */
 const IPA_BITS = 40;
@@ -31,6 +30,9 @@ const READ_ONLY = stage2Leaf({ read: true, write: false });
 
 /** Told which IPAs lost their translation: every core's TLB must forget them before the host goes on. */
 export type InvalidateTlb = (first: Ipn, pages: number) => void;
+
+/** Whether the pages asked for are mapped now; "unbacked": no memslot or no VMA has this one. */
+export type Stage2Outcome = { readonly kind: "done" } | { readonly kind: "unbacked"; readonly page: Ipn };
 
 /** What a guest page is mapped to. */
 export interface Mapping {
@@ -89,7 +91,7 @@ export class Stage2 {
    * user_mem_abort: makes one page accessible, the host page first. Costs go to `timeline`.
    * @returns "unbacked" where no memslot or no VMA has the page
    */
-  fault(page: Ipn, write: boolean, timeline: Timeline): MapOutcome {
+  fault(page: Ipn, write: boolean, timeline: Timeline): Stage2Outcome {
     timeline.charge("stage2", this.#mm.costs.stage2FaultHandling);
     const host = this.#memslots.hostPageOf(page);
     if (host < 0 || !this.#mm.faultIn(host, write, timeline)) return { kind: "unbacked", page };
@@ -101,7 +103,7 @@ export class Stage2 {
    * Makes every page of a set accessible for writing; those that are need only be checked.
    * @returns "unbacked" at the first page that the host cannot give
    */
-  map(pages: PageSet, timeline: Timeline): MapOutcome {
+  map(pages: PageSet, timeline: Timeline): Stage2Outcome {
     return this.mmuLock.hold(timeline, "shared", () => {
       timeline.charge("stage2", pages.pages * this.#mm.costs.stage2Check);
       for (const run of pages.runs) {

@@ -3,7 +3,6 @@
 export interface StatisticsState {
   readonly counts: Readonly<Record<string, number>>;
   readonly exitReasons: readonly (readonly [reason: string, count: number])[];
-  readonly invalidations: readonly (readonly [event: string, count: number])[];
 }
 
 export class Statistics {
@@ -25,19 +24,17 @@ export class Statistics {
   heldAfterOffNs = 0;
   pinnedByteNs = 0;
   readonly exitReasons = new Map<string, number>();
-  readonly invalidations = new Map<string, number>();
 
   /** Every count, for a snapshot. */
   save(): StatisticsState {
-    const { exitReasons, invalidations, ...others } = this;
+    const { exitReasons, ...others } = this;
     const counts = others as unknown as Readonly<Record<string, number>>;
-    return { counts, exitReasons: [...exitReasons], invalidations: [...invalidations] };
+    return { counts, exitReasons: [...exitReasons] };
   }
 
-  restore({ counts, exitReasons, invalidations }: StatisticsState): void {
+  restore({ counts, exitReasons }: StatisticsState): void {
     Object.assign(this, counts);
     for (const [reason, count] of exitReasons) this.exitReasons.set(reason, count);
-    for (const [event, count] of invalidations) this.invalidations.set(event, count);
   }
 
   exit(reason: string): void {

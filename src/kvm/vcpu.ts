@@ -2,74 +2,67 @@
  * One vCPU: KVM_RUN's loop over a core. Costs of exits are charged here; what the exit asks for is done by spe/ and
  * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
  */
-import { REGISTERS } from "../arm/registers.ts";
+import type { Encoding } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
-import { mpidrOf, type VmDevices } from "./devices.ts";
-import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
-import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
+import { CodeExits, type PsciVcpu } from "./code-exits.ts";
+import type { VmDevices } from "./devices.ts";
+import type { CodeCore, CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import { type KvmExit, OFF } from "./kvm-exit.ts";
+import type { Pmu } from "./pmu.ts";
+import { PolicyTimers } from "./policy-timers.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
+import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
+import type { VmSpe } from "./spe/vm-spe.ts";
+import { findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
-
-/** Why KVM_RUN returned to user space. */
-export type KvmExit =
-  /** This vCPU reached the end of its quantum; not an exit that a real KVM would make. */
-  | { readonly kind: "quantum" }
-  /** Neither is this: the host may look at something else before the same turn goes on. */
-  | { readonly kind: "again" }
-  /** Idle until an instant, or (Infinity) until another vCPU kicks it. */
-  | { readonly kind: "idle"; readonly untilNs: number }
-  /** KVM_EXIT_RLIMIT: raise RLIMIT_MEMLOCK by this much and run again. */
-  | { readonly kind: "rlimit"; readonly byBytes: number }
-  | { readonly kind: "shutdown" }
-  /** KVM_EXIT_MMIO: a device of user space, reached at this instant; then `answered` is called. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    }
-  /** KVM_EXIT_SYSTEM_EVENT: PSCI SYSTEM_OFF or SYSTEM_RESET. */
-  | { readonly kind: "system-event"; readonly event: "off" | "reset" };
+import type { PpiWires } from "./wires.ts";
 
 /** Makes the core of a vCPU from the hardware that the VM gives it. */
 export type CoreFactory = (hardware: CoreHardware) => GuestCore;
+export type CodeCoreFactory = (hardware: CoreHardware) => CodeCore;
 
-export interface VcpuOptions {
+/** A vCPU whose guest is a model. */
+interface ModelOptions {
   readonly core: CoreFactory;
+  readonly devices?: undefined;
+}
+
+/** A vCPU that executes code: it has a GIC, timers and a PMU, and PSCI switches it on and off. */
+interface CodeOptions {
+  readonly core: CodeCoreFactory;
+  readonly devices: VmDevices;
+  /** Off until another vCPU's CPU_ON. */
+  readonly startsOff: boolean;
+}
+
+interface CommonOptions {
+  /** Its number, from 0. */
+  readonly index: number;
+  /** The vCPUs of its VM by number, itself among them: who PSCI can name. */
+  readonly all: readonly Vcpu[];
   /** Its place among the other vCPUs. */
   readonly turn: Turn;
   readonly attributes: SpeAttributes;
   readonly irqLatencyNs: number;
   readonly seed: number;
   readonly kick: (vcpu: number, atNs: number) => void;
-  /** GIC and timers, for cores that execute code. */
-  readonly devices?: VmDevices;
-  /** Off until another vCPU's CPU_ON. */
-  readonly startsOff?: boolean;
   readonly onRecordPage?: ((ipn: Ipn, frame: number) => void) | undefined;
 }
 
-interface Timer {
-  readonly atNs: number;
-  readonly tag: string;
-}
+/** What executes in a vCPU. */
+export type VcpuGuest = ModelOptions | CodeOptions;
 
-/** Names of exits by register, made once: there are millions of exits. */
-const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}`]));
-const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
+export type VcpuOptions = CommonOptions & VcpuGuest;
 
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
 /** Ends of a core's run that leave the guest no trace. */
-const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield", "busy"]);
-/** A vCPU that is off sleeps until it is switched on. */
-const OFF: KvmExit = { kind: "idle", untilNs: Number.POSITIVE_INFINITY };
+const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield"]);
 /** After so many exits the host may look at something else: with a profile in which they are free, nothing ends a turn. */
 const MOST_EXITS = 256;
 
@@ -82,29 +75,36 @@ export interface VcpuState {
   readonly timeline: TimelineState;
 }
 
-export class Vcpu {
+export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   readonly vm: Vm;
   readonly index: number;
   readonly timeline: Timeline;
-  readonly gic = new VcpuGic();
   readonly truth: GroundTruth;
   readonly core: GuestCore;
   readonly spe: VcpuSpe;
+  readonly pmu: Pmu | undefined;
+  /** Its private interrupts. */
+  readonly wires: PpiWires;
   /** INTID of the virtual PMBIRQ. */
   readonly pmbirq: number;
+  readonly #vmSpe: VmSpe;
   readonly #kick: (vcpu: number, atNs: number) => void;
   readonly #turn: Turn;
-  #timers: Timer[] = [];
+  readonly #timers = new PolicyTimers();
   #loaded = false;
-  readonly #devices: VmDevices | undefined;
+  /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
+  #inGuest = false;
+  readonly #code: CodeExits | undefined;
   #off: boolean;
   /** When the vCPU last stopped executing the guest. */
   #stoppedAtNs = 0;
   #idleInStopNs = 0;
 
-  constructor(vm: Vm, options: VcpuOptions) {
+  constructor(vmSpe: VmSpe, options: VcpuOptions) {
+    const { vm } = vmSpe;
     this.vm = vm;
-    this.index = vm.vcpus.length;
+    this.#vmSpe = vmSpe;
+    this.index = options.index;
     this.timeline = new Timeline(`vcpu ${this.index}`);
     this.truth = new GroundTruth(options.seed + this.index);
     const { trace } = vm;
@@ -120,13 +120,14 @@ export class Vcpu {
         });
       };
     this.pmbirq = options.attributes.irq;
-    this.#devices = options.devices;
+    this.pmu = options.devices?.pmus[this.index];
+    this.wires = options.devices?.wires[this.index] ?? new VcpuGic();
     this.#kick = options.kick;
     this.#turn = options.turn;
-    this.#off = options.startsOff ?? false;
+    this.#off = options.devices === undefined ? false : options.startsOff;
     const { frames } = vm.mm;
     const onRecordPage = options.onRecordPage;
-    this.core = options.core({
+    const hardware: CoreHardware = {
       vcpu: this.index,
       timeline: this.timeline,
       turn: options.turn,
@@ -138,6 +139,7 @@ export class Vcpu {
         wrote: () => frames.wrote(),
       },
       ownBuffer: (page) => this.spe.ownFrame(page),
+      wires: this.wires,
       traps: () => this.spe.traps,
       bareMetal: false,
       irqLatencyNs: options.irqLatencyNs,
@@ -146,58 +148,76 @@ export class Vcpu {
       untrappedEnable: (on) => this.spe.untrappedEnable(on),
       onRecordPage: onRecordPage === undefined ? undefined : (ipn, frame) => onRecordPage(ipn, frame),
       kick: options.kick,
-    });
+    };
+    if (options.devices === undefined) this.core = options.core(hardware);
+    else {
+      const core = options.core(hardware);
+      this.core = core;
+      this.#code = new CodeExits({
+        core,
+        devices: options.devices,
+        vcpu: this,
+        all: options.all,
+        timeline: this.timeline,
+        costs: vm.costs,
+      });
+    }
     this.core.spu.pe.el2 = true;
-    this.spe = new VcpuSpe(this, {
+    vm.onTlbi((first, pages) => this.core.invalidateTlb(first, pages));
+    this.spe = new VcpuSpe(vmSpe, this, {
       maxBufferBytes: options.attributes.maxBufferBytes,
-      traps: vm.policy.trapsBuffer,
+      traps: vmSpe.policy.trapsBuffer,
     });
-    vm.vcpus.push(this);
   }
 
-  /** A tag has one timer: armed again it moves (mod_timer). */
+  line(high: boolean): boolean {
+    return this.wires.setLevel(this.pmbirq, high);
+  }
+
   armTimer(atNs: number, tag: string): void {
-    this.#timers = this.#timers.filter((timer) => timer.tag !== tag);
-    this.#timers.push({ atNs, tag });
-    this.#timers.sort((a, b) => a.atNs - b.atNs);
+    this.#timers.arm(atNs, tag);
   }
 
   /** The instant that it has reached, within a run of its core as well. */
   get nowNs(): number {
-    return this.core.nowNs ?? this.timeline.nowNs;
+    return this.#code === undefined ? this.timeline.nowNs : this.#code.core.nowNs;
   }
 
   /** The next instant at which this vCPU has a timer to serve. */
   get nextTimerNs(): number {
-    return this.#timers[0]?.atNs ?? Number.POSITIVE_INFINITY;
+    return this.#timers.nextNs;
   }
 
   /** KVM_RUN until something needs user space, or its turn is over. */
   run(): KvmExit {
-    const { timeline, core, spe, vm } = this;
+    const { timeline, core, spe } = this;
+    const { events } = this.#vmSpe;
     const turn = this.#turn;
     if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
-      vm.events.enter();
-      vm.handlers.onVcpuLoad?.(spe.context);
-      vm.events.leave();
+      spe.load();
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
-      this.serveTimers();
-      if (timeline.nowNs >= turn.untilNs) return QUANTUM;
-      core.setVirq(this.gic.lines);
-      this.#resumed();
-      spe.enter();
+      if (!this.#inGuest) {
+        this.serveTimers();
+        if (timeline.nowNs >= turn.untilNs) return QUANTUM;
+        this.#resumed();
+        spe.enter();
+      }
       const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
+      this.#inGuest = exit.kind === "busy";
+      if (this.#inGuest) return AGAIN;
       spe.leave();
       this.#stoppedAtNs = timeline.nowNs;
       this.#idleInStopNs = 0;
-      vm.events.enter();
+      events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
-      const result = this.#handle(exit);
-      vm.events.leave();
+      this.#arrived(exit);
+      // A guest that is gone is told of nothing.
+      const result = (exit.kind === "shutdown" ? undefined : this.#bufferEvent()) ?? this.#handle(exit);
+      events.leave();
       if (result !== undefined) return result;
     }
     return AGAIN;
@@ -205,7 +225,7 @@ export class Vcpu {
 
   /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
   save(): VcpuState | undefined {
-    if (this.#timers.length > 0) return undefined;
+    if (Number.isFinite(this.nextTimerNs)) return undefined;
     return {
       off: this.#off,
       loaded: this.#loaded,
@@ -216,7 +236,7 @@ export class Vcpu {
   }
 
   restore(state: VcpuState): void {
-    if (state.loaded && !this.#loaded) this.vm.handlers.onVcpuLoad?.(this.spe.context);
+    if (state.loaded && !this.#loaded) this.spe.load();
     this.#loaded = state.loaded;
     this.#off = state.off;
     this.#stoppedAtNs = state.stoppedAtNs;
@@ -231,167 +251,136 @@ export class Vcpu {
     this.#idleInStopNs += this.timeline.nowNs - before;
   }
 
-  #handle(exit: Exit): KvmExit | undefined {
-    const { timeline, vm, spe } = this;
-    const { costs } = vm;
+  /** What an exit is called in reports and costs by itself. An access to a device comes before its costs. */
+  #arrived(exit: Exit): void {
+    const { timeline } = this;
+    const { costs } = this.vm;
     switch (exit.kind) {
       case "deadline":
         // A host timer takes the vCPU out of the guest.
-        if (this.nextTimerNs <= timeline.nowNs) {
-          this.#exit("host timer");
-          timeline.charge("exit", costs.exit);
-        }
-        return this.#maintenance();
-      case "yield":
-        return this.#maintenance() ?? QUANTUM;
-      case "busy":
-        return AGAIN;
-      case "wfe":
-        return this.#maintenance() ?? { kind: "idle", untilNs: exit.untilNs };
-      case "wfi":
-        return (
-          this.#maintenance() ??
-          (this.#virqPending() || (this.#devices?.lines(this.index) ?? 0) !== 0
-            ? undefined
-            : { kind: "idle", untilNs: exit.untilNs })
-        );
-      case "shutdown":
-        this.#put();
-        return { kind: "shutdown" };
+        if (this.nextTimerNs > timeline.nowNs) return;
+        this.#exit("host timer");
+        break;
       case "pmbirq":
         this.#exit("PMBIRQ");
         timeline.charge("exit", costs.exit);
         timeline.charge("irq", costs.maintenanceIrq);
-        return this.#maintenance();
+        return;
       case "hvc":
         this.#exit("HVC");
-        timeline.charge("exit", costs.exit);
-        if (this.#devices !== undefined) return this.#maintenance() ?? this.#hypercall();
-        this.core.regs.skipInstruction();
-        return this.#maintenance();
+        break;
       case "smc":
-        // KVM does not pass it on: it is the unknown function.
         this.#exit("SMC");
-        timeline.charge("exit", costs.exit);
-        this.core.regs.write(0, PSCI_RESULT.notSupported);
-        return this.#maintenance();
-      case "pmu":
-        this.#exit(exit.isRead ? "MRS PMU" : "MSR PMU");
-        timeline.charge("exit", costs.exit);
-        return this.#maintenance() ?? this.#pmuAccess(exit);
+        break;
       case "mmio":
         this.#exit("MMIO");
-        return this.#maintenance() ?? this.#mmio(exit);
-      case "stage2-fault": {
+        return;
+      case "stage2-fault":
         this.#exit("DABT");
-        timeline.charge("exit", costs.exit);
-        const rlimit = this.#maintenance();
-        if (rlimit !== undefined) return rlimit;
+        break;
+      case "sysreg": {
+        const { exits } = emulated(exit.encoding);
+        this.#exit(exit.isRead ? exits.read : exits.write);
+        break;
+      }
+      case "yield":
+      case "busy":
+      case "wfe":
+      case "wfi":
+      case "shutdown":
+        return;
+    }
+    timeline.charge("exit", costs.exit);
+  }
+
+  /** What an exit asks for. */
+  #handle(exit: Exit): KvmExit | undefined {
+    const { timeline, vm } = this;
+    switch (exit.kind) {
+      case "deadline":
+      case "pmbirq":
+        return undefined;
+      case "yield":
+        return QUANTUM;
+      case "busy":
+        return AGAIN;
+      case "wfe":
+        return { kind: "idle", untilNs: exit.untilNs };
+      case "wfi":
+        return this.wires.isSignalled ? undefined : { kind: "idle", untilNs: exit.untilNs };
+      case "shutdown":
+        this.#put();
+        return { kind: "shutdown" };
+      case "hvc":
+        if (this.#code !== undefined) return this.#code.hypercall();
+        this.core.regs.skipInstruction();
+        return undefined;
+      case "smc":
+        return this.#ofCode(exit).smc();
+      case "mmio":
+        return this.#ofCode(exit).mmio(exit);
+      case "stage2-fault": {
         vm.journal?.faulted(exit.ipn, exit.write, timeline.nowNs);
         const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
         if (outcome.kind !== "done")
           throw new BrokenInvariant(`a CPU access to page ${exit.ipn} with no memory behind it`);
         return undefined;
       }
-      case "sysreg": {
-        this.#exit((exit.isRead ? READS : WRITES)[exit.register] as string);
-        timeline.charge("exit", costs.exit);
-        const rlimit = this.#maintenance();
-        if (rlimit !== undefined) return rlimit;
-        const { regs } = this.core;
-        if (exit.isRead) {
-          const value = spe.read(exit.register);
-          if (value === undefined) throw new BrokenInvariant(`a trapped read of ${exit.register}`);
-          regs.write(exit.rt, value);
-        } else {
-          const outcome = spe.write(exit.register, regs.read(exit.rt));
-          if (outcome.kind === "undefined") throw new BrokenInvariant(`a trapped write of ${exit.register}`);
-          if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
-        }
-        regs.skipInstruction();
-        return undefined;
-      }
+      case "sysreg":
+        return this.#sysreg(emulated(exit.encoding), exit);
     }
   }
 
-  /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
-  #hypercall(): KvmExit | undefined {
+  /** Emulates a trapped access (emulate_sys_reg). "rlimit": nothing has changed, and the same access comes again. */
+  #sysreg(row: SysReg, { isRead, rt }: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
     const { regs } = this.core;
-    const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
-    const done = (value: bigint): undefined => {
-      regs.write(0, value);
-    };
-    switch (asked.kind) {
-      case "return":
-        return done(asked.value);
-      case "cpu-on":
-        return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
-      case "affinity-info": {
-        const vcpus = this.vm.vcpus.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
-        return done(affinityInfo(vcpus, asked.mpidr, asked.level));
-      }
-      case "cpu-off":
-        this.#off = true;
-        return OFF;
-      case "cpu-suspend":
-        done(PSCI_RESULT.success);
-        return { kind: "idle", untilNs: this.#nextEventNs() };
-      case "system-off":
-        return { kind: "system-event", event: "off" };
-      case "system-reset":
-        return { kind: "system-event", event: "reset" };
+    const level = this.#code === undefined ? 1 : this.#code.core.level();
+    if (isRead) {
+      const value = row.read(this, level);
+      if (value === undefined) return this.#undefined(row);
+      regs.write(rt, value);
+    } else {
+      const outcome = row.write(this, regs.read(rt), level);
+      if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
+      if (outcome.kind === "undefined") return this.#undefined(row);
     }
-  }
-
-  #nextEventNs(): number {
-    return this.#devices?.nextEventNs(this.index, this.timeline.nowNs) ?? Number.POSITIVE_INFINITY;
-  }
-
-  #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.vm.vcpus.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
-    if (target === undefined) return PSCI_RESULT.invalidParameters;
-    if (!target.#off) return PSCI_RESULT.alreadyOn;
-    target.#off = false;
-    target.core.powerOn?.(entry, contextId);
-    this.#kick(target.index, this.timeline.nowNs);
-    return PSCI_RESULT.success;
-  }
-
-  #pmuAccess({ encoding, isRead, rt }: Extract<Exit, { kind: "pmu" }>): undefined {
-    const pmu = this.#devices?.pmus[this.index];
-    const { core } = this;
-    const level = core.level?.() ?? 1;
-    const value = isRead ? pmu?.read(encoding, level) : undefined;
-    const done = isRead ? value !== undefined : pmu?.write(encoding, core.regs.read(rt), level) === true;
-    if (!done) {
-      core.injectUndefined?.();
-      return;
-    }
-    if (value !== undefined) core.regs.write(rt, value);
-    core.regs.skipInstruction();
-  }
-
-  /**
-   * The GIC's frames are KVM's own; other devices are user space's. The device is reached at the instant of the instruction,
-   * which is within the vCPU's horizon; what the exit costs comes after.
-   */
-  #mmio(exit: Extract<Exit, { kind: "mmio" }>): KvmExit | undefined {
-    const devices = this.#devices;
-    if (devices?.holds(exit.ipa) !== true) return exit;
-    if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
-    else this.core.completeRead?.(devices.read(exit.ipa, exit.bytes));
-    this.timeline.charge("exit", this.vm.costs.exit);
+    regs.skipInstruction();
     return undefined;
   }
 
-  /** User space has carried an `mmio` exit out; `value` is what a load got. */
-  answered({ write }: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
-    this.timeline.charge("exit", this.vm.costs.exit + this.vm.costs.userExit);
-    if (!write) this.core.completeRead?.(value);
+  /** The trapped access is UNDEFINED to the guest (kvm_inject_undefined). A model makes no such access. */
+  #undefined({ name }: SysReg): undefined {
+    if (this.#code === undefined) throw new BrokenInvariant(`an UNDEFINED access to ${name}`);
+    this.#code.core.injectUndefined();
   }
 
-  #maintenance(): KvmExit | undefined {
-    const outcome = this.spe.handleMaintenance();
+  #ofCode({ kind }: Exit): CodeExits {
+    if (this.#code === undefined) throw new BrokenInvariant(`a model's ${kind} exit`);
+    return this.#code;
+  }
+
+  get off(): boolean {
+    return this.#off;
+  }
+
+  switchOn(entry: bigint, contextId: bigint, atNs: number): void {
+    this.#off = false;
+    this.#code?.core.powerOn(entry, contextId);
+    this.#kick(this.index, atNs);
+  }
+
+  switchOff(): void {
+    this.#off = true;
+  }
+
+  /** User space has carried an `mmio` exit out; `value` is what a load got. */
+  answered(exit: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
+    this.#ofCode(exit).answered(exit, value);
+  }
+
+  /** Deals with a profiling buffer management event of the run that has ended, if there was one. */
+  #bufferEvent(): KvmExit | undefined {
+    const outcome = this.spe.handleManagementEvent();
     return outcome.kind === "rlimit" ? this.#rlimit(outcome.byBytes) : undefined;
   }
 
@@ -404,43 +393,29 @@ export class Vcpu {
 
   #put(): void {
     this.#loaded = false;
-    this.vm.handlers.onVcpuPut?.(this.spe.context);
+    this.spe.put();
   }
 
   #exit(reason: string): void {
-    const { vm } = this;
-    vm.statistics.exit(reason);
-    vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
-    vm.handlers.onGuestExit?.(reason, this.spe.context);
-  }
-
-  #virqPending(): boolean {
-    return this.gic.level(this.pmbirq);
+    this.#vmSpe.statistics.exit(reason);
+    this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
+    this.spe.exited(reason);
   }
 
   /** Calls the policy for each timer that is due. */
   serveTimers(): void {
-    while (this.nextTimerNs <= this.timeline.nowNs) {
-      const timer = this.#timers.shift() as Timer;
-      const { vm, timeline, spe } = this;
-      timeline.charge("irq", vm.costs.timerIrq);
-      vm.trace?.({
-        atNs: timeline.nowNs,
-        vcpu: this.index,
-        what: "event",
-        name: "onTimer",
-        detail: { tag: timer.tag },
-      });
-      vm.events.enter();
-      vm.handlers.onTimer?.(timer.tag, spe.context);
-      vm.events.leave();
+    for (;;) {
+      const tag = this.#timers.take(this.timeline.nowNs);
+      if (tag === undefined) return;
+      this.timeline.charge("irq", this.vm.costs.timerIrq);
+      this.spe.timer(tag);
     }
   }
 
   /** The guest goes on: how long was it stopped by host work? */
   #resumed(): void {
     const stopNs = this.timeline.nowNs - this.#stoppedAtNs - this.#idleInStopNs;
-    const { statistics } = this.vm;
+    const { statistics } = this.#vmSpe;
     if (this.spe.accounts.coldStop)
       statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
     else statistics.longestStopWarmNs = Math.max(statistics.longestStopWarmNs, stopNs);
@@ -448,4 +423,11 @@ export class Vcpu {
     this.#stoppedAtNs = this.timeline.nowNs;
     this.#idleInStopNs = 0;
   }
+}
+
+/** The row of a register that traps: KVM asks for no trap that it does not emulate. */
+function emulated(encoding: Encoding): SysReg {
+  const row = findSysReg(encoding);
+  if (row === undefined) throw new BrokenInvariant(`a trapped access to ${encoding}, which nobody emulates`);
+  return row;
 }

@@ -156,7 +156,7 @@ export class SteadyBlackouts {
 
   attach(machine: Machine): void {
     const firstEnableNs = new Map<number, number>();
-    machine.vm.onBuffer = (vcpu, on, atNs) => {
+    machine.spe.onBuffer = (vcpu, on, atNs) => {
       if (on && !firstEnableNs.has(vcpu)) firstEnableNs.set(vcpu, atNs);
     };
     for (const { index, truth } of machine.vcpus) {

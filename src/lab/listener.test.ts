@@ -8,7 +8,7 @@ import { SpanListener } from "./listener.ts";
 function heard() {
   const timeline = new Timeline("vcpu 0");
   const truth: { onBlackout?: (startNs: number, endNs: number) => void } = {};
-  const vm: {
+  const spe: {
     onPinned?: (pages: number, atNs: number) => void;
     onBuffer?: (vcpu: number, on: boolean, atNs: number) => void;
     pinnedPages: number;
@@ -16,8 +16,8 @@ function heard() {
   const listener = new SpanListener();
   const also: string[] = [];
   timeline.onCharge = (kind) => also.push(kind);
-  listener.attach({ vcpus: [{ index: 0, timeline, truth }], vm } as unknown as Machine);
-  return { timeline, truth, vm, listener, also };
+  listener.attach({ vcpus: [{ index: 0, timeline, truth }], spe } as unknown as Machine);
+  return { timeline, truth, spe, listener, also };
 }
 
 describe("what charts need of a run", () => {
@@ -38,10 +38,10 @@ describe("what charts need of a run", () => {
 
   it("are blackouts, and the time the buffer was on", () => {
     const h = heard();
-    h.vm.onBuffer?.(0, true, 100);
+    h.spe.onBuffer?.(0, true, 100);
     h.truth.onBlackout?.(200, 300);
     h.truth.onBlackout?.(200, 500);
-    h.vm.onBuffer?.(0, false, 900);
+    h.spe.onBuffer?.(0, false, 900);
     expect(h.listener.spans()).toEqual([
       { vcpu: 0, kind: "blackout", startNs: 200, endNs: 500 },
       { vcpu: 0, kind: "buffer-on", startNs: 100, endNs: 900 },
@@ -67,7 +67,7 @@ describe("what charts need of a run", () => {
     fc.assert(
       fc.property(fc.nat(19_999), fc.integer({ min: 101, max: 1_000_000 }), (at, peak) => {
         const h = heard();
-        for (let i = 0; i < 20_000; i++) h.vm.onPinned?.(i === at ? peak : i % 100, i * 700);
+        for (let i = 0; i < 20_000; i++) h.spe.onPinned?.(i === at ? peak : i % 100, i * 700);
         const steps = h.listener.pinnedOverTime();
         expect(steps.length).toBeLessThanOrEqual(4_001);
         expect(Math.max(...steps.map(([, bytes]) => bytes))).toBe(peak * 4096);

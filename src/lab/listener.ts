@@ -48,13 +48,13 @@ export class SpanListener {
       };
       vcpu.truth.onBlackout = (startNs, endNs) => this.#add(vcpu.index, "blackout", startNs, endNs);
     }
-    machine.vm.onBuffer = (vcpu, on, atNs) => {
+    machine.spe.onBuffer = (vcpu, on, atNs) => {
       if (on) this.#onSince.set(vcpu, atNs);
       else this.#add(vcpu, "buffer-on", this.#onSince.get(vcpu) ?? atNs, atNs);
     };
     // What was set up before time begins is held from its first instant.
-    if (machine.vm.pinnedPages > 0) this.#pin(0, machine.vm.pinnedPages * PAGE_BYTES);
-    machine.vm.onPinned = (pages, atNs) => this.#pin(atNs, pages * PAGE_BYTES);
+    if (machine.spe.pinnedPages > 0) this.#pin(0, machine.spe.pinnedPages * PAGE_BYTES);
+    machine.spe.onPinned = (pages, atNs) => this.#pin(atNs, pages * PAGE_BYTES);
   }
 
   spans(): Span[] {

@@ -135,7 +135,7 @@ function worstOf(
   return readingsOf(setting)
     .map((waits) => {
       const { machine, replay } = runVm(setting, policy, costs, waits);
-      const { bufferEnables } = machine.vm.statistics;
+      const { bufferEnables } = machine.spe.statistics;
       machine.destroy();
       const guestWallNs = replay.lastTargetEndNs;
       return { slowdown: guestWallNs / baseline.of(costs, waits).wallNs, guestWallNs, bufferEnables };

@@ -41,9 +41,9 @@ function addUp(counts: readonly Readonly<Record<string, number>>[]): Record<stri
 const LINGER_NS = 2 * OVER_NS;
 
 /** From the last disable to when nothing was pinned any more; null if something still is after LINGER_NS. */
-function releasedAfterNs({ vm }: Machine, releasedNs: number | undefined): number | null {
+function releasedAfterNs({ vcpus }: Machine, releasedNs: number | undefined): number | null {
   if (releasedNs === undefined) return null;
-  const lastDisableNs = Math.max(0, ...vm.vcpus.map(({ spe }) => spe.accounts.lastDisableNs ?? 0));
+  const lastDisableNs = Math.max(0, ...vcpus.map(({ spe }) => spe.accounts.lastDisableNs ?? 0));
   return Math.max(0, releasedNs - lastDisableNs);
 }
 
@@ -54,8 +54,8 @@ function releasedAfterNs({ vm }: Machine, releasedNs: number | undefined): numbe
 export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
   const { machine, replay, cores } = outcome;
   const { setting, bareMetal } = context;
-  const { vm, memlock } = machine;
-  const { statistics } = vm;
+  const { spe, memlock } = machine;
+  const { statistics } = spe;
   const vcpus = machine.vcpus.map((vcpu) => ({
     vcpu: vcpu.index,
     elapsedNs: vcpu.timeline.nowNs,
@@ -84,7 +84,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     warnings: [...context.warnings],
     bufferBytes: setting.bufferBytes,
     pageBytes: setting.pageBytes,
-    backing: vm.policy.backing ?? setting.backing,
+    backing: spe.policy.backing ?? setting.backing,
     setupNs: machine.setupNs,
     guestWallNs: replay.lastTargetEndNs,
     bareMetalWallNs: bareMetal.wallNs,
@@ -98,7 +98,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     vcpus,
     ...totals,
     backgroundNs:
-      vm.worker.nowNs - vm.worker.spentNs("idle") + machine.host.nowNs - machine.host.spentNs("idle"),
+      spe.worker.nowNs - spe.worker.spentNs("idle") + machine.host.nowNs - machine.host.spentNs("idle"),
     excess: {
       firstPinNs: statistics.firstPinNs,
       rewalkNs: statistics.rewalkNs,
@@ -116,9 +116,9 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     pagesPinned: statistics.pagesPinned,
     pagesUnpinned: statistics.pagesUnpinned,
     tablePagesPinned: statistics.tablePagesPinned,
-    pinnedPeakBytes: vm.pinnedPeakBytes,
+    pinnedPeakBytes: spe.pinnedPeakBytes,
     pinnedByteSeconds:
-      statistics.pinnedByteNs / 1e9 + (vm.prefaultedPages * PAGE_BYTES * replay.lastTargetEndNs) / 1e9,
+      statistics.pinnedByteNs / 1e9 + (spe.prefaultedPages * PAGE_BYTES * replay.lastTargetEndNs) / 1e9,
     heldAfterOffNs: statistics.heldAfterOffNs,
     releasedAfterNs: null,
     memlockPeakBytes: memlock.markBytes,

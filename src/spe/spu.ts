@@ -61,6 +61,8 @@ import { implementsRegister, readRegister, writeRegister } from "./sysregs.ts";
 export type { RecordFault, RecordMemory, SampleOutcome, SpuCounters } from "./outcomes.ts";
 
 export interface SpuOptions {
+  /** The PE that the unit is of. Default: bare metal, at EL1. */
+  readonly pe?: PeContext;
   readonly implementation?: SpeImplementation;
   readonly memory: RecordMemory;
   /** A random byte, 0..255: the jitter of PMSIRR_EL1.RND. */
@@ -96,7 +98,7 @@ export class Spu {
   readonly implementation: SpeImplementation;
   readonly facts: ImplementationFacts;
   /** What the unit knows of its PE; write it when the PE changes. */
-  readonly pe: PeContext = bareMetalPe();
+  readonly pe: PeContext;
   readonly counters: SpuCounters = noCounts();
   private readonly memory: RecordMemory;
   private readonly counter: (kind: TimestampKind) => number | bigint;
@@ -122,6 +124,7 @@ export class Spu {
   constructor(options: SpuOptions) {
     this.implementation = options.implementation ?? DEFAULT_IMPLEMENTATION;
     this.facts = factsOf(this.implementation);
+    this.pe = options.pe ?? bareMetalPe();
     this.memory = options.memory;
     this.counter = options.counter;
     this.storeRecords = options.storeRecords ?? true;

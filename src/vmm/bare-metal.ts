@@ -13,6 +13,7 @@ import { Frames } from "../host/frames.ts";
 import { aloneTurn, type Exit, type GuestCore, type Turn } from "../kvm/guest-core.ts";
 import { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
+import { VcpuGic } from "../kvm/vgic.ts";
 import { stage2Config } from "../mmu/config.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { AGAIN, OVER, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
@@ -57,6 +58,7 @@ export class BareMetal {
         ownBuffer: () => {
           throw new BrokenInvariant("a buffer of EL2's on bare metal");
         },
+        wires: new VcpuGic(),
         traps: () => NO_TRAPS,
         bareMetal: true,
         irqLatencyNs: options.irqLatencyNs,

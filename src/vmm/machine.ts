@@ -14,11 +14,13 @@ import { applyPressure, type PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
 import { Journal } from "../kvm/journal.ts";
+import type { KvmExit } from "../kvm/kvm-exit.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
+import { VmSpe } from "../kvm/spe/vm-spe.ts";
 import type { StatisticsState } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
-import { type CoreFactory, type KvmExit, Vcpu, type VcpuState } from "../kvm/vcpu.ts";
+import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { AGAIN, OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
@@ -90,6 +92,8 @@ const LONGEST_CODE_TURN_NS = 500_000;
 export interface MachineState {
   readonly journal: readonly number[];
   readonly statistics: StatisticsState;
+  /** By the host, by event. */
+  readonly invalidations: readonly (readonly [event: string, count: number])[];
   readonly nowNs: number;
   readonly host: TimelineState;
   readonly vcpus: readonly VcpuState[];
@@ -98,6 +102,8 @@ export interface MachineState {
 
 export class Machine {
   readonly vm: Vm;
+  readonly spe: VmSpe;
+  readonly vcpus: Vcpu[] = [];
   readonly mm: HostMm;
   readonly memlock: Memlock;
   readonly host = new Timeline("host");
@@ -122,12 +128,8 @@ export class Machine {
     this.devices = options.devices?.((vcpu) => this.#lineChanged(vcpu));
     this.memlock = new Memlock(options.memlockBytes);
     const backing = options.policy.backing ?? options.backing;
-    this.vm = new Vm({
-      mm: this.mm,
-      memlock: this.memlock,
-      policy: options.policy,
-      trace: options.trace,
-    });
+    this.vm = new Vm({ mm: this.mm, trace: options.trace });
+    this.spe = new VmSpe(this.vm, { memlock: this.memlock, policy: options.policy });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
     this.#hostFirstPage = this.mm.mmap(options.memoryPages, backing);
@@ -145,21 +147,32 @@ export class Machine {
     this.#firstVcpu = this.#scheduler.count;
   }
 
-  /** Creates the vCPUs, each with SPE configured and initialised. */
+  /** Creates the vCPUs of a guest that is a model, each with SPE configured and initialised. */
   addVcpus(count: number, core: CoreFactory): void {
+    this.#addEach(count, () => ({ core }));
+  }
+
+  /** The same of a guest that executes code: all but the first wait for PSCI's CPU_ON. */
+  addCodeVcpus(count: number, core: CodeCoreFactory, devices: VmDevices): void {
+    this.#addEach(count, (index) => ({ core, devices, startsOff: index > 0 }));
+  }
+
+  #addEach(count: number, guest: (index: number) => VcpuGuest): void {
     const options = this.#options;
-    for (let i = 0; i < count; i++) {
+    for (let index = 0; index < count; index++) {
       const turn = aloneTurn();
-      const vcpu = new Vcpu(this.vm, {
-        core,
+      const vcpu = new Vcpu(this.spe, {
+        ...guest(index),
+        index,
+        all: this.vcpus,
         turn,
         attributes: this.#configureSpe(count),
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
-        kick: (index, atNs) => this.#scheduler.kick(this.#firstVcpu + index, atNs),
-        ...(this.devices === undefined ? {} : { devices: this.devices, startsOff: i > 0 }),
+        kick: (to, atNs) => this.#scheduler.kick(this.#firstVcpu + to, atNs),
         onRecordPage: options.onRecordPage,
       });
+      this.vcpus.push(vcpu);
       this.#addVcpu(vcpu, turn);
     }
   }
@@ -246,11 +259,12 @@ export class Machine {
     if (this.#ending !== "running") return `it has ended (${this.#ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
     while (this.#scheduler.isMidTurn) this.#scheduler.step();
-    const vcpus = vm.vcpus.map((vcpu) => vcpu.save());
+    const vcpus = this.vcpus.map((vcpu) => vcpu.save());
     if (!vcpus.every((vcpu) => vcpu !== undefined)) return "its policy has timers under way";
     return {
       journal: vm.journal.save(),
-      statistics: vm.statistics.save(),
+      statistics: this.spe.statistics.save(),
+      invalidations: [...vm.invalidations],
       nowNs: this.nowNs,
       host: this.host.save(),
       vcpus,
@@ -268,7 +282,8 @@ export class Machine {
       this.vcpus[i]!.restore(vcpu);
     });
     this.#scheduler.restore(state.places, state.nowNs);
-    this.vm.statistics.restore(state.statistics);
+    this.spe.statistics.restore(state.statistics);
+    for (const [event, count] of state.invalidations) this.vm.invalidations.set(event, count);
     this.host.restore(state.host);
   }
 
@@ -276,13 +291,13 @@ export class Machine {
   start(): void {
     const first = this.vcpus[0];
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
-    const { vm } = this;
+    const { vm, spe } = this;
     vm.journal?.started();
     const setup = first.timeline;
     for (;;) {
-      vm.events.enter();
-      const outcome = vm.handlers.onVmStart?.(first.spe.context);
-      vm.events.leave();
+      spe.events.enter();
+      const outcome = spe.handlers.onVmStart?.(first.spe.context);
+      spe.events.leave();
       if (outcome?.kind !== "over-memlock") break;
       this.#raiseMemlock(first, outcome.byBytes);
     }
@@ -292,8 +307,8 @@ export class Machine {
       vcpu.timeline.restart();
       vcpu.spe.accounts.restart();
     }
-    vm.pinnedChangedAtNs = 0;
-    vm.started = true;
+    spe.pinnedChangedAtNs = 0;
+    spe.started = true;
   }
 
   /** Runs until every vCPU has shut down. */
@@ -359,20 +374,18 @@ export class Machine {
     const untilNs = Math.max(...this.vcpus.map(({ timeline }) => timeline.nowNs)) + forNs;
     for (;;) {
       const next = this.vcpus.reduce((a, b) => (b.nextTimerNs < a.nextTimerNs ? b : a));
-      if (this.vm.pinnedPages === 0 || next.nextTimerNs > untilNs) break;
+      if (this.spe.pinnedPages === 0 || next.nextTimerNs > untilNs) break;
       next.idleUntil(next.nextTimerNs);
       next.serveTimers();
     }
-    return this.vm.pinnedPages === 0 ? this.vm.pinnedChangedAtNs : undefined;
+    return this.spe.pinnedPages === 0 ? this.spe.pinnedChangedAtNs : undefined;
   }
 
   /** Ends the VM. What its teardown costs is the host's time, not the guest's. */
   destroy(): void {
-    this.vm.destroy(this.host);
-  }
-
-  get vcpus(): readonly Vcpu[] {
-    return this.vm.vcpus;
+    for (const { spe } of this.vcpus) spe.teardown(this.host);
+    this.vm.destroy();
+    this.spe.destroy(this.host);
   }
 
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
@@ -406,7 +419,7 @@ export class Machine {
     const wanted = this.memlock.limitBytes + byBytes;
     if (wanted > this.#options.memlockMaxBytes)
       throw new UserError(
-        `policy ${this.vm.policy.name} must lock ${formatBytes(wanted)}, but --memlock allows ${formatBytes(this.#options.memlockMaxBytes)}`,
+        `policy ${this.spe.policy.name} must lock ${formatBytes(wanted)}, but --memlock allows ${formatBytes(this.#options.memlockMaxBytes)}`,
         "Raise --memlock, take a smaller --buffer, or choose a policy that does not pin (fault)",
       );
     this.memlock.limitBytes = wanted;
@@ -423,9 +436,9 @@ export class Machine {
       name: event.kind,
       detail: { first: event.first, pages: event.pages },
     });
-    this.vm.events.enter();
+    this.spe.events.enter();
     applyPressure(this.mm, event, this.#hostFirstPage, this.host);
-    this.vm.events.leave();
+    this.spe.events.leave();
     this.#nextPressure = this.#options.pressure?.next().value;
   }
 

@@ -119,9 +119,10 @@ export class VirtualMachine {
     });
     const group = new CoreGroup();
     const isMemory = (page: Ipn): boolean => page >= firstIpn && page < firstIpn + memoryPages;
-    this.machine.addVcpus(
+    this.machine.addCodeVcpus(
       options.cpus,
       (hardware) => new CpuGuestCore(hardware, devices, this.code, group, isMemory),
+      devices,
     );
     this.cores = group.cores;
     if (options.boot === undefined) return;

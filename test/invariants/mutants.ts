@@ -2,7 +2,6 @@
  * Mutants of the product, made from outside by putting another method into a class for a while. Each breaks one
  * invariant as a plausible mistake would; the property tests must notice.
  */
-import { ModelPe } from "../../src/guest/pe.ts";
 import { Frames } from "../../src/host/frames.ts";
 import { Memlock } from "../../src/host/memlock.ts";
 import { HostMm, type MmuNotifier } from "../../src/host/mm.ts";
@@ -15,6 +14,7 @@ import { PinnedPages } from "../../src/kvm/spe/pinned-pages.ts";
 import { VcpuSpe } from "../../src/kvm/spe/vcpu-spe.ts";
 import { Stage2 } from "../../src/kvm/stage2.ts";
 import type { InvariantNumber } from "../../src/lab/invariants/broken.ts";
+import { TranslatedRecords } from "../../src/spe/record-memory.ts";
 
 export interface Mutant {
   readonly name: string;
@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the TLB is not invalidated when stage 2 changes",
     breaks: 2,
-    install: () => method(ModelPe.prototype, "invalidateByIpa", () => undefined),
+    install: () => method(TranslatedRecords.prototype, "invalidateByIpa", () => undefined),
   },
   {
     name: "the notifier leaves every mapping in place",

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { counted } from "../../common/counts.ts";
-import type { Answer, Json, Perturbation, Question } from "../../lab/questions/question.ts";
+import type { Perturbation, Question } from "../../lab/questions/question.ts";
 import { sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { STDOUT } from "../output.ts";
@@ -10,16 +10,10 @@ import { startProgress } from "../progress.ts";
 import { renderList } from "../tables.ts";
 import { VERSION } from "../version.ts";
 import { lookOf, type World } from "../world.ts";
+import type { Answered } from "./answered.ts";
 import { RowCache, rowFolder } from "./cache.ts";
 import { runCells } from "./pool.ts";
 import { renderAnswers } from "./terminal.ts";
-
-/** A question with what came of it. */
-export interface Answered {
-  readonly question: Question;
-  readonly rows: readonly Json[];
-  readonly answer: Answer;
-}
 
 export interface AskOptions {
   /** "all" was asked for. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import type { Answer } from "../../lab/questions/question.ts";
 import { fileError, type PendingFile } from "../files.ts";
-import type { Answered } from "./ask.ts";
+import type { Answered } from "./answered.ts";
 import { svgOf } from "./picture.ts";
 import { aboutCost, isNumeric } from "./terminal.ts";
 

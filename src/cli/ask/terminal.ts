@@ -4,7 +4,7 @@ import wrapAnsi from "wrap-ansi";
 import { COSTS, type CostName, GUEST_COSTS } from "../../host/costs.ts";
 import type { Answer, Perturbation } from "../../lab/questions/question.ts";
 import { type Look, renderParagraph } from "../tables.ts";
-import type { Answered } from "./ask.ts";
+import type { Answered } from "./answered.ts";
 
 /** What one unit of a cost is. */
 export const aboutCost = (name: CostName): string => ({ ...COSTS, ...GUEST_COSTS })[name];

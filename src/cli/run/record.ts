@@ -44,7 +44,7 @@ export function recordOf(
   config: MachineConfig,
   outcome: { readonly stopped: Stopped; readonly status: number | undefined; readonly host: HostTimes },
 ) {
-  const { statistics } = vm.machine.vm;
+  const { statistics } = vm.machine.spe;
   const { stopped, status, host } = outcome;
   const exits = [...statistics.exitReasons].sort(([, a], [, b]) => b - a);
   return {

@@ -86,10 +86,26 @@ export class Gic {
     this.#signalled = new Int8Array(options.vcpus).fill(UNKNOWN);
   }
 
-  /** The level of a wire: an SPI's, or with `vcpu` a PPI's. */
-  setLine(intid: number, high: boolean, vcpu = 0): void {
-    const set = intid < PRIVATE ? this.#cpus[vcpu]!.privates : this.#spis;
-    if (set.setLevel(intid - set.first, high)) this.#changed();
+  /**
+   * Sets the level of a wire: an SPI's, or with `vcpu` a PPI's.
+   * @returns whether it rose
+   */
+  setLine(intid: number, high: boolean, vcpu = 0): boolean {
+    const set = this.#setOf(intid, vcpu);
+    const i = intid - set.first;
+    const rises = high && set.level[i] === 0;
+    if (set.setLevel(i, high)) this.#changed();
+    return rises;
+  }
+
+  /** The level of a wire, as it was last set. */
+  levelOf(intid: number, vcpu = 0): boolean {
+    const set = this.#setOf(intid, vcpu);
+    return set.level[intid - set.first] === 1;
+  }
+
+  #setOf(intid: number, vcpu: number): Interrupts {
+    return intid < PRIVATE ? this.#cpus[vcpu]!.privates : this.#spis;
   }
 
   /** Whether the vCPU's IRQ (group 1) or FIQ (group 0) is asserted. Never both: there is one highest priority. */

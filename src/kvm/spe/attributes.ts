@@ -5,7 +5,7 @@
 import { withMaxBufferBytes } from "../../arm/max-buffer-size.ts";
 import { UserError } from "../../common/errors.ts";
 import type { Memlock } from "../../host/memlock.ts";
-import { FIRST_PPI, LAST_PPI } from "../vgic.ts";
+import { FIRST_PPI, LAST_PPI } from "../wires.ts";
 
 /** KVM_ARM_VCPU_SPE_IRQ, _SPU, _MAX_BUFFER_SIZE, _INIT. */
 export type SpeAttribute = "irq" | "spu" | "max-buffer-size" | "init";

@@ -10,9 +10,9 @@ import { type Ipn, PAGE_BYTES, type Pfn, pfn, type Vpn, vaOf, vpn, vpnOf } from 
 import { BrokenInvariant } from "../../common/errors.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
-import type { Vm } from "../vm.ts";
 import type { BufferWalker } from "./buffer-walk.ts";
 import type { OverMemlock, Unbacked, WalkFault } from "./policy.ts";
+import type { VmSpe } from "./vm-spe.ts";
 
 /** Where EL2 maps it: any kernel address with room below and above. */
 const FIRST_PAGE = vpn(0xf_ffff_0000_0000);
@@ -28,14 +28,14 @@ export interface Copied {
 }
 
 export class BounceBuffer {
-  readonly #vm: Vm;
+  readonly #spe: VmSpe;
   readonly #frames: readonly Pfn[];
   /** Offsets of the first byte that has not been copied, and of the byte that the SPU writes next. */
   #from = 0;
   #to = 0;
 
-  private constructor(vm: Vm, frames: readonly Pfn[]) {
-    this.#vm = vm;
+  private constructor(spe: VmSpe, frames: readonly Pfn[]) {
+    this.#spe = spe;
     this.#frames = frames;
   }
 
@@ -44,21 +44,21 @@ export class BounceBuffer {
    * costs, which allocates and zeroes one, too; the exception that a kernel allocation does not have makes it a
    * little too much.
    */
-  static allocate(vm: Vm, pages: number, timeline: Timeline): BounceBuffer | OverMemlock {
-    const locked = vm.memlock.lock(pages * PAGE_BYTES);
+  static allocate(spe: VmSpe, pages: number, timeline: Timeline): BounceBuffer | OverMemlock {
+    const locked = spe.memlock.lock(pages * PAGE_BYTES);
     if (locked.kind === "over") return { kind: "over-memlock", byBytes: locked.byBytes };
-    timeline.charge("stage2", pages * vm.costs.faultInPage);
+    timeline.charge("stage2", pages * spe.vm.costs.faultInPage);
     return new BounceBuffer(
-      vm,
-      Array.from({ length: pages }, () => pfn(vm.mm.frames.allocate())),
+      spe,
+      Array.from({ length: pages }, () => pfn(spe.vm.mm.frames.allocate())),
     );
   }
 
   /** Gives the memory back; what has not been copied is gone. */
   free(timeline: Timeline): void {
-    timeline.charge("stage2", this.pages * this.#vm.costs.hostPageWork);
-    for (const frame of this.#frames) this.#vm.mm.frames.drop(frame);
-    this.#vm.memlock.unlock(this.pages * PAGE_BYTES);
+    timeline.charge("stage2", this.pages * this.#spe.vm.costs.hostPageWork);
+    for (const frame of this.#frames) this.#spe.vm.mm.frames.drop(frame);
+    this.#spe.memlock.unlock(this.pages * PAGE_BYTES);
   }
 
   get pages(): number {
@@ -109,7 +109,7 @@ export class BounceBuffer {
    * share of copyPage, since most copies are of a few records.
    */
   copyOut(pointer: bigint, walker: BufferWalker, regime: Stage1Regime, timeline: Timeline): Copied {
-    const { mm, costs } = this.#vm;
+    const { mm, costs } = this.#spe.vm;
     const first = vpnOf(pointer);
     const firstOwn = Math.floor(this.#from / PAGE_BYTES);
     const pages = Math.ceil(this.#to / PAGE_BYTES) - firstOwn;
@@ -117,7 +117,7 @@ export class BounceBuffer {
     let at = this.#from;
     let failure: WalkFault | Unbacked | undefined;
     for (const page of found.pages) {
-      const host = this.#vm.memslots.hostPageOf(page);
+      const host = this.#spe.vm.memslots.hostPageOf(page);
       if (host < 0 || !mm.faultIn(host, true, timeline)) {
         failure = { kind: "unbacked", page };
         break;
@@ -137,8 +137,8 @@ export class BounceBuffer {
 
   /** Copies [from, to), which lies in one page, to the same place in a guest page. */
   #copy(page: Ipn, frame: Pfn, from: number, to: number): void {
-    const { frames } = this.#vm.mm;
-    this.#vm.onBounced?.(page, frame);
+    const { frames } = this.#spe.vm.mm;
+    this.#spe.onBounced?.(page, frame);
     const own = this.#frames[Math.floor(from / PAGE_BYTES)] as Pfn;
     // The SPU may be one that counts its records and does not store them.
     if (!frames.hasContent(own)) return;

@@ -1,12 +1,14 @@
 /** What is counted of one vCPU's buffer for the report: toggles, stops, and what was held for how long. */
 import { PAGE_BYTES } from "../../common/address.ts";
-import type { Vcpu } from "../vcpu.ts";
+import type { SpeOwner } from "./owner.ts";
+import type { VmSpe } from "./vm-spe.ts";
 
 /** "Profiling is over" for a policy after E was 0 for this long: the next enable is cold again. */
 export const OVER_NS = 1_000_000_000;
 
 export class BufferAccounts {
-  readonly #vcpu: Vcpu;
+  readonly #spe: VmSpe;
+  readonly #owner: SpeOwner;
   /** PMBLIMITR_EL1.E as the guest last wrote it. */
   #enableBit = false;
   #offSinceNs = -OVER_NS;
@@ -19,33 +21,35 @@ export class BufferAccounts {
   /** The policy has reported a range as pinned, or has a bounce buffer: what it does from now on is not its first pin. */
   hadFirstPin = false;
 
-  constructor(vcpu: Vcpu) {
-    this.#vcpu = vcpu;
+  constructor(spe: VmSpe, owner: SpeOwner) {
+    this.#spe = spe;
+    this.#owner = owner;
   }
 
   /** The guest is about to run again. */
   guestResumes(): void {
     if (this.#runsOff !== this.#enableBit) return;
-    this.settle(this.#vcpu.timeline.nowNs);
+    this.settle(this.#owner.timeline.nowNs);
     this.#runsOff = !this.#enableBit;
   }
 
   /** The guest's write is about to enable the buffer. */
   enabling(): void {
-    if (!this.#enableBit && this.#vcpu.timeline.nowNs - this.#offSinceNs >= OVER_NS) this.coldStop = true;
+    if (!this.#enableBit && this.#owner.timeline.nowNs - this.#offSinceNs >= OVER_NS) this.coldStop = true;
   }
 
   /** The guest's E is now `on`. */
   enable(on: boolean): void {
     if (on === this.#enableBit) return;
-    const { timeline, vm, index } = this.#vcpu;
+    const { timeline, index } = this.#owner;
+    const { statistics } = this.#spe;
     this.#enableBit = on;
-    if (on) vm.statistics.bufferEnables += 1;
+    if (on) statistics.bufferEnables += 1;
     else {
-      vm.statistics.bufferDisables += 1;
+      statistics.bufferDisables += 1;
       this.#offSinceNs = timeline.nowNs;
     }
-    vm.onBuffer?.(index, on, timeline.nowNs);
+    this.#spe.onBuffer?.(index, on, timeline.nowNs);
   }
 
   /** When the guest last turned the buffer off; undefined if it never did. */
@@ -58,26 +62,26 @@ export class BufferAccounts {
     this.settle(atNs);
     const change = pages - this.#heldPages;
     this.#heldPages = pages;
-    this.#vcpu.vm.pinnedChanged(change, atNs);
+    this.#spe.pinnedChanged(change, atNs);
   }
 
   /** Time begins again at 0: what was held before is held from there. */
   restart(): void {
     this.#heldAtNs = 0;
-    this.#vcpu.vm.statistics.pinnedByteNs = 0;
-    this.#vcpu.vm.statistics.heldAfterOffNs = 0;
+    this.#spe.statistics.pinnedByteNs = 0;
+    this.#spe.statistics.heldAfterOffNs = 0;
   }
 
   /** The policy had `ns` spent on walking, pinning, mapping, unpinning or copying. */
   spent(ns: number): void {
-    const { statistics } = this.#vcpu.vm;
+    const { statistics } = this.#spe;
     if (this.hadFirstPin) statistics.rewalkNs += ns;
     else statistics.firstPinNs += ns;
   }
 
   /** Brings the sums over time (byte-seconds, held after off) up to an instant. */
   settle(atNs: number): void {
-    const { statistics } = this.#vcpu.vm;
+    const { statistics } = this.#spe;
     const passedNs = Math.max(0, atNs - this.#heldAtNs);
     statistics.pinnedByteNs += this.#heldPages * PAGE_BYTES * passedNs;
     if (this.#heldPages > 0 && this.#runsOff) statistics.heldAfterOffNs += passedNs;

@@ -8,6 +8,7 @@
  * no AUX space, as truncated.
  */
 import { type RandomStream, randomStream } from "../../common/random.ts";
+import type { Spu } from "../../spe/spu.ts";
 
 /** What the guest believes. */
 export type GuestView = "off" | "on" | "full" | "no-space";
@@ -135,3 +136,43 @@ export class GroundTruth {
 
 /** Ops from one selection to the next; an interval of 0 reloads the counter for ever and selects nothing. */
 const periodOf = (interval: number): number => (interval === 0 ? Number.POSITIVE_INFINITY : interval + 1);
+
+const NO_COUNTER: SamplingCounter = { count: 0, interval: 0, jitter: false };
+
+/** Feeds the ground truth of a PE with what its core executes: whoever runs instructions tells of each stretch. */
+export class TruthFeed {
+  readonly #truth: GroundTruth;
+  readonly #spu: Spu;
+  readonly #guestView: () => GuestView;
+  readonly #counter = (): SamplingCounter => {
+    const irr = this.#spu.read("PMSIRR_EL1");
+    if (irr === 0n) return NO_COUNTER;
+    return {
+      count: Number(this.#spu.read("PMSICR_EL1") & 0xffff_ffffn),
+      interval: Number(irr & 0xffff_ff00n),
+      jitter: (irr & 1n) === 1n,
+    };
+  };
+
+  /** @param guestView what the guest believes of its buffer now */
+  constructor(truth: GroundTruth, spu: Spu, guestView: () => GuestView) {
+    this.#truth = truth;
+    this.#spu = spu;
+    this.#guestView = guestView;
+  }
+
+  /** `ops` instructions ran with the hardware sampling them. */
+  sampled(ops: number): void {
+    this.#truth.sampled(ops);
+  }
+
+  /**
+   * `ops` instructions ran from `startNs` to `endNs`, at the PE's exception level, that the hardware did not sample.
+   * @param noSpace the guest's driver has found no AUX space: its event wants to sample and cannot
+   */
+  unsampled(ops: number, startNs: number, endNs: number, noSpace: boolean): void {
+    const profiled = this.#spu.profiles(this.#spu.pe.el === 0 ? 0 : 1);
+    const view = noSpace ? "no-space" : profiled ? this.#guestView() : "off";
+    this.#truth.unsampled(view, ops, startNs, endNs, this.#counter);
+  }
+}

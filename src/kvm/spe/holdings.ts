@@ -2,27 +2,27 @@
 import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { PageSet } from "../guest-pages.ts";
-import type { Vm } from "../vm.ts";
 import type { BufferAccounts } from "./buffer-accounts.ts";
 import { PinnedPages } from "./pinned-pages.ts";
 import type { BufferWalk } from "./policy.ts";
+import type { VmSpe } from "./vm-spe.ts";
 
 /** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
 const SPARE_TABLE_PAGES = 80;
 
 export class Holdings {
   readonly pins: PinnedPages;
-  readonly #vm: Vm;
+  readonly #spe: VmSpe;
   readonly #accounts: BufferAccounts;
   readonly #maxBufferBytes: number | undefined;
   #bouncePages = 0;
   #reported: BufferWalk | undefined;
 
-  constructor(vm: Vm, accounts: BufferAccounts, maxBufferBytes: number | undefined) {
-    this.#vm = vm;
+  constructor(spe: VmSpe, accounts: BufferAccounts, maxBufferBytes: number | undefined) {
+    this.#spe = spe;
     this.#accounts = accounts;
     this.#maxBufferBytes = maxBufferBytes;
-    this.pins = new PinnedPages(vm.mm, vm.memlock, (pages, atNs) =>
+    this.pins = new PinnedPages(spe.vm.mm, spe.memlock, (pages, atNs) =>
       accounts.pinned(pages + this.#bouncePages, atNs),
     );
   }
@@ -30,13 +30,13 @@ export class Holdings {
   /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE in pages; without one, all of the guest's memory. */
   get maxBufferPages(): number {
     return this.#maxBufferBytes === undefined
-      ? this.#vm.memslots.pages
+      ? this.#spe.vm.memslots.pages
       : Math.ceil(this.#maxBufferBytes / PAGE_BYTES);
   }
 
   /** Whether so many pages, pinned or of a bounce buffer, are not more than the maximum buffer and its tables. */
   mayHold(pages: number): boolean {
-    const slots = this.#vm.memslots.pages;
+    const slots = this.#spe.vm.memslots.pages;
     const most = this.#maxBufferBytes === undefined ? slots : this.maxBufferPages + 1;
     return pages <= Math.min(slots, most + Math.ceil(most / 512) + SPARE_TABLE_PAGES);
   }
@@ -77,8 +77,8 @@ export class Holdings {
 
   #unpin(pages: PageSet, timeline: Timeline): PageSet {
     const gone = this.pins.unpin(pages, timeline);
-    this.#vm.statistics.unpins += 1;
-    this.#vm.statistics.pagesUnpinned += gone.pages;
+    this.#spe.statistics.unpins += 1;
+    this.#spe.statistics.pagesUnpinned += gone.pages;
     return gone;
   }
 }

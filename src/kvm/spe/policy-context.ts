@@ -4,8 +4,12 @@
  */
 import { vpnOf } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
+import type { Stage1Regime } from "../../mmu/config.ts";
 import type { PageSet } from "../guest-pages.ts";
-import type { Vcpu } from "../vcpu.ts";
+import type { BufferAccounts } from "./buffer-accounts.ts";
+import type { BufferWalker } from "./buffer-walk.ts";
+import type { Holdings } from "./holdings.ts";
+import type { SpeOwner } from "./owner.ts";
 import {
   type BufferWalk,
   DONE,
@@ -18,6 +22,26 @@ import {
   type SpuStage2Fault,
   type WalkFault,
 } from "./policy.ts";
+import type { VmSpe } from "./vm-spe.ts";
+
+/** What a context works on: the SPE of a vCPU. */
+export interface PolicySubject {
+  readonly vmSpe: VmSpe;
+  readonly owner: SpeOwner;
+  readonly holdings: Holdings;
+  readonly accounts: BufferAccounts;
+  readonly walker: BufferWalker;
+  readonly enabledBuffer: SpeBuffer | undefined;
+  /** The pages of the bounce buffer; 0 where there is none. */
+  readonly bouncePages: number;
+  regime(): Stage1Regime;
+  setHardwareLimit(limit: bigint | undefined): void;
+  /** Sets up a bounce buffer in the place of the one there is, or (undefined) none. */
+  bounce(pages: number | undefined, timeline: Timeline): Done | OverMemlock;
+  /** Lets a withheld buffer go on; false where there is none. */
+  resume(): boolean;
+  trapBuffer(on: boolean, timeline: Timeline): void;
+}
 
 /** A policy asked for something that would break an invariant: its author's mistake. */
 export class PolicyRefused extends Error {
@@ -28,16 +52,16 @@ export class PolicyRefused extends Error {
 }
 
 export class VcpuPolicyContext implements PolicyContext {
-  readonly #vcpu: Vcpu;
+  readonly #spe: PolicySubject;
   readonly #timeline: Timeline;
 
-  constructor(vcpu: Vcpu, timeline: Timeline) {
-    this.#vcpu = vcpu;
+  constructor(spe: PolicySubject, timeline: Timeline) {
+    this.#spe = spe;
     this.#timeline = timeline;
   }
 
   get vcpu(): number {
-    return this.#vcpu.index;
+    return this.#spe.owner.index;
   }
 
   get nowNs(): number {
@@ -45,24 +69,24 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   get pinned(): PageSet {
-    return this.#vcpu.spe.holdings.pins.set;
+    return this.#spe.holdings.pins.set;
   }
 
   get maxBufferPages(): number {
-    return this.#vcpu.spe.holdings.maxBufferPages;
+    return this.#spe.holdings.maxBufferPages;
   }
 
   get memlock() {
-    const { limitBytes, currentBytes, markBytes } = this.#vcpu.vm.memlock;
+    const { limitBytes, currentBytes, markBytes } = this.#spe.vmSpe.memlock;
     return { limitBytes, currentBytes, markBytes };
   }
 
   get buffer(): SpeBuffer | undefined {
-    return this.#vcpu.spe.enabledBuffer;
+    return this.#spe.enabledBuffer;
   }
 
   walk(buffer: SpeBuffer): BufferWalk | WalkFault {
-    const { spe } = this.#vcpu;
+    const spe = this.#spe;
     const startNs = this.nowNs;
     const result = spe.walker.walk(buffer, spe.regime(), this.#timeline);
     this.#spent(startNs);
@@ -88,7 +112,7 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   pin(pages: PageSet): PinOutcome {
-    const { spe } = this.#vcpu;
+    const spe = this.#spe;
     const missing = pages.minus(this.pinned);
     if (missing.isEmpty) return { kind: "done" };
     this.#mayHold(`pin of ${missing.pages} pages`, missing.pages, this.pinned.pages + spe.bouncePages);
@@ -96,59 +120,66 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   unpin(pages: PageSet): void {
-    const { spe, vm } = this.#vcpu;
+    const spe = this.#spe;
+    const { vmSpe } = spe;
     const startNs = this.nowNs;
     const gone = spe.holdings.pins.unpin(pages, this.#timeline);
     if (gone.isEmpty) return;
     this.#spent(startNs);
     spe.holdings.withdrawReports(gone);
-    vm.statistics.unpins += 1;
-    vm.statistics.pagesUnpinned += gone.pages;
+    vmSpe.statistics.unpins += 1;
+    vmSpe.statistics.pagesUnpinned += gone.pages;
     this.#call("unpin", { pages: gone.pages });
   }
 
   map(pages: PageSet): MapOutcome {
-    const { vm } = this.#vcpu;
+    const { vmSpe } = this.#spe;
     const startNs = this.nowNs;
-    const outcome = vm.stage2.map(pages, this.#timeline);
+    const outcome = vmSpe.vm.stage2.map(pages, this.#timeline);
     this.#spent(startNs);
     this.#call("map", { pages: pages.pages, outcome: outcome.kind });
     return outcome;
   }
 
   report(walk: BufferWalk): void {
-    const { spe, vm } = this.#vcpu;
+    const spe = this.#spe;
+    const { vmSpe } = spe;
     if (!this.pinned.covers(walk.all))
-      throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is pinned");
-    if (!vm.stage2.maps(walk.all))
-      throw new PolicyRefused(vm.policy.name, "report", "not every page of the walk is mapped at stage 2");
+      throw new PolicyRefused(vmSpe.policy.name, "report", "not every page of the walk is pinned");
+    if (!vmSpe.vm.stage2.maps(walk.all))
+      throw new PolicyRefused(vmSpe.policy.name, "report", "not every page of the walk is mapped at stage 2");
     spe.holdings.report(walk);
     this.#call("report", { pages: walk.pages.pages, tables: walk.tables.pages });
   }
 
   mapFault(fault: SpuStage2Fault): MapOutcome {
-    const { vm } = this.#vcpu;
+    const { vmSpe } = this.#spe;
     // The table pages are only read; the SPU writes to the buffer.
-    const outcome = vm.stage2.fault(fault.page, true, this.#timeline);
+    const outcome = vmSpe.vm.stage2.fault(fault.page, true, this.#timeline);
     this.#call("mapFault", { page: fault.page, outcome: outcome.kind });
     return outcome;
   }
 
   setHardwareLimit(limit: bigint | undefined): void {
     if (limit !== undefined && (limit & 0xfffn) !== 0n)
-      throw new PolicyRefused(this.#vcpu.vm.policy.name, "setHardwareLimit", "the limit is not page-aligned");
-    this.#vcpu.spe.setHardwareLimit(limit);
+      throw new PolicyRefused(
+        this.#spe.vmSpe.policy.name,
+        "setHardwareLimit",
+        "the limit is not page-aligned",
+      );
+    this.#spe.setHardwareLimit(limit);
     this.#call("setHardwareLimit", { limit: limit === undefined ? "guest" : `0x${limit.toString(16)}` });
   }
 
   bounce(pages: number | undefined): Done | OverMemlock {
-    const { spe, vm } = this.#vcpu;
+    const spe = this.#spe;
+    const { vmSpe } = spe;
     if (pages === (spe.bouncePages === 0 ? undefined : spe.bouncePages)) return DONE;
     const call = `bounce of ${pages} pages`;
     if (pages !== undefined) {
       // One page might have no room for a record behind the pointer's offset in it.
       if (!Number.isSafeInteger(pages) || pages < 2)
-        throw new PolicyRefused(vm.policy.name, call, "a bounce buffer has two pages or more");
+        throw new PolicyRefused(vmSpe.policy.name, call, "a bounce buffer has two pages or more");
       this.#mayHold(call, pages, this.pinned.pages);
     }
     const startNs = this.nowNs;
@@ -161,51 +192,54 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   resume(): void {
-    if (this.#vcpu.spe.resume()) this.#call("resume", {});
+    if (this.#spe.resume()) this.#call("resume", {});
   }
 
   trapBuffer(on: boolean): void {
-    this.#vcpu.spe.trapBuffer(on, this.#timeline);
+    this.#spe.trapBuffer(on, this.#timeline);
     this.#call("trapBuffer", { on: on ? 1 : 0 });
   }
 
   armTimer(atNs: number, tag: string): void {
-    this.#timeline.charge("irq", this.#vcpu.vm.costs.armTimer);
-    this.#vcpu.armTimer(Math.ceil(atNs), tag);
+    this.#timeline.charge("irq", this.#spe.vmSpe.vm.costs.armTimer);
+    this.#spe.owner.armTimer(Math.ceil(atNs), tag);
     this.#call("armTimer", { atNs, tag });
   }
 
   background(work: (ctx: PolicyContext) => void): void {
-    const { vm } = this.#vcpu;
+    const { vmSpe } = this.#spe;
     this.#call("background", {});
     // A worker that is busy already needs no waking.
-    vm.worker.skipTo("idle", this.nowNs + vm.costs.workerWake);
-    vm.workerLock.hold(vm.worker, "exclusive", () => work(new VcpuPolicyContext(this.#vcpu, vm.worker)));
+    vmSpe.worker.skipTo("idle", this.nowNs + vmSpe.vm.costs.workerWake);
+    vmSpe.workerLock.hold(vmSpe.worker, "exclusive", () =>
+      work(new VcpuPolicyContext(this.#spe, vmSpe.worker)),
+    );
   }
 
   pinMemslots(): PinOutcome {
-    const { vm } = this.#vcpu;
-    if (vm.started) throw new PolicyRefused(vm.policy.name, "pinMemslots", "the guest runs already");
-    const all = vm.memslots.allPages();
+    const { vmSpe } = this.#spe;
+    if (vmSpe.started) throw new PolicyRefused(vmSpe.policy.name, "pinMemslots", "the guest runs already");
+    const all = vmSpe.vm.memslots.allPages();
     const missing = all.minus(this.pinned);
     const pinned = missing.isEmpty ? DONE : this.#pin(missing);
     return pinned.kind === "done" ? this.map(all) : pinned;
   }
 
   prefault(): void {
-    this.#vcpu.vm.prefault(this.#timeline);
-    this.#call("prefault", { pages: this.#vcpu.vm.memslots.pages });
+    this.#spe.vmSpe.prefault(this.#timeline);
+    this.#call("prefault", { pages: this.#spe.vmSpe.vm.memslots.pages });
   }
 
   note(text: string): void {
-    this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "note", name: text });
+    this.#spe.vmSpe.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "note", name: text });
   }
 
   #mayHold(call: string, more: number, held: number): void {
-    const { spe, vm } = this.#vcpu;
+    const spe = this.#spe;
+    const { vmSpe } = spe;
     if (!spe.holdings.mayHold(held + more))
       throw new PolicyRefused(
-        vm.policy.name,
+        vmSpe.policy.name,
         call,
         `with ${held} held that is more than the maximum buffer and its tables`,
       );
@@ -213,14 +247,15 @@ export class VcpuPolicyContext implements PolicyContext {
 
   /** Pins pages of which none is pinned. */
   #pin(pages: PageSet): PinOutcome {
-    const { spe, vm } = this.#vcpu;
+    const spe = this.#spe;
+    const { vmSpe } = spe;
     const startNs = this.nowNs;
     const outcome = spe.holdings.pins.pin(pages, this.#timeline);
     if (outcome.kind === "done") {
-      vm.statistics.pins += 1;
-      vm.statistics.pagesPinned += pages.pages;
+      vmSpe.statistics.pins += 1;
+      vmSpe.statistics.pagesPinned += pages.pages;
       for (const run of pages.runs)
-        if (run.list.areTables) vm.statistics.tablePagesPinned += run.to - run.from;
+        if (run.list.areTables) vmSpe.statistics.tablePagesPinned += run.to - run.from;
     }
     this.#spent(startNs);
     this.#call("pin", { pages: pages.pages, outcome: outcome.kind });
@@ -229,10 +264,10 @@ export class VcpuPolicyContext implements PolicyContext {
 
   /** What the policy did since `startNs` was on the vCPU's own time, or in the background. */
   #spent(startNs: number): void {
-    if (this.#timeline === this.#vcpu.timeline) this.#vcpu.spe.accounts.spent(this.nowNs - startNs);
+    if (this.#timeline === this.#spe.owner.timeline) this.#spe.accounts.spent(this.nowNs - startNs);
   }
 
   #call(name: string, detail: Record<string, number | string>): void {
-    this.#vcpu.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "call", name, detail });
+    this.#spe.vmSpe.vm.trace?.({ atNs: this.nowNs, vcpu: this.vcpu, what: "call", name, detail });
   }
 }

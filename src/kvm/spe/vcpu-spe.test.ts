@@ -26,6 +26,7 @@ import { fault } from "./policies/fault.ts";
 import { pinOnEnable } from "./policies/pin-on-enable.ts";
 import type { PinPolicy } from "./policy.ts";
 import { PolicyRefused } from "./policy-context.ts";
+import { VmSpe } from "./vm-spe.ts";
 
 const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);
 const PAGES = 2048;
@@ -72,7 +73,8 @@ function machine(policy: PinPolicy, options: Options = {}) {
   const mm = new HostMm(COSTS);
   const memlock = new Memlock(options.memlockBytes ?? UNLIMITED);
   const events: string[] = [];
-  const vm = new Vm({ mm, memlock, policy: overheard(policy, events) });
+  const vm = new Vm({ mm });
+  const vmSpe = new VmSpe(vm, { memlock, policy: overheard(policy, events) });
   const hostPage = mm.mmap(PAGES, "base");
   vm.addMemslot({ firstIpn: RAM_FIRST_IPN, pages: PAGES, hostPage });
   const memory = new GuestMemory({
@@ -88,11 +90,12 @@ function machine(policy: PinPolicy, options: Options = {}) {
     regs: { read: () => 0n, write: () => undefined, skipInstruction: () => undefined },
     spu,
     stage1: () => memory.regime,
-    setVirq: () => undefined,
     invalidateTlb: () => undefined,
     counters: () => ({ instructions: 0, cycles: 0, taskCycles: 0, taskNs: 0, contextSwitches: 0 }),
   };
-  const { spe, gic, timeline } = new Vcpu(vm, {
+  const { spe, wires, timeline } = new Vcpu(vmSpe, {
+    index: 0,
+    all: [],
     core: () => core,
     turn: aloneTurn(),
     attributes: { irq: PMBIRQ, spu: 0, maxBufferBytes: options.maxBufferBytes },
@@ -113,7 +116,7 @@ function machine(policy: PinPolicy, options: Options = {}) {
     spu.write("PMBPTR_EL1", pointer);
     spu.write("PMBSR_EL1", event);
     spe.leave();
-    return spe.handleMaintenance();
+    return spe.handleManagementEvent();
   };
   const press = (kind: PressureKind, page: Ipn): void =>
     applyPressure(
@@ -122,8 +125,24 @@ function machine(policy: PinPolicy, options: Options = {}) {
       hostPage,
       new Timeline("host"),
     );
-  const line = (): boolean => gic.level(PMBIRQ);
-  return { mm, vm, memlock, memory, buffer, spu, spe, timeline, events, limit, enable, runWith, press, line };
+  const line = (): boolean => wires.level(PMBIRQ);
+  return {
+    mm,
+    vm,
+    vmSpe,
+    memlock,
+    memory,
+    buffer,
+    spu,
+    spe,
+    timeline,
+    events,
+    limit,
+    enable,
+    runWith,
+    press,
+    line,
+  };
 }
 
 describe("the guest's registers", () => {
@@ -185,8 +204,8 @@ describe("the guest's registers", () => {
     m.spe.write("PMBLIMITR_EL1", 0n);
     m.spe.write("PMBLIMITR_EL1", 0n);
     m.enable(4);
-    expect(m.vm.statistics.bufferEnables).toBe(2);
-    expect(m.vm.statistics.bufferDisables).toBe(1);
+    expect(m.vmSpe.statistics.bufferEnables).toBe(2);
+    expect(m.vmSpe.statistics.bufferDisables).toBe(1);
     expect(m.events).toEqual(["enabled 4", "enabled 8", "disabled 8", "enabled 4"]);
   });
 
@@ -272,13 +291,13 @@ describe("an enable that cannot be", () => {
     expect(m.line()).toBe(false);
     expect(m.memlock.currentBytes).toBe(0);
     expect(m.mm.pins.pages).toBe(0);
-    expect(m.vm.statistics.bufferEnables).toBe(0);
-    expect(m.vm.statistics.pins).toBe(0);
+    expect(m.vmSpe.statistics.bufferEnables).toBe(0);
+    expect(m.vmSpe.statistics.pins).toBe(0);
     m.memlock.limitBytes += (BUFFER_PAGES + 4 - 5) * PAGE_BYTES;
     expect(write()).toEqual({ kind: "done" });
     expect(m.mm.pins.pages).toBe(BUFFER_PAGES + 4);
     expect(m.memlock.currentBytes).toBe(m.memlock.limitBytes);
-    expect(m.vm.statistics.bufferEnables).toBe(1);
+    expect(m.vmSpe.statistics.bufferEnables).toBe(1);
   });
 });
 
@@ -305,7 +324,7 @@ describe("what the hardware reports", () => {
     m.spu.write("PMBSR_EL1", FULL);
     m.spe.leave();
     m.spe.context.setHardwareLimit(undefined);
-    expect(m.spe.handleMaintenance()).toEqual({ kind: "done" });
+    expect(m.spe.handleManagementEvent()).toEqual({ kind: "done" });
     expect(m.line()).toBe(false);
     m.spe.enter();
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(m.limit(BUFFER_PAGES));
@@ -325,7 +344,7 @@ describe("what the hardware reports", () => {
       "stage2 page",
     ]);
     expect(m.vm.stage2.allows(ipn(m.buffer.ipns[0] as number), true)).toBe(true);
-    expect(m.vm.statistics.stage2Faults).toBe(5);
+    expect(m.vmSpe.statistics.stage2Faults).toBe(5);
     expect(m.spe.read("PMBSR_EL1")).toBe(0n);
     expect(m.line()).toBe(false);
     m.spe.enter();
@@ -374,7 +393,7 @@ describe("a bounce buffer", () => {
     };
     const stop = (): void => {
       m.spe.copyOut(m.timeline);
-      m.spe.handleMaintenance();
+      m.spe.handleManagementEvent();
     };
     return { ...m, outcome, spuWrites, bytesOf, stop };
   };
@@ -458,7 +477,7 @@ describe("a bounce buffer", () => {
     const m = bouncing({}, 0n);
     m.spuWrites(PAGES_OF_OWN * PAGE_BYTES, 7, FULL);
     m.spe.context.bounce(undefined);
-    m.spe.handleMaintenance();
+    m.spe.handleManagementEvent();
     expect(m.line()).toBe(false);
     m.spe.enter();
     expect(m.spu.read("PMBPTR_EL1")).toBe(m.buffer.base + BigInt(PAGES_OF_OWN * PAGE_BYTES));
@@ -474,7 +493,7 @@ describe("a bounce buffer", () => {
     expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 4096n);
     expect(m.spe.read("PMBSR_EL1")).toBe(PMBSR_EL1.with(0n, { S: 1, EC: 0x24, MSS: 0b000111 }));
     expect(m.line()).toBe(true);
-    expect(m.vm.statistics.recordsLostInCopy).toBe(640 / 64);
+    expect(m.vmSpe.statistics.recordsLostInCopy).toBe(640 / 64);
     m.spe.enter();
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(0n);
   });
@@ -487,25 +506,25 @@ describe("a bounce buffer", () => {
     m.stop();
     expect(m.spe.read("PMBPTR_EL1")).toBe(m.buffer.base + 640n);
     expect(PMBSR_EL1.is(m.spe.read("PMBSR_EL1") as bigint, "EA")).toBe(true);
-    expect(m.vm.statistics.recordsLostInCopy).toBe(1);
+    expect(m.vmSpe.statistics.recordsLostInCopy).toBe(1);
   });
 
   it("counts as pinned and against memlock, until it is given back", () => {
     const bytes = PAGES_OF_OWN * PAGE_BYTES;
     const m = bouncing({ memlockBytes: bytes - 1 });
     expect(m.outcome).toEqual({ kind: "rlimit", byBytes: 1 });
-    expect(m.vm.pinnedPages).toBe(0);
+    expect(m.vmSpe.pinnedPages).toBe(0);
     m.memlock.limitBytes = bytes;
     expect(m.spe.write("PMBLIMITR_EL1", m.limit(BUFFER_PAGES))).toEqual({ kind: "done" });
     expect(m.memlock.currentBytes).toBe(bytes);
-    expect(m.vm.pinnedPages).toBe(PAGES_OF_OWN);
+    expect(m.vmSpe.pinnedPages).toBe(PAGES_OF_OWN);
     m.spuWrites(64, 7);
     const frame = m.spe.ownFrame(vpnOf(m.spu.read("PMBPTR_EL1")));
     expect(m.mm.frames.hasContent(frame)).toBe(true);
-    m.vm.destroy(new Timeline("host"));
+    m.spe.teardown(new Timeline("host"));
     expect(m.mm.frames.hasContent(frame)).toBe(false);
     expect(m.memlock.currentBytes).toBe(0);
-    expect(m.vm.pinnedPages).toBe(0);
+    expect(m.vmSpe.pinnedPages).toBe(0);
   });
 
   it("has two pages at least and, with what is pinned, no more than a buffer may", () => {
@@ -556,10 +575,10 @@ describe("what the host does to held pages", () => {
 
   it("gives every pin back at the VM's end, and keeps memlock's mark", () => {
     const m = held();
-    m.vm.destroy(new Timeline("host"));
+    m.spe.teardown(new Timeline("host"));
     expect(m.mm.pins.pages).toBe(0);
     expect(m.memlock.currentBytes).toBe(0);
     expect(m.memlock.markBytes).toBe((BUFFER_PAGES + 4) * PAGE_BYTES);
-    expect(m.vm.statistics.pagesUnpinned).toBe(m.vm.statistics.pagesPinned);
+    expect(m.vmSpe.statistics.pagesUnpinned).toBe(m.vmSpe.statistics.pagesPinned);
   });
 });

@@ -27,22 +27,19 @@ import type { Timeline } from "../../common/timeline.ts";
 import type { NotifierEvent } from "../../host/mm.ts";
 import type { Stage1Regime } from "../../mmu/config.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
-import type { Vcpu } from "../vcpu.ts";
+import type { SpeRegisters, TrapOutcome } from "../sys-regs.ts";
+import type { PageKeeper } from "../vm.ts";
 import { BounceBuffer } from "./bounce-buffer.ts";
 import { BufferAccounts } from "./buffer-accounts.ts";
 import { BufferWalker } from "./buffer-walk.ts";
 import type { GuestView } from "./ground-truth.ts";
 import { Holdings } from "./holdings.ts";
+import type { SpeOwner } from "./owner.ts";
 import type { Done, EnableOutcome, OverMemlock, SpeBuffer } from "./policy.ts";
-import { VcpuPolicyContext } from "./policy-context.ts";
+import { type PolicySubject, VcpuPolicyContext } from "./policy-context.ts";
 import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
 import { compileTraps, E2PB } from "./trap-controls.ts";
-
-/** How a trapped access ended: done, or user space must raise the limit and the access is tried again. */
-export type TrapOutcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "rlimit"; readonly byBytes: number }
-  | { readonly kind: "undefined" };
+import type { VmSpe } from "./vm-spe.ts";
 
 const DONE: TrapOutcome = { kind: "done" };
 
@@ -53,12 +50,13 @@ interface Copies {
   PMBSR_EL1: bigint;
 }
 
-export class VcpuSpe {
+export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
+  readonly vmSpe: VmSpe;
+  readonly owner: SpeOwner;
   readonly holdings: Holdings;
   readonly accounts: BufferAccounts;
   readonly walker: BufferWalker;
   readonly context: VcpuPolicyContext;
-  readonly #vcpu: Vcpu;
   readonly #pmbidr: bigint;
   readonly #maxBufferBytes: number | undefined;
   readonly #copies: Copies = { PMBLIMITR_EL1: 0n, PMBPTR_EL1: 0n, PMBSR_EL1: 0n };
@@ -75,15 +73,20 @@ export class VcpuSpe {
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
 
-  constructor(vcpu: Vcpu, options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean }) {
-    this.#vcpu = vcpu;
-    const { vm } = vcpu;
+  constructor(
+    vmSpe: VmSpe,
+    owner: SpeOwner,
+    options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean },
+  ) {
+    this.vmSpe = vmSpe;
+    this.owner = owner;
+    const { vm } = vmSpe;
     this.#maxBufferBytes = options.maxBufferBytes;
-    this.#pmbidr = withMaxBufferBytes(vcpu.core.spu.implementation.pmbidr, options.maxBufferBytes);
+    this.#pmbidr = withMaxBufferBytes(owner.core.spu.implementation.pmbidr, options.maxBufferBytes);
     this.#trapping = options.traps;
     this.#traps = this.#setOwner();
-    this.accounts = new BufferAccounts(vcpu);
-    this.holdings = new Holdings(vm, this.accounts, options.maxBufferBytes);
+    this.accounts = new BufferAccounts(vmSpe, owner);
+    this.holdings = new Holdings(vmSpe, this.accounts, options.maxBufferBytes);
     this.walker = new BufferWalker({
       memslots: vm.memslots,
       costs: vm.costs,
@@ -92,7 +95,8 @@ export class VcpuSpe {
       readable: (page) => vm.mm.accessible(vm.memslots.hostPageOf(page), false),
       extents: vm.mm.extents,
     });
-    this.context = new VcpuPolicyContext(vcpu, vcpu.timeline);
+    this.context = new VcpuPolicyContext(this, owner.timeline);
+    vm.addKeeper(this);
   }
 
   get traps(): CompiledSpeTraps {
@@ -100,12 +104,12 @@ export class VcpuSpe {
   }
 
   regime(): Stage1Regime {
-    return this.#vcpu.core.stage1();
+    return this.owner.core.stage1();
   }
 
   /** The guest's belief, for the ground truth: its own E and S, or the hardware's where it reads those. */
   guestView(): GuestView {
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     if (!this.#trapping) {
       if (!spu.bufferEnable) return "off";
       return spu.pmbirq && !isStage2Abort(spu.read("PMBSR_EL1")) ? "full" : "on";
@@ -122,7 +126,7 @@ export class VcpuSpe {
   enter(): void {
     this.accounts.guestResumes();
     if (!this.#trapping || !this.#active) return;
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     const { PMBPTR_EL1: pointer, PMBLIMITR_EL1: guests } = this.#copies;
     const guestLimit = limitOf(guests);
     const policyLimit = this.#hardwareLimit;
@@ -139,7 +143,7 @@ export class VcpuSpe {
 
   /** Takes it back: the pointer and the status as they are now, and E off. */
   leave(): void {
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     if (!this.#trapping) {
       this.#found = spu.pmbirq ? spu.read("PMBSR_EL1") : undefined;
       return;
@@ -159,16 +163,18 @@ export class VcpuSpe {
    * as the SPU would have told it, and what comes after is lost.
    */
   copyOut(timeline: Timeline): void {
-    const { vm, core } = this.#vcpu;
+    const { core } = this.owner;
     if (this.#bounce?.isPending !== true) return;
     const startNs = timeline.nowNs;
     const copied = this.#bounce.copyOut(this.#copies.PMBPTR_EL1, this.walker, this.regime(), timeline);
     this.#copies.PMBPTR_EL1 += BigInt(copied.bytes);
-    if (timeline === this.#vcpu.timeline) this.accounts.spent(timeline.nowNs - startNs);
+    if (timeline === this.owner.timeline) this.accounts.spent(timeline.nowNs - startNs);
     this.#event("copied", { bytes: copied.bytes, lostBytes: copied.lostBytes });
     if (copied.failure === undefined) return;
     const { fixedRecordBytes, maxRecordBytes } = core.spu.facts;
-    vm.statistics.recordsLostInCopy += Math.ceil(copied.lostBytes / (fixedRecordBytes ?? maxRecordBytes));
+    this.vmSpe.statistics.recordsLostInCopy += Math.ceil(
+      copied.lostBytes / (fixedRecordBytes ?? maxRecordBytes),
+    );
     this.#found = undefined;
     this.#refuse(copied.failure);
   }
@@ -180,17 +186,20 @@ export class VcpuSpe {
     return this.#bounce.frameAt(page);
   }
 
-  /** Deals with what the hardware reported in the last run: a stage-2 fault, a full buffer, a guest's mistake. */
-  handleMaintenance(): TrapOutcome {
-    if (this.#found !== undefined) this.copyOut(this.#vcpu.timeline);
+  /**
+   * Deals with the profiling buffer management event that the hardware reported in the last run, if any: a stage-2 fault, a full
+   * buffer, a guest's mistake.
+   */
+  handleManagementEvent(): TrapOutcome {
+    if (this.#found !== undefined) this.copyOut(this.owner.timeline);
     const found = this.#found;
     this.#found = undefined;
     if (!this.#trapping) {
       if (found !== undefined && isStage2Abort(found)) {
-        this.#vcpu.core.spu.write("PMBSR_EL1", 0n);
+        this.owner.core.spu.write("PMBSR_EL1", 0n);
         this.#resolveStage2Fault();
       }
-      this.#setLine(this.#vcpu.core.spu.pmbirq);
+      this.#setLine(this.owner.core.spu.pmbirq);
       return DONE;
     }
     if (found === undefined) return DONE;
@@ -205,7 +214,7 @@ export class VcpuSpe {
     this.#setCopy("PMBSR_EL1", found);
     if (full) {
       this.#event("onBufferFull", {});
-      this.#vcpu.vm.handlers.onBufferFull?.(this.#buffer(this.#copies), this.context);
+      this.vmSpe.handlers.onBufferFull?.(this.#buffer(this.#copies), this.context);
     }
     return DONE;
   }
@@ -222,7 +231,7 @@ export class VcpuSpe {
       case "PMBIDR_EL1":
         return PMBIDR_EL1.with(this.#pmbidr, { P: 0 });
       case "PMSIDR_EL1":
-        return this.#vcpu.core.spu.implementation.pmsidr;
+        return this.owner.core.spu.implementation.pmsidr;
       default:
         return undefined;
     }
@@ -239,7 +248,7 @@ export class VcpuSpe {
         return this.#change({ ...this.#copies, PMBSR_EL1: value & PMBSR_EL1.mask });
       case "PMSCR_EL1":
         // It trapped when it was executed; a policy may have given the bounce buffer up since.
-        this.#vcpu.core.spu.write("PMSCR_EL1", value);
+        this.owner.core.spu.write("PMSCR_EL1", value);
         this.#setOwner();
         return DONE;
       default:
@@ -260,7 +269,7 @@ export class VcpuSpe {
   }
 
   #hardwareCopies(): Copies {
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     return {
       PMBLIMITR_EL1: spu.read("PMBLIMITR_EL1"),
       PMBPTR_EL1: spu.read("PMBPTR_EL1"),
@@ -287,11 +296,10 @@ export class VcpuSpe {
 
   /** Sets up a bounce buffer in the place of the one there is, or (undefined) none. */
   bounce(pages: number | undefined, timeline: Timeline): Done | OverMemlock {
-    const { vm } = this.#vcpu;
     this.copyOut(timeline);
     this.#bounce?.free(timeline);
     this.#bounce = undefined;
-    const made = pages === undefined ? undefined : BounceBuffer.allocate(vm, pages, timeline);
+    const made = pages === undefined ? undefined : BounceBuffer.allocate(this.vmSpe, pages, timeline);
     if (made instanceof BounceBuffer) this.#bounce = made;
     this.#traps = this.#setOwner();
     this.holdings.bounces(this.bouncePages, timeline.nowNs);
@@ -300,7 +308,7 @@ export class VcpuSpe {
 
   /** Whose buffer the SPU writes to, and what of its registers traps therefore. */
   #setOwner(): CompiledSpeTraps {
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     const owner = !this.#trapping ? "guest" : this.#bounce === undefined ? "trapped" : "kvm";
     spu.pe.e2pb = E2PB[owner];
     // Which of the two decides depends on the owner; the guest's own choice is what counts.
@@ -311,7 +319,7 @@ export class VcpuSpe {
 
   trapBuffer(on: boolean, timeline: Timeline): void {
     if (on === this.#trapping) return;
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     this.copyOut(timeline);
     this.#trapping = on;
     this.#withheld = false;
@@ -338,25 +346,72 @@ export class VcpuSpe {
 
   /** Without traps the hardware's registers are the guest's. */
   #giveToHardware(): void {
-    const { spu } = this.#vcpu.core;
+    const { spu } = this.owner.core;
     spu.write("PMBPTR_EL1", this.#copies.PMBPTR_EL1);
     spu.write("PMBSR_EL1", this.#copies.PMBSR_EL1);
     spu.write("PMBLIMITR_EL1", this.#copies.PMBLIMITR_EL1);
     this.#setLine(spu.pmbirq);
   }
 
+  // ---- What the vCPU tells the policy of ----
+
+  /** KVM_RUN begins: the vCPU is on this CPU (kvm_arch_vcpu_load). */
+  load(): void {
+    const { handlers, events } = this.vmSpe;
+    events.enter();
+    handlers.onVcpuLoad?.(this.context);
+    events.leave();
+  }
+
+  /** KVM_RUN returns to user space (kvm_arch_vcpu_put). */
+  put(): void {
+    this.vmSpe.handlers.onVcpuPut?.(this.context);
+  }
+
+  /** The guest was left for a reason, by the name that reports have of it. */
+  exited(reason: string): void {
+    this.vmSpe.handlers.onGuestExit?.(reason, this.context);
+  }
+
+  /** A timer that the policy has armed is due. */
+  timer(tag: string): void {
+    const { handlers, events } = this.vmSpe;
+    this.#event("onTimer", { tag });
+    events.enter();
+    handlers.onTimer?.(tag, this.context);
+    events.leave();
+  }
+
+  // ---- What the host does to the pages that are held ----
+
+  get keepsNone(): boolean {
+    return this.holdings.pins.set.isEmpty;
+  }
+
+  keeps(page: Ipn): boolean {
+    return this.holdings.pins.has(page);
+  }
+
+  keptFrame(page: Ipn): number {
+    return this.holdings.pins.frameOf(page);
+  }
+
+  dropStale(page: Ipn, timeline: Timeline): void {
+    this.holdings.dropStale(page, timeline);
+  }
+
   invalidated(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void {
-    const { handlers, events } = this.#vcpu.vm;
+    const { handlers, events } = this.vmSpe;
     if (handlers.onInvalidated === undefined) return;
     events.tell(() => {
       this.#event("onInvalidated", { first, pages, event });
-      handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this.#vcpu, timeline));
+      handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this, timeline));
     });
   }
 
   /** Ends everything: the buffer off, all pins given back. */
   teardown(timeline: Timeline): void {
-    this.accounts.settle(this.#vcpu.timeline.nowNs);
+    this.accounts.settle(this.owner.timeline.nowNs);
     this.#active = false;
     this.bounce(undefined, timeline);
     this.holdings.release(timeline);
@@ -387,7 +442,7 @@ export class VcpuSpe {
     if (buffer !== undefined) {
       this.#hardwareLimit = undefined;
       this.#event("onBufferDisabled", { pages: buffer.pages });
-      this.#vcpu.vm.handlers.onBufferDisabled?.(buffer, this.context);
+      this.vmSpe.handlers.onBufferDisabled?.(buffer, this.context);
     }
     return DONE;
   }
@@ -398,13 +453,12 @@ export class VcpuSpe {
     const buffer = this.#buffer(next);
     if (buffer.pages <= 0) return { kind: "full" };
     // Without a limit of user space's, a guest still cannot have a buffer larger than its memory.
-    const most = this.#maxBufferBytes ?? this.#vcpu.vm.memslots.pages * PAGE_BYTES;
+    const most = this.#maxBufferBytes ?? this.vmSpe.vm.memslots.pages * PAGE_BYTES;
     if (buffer.limit - buffer.pointer > BigInt(most)) return { kind: "too-large" };
-    const { vm } = this.#vcpu;
     this.accounts.enabling();
     this.#hardwareLimit = undefined;
     this.#event("onBufferEnabled", { pages: buffer.pages });
-    return vm.handlers.onBufferEnabled?.(buffer, this.context) ?? { kind: "done" };
+    return this.vmSpe.handlers.onBufferEnabled?.(buffer, this.context) ?? { kind: "done" };
   }
 
   /** The buffer cannot go on: the guest is told in PMBSR_EL1, as the SPU would. */
@@ -412,7 +466,7 @@ export class VcpuSpe {
     this.#active = false;
     if (this.#trapping) this.#setCopy("PMBSR_EL1", refusal(outcome));
     else {
-      this.#vcpu.core.spu.write("PMBSR_EL1", refusal(outcome));
+      this.owner.core.spu.write("PMBSR_EL1", refusal(outcome));
       this.#setLine(true);
     }
   }
@@ -432,8 +486,8 @@ export class VcpuSpe {
   }
 
   #setLine(high: boolean): void {
-    const vcpu = this.#vcpu;
-    if (vcpu.gic.setLevel(vcpu.pmbirq, high)) vcpu.timeline.charge("irq", vcpu.vm.costs.injectIrq);
+    const { owner } = this;
+    if (owner.line(high)) owner.timeline.charge("irq", this.vmSpe.vm.costs.injectIrq);
   }
 
   #buffer(copies: Copies): SpeBuffer {
@@ -444,7 +498,7 @@ export class VcpuSpe {
   }
 
   #hardwareLimitReached(): TrapOutcome {
-    const { handlers } = this.#vcpu.vm;
+    const { handlers } = this.vmSpe;
     this.#hardwareLimit = undefined;
     const buffer = this.#buffer(this.#copies);
     this.#event("onHardwareLimit", { pages: buffer.pages });
@@ -467,8 +521,9 @@ export class VcpuSpe {
   }
 
   #resolveStage2Fault(): void {
-    const { vm, timeline, core } = this.#vcpu;
-    vm.statistics.stage2Faults += 1;
+    const { timeline, core } = this.owner;
+    const { vm, handlers, statistics } = this.vmSpe;
+    statistics.stage2Faults += 1;
     const page = this.#trapping ? vpnOf(this.#copies.PMBPTR_EL1) : core.spu.pointerPage;
     const startNs = timeline.nowNs;
     const missing = this.walker.missing(
@@ -485,13 +540,13 @@ export class VcpuSpe {
     }
     const fault = { pointer: this.#copies.PMBPTR_EL1, page: missing.page, onWalk: missing.onWalk };
     this.#event("onStage2Fault", { page: missing.page, onWalk: missing.onWalk ? 1 : 0 });
-    const outcome = vm.handlers.onStage2Fault?.(fault, this.context) ?? this.context.mapFault(fault);
+    const outcome = handlers.onStage2Fault?.(fault, this.context) ?? this.context.mapFault(fault);
     if (outcome.kind === "unbacked") this.#refuse(outcome);
   }
 
   #event(name: string, detail: Record<string, number | string>): void {
-    const { vm, timeline, index } = this.#vcpu;
-    vm.trace?.({ atNs: timeline.nowNs, vcpu: index, what: "event", name, detail });
+    const { timeline, index } = this.owner;
+    this.vmSpe.vm.trace?.({ atNs: timeline.nowNs, vcpu: index, what: "event", name, detail });
   }
 }
 

@@ -155,8 +155,8 @@ export class StretchListener {
         state.blackouts.ns += endNs - startNs;
       };
     }
-    machine.vm.onBuffer = (vcpu, on, atNs) => this.#switched(this.#vcpus[vcpu] as VcpuState, on, atNs);
-    for (const timeline of [machine.vm.worker, machine.host])
+    machine.spe.onBuffer = (vcpu, on, atNs) => this.#switched(this.#vcpus[vcpu] as VcpuState, on, atNs);
+    for (const timeline of [machine.spe.worker, machine.host])
       timeline.onCharge = (kind, startNs, endNs) => {
         if (kind !== "idle" && kind !== "guestRun")
           charge(this.#backgroundCharges, { [kind]: endNs - startNs });
@@ -193,7 +193,7 @@ export class StretchListener {
       this.#closeGroup(state);
       this.#tellOf(state);
     }
-    if (this.#machine !== undefined) this.#machine.vm.onBuffer = undefined;
+    if (this.#machine !== undefined) this.#machine.spe.onBuffer = undefined;
     this.#vcpus.length = 0;
   }
 

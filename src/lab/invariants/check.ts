@@ -38,8 +38,8 @@ export class InvariantChecker {
     const { pages } = machine.vm.memslots;
     const buffer = maxBufferBytes === undefined ? pages : Math.ceil(maxBufferBytes / PAGE_BYTES) + 1;
     this.#mostHeldPages = Math.min(pages, buffer + Math.ceil(buffer / 512) + SPARE_TABLE_PAGES);
-    const { memlock, vm } = machine;
-    vm.onBounced = (page, frame) => this.#bouncedPage(page, frame);
+    const { memlock, spe, vm } = machine;
+    spe.onBounced = (page, frame) => this.#bouncedPage(page, frame);
     const lock = memlock.lock.bind(memlock);
     memlock.lock = (bytes) => {
       const result = lock(bytes);
@@ -50,7 +50,7 @@ export class InvariantChecker {
       invalidateRangeStart: (first, count) => {
         if (this.reached.notifierOnPinned) return;
         for (let host = first; host < first + count && !this.reached.notifierOnPinned; host++)
-          this.reached.notifierOnPinned = vm.vcpus.some(({ spe }) =>
+          this.reached.notifierOnPinned = machine.vcpus.some(({ spe }) =>
             vm.memslots.all.some(
               (slot) =>
                 host >= slot.hostPage &&
@@ -150,9 +150,9 @@ export class InvariantChecker {
 
   /** When the VM is gone. */
   afterDestroy(): void {
-    const { memlock, vm } = this.#machine;
-    if (vm.pinnedPages !== 0)
-      throw new InvariantBroken(3, `${vm.pinnedPages} pages are counted as pinned after the VM is gone`);
+    const { memlock, spe } = this.#machine;
+    if (spe.pinnedPages !== 0)
+      throw new InvariantBroken(3, `${spe.pinnedPages} pages are counted as pinned after the VM is gone`);
     if (this.#mm.pins.pages !== 0)
       throw new InvariantBroken(3, `${this.#mm.pins.pages} pages are pinned after the VM is gone`);
     if (memlock.currentBytes !== 0)
@@ -188,10 +188,10 @@ export class InvariantChecker {
 
   /** Invariants 3 and 5: what is held is accounted for, and no more than may be held. */
   #pins(): void {
-    const { vm, memlock } = this.#machine;
+    const { vm, spe: vmSpe, vcpus, memlock } = this.#machine;
     let held = 0;
     let bounce = 0;
-    for (const { index, spe } of vm.vcpus) {
+    for (const { index, spe } of vcpus) {
       const { set } = spe.holdings.pins;
       held += set.pages;
       bounce += spe.bouncePages;
@@ -216,10 +216,10 @@ export class InvariantChecker {
         3,
         `${held} pages are held and ${bounce} bounce, ${memlock.currentBytes} bytes accounted`,
       );
-    if (vm.pinnedPages !== held + bounce + vm.prefaultedPages)
+    if (vmSpe.pinnedPages !== held + bounce + vmSpe.prefaultedPages)
       throw new InvariantBroken(
         3,
-        `${held} pages are held and ${bounce} bounce, ${vm.pinnedPages} are counted`,
+        `${held} pages are held and ${bounce} bounce, ${vmSpe.pinnedPages} are counted`,
       );
     this.#memlock();
   }

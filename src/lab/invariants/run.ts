@@ -147,7 +147,7 @@ export function runScenario(
       lastNs = hardware.timeline.nowNs;
       if (entries > MOST_IDLE_ENTRIES)
         throw new BrokenInvariant(`vCPU ${hardware.vcpu} hangs at ${lastNs} ns`);
-      const vcpu = vm.vcpus[hardware.vcpu];
+      const vcpu = machine.vcpus[hardware.vcpu];
       if (vcpu !== undefined) checker?.beforeGuestRuns(vcpu);
       return run(untilNs);
     };
@@ -174,7 +174,7 @@ export function runScenario(
     reached: {
       "a notifier on a pinned page": checker.reached.notifierOnPinned,
       "an RLIMIT exit": machine.rlimitExits > 0,
-      "a stage-2 fault on a record": vm.statistics.stage2Faults > 0,
+      "a stage-2 fault on a record": machine.spe.statistics.stage2Faults > 0,
       "a table edited while E=1": cores.some((core) => core.editsWhileEnabled > 0),
       "two vCPUs sharing a page": checker.reached.sharedPage,
       "a copy out of a bounce buffer": checker.reached.bounced,
@@ -186,7 +186,7 @@ export function runScenario(
 }
 
 function digestOf(machine: Machine, cores: readonly ScriptedCore[]): string {
-  const { vm, memlock } = machine;
+  const { vm, spe, memlock } = machine;
   return JSON.stringify({
     vcpus: machine.vcpus.map(({ timeline, truth }, i) => ({
       nowNs: timeline.nowNs,
@@ -196,13 +196,13 @@ function digestOf(machine: Machine, cores: readonly ScriptedCore[]): string {
       interrupts: cores[i]?.interrupts,
     })),
     statistics: {
-      ...vm.statistics,
-      exitReasons: [...vm.statistics.exitReasons],
-      invalidations: [...vm.statistics.invalidations],
+      ...spe.statistics,
+      exitReasons: [...spe.statistics.exitReasons],
+      invalidations: [...vm.invalidations],
     },
     memlock: [memlock.currentBytes, memlock.markBytes, memlock.limitBytes],
     rlimitExits: machine.rlimitExits,
     hostNs: machine.host.nowNs,
-    workerNs: vm.worker.nowNs,
+    workerNs: spe.worker.nowNs,
   });
 }

@@ -98,7 +98,7 @@ export const q07 = question<Cell, Row>({
       ramPages: TABLE_POOL_PAGES + (SESSIONS + 1) * PAGES,
       mappedPages: TABLE_POOL_PAGES + PAGES,
     });
-    let lost = machine.vm.statistics.recordsLostInCopy;
+    let lost = machine.spe.statistics.recordsLostInCopy;
     let selected = 0;
     let elapsedNs = 0;
     for (const { truth, core, timeline } of machine.vcpus) {
@@ -106,7 +106,7 @@ export const q07 = question<Cell, Row>({
       selected += core.spu.counters.selected + truth.lostInBlackout;
       elapsedNs += timeline.nowNs;
     }
-    const faults = machine.vm.statistics.stage2Faults / SESSIONS;
+    const faults = machine.spe.statistics.stage2Faults / SESSIONS;
     machine.destroy();
     return {
       faults,

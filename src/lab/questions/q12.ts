@@ -100,9 +100,9 @@ function runWith(cell: Cell, costs: CostTable) {
     policy: policyNamed("pin-on-enable"),
     costs,
     profile: cell.profile,
-    attach: ({ vm }) => {
-      vm.onPinned = (pages) => {
-        const held = vm.vcpus[0]?.spe.holdings.pins.set;
+    attach: ({ spe, vcpus }) => {
+      spe.onPinned = (pages) => {
+        const held = vcpus[0]?.spe.holdings.pins.set;
         if (held !== undefined && pages > counts.pages) counts = { pages, ...pinsOf(held) };
       };
     },

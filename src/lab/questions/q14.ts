@@ -81,11 +81,11 @@ class Watch {
   leastBytes = 0;
   markFellBytes = 0;
 
-  attach({ vm, memlock }: Machine): void {
+  attach({ spe, memlock }: Machine): void {
     let highestMark = 0;
-    vm.onPinned = (pages) => {
+    spe.onPinned = (pages) => {
       // After the last disable the VM ends, and everything with it.
-      if (vm.statistics.bufferDisables >= SLICES) return;
+      if (spe.statistics.bufferDisables >= SLICES) return;
       const bytes = pages * PAGE_BYTES;
       highestMark = Math.max(highestMark, memlock.markBytes);
       this.leastBytes = bytes > this.peakBytes ? bytes : Math.min(this.leastBytes, bytes);

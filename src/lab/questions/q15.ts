@@ -46,13 +46,13 @@ const POLICIES = ["pin-on-enable", "until-changed", SHORT_GRACE] as const;
 const policyOf = (name: string): PinPolicy => (name === SHORT_GRACE ? graceOf(GRACE_NS) : policyNamed(name));
 
 /** Looks at what the vCPUs hold whenever that is more than ever before. */
-function watchPeak({ vm }: Machine, onPeak: (held: number, distinct: number) => void): void {
+function watchPeak({ spe: vmSpe, vcpus }: Machine, onPeak: (held: number, distinct: number) => void): void {
   let peak = 0;
-  vm.onPinned = (pages) => {
+  vmSpe.onPinned = (pages) => {
     if (pages <= peak) return;
     peak = pages;
     const distinct = new Set<number>();
-    for (const { spe } of vm.vcpus)
+    for (const { spe } of vcpus)
       for (const { list, from, to } of spe.holdings.pins.set.runs)
         for (let i = from; i < to; i++) distinct.add(list.at(i));
     onPeak(pages, distinct.size);

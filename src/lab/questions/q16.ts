@@ -116,7 +116,7 @@ export const q16 = question<Cell, Row>({
       mappedPages: MAPPED_PAGES,
       options: { maxBufferBytes: MAX_BYTES },
     });
-    const { vm, host } = machine;
+    const { spe, host } = machine;
     let vcpuNs = 0;
     let elapsedNs = 0;
     for (const { timeline } of machine.vcpus) {
@@ -124,11 +124,11 @@ export const q16 = question<Cell, Row>({
       vcpuNs += timeline.hypervisorNs();
     }
     const row = {
-      peakPages: vm.pinnedPeakBytes / PAGE_BYTES,
+      peakPages: spe.pinnedPeakBytes / PAGE_BYTES,
       vcpuNs,
-      backgroundNs: vm.worker.hypervisorNs() + host.hypervisorNs(),
+      backgroundNs: spe.worker.hypervisorNs() + host.hypervisorNs(),
       elapsedNs,
-      lateNs: Math.max(0, vm.worker.nowNs - elapsedNs),
+      lateNs: Math.max(0, spe.worker.nowNs - elapsedNs),
     };
     machine.destroy();
     return row;
