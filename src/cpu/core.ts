@@ -3,49 +3,25 @@
  * as hardware would: stage-2 faults, trapped instructions, WFI, HVC.
  */
 import { Decoder } from "../a64/decoder.ts";
-import type { Feature, Row } from "../a64/encoding.ts";
+import type { Row } from "../a64/encoding.ts";
 import { ALL_ROWS } from "../a64/encodings/index.ts";
 import { type Encoded, HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
 import { SEMANTICS } from "../a64/semantics/index.ts";
 import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
-import type { Encoding } from "../arm/registers.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { engine, type FunctionTable, type ModuleInstance } from "../wasm/engine.ts";
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
+import { checkImplementation, IMPLEMENTATION, type Implementation } from "./implementation.ts";
+import type { InstructionHost } from "./instruction-host.ts";
 import { handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
 import { type CpuMemory, VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";
 import { SystemInstructions } from "./system-instructions.ts";
 import { VcpuState } from "./vcpu-state.ts";
-
-/** Why a run ended. */
-export type CoreExit =
-  | { readonly kind: "budget" }
-  /**
-   * The host has done a lot for few instructions, or none, and may look at something else. The guest must not notice: when
-   * depends on what is decoded already, which a snapshot does not hold.
-   */
-  | { readonly kind: "busy" }
-  /** What comes next must wait for those who are behind. */
-  | { readonly kind: "ahead" }
-  | { readonly kind: "wfi" }
-  | { readonly kind: "wfe" }
-  | { readonly kind: "hvc"; readonly imm: number }
-  | { readonly kind: "smc"; readonly imm: number }
-  /** An access to the PMU, which the hypervisor carries out. The instruction has not happened. */
-  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
-  | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
-  /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    };
 
 export interface CoreState {
   /** The bytes of STATE. */
@@ -57,19 +33,6 @@ export interface CoreState {
   readonly debug: DebugState;
   readonly translations: Translations;
 }
-
-const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
-  "CRC32",
-  "LSE",
-  "LOR",
-  "RDM",
-  "PAN",
-  "UAO",
-  "AES",
-  "PMULL",
-  "SHA1",
-  "SHA256",
-]);
 
 /**
  * What an exception takes, beside the instructions of its handler: the pipeline is emptied, and filled at the vector. Assumed;
@@ -96,7 +59,8 @@ const AHEAD: CoreExit = { kind: "ahead" };
 /** What all cores of a machine share. */
 export class CoreCode {
   readonly memory: CpuMemory;
-  readonly decoder = new Decoder(FEATURES);
+  readonly implementation: Implementation;
+  readonly decoder: Decoder;
   readonly handlers: Handlers;
   readonly run: (cpu: number) => number;
   /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
@@ -129,8 +93,11 @@ export class CoreCode {
     for (let i = 0; i < 4; i++) this.#pool[to + i] = words[(at >>> 2) + i]!;
   }
 
-  constructor(memory: CpuMemory) {
+  constructor(memory: CpuMemory, implementation: Implementation = IMPLEMENTATION) {
+    checkImplementation(implementation);
     this.memory = memory;
+    this.implementation = implementation;
+    this.decoder = new Decoder(implementation.features);
     this.handlers = new Handlers(
       ALL_ROWS,
       (row) => (SEMANTICS as Record<string, (typeof SEMANTICS)["B"]>)[row.name],
@@ -157,7 +124,8 @@ export class CoreCode {
   }
 }
 
-export class Core {
+export class Core implements InstructionHost {
+  readonly implementation: Implementation;
   readonly state: VcpuState;
   readonly debug: Debug;
   readonly space: AddressSpace;
@@ -180,13 +148,14 @@ export class Core {
   #exit: CoreExit | undefined;
 
   constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
-    const { memory } = code;
+    const { memory, implementation } = code;
     this.code = code;
+    this.implementation = implementation;
     this.#base = memory.vcpuBase(vcpu);
     this.state = new VcpuState(memory.view, this.#base);
     this.debug = new Debug(this.state, () => this.space.flush());
-    this.space = new AddressSpace(memory, this.state, platform, this.debug);
-    this.exceptions = new Exceptions(this.state, this.space, this.debug, {
+    this.space = new AddressSpace(memory, this.state, platform, this.debug, implementation.mmu);
+    this.exceptions = new Exceptions(this.state, this.space, this.debug, implementation.features, {
       levelChange: (from) => {
         const { cycles } = this;
         this.#atLevel[from] += cycles - this.#levelSince;

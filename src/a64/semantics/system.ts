@@ -10,7 +10,7 @@ import { CYCLES_PER_NS, LEAVE, STATE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
-const ZVA_BYTES = 64;
+export const ZVA_BYTES = 64;
 const { DZE, UCI } = SCTLR_EL1.fields;
 
 interface Plain {
@@ -53,7 +53,6 @@ const PLAIN: readonly Plain[] = [
 
 const { NZCV, DAIF, CurrentEL, FPCR, FPSR, SP_EL0, DCZID_EL0, CNTPCT_EL0, CNTVCT_EL0 } = SYSREG;
 
-/** What is done here, by index; 0 is everything that is not. */
 /** What allows EL0 to read them: CNTKCTL_EL1.EL0PCTEN and EL0VCTEN. */
 const COUNTER_ENABLE = {
   [CNTPCT_EL0]: CNTKCTL_EL1.fields.EL0PCTEN.mask32,
@@ -62,6 +61,7 @@ const COUNTER_ENABLE = {
 /** Cycles of the core to a tick of the counter. */
 const TICK_CYCLES = (1e9 / COUNTER_HZ) * CYCLES_PER_NS;
 
+/** What is done here, by index; 0 is everything that is not. */
 const HERE: readonly number[] = [
   -1,
   NZCV,
@@ -273,8 +273,8 @@ const hint: Semantics = {
   },
 };
 
-/** DC CVAC, CVAU, CVAP and CIVAC: caches are coherent, there is nothing to do. */
-const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CVAP, SYSOP.DC_CIVAC];
+/** DC CVAC, CVAU and CIVAC: caches are coherent, there is nothing to do. DC CVAP is a feature, and for TypeScript. */
+const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CIVAC];
 const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
 
 /** Which of them an encoding is. */
