@@ -1,7 +1,9 @@
 /** A core by itself, for tests: EL1, no stage 2, nothing around it. */
+import type { AccessEmitter } from "../a64/access.ts";
 import type { Ipn, Pfn } from "../common/address.ts";
 import { stage2Config } from "../mmu/config.ts";
-import { Core, CoreCode } from "./core.ts";
+import { Core } from "./core.ts";
+import { CoreCode } from "./execute/core-code.ts";
 import { IMPLEMENTATION, type Implementation } from "./implementation.ts";
 import { CpuMemory } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
@@ -26,8 +28,11 @@ export interface Bare {
   execute(words: readonly number[]): bigint | undefined;
 }
 
-/** A core out of reset with its MMU off, FP and SIMD allowed. */
-export function bareCore(implementation: Implementation = IMPLEMENTATION): Bare {
+/**
+ * A core out of reset with its MMU off, FP and SIMD allowed.
+ * @param access how instructions make their accesses; by the soft TLB if left out
+ */
+export function bareCore(implementation: Implementation = IMPLEMENTATION, access?: AccessEmitter): Bare {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.allocatePage());
   const platform: CorePlatform = {
@@ -46,7 +51,7 @@ export function bareCore(implementation: Implementation = IMPLEMENTATION): Bare 
     writeRegister: () => false,
     broadcast: () => undefined,
   };
-  const core = new Core(0, new CoreCode(memory, implementation), platform);
+  const core = new Core(0, new CoreCode(memory, implementation, access), platform);
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);
@@ -58,7 +63,7 @@ export function bareCore(implementation: Implementation = IMPLEMENTATION): Bare 
     pages,
     execute: (words) => {
       pages[CODE >> 12]!.set([...words, DONE]);
-      memory.dropRecords();
+      memory.dropDecoded();
       state.pc = BigInt(CODE);
       const exit = core.run(64);
       if (exit.kind !== "hvc") throw new Error(`the core stopped for ${exit.kind}`);

@@ -9,7 +9,8 @@ import { isPmuRegister, type Pmu } from "../kvm/pmu.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
-import { Core, type CoreCode, type CoreState } from "./core.ts";
+import { Core, type CoreState } from "./core.ts";
+import type { CoreCode } from "./execute/core-code.ts";
 import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
 import type { Broadcast } from "./platform.ts";
 
@@ -29,7 +30,7 @@ export class CoreGroup {
   broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
       case "instructions":
-        this.cores[0]?.core.code.memory.dropRecords();
+        this.cores[0]?.core.code.memory.dropDecoded();
         return;
       case "tlb":
         for (const { core } of this.cores) core.space.forget(what.what);

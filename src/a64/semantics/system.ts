@@ -5,8 +5,8 @@
 
 import { COUNTER_HZ } from "../../arm/counter.ts";
 import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
-import type { Emit, Fields, Semantics, Special } from "../emit.ts";
-import { CYCLES_PER_NS, LEAVE, STATE, type StateField } from "../state.ts";
+import type { Emit, Fields, FlowEmit, Semantics, Special } from "../emit.ts";
+import { CYCLES_PER_NS, LEAVE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
@@ -120,7 +120,7 @@ function needsEl1Or(e: Emit, bit: number, register: StateField = "SCTLR_EL1"): v
  * Pushes a counter; CNTVOFF is 0. Beyond its horizon a vCPU must wait for the others, and leaves: nobody may read less
  * afterwards.
  */
-function counter(e: Emit, register: number): void {
+function counter(e: FlowEmit, register: number): void {
   const { f } = e;
   needsEl1Or(e, COUNTER_ENABLE[register]!, "CNTKCTL_EL1");
   const cycles = f.local.take("i64");
@@ -146,7 +146,7 @@ const mrs: Semantics = {
       if (known.read === 1) needsEl1(e);
       e.get64(known.field);
     } else if (register === NZCV) {
-      e.getNzcv();
+      e.nzcv();
       f.i32.const(28);
       f.i32.shl();
       f.i64.extendI32U();
@@ -322,12 +322,5 @@ export const SYSTEM_INSTRUCTIONS = {
   DSB: nothing,
   DMB: nothing,
   ISB: nothing,
-  CLREX: {
-    inline: true,
-    emit: (e) => {
-      e.f.local.get(e.cpu);
-      e.f.i32.const(0);
-      e.f.i32.store(STATE.MONITOR_SET);
-    },
-  },
+  CLREX: { inline: true, emit: (e) => e.clearMonitor() },
 } satisfies Record<string, Semantics>;
