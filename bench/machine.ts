@@ -12,7 +12,7 @@ import { ALL_ROWS } from "../src/a64/encodings/index.ts";
 import { Handlers } from "../src/a64/handlers.ts";
 import { SEMANTICS } from "../src/a64/semantics/index.ts";
 import { cacheFolder } from "../src/cli/cache-folder.ts";
-import { interpreterModule } from "../src/cpu/interpreter.ts";
+import { interpreterModule } from "../src/cpu/execute/loop.ts";
 import { guestFiles } from "../src/guest/node/guests.ts";
 import { engine } from "../src/wasm/engine.ts";
 import { comparePrograms, missingForPrograms } from "./programs.ts";

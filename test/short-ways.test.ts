@@ -101,10 +101,10 @@ function leaves(
   machine.load(cases, 1);
   const results = new Uint8Array(OUTPUT.BYTES);
   machine.run(cases, 0, results);
-  const { code } = machine.core;
-  const { run } = code;
+  const { interpreter } = machine.core.code;
+  const { run } = interpreter;
   let count = 0;
-  const counted = code as { run: (cpu: number) => number };
+  const counted = interpreter as { run: (cpu: number) => number };
   counted.run = (cpu) => {
     count += 1;
     return run(cpu);

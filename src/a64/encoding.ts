@@ -81,8 +81,20 @@ export type FieldName =
   | "o1"
   | "ft";
 
-/** What an encoding needs beyond Armv8.0-A. */
-export type Feature = "CRC32" | "LSE" | "LOR" | "RDM" | "PAN" | "UAO" | "AES" | "PMULL" | "SHA1" | "SHA256";
+/** What an instruction needs beyond Armv8.0-A. */
+export type Feature =
+  | "CRC32"
+  | "LSE"
+  | "LOR"
+  | "RDM"
+  | "PAN"
+  | "PAN2"
+  | "UAO"
+  | "DPB"
+  | "AES"
+  | "PMULL"
+  | "SHA1"
+  | "SHA256";
 
 export interface RowOptions {
   /** Register fields in which 31 is SP; elsewhere it is ZR. */

@@ -5,12 +5,12 @@
 import { BrokenInvariant } from "../common/errors.ts";
 import type { Semantics, Special } from "./emit.ts";
 import { type Fields, fieldsOf, type Row } from "./encoding.ts";
-import { RECORD, SLOT } from "./state.ts";
+import { DECODED, SLOT } from "./state.ts";
 
-/** Register fields, in the order of their slots in a record. */
+/** Register fields, in the order of their slots in a decoded instruction. */
 const REGISTER_FIELDS = ["Rd", "Rt", "Rn", "Rm", "Ra", "Rt2", "Rs"] as const;
 
-/** The handlers of whoever executes records, and not of an encoding: they come first. */
+/** The handlers of whoever executes decoded instructions, and not of an encoding: they come first. */
 export const HANDLER = { DECODE: 0, PAGE_END: 1, UNDEFINED: 2 } as const;
 export const FIRST_HANDLER = Object.keys(HANDLER).length;
 
@@ -149,12 +149,12 @@ function neverAllocated({ fields, isUndefined }: Row, values: ReadonlyMap<string
 }
 
 /**
- * Writes the record of an instruction.
- * @param view the memory that holds records
- * @param at the record's address
+ * Decodes an instruction.
+ * @param view the memory that holds what is decoded
+ * @param at where it goes
  * @returns its handler
  */
-export function writeRecord(view: DataView, at: number, encoded: Encoded, word: number): number {
+export function writeDecoded(view: DataView, at: number, encoded: Encoded, word: number): number {
   const { row, semantics, registers, fixed, first } = encoded;
   const fields = fieldsOf(row, word);
   let id = first;
@@ -166,12 +166,12 @@ export function writeRecord(view: DataView, at: number, encoded: Encoded, word: 
   for (let i = 0; i < registers.length; i++) {
     const name = registers[i]!;
     const number = fields[name as keyof Fields];
-    view.setUint8(at + RECORD.SLOTS + i, number === 31 && row.sp.includes(name) ? SLOT.SP : number);
+    view.setUint8(at + DECODED.SLOTS + i, number === 31 && row.sp.includes(name) ? SLOT.SP : number);
   }
   const aux = semantics.aux ?? [];
-  for (let i = 0; i < aux.length; i++) view.setUint8(at + RECORD.AUX + i, aux[i]!(fields));
+  for (let i = 0; i < aux.length; i++) view.setUint8(at + DECODED.AUX + i, aux[i]!(fields));
   const imm = semantics.imm?.(fields) ?? 0;
-  view.setBigInt64(at + RECORD.IMM, BigInt.asIntN(64, BigInt(imm)), true);
-  view.setUint16(at + RECORD.HANDLER, id, true);
+  view.setBigInt64(at + DECODED.IMM, BigInt.asIntN(64, BigInt(imm)), true);
+  view.setUint16(at + DECODED.HANDLER, id, true);
   return id;
 }

@@ -5,8 +5,8 @@
  * of VF (all 64 bits wide, results of 32-bit operations sign-extended), C is CF, 0 or 1.
  */
 
-/** Slots of the general registers, 8 bytes each. 31 reads as zero; SP is the current stack pointer. */
-export const SLOT = { ZR: 31, SP: 32 } as const;
+/** Slots of the general registers, 8 bytes each. 30 is the link register, 31 reads as zero; SP is the current stack pointer. */
+export const SLOT = { LINK: 30, ZR: 31, SP: 32 } as const;
 
 let next = 0;
 /** The next `bytes` of the layout, aligned to their size up to 16. */
@@ -129,8 +129,8 @@ export const DTLB = {
 /** What the strict tag of an entry is good for. */
 export const STRICT = { READ: 1, WRITE: 2 } as const;
 
-/** A code map: entries of {VA of the page, its records}. */
-export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, RECORDS: 8, BYTES: 512 * 16 } as const;
+/** A code map: entries of {VA of the page, the host address of its decoded instructions}. */
+export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, DECODED: 8, BYTES: 512 * 16 } as const;
 
 /**
  * What tags hold where nothing is mapped, as bytes. No VA has all of it, but for those of one index, whose entry holds
@@ -141,8 +141,9 @@ export const EMPTY_INDEX = 0x155;
 export const EMPTY_OTHER = 0n;
 
 /** A decoded instruction: 16 bytes, 1,024 of them for a page and one that ends it. */
-export const RECORD = {
+export const DECODED = {
   BYTES: 16,
+  IN_PAGE: 1024,
   /** u16: the handler. */
   HANDLER: 0,
   /** u8 each: register slots, in the order in which the row names its registers. */
@@ -160,7 +161,7 @@ export const LEAVE = {
   BUDGET: 0,
   /** PC lies in a page that the code map does not have. */
   CODE: 1,
-  /** The record at PC is not decoded yet. */
+  /** What lies at PC is not decoded yet. */
   DECODE: 2,
   /** An access (SLOW_*) needs the walk, or cannot be made in one piece. */
   ACCESS: 3,

@@ -427,43 +427,6 @@ export const CONTEXTIDR_EL2 = register(
   },
   { source: DDI },
 );
-/** AArch64 Debug Feature Register 0: PMSVer 0 none, 1 SPE, 2 v1p1, 3 v1p2, 4 v1p3, 5 v1p4, 6 v1p5. */
-export const ID_AA64DFR0_EL1 = register(
-  "ID_AA64DFR0_EL1",
-  ENCODINGS.ID_AA64DFR0_EL1,
-  {
-    DebugVer: bits(3, 0),
-    TraceVer: bits(7, 4),
-    PMUVer: bits(11, 8),
-    BRPs: bits(15, 12),
-    PMSS: bits(19, 16),
-    WRPs: bits(23, 20),
-    SEBEP: bits(27, 24),
-    CTX_CMPs: bits(31, 28),
-    PMSVer: bits(35, 32),
-    DoubleLock: bits(39, 36),
-    TraceFilt: bits(43, 40),
-    TraceBuffer: bits(47, 44),
-    MTPMU: bits(51, 48),
-    BRBE: bits(55, 52),
-    ExtTrcBuff: bits(59, 56),
-    HPMN0: bits(63, 60),
-  },
-  { access: "RO", source: DDI },
-);
-/** AArch64 Debug Feature Register 2. */
-export const ID_AA64DFR2_EL1 = register(
-  "ID_AA64DFR2_EL1",
-  ENCODINGS.ID_AA64DFR2_EL1,
-  {
-    STEP: bits(3, 0),
-    BWE: bits(7, 4),
-    SPE_EXC: bits(19, 16),
-    SPE_nVM: bits(23, 20),
-    TRBE_EXC: bits(27, 24),
-  },
-  { access: "RO", source: DDI },
-);
 /** System Control Register (EL1). */
 export const SCTLR_EL1 = register(
   "SCTLR_EL1",
@@ -667,8 +630,6 @@ export const SYSTEM_REGISTERS = [
   VTTBR_EL2,
   CNTVOFF_EL2,
   CONTEXTIDR_EL2,
-  ID_AA64DFR0_EL1,
-  ID_AA64DFR2_EL1,
   SCTLR_EL1,
   TCR_EL1,
   TTBR0_EL1,

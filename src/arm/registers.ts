@@ -1,6 +1,7 @@
 /** All system registers that this project knows, as one table: by name and by encoding. */
 import { invariant } from "../common/errors.ts";
 import { type Encoding, encodingKey, type Register } from "./register.ts";
+import { ID_REGISTERS } from "./registers-id.ts";
 import { SPE_REGISTERS } from "./registers-spe.ts";
 import { SYSTEM_REGISTERS } from "./registers-system.ts";
 
@@ -14,10 +15,11 @@ export {
   type SysregName,
 } from "./encodings.ts";
 export { bit, bits, type Encoding, encodingKey, type Register, register } from "./register.ts";
+export * from "./registers-id.ts";
 export * from "./registers-spe.ts";
 export * from "./registers-system.ts";
 
-export const REGISTERS = [...SPE_REGISTERS, ...SYSTEM_REGISTERS] as const;
+export const REGISTERS = [...SPE_REGISTERS, ...SYSTEM_REGISTERS, ...ID_REGISTERS] as const;
 
 /** The registers of the Statistical Profiling Extension. */
 export type SpeRegisterName = (typeof SPE_REGISTERS)[number]["name"];

@@ -9,10 +9,12 @@ import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
 import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
 import { type Fault, faultStatusCode, isFault } from "../mmu/fault.ts";
+import type { MmuFeatures } from "../mmu/implementation.ts";
 import { effectiveShareability } from "../mmu/memory-type.ts";
 import { type CombinedTranslation, translate, translateBoth } from "../mmu/translate.ts";
 import { WalkCache } from "../mmu/walk-cache.ts";
 import type { Debug } from "./debug.ts";
+import { CACHE_LINE_BYTES } from "./implementation.ts";
 import type { CpuMemory } from "./memory.ts";
 import type { CorePlatform, TlbiTarget } from "./platform.ts";
 import { SoftTlbs, type TlbEntry } from "./soft-tlbs.ts";
@@ -77,6 +79,7 @@ export class AddressSpace {
   readonly #state: VcpuState;
   readonly #platform: CorePlatform;
   readonly #debug: Debug;
+  readonly #features: MmuFeatures;
   /** An entry of a soft TLB that is for the next instruction only: its page is watched; and the store that it is for. */
   #entryForOne: TlbEntry | undefined;
   #storeOfOne: { readonly at: number; readonly bytes: number } | undefined;
@@ -88,11 +91,18 @@ export class AddressSpace {
   /** Where the bytes of a prepared store go, once its instruction has happened. */
   #store: { readonly places: readonly Place[]; readonly split: number; readonly bytes: number } | undefined;
 
-  constructor(memory: CpuMemory, state: VcpuState, platform: CorePlatform, debug: Debug) {
+  constructor(
+    memory: CpuMemory,
+    state: VcpuState,
+    platform: CorePlatform,
+    debug: Debug,
+    features: MmuFeatures,
+  ) {
     this.#memory = memory;
     this.#state = state;
     this.#platform = platform;
     this.#debug = debug;
+    this.#features = features;
     this.tlbs = new SoftTlbs(memory, state);
     this.#tables = new WalkCache(platform.stage2, platform.physical);
   }
@@ -121,13 +131,14 @@ export class AddressSpace {
     const key = `${ttbr0} ${ttbr1}`;
     let regime = this.#regimes.get(key);
     if (regime === undefined) {
-      regime = stage1Regime({
+      const registers = {
         TCR_EL1: state.get64("TCR_EL1"),
         TTBR0_EL1: ttbr0,
         TTBR1_EL1: ttbr1,
         SCTLR_EL1: state.get64("SCTLR_EL1"),
         MAIR_EL1: state.get64("MAIR_EL1"),
-      });
+      };
+      regime = stage1Regime(registers, this.#features);
       if (this.#regimes.size === KEPT_REGIMES) this.#regimes.clear();
       this.#regimes.set(key, regime);
     }
@@ -195,7 +206,7 @@ export class AddressSpace {
     if (!this.#platform.isMemory(found.stage1.outputPage))
       return { kind: "fetch", va: pc, status: EXTERNAL_ABORT };
     const page = this.#platform.contentOf(found.outputPage).byteOffset;
-    this.tlbs.fillCode(pc, this.#memory.recordsOf(page), found.stage1.outputPage, isGlobal(pc, found));
+    this.tlbs.fillCode(pc, this.#memory.decodedOf(page), found.stage1.outputPage, isGlobal(pc, found));
     return undefined;
   }
 
@@ -407,7 +418,7 @@ export class AddressSpace {
 
   /** IC IVAU of a line. */
   forgetLine(va: bigint): AccessProblem | undefined {
-    const line = va & ~63n;
+    const line = va & ~BigInt(CACHE_LINE_BYTES - 1);
     const found = this.#translate(line, {
       by: "load",
       el: this.#state.el,
@@ -421,7 +432,7 @@ export class AddressSpace {
     }
     if (!this.#platform.isMemory(found.stage1.outputPage)) return undefined;
     const content = this.#platform.contentOf(found.outputPage);
-    this.#memory.forgetRecords(content.byteOffset + Number(line & 0xfffn), 64);
+    this.#memory.forgetDecoded(content.byteOffset + Number(line & 0xfffn), CACHE_LINE_BYTES);
     return undefined;
   }
 }

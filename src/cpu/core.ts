@@ -2,50 +2,22 @@
  * A core that executes A64: the interpreter in WebAssembly, and what it leaves to TypeScript. It stops for KVM with an exit
  * as hardware would: stage-2 faults, trapped instructions, WFI, HVC.
  */
-import { Decoder } from "../a64/decoder.ts";
-import type { Feature, Row } from "../a64/encoding.ts";
-import { ALL_ROWS } from "../a64/encodings/index.ts";
-import { type Encoded, HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
-import { SEMANTICS } from "../a64/semantics/index.ts";
-import { LEAVE, RECORD, STATE, STATE_BYTES } from "../a64/state.ts";
-import type { Encoding } from "../arm/registers.ts";
+import type { Row } from "../a64/encoding.ts";
+import { HANDLER } from "../a64/handlers.ts";
+import { DECODED, LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { engine, type FunctionTable, type ModuleInstance } from "../wasm/engine.ts";
 import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
-import { handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
-import { type CpuMemory, VCPU_AREA } from "./memory.ts";
+import type { CoreCode } from "./execute/core-code.ts";
+import type { Implementation } from "./implementation.ts";
+import type { InstructionHost } from "./instruction-host.ts";
+import { VCPU_AREA } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";
 import { SystemInstructions } from "./system-instructions.ts";
 import { VcpuState } from "./vcpu-state.ts";
-
-/** Why a run ended. */
-export type CoreExit =
-  | { readonly kind: "budget" }
-  /**
-   * The host has done a lot for few instructions, or none, and may look at something else. The guest must not notice: when
-   * depends on what is decoded already, which a snapshot does not hold.
-   */
-  | { readonly kind: "busy" }
-  /** What comes next must wait for those who are behind. */
-  | { readonly kind: "ahead" }
-  | { readonly kind: "wfi" }
-  | { readonly kind: "wfe" }
-  | { readonly kind: "hvc"; readonly imm: number }
-  | { readonly kind: "smc"; readonly imm: number }
-  /** An access to the PMU, which the hypervisor carries out. The instruction has not happened. */
-  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
-  | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
-  /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    };
 
 export interface CoreState {
   /** The bytes of STATE. */
@@ -58,19 +30,6 @@ export interface CoreState {
   readonly translations: Translations;
 }
 
-const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
-  "CRC32",
-  "LSE",
-  "LOR",
-  "RDM",
-  "PAN",
-  "UAO",
-  "AES",
-  "PMULL",
-  "SHA1",
-  "SHA256",
-]);
-
 /**
  * What an exception takes, beside the instructions of its handler: the pipeline is emptied, and filled at the vector. Assumed;
  * cores differ. More than nothing, so that a vector which faults itself does not stop time.
@@ -82,82 +41,15 @@ const MOST_IDLE_TURNS = 64;
 /** How often WebAssembly may be left until the host looks at something else: each time takes it some microseconds. */
 const MOST_LEAVES = 512;
 
-/** How many words' records are kept for when they are met elsewhere. */
-const KNOWN_WORDS = 0x1_0000;
-
 /** Instructions that are decoded at once. */
 const DECODE_AHEAD = 16;
-const RECORDS_IN_PAGE = 1024;
 
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
 const AHEAD: CoreExit = { kind: "ahead" };
 
-/** What all cores of a machine share. */
-export class CoreCode {
-  readonly memory: CpuMemory;
-  readonly decoder = new Decoder(FEATURES);
-  readonly handlers: Handlers;
-  readonly run: (cpu: number) => number;
-  /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
-  readonly undefinedWords = new Map<number, number>();
-
-  /** Handlers that are not cases of the loop, and which of them there are already. */
-  readonly #table: FunctionTable;
-  readonly #made = new Set<number>();
-
-  /** Records by word, of which a program has few: four u32 each. */
-  readonly #records = new Map<number, number>();
-  readonly #pool = new Uint32Array(4 * KNOWN_WORDS);
-
-  /** Writes the record of a word to a host address. */
-  decodeTo(at: number, word: number): void {
-    const { memory } = this;
-    const { words } = memory;
-    const known = this.#records.get(word);
-    if (known !== undefined) {
-      for (let i = 0; i < 4; i++) words[(at >>> 2) + i] = this.#pool[known + i]!;
-      return;
-    }
-    const row = this.decoder.decode(word);
-    const encoded = row === undefined ? undefined : this.handlers.encoded(row);
-    if (encoded === undefined) memory.view.setUint16(at + RECORD.HANDLER, HANDLER.UNDEFINED, true);
-    else this.#make(encoded, writeRecord(memory.view, at, encoded, word));
-    const to = 4 * this.#records.size;
-    if (to === this.#pool.length) return;
-    this.#records.set(word, to);
-    for (let i = 0; i < 4; i++) this.#pool[to + i] = words[(at >>> 2) + i]!;
-  }
-
-  constructor(memory: CpuMemory) {
-    this.memory = memory;
-    this.handlers = new Handlers(
-      ALL_ROWS,
-      (row) => (SEMANTICS as Record<string, (typeof SEMANTICS)["B"]>)[row.name],
-    );
-    const { exports } = this.#instance(interpreterModule(this.handlers, { memoryPages: memory.wasmPages }));
-    this.run = exports["run"] as (cpu: number) => number;
-    this.#table = exports["handlers"] as FunctionTable;
-  }
-
-  #instance(bytes: Uint8Array): ModuleInstance {
-    return new engine.Instance(new engine.Module(bytes), { env: { memory: this.memory.memory } });
-  }
-
-  /** A record names a handler: it must be there. */
-  #make(encoded: Encoded, id: number): void {
-    const { handlers } = this;
-    if (id < handlers.inlineEnd || this.#made.has(id)) return;
-    const made = madeWith(handlers, encoded, id);
-    const { exports } = this.#instance(handlersModule(made, { memoryPages: this.memory.wasmPages }));
-    for (const each of made) {
-      this.#table.set(each.id, exports[String(each.id)]);
-      this.#made.add(each.id);
-    }
-  }
-}
-
-export class Core {
+export class Core implements InstructionHost {
+  readonly implementation: Implementation;
   readonly state: VcpuState;
   readonly debug: Debug;
   readonly space: AddressSpace;
@@ -180,13 +72,14 @@ export class Core {
   #exit: CoreExit | undefined;
 
   constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
-    const { memory } = code;
+    const { memory, implementation } = code;
     this.code = code;
+    this.implementation = implementation;
     this.#base = memory.vcpuBase(vcpu);
     this.state = new VcpuState(memory.view, this.#base);
     this.debug = new Debug(this.state, () => this.space.flush());
-    this.space = new AddressSpace(memory, this.state, platform, this.debug);
-    this.exceptions = new Exceptions(this.state, this.space, this.debug, {
+    this.space = new AddressSpace(memory, this.state, platform, this.debug, implementation.mmu);
+    this.exceptions = new Exceptions(this.state, this.space, this.debug, implementation.features, {
       levelChange: (from) => {
         const { cycles } = this;
         this.#atLevel[from] += cycles - this.#levelSince;
@@ -350,7 +243,7 @@ export class Core {
   /** Executes until something is left to TypeScript, and returns what. */
   #enter(): number {
     this.state.set32("LEFT_SAVED", 0);
-    return this.code.run(this.#base);
+    return this.code.interpreter.run(this.#base);
   }
 
   /**
@@ -470,22 +363,22 @@ export class Core {
 
   /** The instruction at PC. */
   word(): number {
-    const page = this.code.memory.pageOf(this.space.tlbs.recordsAt(this.state.pc));
-    if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
+    const page = this.code.memory.pageOf(this.space.tlbs.decodedAt(this.state.pc));
+    if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
   }
 
   /** Decodes at PC, and some of what follows: it will be executed, too, most likely. */
   #decode(): void {
     const { memory } = this.code;
-    const records = this.space.tlbs.recordsAt(this.state.pc);
-    const page = memory.pageOf(records);
-    if (page === undefined) throw new BrokenInvariant("no page behind the records at PC");
+    const decoded = this.space.tlbs.decodedAt(this.state.pc);
+    const page = memory.pageOf(decoded);
+    if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     const first = Number(this.state.pc & 0xfffn) >> 2;
-    const end = Math.min(first + DECODE_AHEAD, RECORDS_IN_PAGE);
+    const end = Math.min(first + DECODE_AHEAD, DECODED.IN_PAGE);
     for (let i = first; i < end; i++) {
-      const at = records + i * RECORD.BYTES;
-      if (i > first && memory.view.getUint16(at + RECORD.HANDLER, true) !== HANDLER.DECODE) break;
+      const at = decoded + i * DECODED.BYTES;
+      if (i > first && memory.view.getUint16(at + DECODED.HANDLER, true) !== HANDLER.DECODE) break;
       this.code.decodeTo(at, memory.view.getUint32(page + 4 * i, true));
     }
   }

@@ -15,7 +15,8 @@ import {
   watchpointMatch,
   watchpointValue,
 } from "./debug-match.ts";
-import { ID_REGISTERS } from "./id-registers.ts";
+import { idRegisters } from "./id-registers.ts";
+import { IMPLEMENTATION } from "./implementation.ts";
 
 const OFF: Pair = { value: 0n, control: 0 };
 /** DBGBCR and DBGWCR: E, both levels. */
@@ -31,7 +32,7 @@ const breakpoints = (given: Readonly<Record<number, Pair>>): readonly Pair[] =>
 
 describe("how many there are", () => {
   it("is what ID_AA64DFR0_EL1 says", () => {
-    const id = ID_REGISTERS.get(encodingKey([3, 0, 0, 5, 0])) as bigint;
+    const id = idRegisters(IMPLEMENTATION).get(encodingKey([3, 0, 0, 5, 0])) as bigint;
     expect(Number((id >> 12n) & 15n) + 1).toBe(BREAKPOINTS);
     expect(Number((id >> 20n) & 15n) + 1).toBe(WATCHPOINTS);
     expect(Number((id >> 28n) & 15n) + 1).toBe(CONTEXT_BREAKPOINTS);

@@ -1,4 +1,5 @@
 /** Exceptions to EL1, and the return from them (Arm ARM D1.3, AArch64.TakeException and AArch64.ExceptionReturn). */
+import type { Feature } from "../a64/encoding.ts";
 import { CPACR_EL1, SCTLR_EL1 } from "../arm/registers.ts";
 import { DEBUG_EXCEPTION, EC, FP_ACCESS_ISS, ISS_CM, ISS_WNR, syndromeOf } from "../arm/syndromes.ts";
 import type { AddressSpace } from "./address-space.ts";
@@ -21,6 +22,8 @@ export class Exceptions {
   readonly #state: VcpuState;
   readonly #space: AddressSpace;
   readonly #debug: Debug;
+  readonly #hasPan: boolean;
+  readonly #hasUao: boolean;
   /** How many were taken, by kind, for the PMU and the report. */
   taken = 0;
   returns = 0;
@@ -41,6 +44,7 @@ export class Exceptions {
     state: VcpuState,
     space: AddressSpace,
     debug: Debug,
+    features: ReadonlySet<Feature>,
     on: {
       readonly levelChange: (from: 0 | 1) => void;
       readonly entry: () => void;
@@ -50,6 +54,8 @@ export class Exceptions {
     this.#state = state;
     this.#space = space;
     this.#debug = debug;
+    this.#hasPan = features.has("PAN");
+    this.#hasUao = features.has("UAO");
     this.#onLevelChange = on.levelChange;
     this.#onEntry = on.entry;
     this.#cycles = on.cycles;
@@ -74,7 +80,7 @@ export class Exceptions {
     state.set32("SS", 0);
     state.set32("IL", 0);
     state.set32("UAO", 0);
-    if (!SCTLR_EL1.is(state.get64("SCTLR_EL1"), "SPAN")) state.set32("PAN", 1);
+    if (this.#hasPan && !SCTLR_EL1.is(state.get64("SCTLR_EL1"), "SPAN")) state.set32("PAN", 1);
     state.pc = (state.get64("VBAR_EL1") & ~0x7ffn) + BigInt(from + vector);
     this.taken += 1;
     this.#nested += 1;
@@ -161,8 +167,8 @@ export class Exceptions {
     state.set32("SS", this.#debug.stepAfterReturn(spsr, to));
     state.nzcv = spsr;
     state.set32("DAIF", spsr & SPSR.DAIF);
-    state.set32("PAN", (spsr & SPSR.PAN) !== 0 ? 1 : 0);
-    state.set32("UAO", (spsr & SPSR.UAO) !== 0 ? 1 : 0);
+    state.set32("PAN", this.#hasPan && (spsr & SPSR.PAN) !== 0 ? 1 : 0);
+    state.set32("UAO", this.#hasUao && (spsr & SPSR.UAO) !== 0 ? 1 : 0);
     state.set32("IL", !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0);
     if (legal) {
       if (mode === MODE.EL0T) this.#onLevelChange(1);

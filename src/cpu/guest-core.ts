@@ -10,13 +10,13 @@ import { isPmuRegister } from "../kvm/sys-regs.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
-import { Core, type CoreCode, type CoreState } from "./core.ts";
+import { Core, type CoreState } from "./core.ts";
+import type { CoreCode } from "./execute/core-code.ts";
+import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
 import type { Broadcast } from "./platform.ts";
 
 /** A run is at most this long, so that V8 can replace its code by better code. */
 const LONGEST_RUN = 500_000;
-/** The exclusives' reservation granule, as CTR_EL0.ERG says: a store to any of it is an event. */
-const GRANULE_BYTES = 64;
 
 /**
  * The period of the host's event stream (Linux's is 10 kHz, ARCH_TIMER_EVT_STREAM_FREQ), which wakes a guest without one of its
@@ -31,7 +31,7 @@ export class CoreGroup {
   broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
       case "instructions":
-        this.cores[0]?.core.code.memory.dropRecords();
+        this.cores[0]?.core.code.memory.dropDecoded();
         return;
       case "tlb":
         for (const { core } of this.cores) core.space.forget(what.what);
@@ -56,7 +56,12 @@ export class CoreGroup {
   stored(at: number, bytes: number, from: CpuGuestCore): void {
     for (const core of this.cores) {
       const granule = core.waitsFor;
-      if (core !== from && granule !== undefined && at < granule + GRANULE_BYTES && at + bytes > granule)
+      if (
+        core !== from &&
+        granule !== undefined &&
+        at < granule + RESERVATION_GRANULE_BYTES &&
+        at + bytes > granule
+      )
         core.event(from.nowNs);
     }
   }
@@ -125,7 +130,9 @@ export class CpuGuestCore implements CodeCore {
       },
     });
     // There is no SPE on this core yet: ID_AA64DFR0_EL1.PMSVer is 0 and its registers are UNDEFINED.
+    const { spe } = code.implementation;
     this.spu = new Spu({
+      ...(spe === undefined ? {} : { implementation: spe }),
       memory: { write: () => undefined },
       random: () => 0,
       counter: () => 0,
@@ -238,7 +245,7 @@ export class CpuGuestCore implements CodeCore {
     this.#waiting = true;
     if (state.get32("MONITOR_SET") !== 0) {
       const at = state.get32("MONITOR_ADDRESS");
-      this.#waitsFor = at - (at % GRANULE_BYTES);
+      this.#waitsFor = at - (at % RESERVATION_GRANULE_BYTES);
       this.#group.watch(at - (at % PAGE_BYTES));
       state.set32("MONITOR_SET", 0);
     }

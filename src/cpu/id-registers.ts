@@ -1,61 +1,126 @@
+/** What a core says it is, from what it implements. */
+import { ZVA_BYTES } from "../a64/semantics/system.ts";
+import {
+  CCSIDR_EL1,
+  CLIDR_EL1,
+  CTR_EL0,
+  DCZID_EL0,
+  type Encoding,
+  ID_AA64DFR0_EL1,
+  ID_AA64ISAR0_EL1,
+  ID_AA64ISAR1_EL1,
+  ID_AA64MMFR0_EL1,
+  ID_AA64MMFR1_EL1,
+  ID_AA64MMFR2_EL1,
+  ID_AA64PFR0_EL1,
+  MIDR_EL1,
+  SYSREG,
+  type SysregName,
+} from "../arm/registers.ts";
+import { BREAKPOINTS, CONTEXT_BREAKPOINTS, WATCHPOINTS } from "./debug-match.ts";
+import { CACHE_LINE_BYTES, type Implementation, RESERVATION_GRANULE_BYTES } from "./implementation.ts";
+
+const PA_RANGE = { 32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5 } as const;
+const HAFDBS = { none: 0, "access-flag": 1, "dirty-state": 2 } as const;
+/** Sizes are told as log2 of words. */
+const words = (bytes: number): number => Math.log2(bytes / 4);
+const LINE = words(CACHE_LINE_BYTES);
+
+const isar0 = ({ features }: Implementation): bigint =>
+  ID_AA64ISAR0_EL1.with(0n, {
+    AES: features.has("PMULL") ? 2 : features.has("AES"),
+    SHA1: features.has("SHA1"),
+    SHA2: features.has("SHA256"),
+    CRC32: features.has("CRC32"),
+    Atomic: features.has("LSE") ? 2 : 0,
+    RDM: features.has("RDM"),
+  });
+
+const mmfr1 = ({ features, mmu }: Implementation): bigint =>
+  ID_AA64MMFR1_EL1.with(0n, {
+    HAFDBS: HAFDBS[mmu.hardwareUpdates],
+    HPDS: mmu.hierarchicalPermissionDisables,
+    LO: features.has("LOR"),
+    PAN: mmu.epan ? 3 : features.has("PAN2") ? 2 : features.has("PAN"),
+  });
+
 /**
- * What this core says it is: an Armv8.2-A core without half-precision arithmetic. Fields as in Arm DDI 0601. CSV3 and E0PD
- * keep Linux from isolating its page tables (arch/arm64/kernel/cpufeature.c), which the SPE driver insists on.
+ * The registers that are constants, by encoding. CSV3 and E0PD keep Linux from isolating its page tables
+ * (arch/arm64/kernel/cpufeature.c), which the SPE driver insists on.
  */
-import { type Encoding, SYSREG, type SysregName } from "../arm/registers.ts";
-
-const at = (low: number, value: number): bigint => BigInt(value) << BigInt(low);
-const all = (...fields: bigint[]): bigint => fields.reduce((a, b) => a | b, 0n);
-
-/** Implementer 'A' with a part number of no product: Linux applies no workarounds. */
-const MIDR = all(at(24, 0x41), at(16, 0xf), at(4, 0xfff));
-
-const ID: readonly (readonly [name: SysregName, value: bigint])[] = [
-  ["MIDR_EL1", MIDR],
-  ["REVIDR_EL1", 0n],
-  // EL0 and EL1 in AArch64 only; FP and AdvSIMD without half precision; GIC system registers; CSV2 and CSV3.
-  ["ID_AA64PFR0_EL1", all(at(0, 1), at(4, 1), at(8, 1), at(24, 1), at(56, 1), at(60, 1))],
-  ["ID_AA64PFR1_EL1", 0n],
-  ["ID_AA64ZFR0_EL1", 0n],
-  ["ID_AA64SMFR0_EL1", 0n],
-  // Debug v8, PMUv3 for v8.1, six breakpoints, four watchpoints, two context-aware.
-  ["ID_AA64DFR0_EL1", all(at(0, 6), at(8, 4), at(12, 5), at(20, 3), at(28, 1))],
-  ["ID_AA64DFR1_EL1", 0n],
-  ["ID_AA64AFR0_EL1", 0n],
-  ["ID_AA64AFR1_EL1", 0n],
-  // AES with PMULL, SHA1, SHA256, CRC32, the LSE atomics, and the rounding doubling multiplications.
-  ["ID_AA64ISAR0_EL1", all(at(4, 2), at(8, 1), at(12, 1), at(16, 1), at(20, 2), at(28, 1))],
-  // DC CVAP.
-  ["ID_AA64ISAR1_EL1", at(0, 1)],
-  ["ID_AA64ISAR2_EL1", 0n],
-  // 48-bit addresses, 16-bit ASIDs, all granules.
-  ["ID_AA64MMFR0_EL1", all(at(0, 5), at(4, 2), at(20, 1), at(24, 0), at(28, 0))],
-  // Access flag and dirty state by hardware, hierarchical permission disables, LORegions, PAN with AT S1E1RP.
-  ["ID_AA64MMFR1_EL1", all(at(0, 2), at(12, 1), at(16, 1), at(20, 2))],
-  // UAO, and E0PD.
-  ["ID_AA64MMFR2_EL1", all(at(0, 1), at(4, 1), at(60, 1))],
-  // Instruction and data lines of 64 bytes; cleaning and invalidating to the point of unification is needed.
-  ["CTR_EL0", all(at(31, 1), at(24, 4), at(20, 4), at(16, 4), at(14, 3), at(0, 4))],
-  // DC ZVA zeroes 64 bytes.
-  ["DCZID_EL0", 4n],
-  // Two levels of cache, unified from the second on.
-  ["CLIDR_EL1", all(at(0, 3), at(3, 4), at(21, 1), at(24, 2), at(27, 1))],
-  ["AIDR_EL1", 0n],
-];
-
-/** Registers that are constants, by encoding. */
-export const ID_REGISTERS: ReadonlyMap<number, bigint> = new Map(
-  ID.map(([name, value]) => [SYSREG[name], value]),
-);
+export function idRegisters(implementation: Implementation): ReadonlyMap<number, bigint> {
+  const { features, mmu, spe } = implementation;
+  const values: readonly (readonly [name: SysregName, value: bigint])[] = [
+    // Implementer 'A' with a part number of no product: Linux applies no workarounds.
+    ["MIDR_EL1", MIDR_EL1.with(0n, { Implementer: 0x41, Architecture: 0xf, PartNum: 0xfff })],
+    ["REVIDR_EL1", 0n],
+    // EL0 and EL1 in AArch64 only; FP and AdvSIMD without half precision; GIC system registers.
+    ["ID_AA64PFR0_EL1", ID_AA64PFR0_EL1.with(0n, { EL0: 1, EL1: 1, EL2: 1, GIC: 1, CSV2: 1, CSV3: 1 })],
+    ["ID_AA64PFR1_EL1", 0n],
+    ["ID_AA64ZFR0_EL1", 0n],
+    ["ID_AA64SMFR0_EL1", 0n],
+    [
+      "ID_AA64DFR0_EL1",
+      ID_AA64DFR0_EL1.with(0n, {
+        // Debug of Armv8.0; kvm/pmu.ts is a PMUv3 for Armv8.1.
+        DebugVer: 6,
+        PMUVer: 4,
+        BRPs: BREAKPOINTS - 1,
+        WRPs: WATCHPOINTS - 1,
+        CTX_CMPs: CONTEXT_BREAKPOINTS - 1,
+        PMSVer: spe?.pmsVer ?? 0,
+      }),
+    ],
+    ["ID_AA64DFR1_EL1", 0n],
+    ["ID_AA64AFR0_EL1", 0n],
+    ["ID_AA64AFR1_EL1", 0n],
+    ["ID_AA64ISAR0_EL1", isar0(implementation)],
+    ["ID_AA64ISAR1_EL1", ID_AA64ISAR1_EL1.with(0n, { DPB: features.has("DPB") })],
+    ["ID_AA64ISAR2_EL1", 0n],
+    // 16-bit ASIDs, all granules (16 KiB counts from 1, the others from 0).
+    [
+      "ID_AA64MMFR0_EL1",
+      ID_AA64MMFR0_EL1.with(0n, { PARange: PA_RANGE[mmu.paBits], ASIDBits: 2, TGran16: 1 }),
+    ],
+    ["ID_AA64MMFR1_EL1", mmfr1(implementation)],
+    // CnP: 1.
+    [
+      "ID_AA64MMFR2_EL1",
+      ID_AA64MMFR2_EL1.with(0n, { CnP: 1, UAO: features.has("UAO"), ST: mmu.smallTables, E0PD: mmu.e0pd }),
+    ],
+    // Cleaning and invalidating to the point of unification is needed.
+    [
+      "CTR_EL0",
+      CTR_EL0.with(0n, {
+        IminLine: LINE,
+        DminLine: LINE,
+        L1Ip: 3,
+        ERG: words(RESERVATION_GRANULE_BYTES),
+        CWG: LINE,
+        RES1: 1,
+      }),
+    ],
+    ["DCZID_EL0", DCZID_EL0.with(0n, { BS: words(ZVA_BYTES) })],
+    // Two levels of cache, unified from the second on.
+    ["CLIDR_EL1", CLIDR_EL1.with(0n, { Ctype1: 3, Ctype2: 4, LoUIS: 1, LoC: 2, LoUU: 1 })],
+    ["AIDR_EL1", 0n],
+  ];
+  return new Map(values.map(([name, value]) => [SYSREG[name], value]));
+}
 
 /** Whether an encoding lies in the space of ID registers, of which what is not allocated reads as zero. */
 export const isIdSpace = ([op0, op1, crn, crm]: Encoding): boolean =>
   op0 === 3 && op1 === 0 && crn === 0 && crm >= 1 && crm <= 7;
 
-/** CCSIDR_EL1 by CSSELR_EL1: 64 KiB of 4 ways, and 1 MiB of 16 ways, lines of 64 bytes. */
+const cache = (ways: number, bytes: number): bigint =>
+  CCSIDR_EL1.with(0n, {
+    LineSize: LINE - 2,
+    Associativity: ways - 1,
+    NumSets: bytes / (ways * CACHE_LINE_BYTES) - 1,
+  });
+const LEVEL_1 = cache(4, 64 * 1024);
+const LEVEL_2 = cache(16, 1024 * 1024);
+
+/** CCSIDR_EL1 by CSSELR_EL1. */
 export const cacheSize = (level: number): bigint =>
-  level === 0 || level === 1
-    ? all(at(0, 2), at(3, 3), at(13, 255))
-    : level === 2
-      ? all(at(0, 2), at(3, 15), at(13, 1023))
-      : 0n;
+  level === 0 || level === 1 ? LEVEL_1 : level === 2 ? LEVEL_2 : 0n;

@@ -1,16 +1,16 @@
 /**
- * The one linear memory: each vCPU's state, soft TLBs and code maps, decoded records, and the content of physical pages.
+ * The one linear memory: each vCPU's state, soft TLBs and code maps, decoded instructions, and the content of physical pages.
  * Addresses in it are "host addresses" here: byte offsets.
  */
 import { INVERSE_SBOX, SBOX } from "../a64/aes-tables.ts";
 import { HANDLER } from "../a64/handlers.ts";
 import {
   CTLB,
+  DECODED,
   DTLB,
   EMPTY_BYTE,
   EMPTY_INDEX,
   EMPTY_OTHER,
-  RECORD,
   STATE_BYTES,
   TABLES,
 } from "../a64/state.ts";
@@ -27,7 +27,7 @@ export const EL0_CONTEXTS = 8;
 /** Soft TLBs of a vCPU: EL1 with PAN, EL1 without, and EL0's; code maps: EL1's and EL0's. */
 const SOFT_TLBS = 2 + EL0_CONTEXTS;
 const CODE_MAPS = 1 + EL0_CONTEXTS;
-const RECORD_PAGES = 3072;
+const DECODED_PAGES = 3072;
 
 /**
  * The guest has touched more memory than there is room for here. What it is given (--memory) may be more: pages get content
@@ -60,22 +60,22 @@ export class CpuMemory {
   readonly view: DataView;
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
-  readonly #records: number;
+  readonly #decoded: number;
   readonly #pages: number;
   readonly #endPage: number;
   #nextPage: number;
   readonly #freePages: number[] = [];
-  #nextRecords: number;
-  /** Records by the host address of the page they were decoded from, and the other way round. */
-  readonly #recordsOf = new Map<number, number>();
+  #nextDecoded: number;
+  /** Decoded instructions by the host address of the page that they come from, and the other way round. */
+  readonly #decodedOf = new Map<number, number>();
   readonly #pageOf = new Map<number, number>();
-  /** Told when every record is dropped: code maps must forget them. */
-  readonly onRecordsDropped: (() => void)[] = [];
+  /** Told when all are dropped: code maps must forget them. */
+  readonly onDecodedDropped: (() => void)[] = [];
 
   /** @param pages how many physical pages there are: all of them may have content at once, as far as 4 GiB reach */
   constructor(vcpus: number, pages: number) {
-    this.#records = FIRST_VCPU + vcpus * VCPU_AREA.BYTES;
-    this.#pages = roundUp(this.#records + RECORD_PAGES * RECORD.PAGE_BYTES, PAGE_BYTES);
+    this.#decoded = FIRST_VCPU + vcpus * VCPU_AREA.BYTES;
+    this.#pages = roundUp(this.#decoded + DECODED_PAGES * DECODED.PAGE_BYTES, PAGE_BYTES);
     this.#endPage = Math.min(this.#pages + pages * PAGE_BYTES, MOST_WASM_PAGES * WASM_PAGE_BYTES);
     const wasmPages = Math.ceil(this.#endPage / WASM_PAGE_BYTES);
     this.memory = new engine.Memory({ initial: wasmPages, maximum: wasmPages });
@@ -85,7 +85,7 @@ export class CpuMemory {
     this.bytes.set(SBOX, TABLES.SBOX);
     this.bytes.set(INVERSE_SBOX, TABLES.INVERSE_SBOX);
     this.#nextPage = this.#pages;
-    this.#nextRecords = this.#records;
+    this.#nextDecoded = this.#decoded;
   }
 
   get wasmPages(): number {
@@ -108,45 +108,45 @@ export class CpuMemory {
   }
 
   freePage(words: Uint32Array): void {
-    this.forgetRecords(words.byteOffset, PAGE_BYTES);
+    this.forgetDecoded(words.byteOffset, PAGE_BYTES);
     this.#freePages.push(words.byteOffset);
   }
 
-  /** The records of the page at a host address, made if there are none. */
-  recordsOf(page: number): number {
-    const known = this.#recordsOf.get(page);
+  /** The decoded instructions of the page at a host address. */
+  decodedOf(page: number): number {
+    const known = this.#decodedOf.get(page);
     if (known !== undefined) return known;
-    if (this.#nextRecords + RECORD.PAGE_BYTES > this.#records + RECORD_PAGES * RECORD.PAGE_BYTES)
-      this.dropRecords();
-    const at = this.#nextRecords;
-    this.#nextRecords += RECORD.PAGE_BYTES;
-    this.bytes.fill(0, at, at + RECORD.PAGE_BYTES);
-    this.view.setUint16(at + 1024 * RECORD.BYTES, HANDLER.PAGE_END, true);
-    this.#recordsOf.set(page, at);
+    if (this.#nextDecoded + DECODED.PAGE_BYTES > this.#decoded + DECODED_PAGES * DECODED.PAGE_BYTES)
+      this.dropDecoded();
+    const at = this.#nextDecoded;
+    this.#nextDecoded += DECODED.PAGE_BYTES;
+    this.bytes.fill(0, at, at + DECODED.PAGE_BYTES);
+    this.view.setUint16(at + DECODED.IN_PAGE * DECODED.BYTES, HANDLER.PAGE_END, true);
+    this.#decodedOf.set(page, at);
     this.#pageOf.set(at, page);
     return at;
   }
 
-  /** The host address of the page that these records were decoded from. */
-  pageOf(records: number): number | undefined {
-    return this.#pageOf.get(records);
+  /** The host address of the page that these instructions come from. */
+  pageOf(decoded: number): number | undefined {
+    return this.#pageOf.get(decoded);
   }
 
   /** IC IVAU: what was decoded from these bytes is decoded again when it is executed. Within a page. */
-  forgetRecords(at: number, bytes: number): void {
+  forgetDecoded(at: number, bytes: number): void {
     const page = at - (at % PAGE_BYTES);
-    const records = this.#recordsOf.get(page);
-    if (records === undefined) return;
-    const first = records + (at - page) * 4;
+    const decoded = this.#decodedOf.get(page);
+    if (decoded === undefined) return;
+    const first = decoded + (at - page) * 4;
     this.bytes.fill(0, first, first + bytes * 4);
   }
 
   /** IC IALLU, and a full pool. */
-  dropRecords(): void {
-    this.#recordsOf.clear();
+  dropDecoded(): void {
+    this.#decodedOf.clear();
     this.#pageOf.clear();
-    this.#nextRecords = this.#records;
-    for (const dropped of this.onRecordsDropped) dropped();
+    this.#nextDecoded = this.#decoded;
+    for (const dropped of this.onDecodedDropped) dropped();
   }
 
   emptyDtlb(at: number): void {

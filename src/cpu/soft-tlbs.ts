@@ -78,7 +78,7 @@ export class SoftTlbs {
     this.#tlbs = state.base + VCPU_AREA.DTLB;
     this.#maps = state.base + VCPU_AREA.CTLB;
     memory.emptyDtlb(state.base + VCPU_AREA.NO_DTLB);
-    memory.onRecordsDropped.push(() => {
+    memory.onDecodedDropped.push(() => {
       for (let i = 0; i < MAPS; i++) memory.emptyCtlb(this.#map(i));
       this.#codeOfContext.clear();
     });
@@ -194,12 +194,12 @@ export class SoftTlbs {
     return { entry, index };
   }
 
-  /** Caches the records of the page of PC. */
-  fillCode(pc: bigint, records: number, ipn: Ipn, global: boolean): void {
+  /** Caches where the decoded instructions of the page of PC are. */
+  fillCode(pc: bigint, decoded: number, ipn: Ipn, global: boolean): void {
     const { view } = this.#memory;
     const entry = this.#codeEntry(pc);
     view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
-    view.setUint32(entry + CTLB.RECORDS, records, true);
+    view.setUint32(entry + CTLB.DECODED, decoded, true);
     const place = (entry - this.#maps) / CTLB.ENTRY_BYTES;
     this.#codeIpns[place] = ipn;
     if (!global && place < EL1_MAPS * CTLB.ENTRIES) this.#codeOfContext.add(place);
@@ -215,9 +215,9 @@ export class SoftTlbs {
     blocks.add(Math.floor((page % TAGLESS_PAGES) / leafPages));
   }
 
-  /** The records of the page of PC, which WebAssembly has just used. */
-  recordsAt(pc: bigint): number {
-    return this.#memory.view.getUint32(this.#codeEntry(pc) + CTLB.RECORDS, true);
+  /** The decoded instructions of the page of PC, which WebAssembly has just used. */
+  decodedAt(pc: bigint): number {
+    return this.#memory.view.getUint32(this.#codeEntry(pc) + CTLB.DECODED, true);
   }
 
   /** Whether the code map of the current level has the page of an address that instructions may have. */
@@ -353,7 +353,7 @@ export class SoftTlbs {
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       const tag = view.getBigUint64(entry + CTLB.TAG, true);
       if (tag === emptyTag(place % CTLB.ENTRIES)) continue;
-      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.RECORDS, true));
+      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.DECODED, true));
       if (page !== undefined) code.push([place, String(tag), frameAt(page), this.#codeIpns[place] as Ipn]);
     }
     return {
@@ -392,10 +392,10 @@ export class SoftTlbs {
     }
     for (const [place, tag, frame, ipn] of saved.code) {
       this.#codeIpns[place] = ipn;
-      const records = this.#memory.recordsOf(pageOf(frame));
+      const decoded = this.#memory.decodedOf(pageOf(frame));
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
-      view.setUint32(entry + CTLB.RECORDS, records, true);
+      view.setUint32(entry + CTLB.DECODED, decoded, true);
     }
     this.select();
   }

@@ -1,13 +1,13 @@
 /** The instructions that WebAssembly leaves to TypeScript: exceptions, system registers, maintenance, waiting. */
 
-import { fieldsOf, type Row } from "../a64/encoding.ts";
+import { type Feature, fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
 import { CNTKCTL_EL1, type Encoding, encodingKey, SCTLR_EL1, SYSREG } from "../arm/registers.ts";
 import { EC, sysregIss, waitIss } from "../arm/syndromes.ts";
-import type { Core } from "./core.ts";
 import { isDebugChannel } from "./debug.ts";
 import { executeFp } from "./fp-instructions.ts";
-import { cacheSize, ID_REGISTERS, isIdSpace } from "./id-registers.ts";
+import { cacheSize, idRegisters, isIdSpace } from "./id-registers.ts";
+import type { InstructionHost } from "./instruction-host.ts";
 import type { CorePlatform, TlbiTarget } from "./platform.ts";
 
 /** What a write of a register in the state has to tell others. */
@@ -58,12 +58,14 @@ const systemAccess = (word: number): number => {
 };
 
 export class SystemInstructions {
-  readonly #core: Core;
+  readonly #core: InstructionHost;
   readonly #platform: CorePlatform;
+  readonly #ids: ReadonlyMap<number, bigint>;
 
-  constructor(core: Core, platform: CorePlatform) {
+  constructor(core: InstructionHost, platform: CorePlatform) {
     this.#core = core;
     this.#platform = platform;
+    this.#ids = idRegisters(core.implementation);
   }
 
   execute(row: Row, word: number): void {
@@ -149,6 +151,10 @@ export class SystemInstructions {
     this.#core.exceptions.synchronous(EC.sysreg, systemAccess(word));
   }
 
+  #has(feature: Feature): boolean {
+    return this.#core.implementation.features.has(feature);
+  }
+
   /** Whether EL0 may do what a bit of SCTLR_EL1 allows it; EL1 may. */
   #allows(bit: "UCI" | "UCT" | "DZE" | "UMA" | "nTWI" | "nTWE"): boolean {
     const { state } = this.#core;
@@ -184,7 +190,7 @@ export class SystemInstructions {
       if (isDebugChannel(encoding, true) && this.#core.debug.channelTraps) return undefined;
     }
     if (encoding[0] === 2) return this.#core.debug.read(encoding);
-    const constant = ID_REGISTERS.get(key);
+    const constant = this.#ids.get(key);
     if (constant !== undefined) {
       return key === SYSREG.DCZID_EL0 && !this.#allows("DZE") ? constant | 16n : constant;
     }
@@ -196,9 +202,9 @@ export class SystemInstructions {
       case SYSREG.SPSel:
         return BigInt(state.get32("SPSEL"));
       case SYSREG.PAN:
-        return BigInt(state.get32("PAN")) << 22n;
+        return this.#has("PAN") ? BigInt(state.get32("PAN")) << 22n : undefined;
       case SYSREG.UAO:
-        return BigInt(state.get32("UAO")) << 23n;
+        return this.#has("UAO") ? BigInt(state.get32("UAO")) << 23n : undefined;
       case SYSREG.CCSIDR_EL1:
         return cacheSize(Number(state.get64("CSSELR_EL1") & 0xfn));
       case SYSREG.ISR_EL1:
@@ -233,10 +239,12 @@ export class SystemInstructions {
         state.select(1, Number(value & 1n));
         return true;
       case SYSREG.PAN:
+        if (!this.#has("PAN")) return false;
         state.set32("PAN", Number((value >> 22n) & 1n));
         space.select();
         return true;
       case SYSREG.UAO:
+        if (!this.#has("UAO")) return false;
         state.set32("UAO", Number((value >> 23n) & 1n));
         space.select();
         return true;
@@ -272,7 +280,12 @@ export class SystemInstructions {
       return;
     } else if (op2 === 5) state.select(1, imm & 1);
     else {
-      state.set32(op2 === 4 ? "PAN" : "UAO", imm & 1);
+      const field = op2 === 4 ? "PAN" : "UAO";
+      if (!this.#has(field)) {
+        core.undefined(word);
+        return;
+      }
+      state.set32(field, imm & 1);
       space.select();
     }
     core.retire();
@@ -346,7 +359,7 @@ export class SystemInstructions {
         this.#at(op2 >= 2 ? 0 : 1, (op2 & 1) === 1, false, rt);
         return;
       }
-      if (op1 === 0 && crm === 9 && op2 < 2 && state.el === 1) {
+      if (op1 === 0 && crm === 9 && op2 < 2 && state.el === 1 && this.#has("PAN2")) {
         this.#at(1, op2 === 1, state.get32("PAN") === 1, rt);
         return;
       }
@@ -356,7 +369,10 @@ export class SystemInstructions {
         return;
       }
       const isZva = op1 === 3 && crm === 4 && op2 === 1;
-      const isClean = op1 === 3 && op2 === 1 && (crm === 10 || crm === 11 || crm === 12 || crm === 14);
+      const isClean =
+        op1 === 3 &&
+        op2 === 1 &&
+        (crm === 10 || crm === 11 || (crm === 12 && this.#has("DPB")) || crm === 14);
       const isIvau = op1 === 3 && crm === 5 && op2 === 1;
       if ((isZva && !this.#allows("DZE")) || ((isClean || isIvau) && !this.#allows("UCI"))) {
         this.#trap(word);

@@ -10,7 +10,7 @@ import {
 } from "../arm/registers-system.ts";
 import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import { MMU_CHOICES, MMU_FEATURES, type MmuFeatures } from "./implementation.ts";
-import type { LeafVerdict } from "./leaf.ts";
+import type { LeafVerdict } from "./verdict.ts";
 
 /** Tables from pages of type In to pages of type Out. */
 export interface StageConfig<In extends number = number, Out extends number = number> {

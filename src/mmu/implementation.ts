@@ -18,7 +18,7 @@ export interface MmuFeatures {
   readonly epan: boolean;
 }
 
-/** The machine's MMU: the sizes of a Neoverse V1 class core, with small tables as later ones have. */
+/** All that this walker knows. A core may have less: cpu/implementation.ts. */
 export const MMU_FEATURES: MmuFeatures = {
   paBits: 48,
   smallTables: true,

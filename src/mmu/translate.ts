@@ -4,9 +4,10 @@ import type { Ipn, Pfn, Vpn } from "../common/address.ts";
 import { type Access, INSPECT, WALK_READ, WALK_UPDATE } from "./access.ts";
 import { relativePage, type Stage1Config, type Stage2Config, type StageConfig } from "./config.ts";
 import { blameOn, type Fault, type FaultKind, faultAt, isFault, type Level } from "./fault.ts";
-import { type Attributes, disabledAttributes, leafKey, leafVerdict } from "./leaf.ts";
+import { disabledAttributes, leafKey, leafVerdict } from "./leaf.ts";
 import { combineMemory, combineShareability, effectiveShareability } from "./memory-type.ts";
 import type { TableMemory } from "./table-memory.ts";
+import type { Attributes } from "./verdict.ts";
 
 /** Where one stage puts a page. */
 export interface Translation<Out extends number = number> {

@@ -6,7 +6,7 @@
 import { type Access, INSPECT, WALK_READ, WALK_UPDATE } from "./access.ts";
 import { relativePage, type StageConfig } from "./config.ts";
 import { type Fault, faultAt, isFault, type Level } from "./fault.ts";
-import { type Attributes, leafKey, leafVerdict } from "./leaf.ts";
+import { leafKey, leafVerdict } from "./leaf.ts";
 import type { TableMemory } from "./table-memory.ts";
 import {
   isLeaf,
@@ -17,6 +17,7 @@ import {
   translate,
   unreadableTable,
 } from "./translate.ts";
+import type { Attributes } from "./verdict.ts";
 
 /** Who is told what a range contains. Runs come in order of pages; a table before what it maps. */
 export interface RangeVisitor<In extends number = number, Out extends number = number> {

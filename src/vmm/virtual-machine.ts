@@ -6,7 +6,7 @@ import type { GuestMemory } from "../board/virtio/memory.ts";
 import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
-import { CoreCode } from "../cpu/core.ts";
+import { CoreCode } from "../cpu/execute/core-code.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
 import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
@@ -226,7 +226,7 @@ export class VirtualMachine {
       write: (ipa, data) =>
         each(ipa, data.length, STORE, (page, at) => {
           page.set(data.subarray(at, at + page.length));
-          this.code.memory.forgetRecords(page.byteOffset, page.length);
+          this.code.memory.forgetDecoded(page.byteOffset, page.length);
         }),
     };
   }

@@ -2,7 +2,8 @@
 import { STATE } from "../../src/a64/state.ts";
 import { EC } from "../../src/arm/syndromes.ts";
 import type { Ipn, Pfn } from "../../src/common/address.ts";
-import { Core, CoreCode } from "../../src/cpu/core.ts";
+import { Core } from "../../src/cpu/core.ts";
+import { CoreCode } from "../../src/cpu/execute/core-code.ts";
 import { CpuMemory } from "../../src/cpu/memory.ts";
 import { stage2Config } from "../../src/mmu/config.ts";
 import { BREAK, fillData, INPUT, OUTPUT, PLACES, SIGNAL, SUM_START, startOf, sumData } from "./format.ts";
@@ -108,7 +109,7 @@ export class CaseMachine {
     const { slotWords } = PLACES;
     for (const page of this.#codePages) page.fill(0);
     for (let i = 0; i < count; i++) this.#write(this.#codePages, i * slotWords, view, i * INPUT.BYTES);
-    this.#memory.dropRecords();
+    this.#memory.dropDecoded();
   }
 
   #write(pages: readonly Uint32Array[], word: number, view: DataView, at: number): void {
@@ -129,7 +130,7 @@ export class CaseMachine {
     const branches = view.getUint32(at + INPUT.BRANCHES, true) !== 0;
     if (branches) {
       this.#write([this.#slot], 0, view, at);
-      this.#memory.forgetRecords(this.#slot.byteOffset, 4 * PLACES.slotWords);
+      this.#memory.forgetDecoded(this.#slot.byteOffset, 4 * PLACES.slotWords);
     }
     const seed = view.getUint32(at + INPUT.MEMORY_SEED, true);
     if (seed !== 0) {

@@ -1,7 +1,6 @@
 /** Exclusives, acquire and release, and the atomics of FEAT_LSE. One vCPU runs at a time: each is one plain access. */
 import type { Local } from "../../wasm/entities.ts";
 import { type Emit, type Semantics, SP_BASE } from "../emit.ts";
-import { STATE } from "../state.ts";
 
 const sizeOf = (e: Emit): number => e.field("size");
 
@@ -37,16 +36,6 @@ const orderedStore: Semantics = {
   },
 };
 
-/** Marks `bytes` at a host address for the exclusive monitor. */
-function setMonitor(e: Emit, at: Local<"i32">, bytes: number): void {
-  const { f } = e;
-  e.const32("MONITOR_SET", 1);
-  f.local.get(e.cpu);
-  f.local.get(at);
-  f.i32.store(STATE.MONITOR_ADDRESS);
-  e.const32("MONITOR_BYTES", bytes);
-}
-
 function loadExclusive(pair: boolean): Semantics {
   return {
     special: [SP_BASE],
@@ -59,7 +48,7 @@ function loadExclusive(pair: boolean): Semantics {
       e.base();
       e.readAddress(bytes, { aligned: true });
       f.local.set(at);
-      setMonitor(e, at, bytes);
+      e.setMonitor(at, bytes);
       if (pair) {
         f.local.get(at);
         load(e, size, 1 << size);
@@ -92,15 +81,7 @@ function storeExclusive(pair: boolean): Semantics {
       f.local.set(at);
       f.i32.const(1);
       f.local.set(failed);
-      e.get32("MONITOR_SET");
-      e.get32("MONITOR_ADDRESS");
-      f.local.get(at);
-      f.i32.eq();
-      f.i32.and();
-      e.get32("MONITOR_BYTES");
-      f.i32.const(bytes);
-      f.i32.eq();
-      f.i32.and();
+      e.monitorHas(at, bytes);
       const marked = f.if();
       f.local.get(at);
       e.getX("Rt");
@@ -113,7 +94,7 @@ function storeExclusive(pair: boolean): Semantics {
       f.i32.const(0);
       f.local.set(failed);
       f.end(marked);
-      e.const32("MONITOR_SET", 0);
+      e.clearMonitor();
       f.local.get(failed);
       e.setW("Rs");
       f.local.release(at);
@@ -169,7 +150,7 @@ function atomic(combine: Combine): Semantics {
       const old = f.local.take("i64");
       const operand = f.local.take("i64");
       e.base();
-      e.writeAddress(1 << size, { aligned: true, atomic: true });
+      e.updateAddress(1 << size, { aligned: true });
       f.local.tee(at);
       load(e, size);
       f.local.set(old);
@@ -196,7 +177,7 @@ const compareAndSwap: Semantics = {
     const old = f.local.take("i64");
     const expected = f.local.take("i64");
     e.base();
-    e.writeAddress(1 << size, { aligned: true, atomic: true });
+    e.updateAddress(1 << size, { aligned: true });
     f.local.tee(at);
     load(e, size);
     f.local.set(old);
@@ -227,13 +208,9 @@ const compareAndSwapPair: Semantics = {
     const at = f.local.take("i32");
     const low = f.local.take("i64");
     const high = f.local.take("i64");
-    const next = (field: string) => {
-      // Rs and Rt are even: the next register is the next slot, and 31 is ZR's as it should be.
-      f.i64.load(e.xAddress(field) + 8);
-    };
     const wanted = f.local.take("i64");
     e.base();
-    e.writeAddress(2 << size, { aligned: true, atomic: true });
+    e.updateAddress(2 << size, { aligned: true });
     f.local.tee(at);
     load(e, size);
     f.local.set(low);
@@ -245,7 +222,7 @@ const compareAndSwapPair: Semantics = {
     f.local.get(low);
     zeroExtended(e, wanted, size);
     f.i64.eq();
-    next("Rs");
+    e.getX("Rs", 1);
     f.local.set(wanted);
     f.local.get(high);
     zeroExtended(e, wanted, size);
@@ -256,17 +233,13 @@ const compareAndSwapPair: Semantics = {
     e.getX("Rt");
     store(e, size);
     f.local.get(at);
-    next("Rt");
+    e.getX("Rt", 1);
     store(e, size, 1 << size);
     f.end(equal);
     f.local.get(low);
     e.setX("Rs");
-    const offset = e.xAddress("Rs");
     f.local.get(high);
-    f.i64.store(offset + 8);
-    f.local.get(e.cpu);
-    f.i64.const(0);
-    f.i64.store(STATE.X + 8 * 31);
+    e.setX("Rs", 1);
     for (const local of [at, low, high, wanted]) f.local.release(local);
   },
 };

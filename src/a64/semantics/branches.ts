@@ -1,5 +1,5 @@
 /** Branches, PC-relative addresses, and what leaves for TypeScript: exceptions. */
-import type { Emit, Fields, Semantics } from "../emit.ts";
+import type { Fields, Semantics } from "../emit.ts";
 import { LEAVE } from "../state.ts";
 
 const signed = (value: number, bits: number): number =>
@@ -8,20 +8,6 @@ const signed = (value: number, bits: number): number =>
 const by26 = (f: Fields): number => 4 * signed(f.imm26, 26);
 const by19 = (f: Fields): number => 4 * signed(f.imm19, 19);
 const by14 = (f: Fields): number => 4 * signed(f.imm14, 14);
-
-/** Writes the address of the next instruction to X30. */
-function link(e: Emit): void {
-  const { f } = e;
-  const address = f.local.take("i64");
-  e.pc();
-  f.i64.const(4);
-  f.i64.add();
-  f.local.set(address);
-  f.local.get(e.cpu);
-  f.local.get(address);
-  f.i64.store(8 * 30);
-  f.local.release(address);
-}
 
 function compareAndBranch(nonZero: boolean): Semantics {
   return {
@@ -75,7 +61,7 @@ export const BRANCHES = {
     imm: by26,
     inline: true,
     emit: (e) => {
-      link(e);
+      e.link();
       e.jumpImm();
     },
   },
@@ -100,7 +86,7 @@ export const BRANCHES = {
       const target = f.local.take("i64");
       e.getX("Rn");
       f.local.set(target);
-      link(e);
+      e.link();
       f.local.get(target);
       f.local.release(target);
       e.jumpTo();

@@ -1,6 +1,7 @@
 /** Loads and stores of general and SIMD&FP registers, without the exclusive, ordered and atomic ones. */
 import type { Local } from "../../wasm/entities.ts";
-import { type AccessOptions, type Emit, type Fields, type Semantics, SP_BASE } from "../emit.ts";
+import type { AccessOptions } from "../access.ts";
+import { type Emit, type Fields, type FlowEmit, type Semantics, SP_BASE } from "../emit.ts";
 
 const signed = (value: number, bits: number): number =>
   value >= 2 ** (bits - 1) ? value - 2 ** bits : value;
@@ -10,7 +11,7 @@ type Mode = "offset" | "post" | "pre" | "register" | "literal";
 
 /** Computes the address into a local; gives it with what to write back (the same local, or another), if anything. */
 function addressed(
-  e: Emit,
+  e: FlowEmit,
   mode: Mode,
   size: number,
 ): { address: Local<"i64">; after: Local<"i64"> | undefined } {
@@ -53,7 +54,7 @@ function addressed(
   }
 }
 
-function registerOffset(e: Emit, size: number): void {
+function registerOffset(e: FlowEmit, size: number): void {
   const { f } = e;
   const option = e.field("option");
   e.getX("Rm");
@@ -97,7 +98,7 @@ function load(
   extension: (e: Emit) => { size: number; signedTo: 0 | 32 | 64 },
   options: AccessOptions,
 ) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     const { f } = e;
     const { size, signedTo } = extension(e);
     const place = addressed(e, mode, size);
@@ -119,7 +120,7 @@ function load(
 }
 
 function store(mode: Mode, options: AccessOptions) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     const { f } = e;
     const size = e.field("size");
     const place = addressed(e, mode, size);
@@ -143,7 +144,7 @@ const fpSize = (f: Fields): number => f.size + 4 * (f.opc >> 1);
 const fpSizeOf = (e: Emit): number => e.field("size") + 4 * (e.field("opc") >> 1);
 
 function loadFp(mode: Mode, sizeOf: (e: Emit) => number) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     e.fpAccess();
     const size = sizeOf(e);
     const place = addressed(e, mode, size);
@@ -181,7 +182,7 @@ function storeVector(e: Emit, field: string, size: number, offset = 0): void {
 }
 
 function storeFp(mode: Mode, sizeOf: (e: Emit) => number) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     e.fpAccess();
     const size = sizeOf(e);
     const place = addressed(e, mode, size);
@@ -196,12 +197,14 @@ const imm9 = (f: Fields): number => signed(f.imm9, 9);
 const by19 = (f: Fields): number => 4 * signed(f.imm19, 19);
 
 interface Forms {
-  readonly make: (mode: Mode) => (e: Emit) => void;
+  readonly make: (mode: Mode) => (e: FlowEmit) => void;
   readonly scaled: (f: Fields) => number;
 }
 
+type Form = "unsigned" | "unscaled" | "post" | "pre" | "register";
+
 /** The addressing modes of one kind of access. */
-const forms = ({ make, scaled }: Forms) => ({
+const forms = ({ make, scaled }: Forms): Readonly<Record<Form, Semantics>> => ({
   unsigned: { imm: scaled, special: [SP_BASE], inline: true, emit: make("offset") },
   unscaled: { imm: imm9, special: [SP_BASE], inline: true, emit: make("offset") },
   post: { imm: imm9, special: [SP_BASE], inline: true, emit: make("post") },
@@ -217,13 +220,13 @@ const scaledFp = (f: Fields): number => f.imm12 * 2 ** fpSize(f);
 const LDR_FP = forms({ make: (mode) => loadFp(mode, fpSizeOf), scaled: scaledFp });
 const STR_FP = forms({ make: (mode) => storeFp(mode, fpSizeOf), scaled: scaledFp });
 
-const unprivileged = (emit: (e: Emit) => void): Semantics => ({
+const unprivileged = (emit: (e: FlowEmit) => void): Semantics => ({
   imm: imm9,
   special: [SP_BASE],
   inline: true,
   emit,
 });
-const literal = (emit: (e: Emit) => void): Semantics => ({ imm: by19, inline: true, emit });
+const literal = (emit: (e: FlowEmit) => void): Semantics => ({ imm: by19, inline: true, emit });
 
 // ---- Pairs ----
 
@@ -232,7 +235,7 @@ const pairSize = (f: Fields): number => 2 + (f.opc >> 1);
 const pairFpSize = (f: Fields): number => 2 + f.opc;
 
 function loadPair(mode: Mode, signedWords: boolean) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     const { f } = e;
     const size = signedWords ? 2 : 2 + (e.field("opc") >> 1);
     const place = addressed(e, mode, size);
@@ -259,7 +262,7 @@ function loadPair(mode: Mode, signedWords: boolean) {
 }
 
 function storePair(mode: Mode) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     const { f } = e;
     const size = 2 + (e.field("opc") >> 1);
     const place = addressed(e, mode, size);
@@ -278,7 +281,7 @@ function storePair(mode: Mode) {
 }
 
 function pairFp(mode: Mode, isLoad: boolean) {
-  return (e: Emit): void => {
+  return (e: FlowEmit): void => {
     e.fpAccess();
     const { f } = e;
     const size = 2 + e.field("opc");
@@ -296,7 +299,7 @@ function pairFp(mode: Mode, isLoad: boolean) {
   };
 }
 
-const pairForms = (make: (mode: Mode) => (e: Emit) => void, size: (f: Fields) => number) => {
+const pairForms = (make: (mode: Mode) => (e: FlowEmit) => void, size: (f: Fields) => number) => {
   const imm = (f: Fields): number => signed(f.imm7, 7) * 2 ** size(f);
   const form = (mode: Mode): Semantics => ({ imm, special: [SP_BASE], inline: true, emit: make(mode) });
   return { offset: form("offset"), post: form("post"), pre: form("pre") };

@@ -5,12 +5,12 @@
 
 import { COUNTER_HZ } from "../../arm/counter.ts";
 import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
-import type { Emit, Fields, Semantics, Special } from "../emit.ts";
-import { CYCLES_PER_NS, LEAVE, STATE, type StateField } from "../state.ts";
+import type { Emit, Fields, FlowEmit, Semantics, Special } from "../emit.ts";
+import { CYCLES_PER_NS, LEAVE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
-const ZVA_BYTES = 64;
+export const ZVA_BYTES = 64;
 const { DZE, UCI } = SCTLR_EL1.fields;
 
 interface Plain {
@@ -53,7 +53,6 @@ const PLAIN: readonly Plain[] = [
 
 const { NZCV, DAIF, CurrentEL, FPCR, FPSR, SP_EL0, DCZID_EL0, CNTPCT_EL0, CNTVCT_EL0 } = SYSREG;
 
-/** What is done here, by index; 0 is everything that is not. */
 /** What allows EL0 to read them: CNTKCTL_EL1.EL0PCTEN and EL0VCTEN. */
 const COUNTER_ENABLE = {
   [CNTPCT_EL0]: CNTKCTL_EL1.fields.EL0PCTEN.mask32,
@@ -62,6 +61,7 @@ const COUNTER_ENABLE = {
 /** Cycles of the core to a tick of the counter. */
 const TICK_CYCLES = (1e9 / COUNTER_HZ) * CYCLES_PER_NS;
 
+/** What is done here, by index; 0 is everything that is not. */
 const HERE: readonly number[] = [
   -1,
   NZCV,
@@ -120,7 +120,7 @@ function needsEl1Or(e: Emit, bit: number, register: StateField = "SCTLR_EL1"): v
  * Pushes a counter; CNTVOFF is 0. Beyond its horizon a vCPU must wait for the others, and leaves: nobody may read less
  * afterwards.
  */
-function counter(e: Emit, register: number): void {
+function counter(e: FlowEmit, register: number): void {
   const { f } = e;
   needsEl1Or(e, COUNTER_ENABLE[register]!, "CNTKCTL_EL1");
   const cycles = f.local.take("i64");
@@ -146,7 +146,7 @@ const mrs: Semantics = {
       if (known.read === 1) needsEl1(e);
       e.get64(known.field);
     } else if (register === NZCV) {
-      e.getNzcv();
+      e.nzcv();
       f.i32.const(28);
       f.i32.shl();
       f.i64.extendI32U();
@@ -273,8 +273,8 @@ const hint: Semantics = {
   },
 };
 
-/** DC CVAC, CVAU, CVAP and CIVAC: caches are coherent, there is nothing to do. */
-const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CVAP, SYSOP.DC_CIVAC];
+/** DC CVAC, CVAU and CIVAC: caches are coherent, there is nothing to do. DC CVAP is a feature, and for TypeScript. */
+const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CIVAC];
 const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
 
 /** Which of them an encoding is. */
@@ -322,12 +322,5 @@ export const SYSTEM_INSTRUCTIONS = {
   DSB: nothing,
   DMB: nothing,
   ISB: nothing,
-  CLREX: {
-    inline: true,
-    emit: (e) => {
-      e.f.local.get(e.cpu);
-      e.f.i32.const(0);
-      e.f.i32.store(STATE.MONITOR_SET);
-    },
-  },
+  CLREX: { inline: true, emit: (e) => e.clearMonitor() },
 } satisfies Record<string, Semantics>;

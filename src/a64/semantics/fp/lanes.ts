@@ -1,6 +1,6 @@
 /** Checks as in checks.ts, for all lanes of a vector. Operands repeat what is less than a register, so that all lanes count. */
 import type { FunctionBody } from "../../../wasm/function-body.ts";
-import type { Emit, Semantics } from "../../emit.ts";
+import type { Emit, Semantics, SemanticsOptions } from "../../emit.ts";
 import { LEAVE } from "../../state.ts";
 import { keep, range, splat, tee, type V } from "../simd/vectors.ts";
 import { leaveIfFlushed, plain } from "./checks.ts";
@@ -148,7 +148,7 @@ export function joinSingles(f: FunctionBody): void {
 /** An instruction on vectors, or on scalars as Advanced SIMD has them; without sz, on singles. */
 export const onLanes = (
   emit: (e: Emit, lanes: Lanes, size: number) => void,
-  more: Omit<Semantics, "emit"> = {},
+  more: SemanticsOptions = {},
 ): Semantics => ({
   ...more,
   emit: (e) => {

@@ -208,27 +208,8 @@ function compare(e: Emit, type: Scalar, withZero: boolean): void {
   f.local.set(b);
   leaveIfNan(e, type, a, b);
   leaveIfAnyFlushed(e, type, a, b);
-  const less = f.local.take("i32");
-  f.local.get(a);
-  f.local.get(b);
-  f[type].lt();
-  f.local.set(less);
-  f.i64.const(0);
-  f.local.get(less);
-  f.i64.extendI32U();
-  f.i64.sub();
-  e.set64("NF");
-  f.local.get(a);
-  f.local.get(b);
-  f[type].ne();
-  f.i64.extendI32U();
-  e.set64("ZF");
-  f.local.get(less);
-  f.i32.eqz();
-  e.set32("CF");
-  f.i64.const(0);
-  e.set64("VF");
-  for (const local of [less, a, b]) f.local.release(local);
+  e.orderFlags(type, a, b);
+  for (const local of [a, b]) f.local.release(local);
 }
 
 /** FRINTN, P, M, Z, A; X, which flags what is lost, and I take FPCR's mode, which is to nearest here. */

@@ -1,18 +1,7 @@
 /** Sums, differences and comparisons of general registers, and selections by their outcome. */
 import type { Local } from "../../../wasm/entities.ts";
 import type { Emit, Fields, Semantics } from "../../emit.ts";
-import { STATE } from "../../state.ts";
-import {
-  extended,
-  immediate,
-  invert,
-  is64,
-  type Operand,
-  ops,
-  setNzOf,
-  shifted,
-  typeOf,
-} from "./operands.ts";
+import { extended, immediate, invert, is64, type Operand, ops, shifted, typeOf } from "./operands.ts";
 
 /** ADD, ADDS, SUB, SUBS: AddWithCarry without a carry coming in. */
 function addSub(subtract: boolean, flags: boolean, operand: Operand): (e: Emit) => void {
@@ -50,37 +39,7 @@ function addFlags(e: Emit, wide: boolean, subtract: boolean, a: Local, b: Local,
   if (subtract) o.sub();
   else o.add();
   f.local.set(r);
-  f.local.get(r);
-  setNzOf(e, wide);
-  f.local.get(e.cpu);
-  if (subtract) {
-    f.local.get(a);
-    f.local.get(b);
-    o.geU();
-  } else {
-    f.local.get(r);
-    f.local.get(a);
-    o.ltU();
-  }
-  f.i32.store(STATE.CF);
-  f.local.get(e.cpu);
-  f.local.get(a);
-  f.local.get(b);
-  o.xor();
-  f.local.get(a);
-  f.local.get(r);
-  o.xor();
-  if (subtract) o.and();
-  else {
-    // (a ^ r) & ~(a ^ b), the operands being (a ^ b) and (a ^ r).
-    o.and();
-    f.local.get(a);
-    f.local.get(r);
-    o.xor();
-    o.xor();
-  }
-  if (!wide) f.i64.extendI32S();
-  f.i64.store(STATE.VF);
+  e.setFlags({ kind: subtract ? "subtract" : "add", a, b, r, wide });
   if (result) {
     f.local.get(r);
     e.setR("Rd", wide);
@@ -106,36 +65,11 @@ function addCarry(subtract: boolean, flags: boolean): (e: Emit) => void {
     f.local.get(a);
     f.local.get(b);
     o.add();
-    e.get32("CF");
+    e.carry();
     if (wide) f.i64.extendI32U();
     o.add();
     f.local.set(r);
-    if (flags) {
-      // The carry in decides where result and operand are equal.
-      f.local.get(e.cpu);
-      f.local.get(r);
-      f.local.get(a);
-      o.ltU();
-      f.local.get(r);
-      f.local.get(a);
-      o.eq();
-      e.get32("CF");
-      f.i32.and();
-      f.i32.or();
-      f.i32.store(STATE.CF);
-      f.local.get(r);
-      setNzOf(e, wide);
-      f.local.get(e.cpu);
-      f.local.get(a);
-      f.local.get(r);
-      o.xor();
-      f.local.get(b);
-      f.local.get(r);
-      o.xor();
-      o.and();
-      if (!wide) f.i64.extendI32S();
-      f.i64.store(STATE.VF);
-    }
+    if (flags) e.setFlags({ kind: "add-with-carry", a, b, r, wide });
     f.local.get(r);
     e.setR("Rd", wide);
     f.local.release(a);

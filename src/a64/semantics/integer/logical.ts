@@ -1,31 +1,19 @@
 /** Logical operations on general registers, moves of immediates, and bit fields. */
 import type { Emit, Fields, Semantics } from "../../emit.ts";
-import { STATE } from "../../state.ts";
 import { bitMask, decodeBitMasks } from "../bit-masks.ts";
-import { amount, immediate, invert, is64, type Operand, ops, setNzOf, shifted, typeOf } from "./operands.ts";
+import { amount, immediate, invert, is64, type Operand, ops, shifted } from "./operands.ts";
 
 type Logical = "and" | "or" | "xor";
 
 function logical(op: Logical, inverts: boolean, flags: boolean, operand: Operand): (e: Emit) => void {
   return (e) => {
     const wide = is64(e);
-    const { f } = e;
     const o = ops(e, wide);
     e.getR("Rn", wide);
     operand(e, wide);
     if (inverts) invert(e, wide);
     o[op]();
-    if (flags) {
-      const r = f.local.take(typeOf(wide));
-      f.local.tee(r);
-      setNzOf(e, wide);
-      e.const32("CF", 0);
-      f.local.get(e.cpu);
-      f.i64.const(0);
-      f.i64.store(STATE.VF);
-      f.local.get(r);
-      f.local.release(r);
-    }
+    if (flags) e.logicFlags(wide);
     e.setR("Rd", wide);
   };
 }

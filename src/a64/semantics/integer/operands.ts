@@ -14,12 +14,6 @@ export function amount(e: Emit, wide: boolean, index: 0 | 1 = 0): void {
   if (wide) e.f.i64.extendI32U();
 }
 
-/** Takes an i64 or i32 result and sets N and Z from it. */
-export function setNzOf(e: Emit, wide: boolean): void {
-  if (!wide) e.f.i64.extendI32S();
-  e.setNz();
-}
-
 export type Operand = (e: Emit, wide: boolean) => void;
 
 /** Pushes the second operand of the immediate forms. */

@@ -1,5 +1,5 @@
 /** LD1 to LD4 and ST1 to ST4: one access to all of a structure's bytes, then register by register. */
-import type { Emit, Fields, Semantics, Special } from "../../emit.ts";
+import type { Emit, Fields, Semantics, SemanticsOptions, Special } from "../../emit.ts";
 import { SP_BASE } from "../../emit.ts";
 import { loadFrom, replaceLane, storeTo } from "./lanes.ts";
 
@@ -149,12 +149,12 @@ function replicate(e: Emit): void {
   f.local.release(at);
 }
 
-const plain = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
+const plain = (emit: (e: Emit) => void, more: SemanticsOptions = {}): Semantics => ({
   ...more,
   special: [SP_BASE, ...(more.special ?? [])],
   emit,
 });
-const post = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics =>
+const post = (emit: (e: Emit) => void, more: SemanticsOptions = {}): Semantics =>
   plain(emit, { ...more, special: [POST, ...(more.special ?? [])] });
 const SINGLE = { aux: [laneOf], special: [ESIZE, MORE] };
 

@@ -4,9 +4,8 @@
 import { BrokenInvariant } from "../../../common/errors.ts";
 import type { Local } from "../../../wasm/entities.ts";
 import type { FunctionBody } from "../../../wasm/function-body.ts";
-import type { Emit, Fields, Semantics } from "../../emit.ts";
+import type { Emit, Fields, Semantics, SemanticsOptions } from "../../emit.ts";
 import { elementOf } from "../../encodings/simd-saturating.ts";
-import { STATE } from "../../state.ts";
 import type { Sign } from "./lanes.ts";
 
 export type V = Local<"v128">;
@@ -18,7 +17,7 @@ export const integerShape = (f: FunctionBody, size: number) => f[SHAPES[size]!];
 export const bitsOf = (size: number): number => 8 << size;
 
 /** Semantics that begin with the check whether FP and SIMD instructions trap. */
-export const simd = (emit: (e: Emit) => void, more: Omit<Semantics, "emit"> = {}): Semantics => ({
+export const simd = (emit: (e: Emit) => void, more: SemanticsOptions = {}): Semantics => ({
   ...more,
   emit: (e) => {
     e.fpAccess();
@@ -190,19 +189,7 @@ export const byElement = (sizeOf: (f: Fields) => number) => ({
 export const BY_ELEMENT = byElement((f) => f.size);
 
 /** Pushes a vector of the element that an instruction by element names. */
-export function pushElementSplat(e: Emit, size: number): void {
-  const { f } = e;
-  e.aux(1);
-  f.i32.const(4);
-  f.i32.shl();
-  e.aux(0);
-  f.i32.const(size);
-  f.i32.shl();
-  f.i32.add();
-  f.local.get(e.cpu);
-  f.i32.add();
-  loadSplat(f, size, STATE.V);
-}
+export const pushElementSplat = (e: Emit, size: number): void => loadSplat(e.f, size, e.elementAddress(size));
 
 /** The second operand of two, in a local that the caller releases: a register, or an element in every lane. */
 export function secondOperand(e: Emit, size: number, isElement: boolean): V {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { Semantics } from "../a64/emit.ts";
-import { ALL_ROWS } from "../a64/encodings/index.ts";
-import { FIRST_HANDLER, Handlers, writeRecord } from "../a64/handlers.ts";
-import { SEMANTICS } from "../a64/semantics/index.ts";
-import { RECORD, SLOT } from "../a64/state.ts";
-import { engine } from "../wasm/engine.ts";
-import { handlersModule, interpreterModule, madeWith } from "./interpreter.ts";
+import type { Semantics } from "../../a64/emit.ts";
+import { ALL_ROWS } from "../../a64/encodings/index.ts";
+import { FIRST_HANDLER, Handlers, writeDecoded } from "../../a64/handlers.ts";
+import { SEMANTICS } from "../../a64/semantics/index.ts";
+import { DECODED, SLOT } from "../../a64/state.ts";
+import { engine } from "../../wasm/engine.ts";
+import { handlersModule, madeWith } from "./handlers.ts";
+import { interpreterModule } from "./loop.ts";
 
 const handlers = new Handlers(ALL_ROWS, (row) => (SEMANTICS as Record<string, Semantics>)[row.name]);
 
@@ -38,7 +39,7 @@ describe("the interpreter", () => {
     expect(Buffer.compare(Buffer.from(module()), Buffer.from(module()))).toBe(0);
   });
 
-  it("numbers handlers one after the other, within a record's 16 bits", () => {
+  it("numbers handlers one after the other, within 16 bits", () => {
     let next = FIRST_HANDLER;
     for (const { first, variants } of handlers.encodings) {
       expect(first).toBe(next);
@@ -49,34 +50,34 @@ describe("the interpreter", () => {
   });
 });
 
-describe("a record", () => {
-  const record = (name: keyof typeof SEMANTICS, word: number) => {
+describe("a decoded instruction", () => {
+  const decoded = (name: keyof typeof SEMANTICS, word: number) => {
     const row = ALL_ROWS.find((each) => each.name === name)!;
-    const view = new DataView(new ArrayBuffer(RECORD.BYTES));
+    const view = new DataView(new ArrayBuffer(DECODED.BYTES));
     const encoded = handlers.encoded(row)!;
-    const id = writeRecord(view, 0, encoded, word);
-    expect(view.getUint16(RECORD.HANDLER, true)).toBe(id);
+    const id = writeDecoded(view, 0, encoded, word);
+    expect(view.getUint16(DECODED.HANDLER, true)).toBe(id);
     return {
       handler: handlers.variantsOf(encoded, id, id + 1)[0]!,
-      slots: [0, 1, 2, 3].map((i) => view.getUint8(RECORD.SLOTS + i)),
-      imm: view.getBigInt64(RECORD.IMM, true),
+      slots: [0, 1, 2, 3].map((i) => view.getUint8(DECODED.SLOTS + i)),
+      imm: view.getBigInt64(DECODED.IMM, true),
     };
   };
 
   it("has register slots, with ZR or SP for 31 as the row says", () => {
     // ADD SP, SP, #16 and ADDS XZR, SP, #16.
-    expect(record("ADD_imm", 0x9100_43ff)).toMatchObject({ slots: [SLOT.SP, SLOT.SP, 0, 0], imm: 16n });
-    expect(record("ADDS_imm", 0xb100_43ff)).toMatchObject({ slots: [SLOT.ZR, SLOT.SP, 0, 0], imm: 16n });
+    expect(decoded("ADD_imm", 0x9100_43ff)).toMatchObject({ slots: [SLOT.SP, SLOT.SP, 0, 0], imm: 16n });
+    expect(decoded("ADDS_imm", 0xb100_43ff)).toMatchObject({ slots: [SLOT.ZR, SLOT.SP, 0, 0], imm: 16n });
   });
 
   it("has the variant of the word's small fields", () => {
-    expect(record("CSEL", 0x9a82_1020).handler.fixed.get("cond")).toBe(1);
-    expect(record("CSEL", 0x1a82_1020).handler.fixed.get("sf")).toBe(0);
+    expect(decoded("CSEL", 0x9a82_1020).handler.fixed.get("cond")).toBe(1);
+    expect(decoded("CSEL", 0x1a82_1020).handler.fixed.get("sf")).toBe(0);
   });
 
   it("has signed immediates whole", () => {
     // LDUR X0, [X1, #-8]; B .-4.
-    expect(record("LDR_unscaled", 0xf85f_8020).imm).toBe(-8n);
-    expect(record("B", 0x17ff_ffff).imm).toBe(-4n);
+    expect(decoded("LDR_unscaled", 0xf85f_8020).imm).toBe(-8n);
+    expect(decoded("B", 0x17ff_ffff).imm).toBe(-4n);
   });
 });

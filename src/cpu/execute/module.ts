@@ -1,0 +1,34 @@
+/** What the modules that an interpreter is made of have in common. */
+import type { AccessEmitter } from "../../a64/access.ts";
+import { ModuleBuilder } from "../../wasm/module-builder.ts";
+
+export interface ModuleOptions {
+  readonly memoryPages: number;
+  /** Whether operand types are checked, which takes longer. */
+  readonly checked?: boolean;
+  /** How instructions make their accesses; by the soft TLB if left out. */
+  readonly access?: AccessEmitter | undefined;
+}
+
+/** Starts a module that imports env.memory. */
+export function moduleBuilder(name: string, { memoryPages, checked }: ModuleOptions): ModuleBuilder {
+  const m = new ModuleBuilder({
+    buffer: new Uint8Array(0x4_0000),
+    ...(checked === undefined ? {} : { checked }),
+    name,
+  });
+  m.importMemory("env", "memory", { min: memoryPages, max: memoryPages });
+  return m;
+}
+
+/** What a handler outside of the loop returns. */
+export const STATUS = {
+  /** The instruction is done. */
+  DONE: 0,
+  /** WebAssembly is to be left; STATE.REASON says why. */
+  LEFT: 1,
+  /** It is done, and the core is to look at interrupts, or a store. */
+  DONE_AND_STOP: 2,
+  /** The access in SLOW_* is to be looked for. */
+  SLOW: 3,
+} as const;
