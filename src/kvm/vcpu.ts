@@ -7,6 +7,7 @@ import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { mpidrOf, type VmDevices } from "./devices.ts";
+import type { ExitReason } from "./exit-reasons.ts";
 import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
 import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
@@ -61,8 +62,8 @@ interface Timer {
 }
 
 /** Names of exits by register, made once: there are millions of exits. */
-const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}`]));
-const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}`]));
+const READS = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MRS ${name}` as const]));
+const WRITES = Object.fromEntries(REGISTERS.map(({ name }) => [name, `MSR ${name}` as const]));
 
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
@@ -294,7 +295,7 @@ export class Vcpu {
         return undefined;
       }
       case "sysreg": {
-        this.#exit((exit.isRead ? READS : WRITES)[exit.register] as string);
+        this.#exit((exit.isRead ? READS : WRITES)[exit.register] as ExitReason);
         timeline.charge("exit", costs.exit);
         const rlimit = this.#maintenance();
         if (rlimit !== undefined) return rlimit;
@@ -407,7 +408,7 @@ export class Vcpu {
     this.vm.handlers.onVcpuPut?.(this.spe.context);
   }
 
-  #exit(reason: string): void {
+  #exit(reason: ExitReason): void {
     const { vm } = this;
     vm.statistics.exit(reason);
     vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });

@@ -468,7 +468,7 @@ export class VcpuSpe {
 
   #resolveStage2Fault(): void {
     const { vm, timeline, core } = this.#vcpu;
-    vm.statistics.stage2Faults += 1;
+    vm.statistics.recordStage2Faults += 1;
     const page = this.#trapping ? vpnOf(this.#copies.PMBPTR_EL1) : core.spu.pointerPage;
     const startNs = timeline.nowNs;
     const missing = this.walker.missing(
