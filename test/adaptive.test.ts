@@ -135,7 +135,7 @@ describe("a guest that edits stage 1 between E=1 and the ERET to EL0, or later",
     if (vcpu === undefined) throw new Error("no vCPU");
     const { lostInBlackout: lost, blackoutNs } = vcpu.truth;
     const { written } = vcpu.core.spu.counters;
-    const faults = machine.spe.statistics.stage2Faults;
+    const faults = machine.spe.statistics.recordStage2Faults;
     machine.destroy();
     return { lost, written, blackoutNs, faults, unpinned };
   }

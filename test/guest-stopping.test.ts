@@ -55,13 +55,8 @@ describe.skipIf(!hasCrossCompiler)("a guest that never ends", { timeout: 2 * MIN
       const vm = machineWith(imageOf(kind), () => undefined);
       let looks = 0;
       const looking = setInterval(() => (looks += 1), 1);
-      const stopped = await runMachine(vm, {
-        timeoutMs: 1000,
-        input: undefined,
-        feed: () => 0,
-        isDone: () => false,
-        paced: false,
-      });
+      const errand = { feed: () => 0, isDone: () => false };
+      const stopped = await runMachine(vm, errand, { timeoutMs: 1000, input: undefined, paced: false });
       clearInterval(looking);
       expect(stopped).toBe(kind.startsWith("WFI") ? "asleep" : "timeout");
       // This process's own timers went off meanwhile: signals and streams have their turn.

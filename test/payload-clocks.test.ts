@@ -39,13 +39,8 @@ async function run(image: string, cpus: number) {
     if (write && ipa === STOP_FOR_NS) machine.vcpus.at(-1)!.timeline.charge("pin", Number(data));
     return access(ipa, bytes, write, data);
   };
-  const stopped = await runMachine(vm, {
-    timeoutMs: 0,
-    input: undefined,
-    feed: () => 0,
-    isDone: () => false,
-    paced: false,
-  });
+  const errand = { feed: () => 0, isDone: () => false };
+  const stopped = await runMachine(vm, errand, { timeoutMs: 0, input: undefined, paced: false });
   return { lines: text.split("\n"), stopped, told, instructions: vm.instructions, nowNs: machine.nowNs };
 }
 

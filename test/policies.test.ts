@@ -15,7 +15,7 @@ import { wholeGuest } from "../src/kvm/spe/policies/whole-guest.ts";
 import { window } from "../src/kvm/spe/policies/window.ts";
 import { DONE, type PinPolicy, type PolicyContext, type PolicyHandlers } from "../src/kvm/spe/policy.ts";
 import { PolicyRefused } from "../src/kvm/spe/policy-context.ts";
-import type { Run } from "../src/lab/report/run.ts";
+import type { ModelRun } from "../src/lab/report/run.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
 import { toggling } from "../src/lab/schedules.ts";
 import { trial } from "../src/lab/trial.ts";
@@ -27,7 +27,7 @@ const BUFFER_BYTES = 8 * MIB;
 const HALF_PAGES = BUFFER_BYTES / 2 / 4096;
 const TABLE_PAGES = 8;
 
-function run(policy: PinPolicy, name = "thread-a", changes = {}): Run {
+function run(policy: PinPolicy, name = "thread-a", changes = {}): ModelRun {
   const scenario = SCENARIOS.find((each) => each.name === name);
   if (scenario === undefined) throw new Error(`no scenario ${name}`);
   const setting = { ...scenario.setting(BUFFER_BYTES, 1), memoryBytes: 64 * MIB, ...changes };
@@ -156,13 +156,13 @@ describe("a bounce buffer", () => {
     const r = run(bounce, "thread-a-sampling");
     expect(r).toMatchObject({
       pins: 0,
-      stage2Faults: 0,
+      recordStage2Faults: 0,
       blackouts: { count: 0 },
       pinnedPeakBytes: 64 * 1024,
     });
     expect(r.samples.written).toBe(run(untilChanged, "thread-a-sampling").samples.written);
-    expect(r.releasedAfterNs).toBeGreaterThan(100e6);
-    expect(r.releasedAfterNs).toBeLessThan(102e6);
+    expect(r.model.releasedAfterNs).toBeGreaterThan(100e6);
+    expect(r.model.releasedAfterNs).toBeLessThan(102e6);
   });
 
   it("that is full before the next exit is a blackout, as long as the interrupt takes", () => {
@@ -201,8 +201,8 @@ describe("what sets a policy apart", () => {
 
   it("grace pins once a session and gives back when its time is over", () => {
     expect(run(grace)).toMatchObject({ pins: 1 });
-    expect(run(grace).releasedAfterNs).toBeGreaterThan(100e6);
-    expect(run(grace).releasedAfterNs).toBeLessThan(102e6);
+    expect(run(grace).model.releasedAfterNs).toBeGreaterThan(100e6);
+    expect(run(grace).model.releasedAfterNs).toBeLessThan(102e6);
     const r = run(graceOf(1_000_000));
     // The gaps of the command are longer: as v6, but that the worker unpins.
     expect(r.pins).toBe(r.bufferEnables);
@@ -210,9 +210,9 @@ describe("what sets a policy apart", () => {
   });
 
   it("until-changed gives nothing back, v6 at once, fault has nothing", () => {
-    expect(run(untilChanged).releasedAfterNs).toBeNull();
-    expect(run(pinOnEnable).releasedAfterNs).toBeLessThan(1e6);
-    expect(run(fault).releasedAfterNs).toBe(0);
+    expect(run(untilChanged).model.releasedAfterNs).toBeNull();
+    expect(run(pinOnEnable).model.releasedAfterNs).toBeLessThan(1e6);
+    expect(run(fault).model.releasedAfterNs).toBe(0);
   });
 
   it("whole-guest pins all of memory in advance, for as long as the VM lives", () => {
@@ -220,14 +220,14 @@ describe("what sets a policy apart", () => {
     expect(r.pagesPinned).toBe((64 * MIB) / 4096);
     expect(r.setupNs).toBeGreaterThan(r.pagesPinned * COSTS.pinPage);
     expect(r.slowdown).toBeLessThan(1.001);
-    expect(r.releasedAfterNs).toBeNull();
+    expect(r.model.releasedAfterNs).toBeNull();
   });
 
   it("window pins its pages and tables and no more, and needs no fault", () => {
     const r = run(window, "thread-a-sampling");
     expect(r.pinnedPeakBytes / 4096).toBeGreaterThanOrEqual(256);
     expect(r.pinnedPeakBytes / 4096).toBeLessThanOrEqual(256 + TABLE_PAGES);
-    expect(r).toMatchObject({ stage2Faults: 0, blackouts: { count: 0 } });
+    expect(r).toMatchObject({ recordStage2Faults: 0, blackouts: { count: 0 } });
   });
 
   it("adaptive pins a few pages while the vCPU waits, the rest from a worker, and misses nothing", () => {

@@ -85,7 +85,7 @@ describe.each(policies)("pin policy $name", (policy) => {
   profiles("lets Linux profile: samples arrive, and no fault is told that is not the guest's own", () => {
     const { run } = record(linux(), policy);
     expect(run.samples.written).toBeGreaterThan(run.samples.selected / 2);
-    expect(run.disableReasons["buffer fault"]).toBeUndefined();
+    expect(run.model.disableReasons["buffer fault"]).toBeUndefined();
     expect(run.bufferEnables).toBe(run.bufferDisables);
   });
 
@@ -93,7 +93,7 @@ describe.each(policies)("pin policy $name", (policy) => {
     for (const backing of ["base", "thp", "hugetlb-2M", "guest-memfd"] as const) {
       const { run } = record(linux({ backing, pressure: harsh }), policy);
       expect(run.samples.written, backing).toBeGreaterThan(0);
-      expect(run.disableReasons["buffer fault"], backing).toBeUndefined();
+      expect(run.model.disableReasons["buffer fault"], backing).toBeUndefined();
     }
   });
 
@@ -111,7 +111,7 @@ describe.each(policies)("pin policy $name", (policy) => {
     expect(run.memlockPeakBytes).toBe(policy.backing === "guest-memfd" ? 0 : run.pinnedPeakBytes);
     // The maximum buffer is configured before; its tables are not.
     if (run.memlockPeakBytes > linux().bufferBytes) expect(outcome.machine.rlimitExits).toBeGreaterThan(0);
-    expect(run.disableReasons["buffer fault"]).toBeUndefined();
+    expect(run.model.disableReasons["buffer fault"]).toBeUndefined();
   });
 
   it("gives everything back where user space may not lock that much", () => {
@@ -199,7 +199,7 @@ describe.each(policies)("pin policy $name", (policy) => {
   profiles("profiles in snapshot mode", () => {
     const { run } = record(linux({ snapshot: true }), policy);
     expect(run.samples.written).toBeGreaterThan(0);
-    expect(run.disableReasons["buffer fault"]).toBeUndefined();
+    expect(run.model.disableReasons["buffer fault"]).toBeUndefined();
   });
 
   it("keeps its accounts over random schedules on several vCPUs, and nothing from one VM to the next", () => {
@@ -207,7 +207,7 @@ describe.each(policies)("pin policy $name", (policy) => {
       fc.property(harmlessSetting, (setting) => {
         const { run, text, outcome } = record(setting, policy);
         expect(outcome.machine.mm.pins.pages).toBe(0);
-        expect(run.disableReasons["buffer fault"]).toBeUndefined();
+        expect(run.model.disableReasons["buffer fault"]).toBeUndefined();
         expect(record(setting, policy).text).toBe(text);
       }),
       { numRuns: SCHEDULES, seed: 2 },

@@ -5,7 +5,7 @@ import { formatBytes, formatNs } from "../src/common/sizes.ts";
 import { costTable } from "../src/host/costs.ts";
 import { PROFILES, THREAD_PROFILES } from "../src/host/profiles.ts";
 import { policyNamed } from "../src/lab/policies.ts";
-import type { Run } from "../src/lab/report/run.ts";
+import type { ModelRun } from "../src/lab/report/run.ts";
 import { formatFactor, formatShare } from "../src/lab/report/words.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
 import { trial } from "../src/lab/trial.ts";
@@ -13,18 +13,18 @@ import { trial } from "../src/lab/trial.ts";
 const document = readFileSync(new URL("../docs/recommendation.md", import.meta.url), "utf8");
 const BUFFER_BYTES = 256 * 1024 ** 2;
 
-const lost = ({ samples }: Run): string =>
+const lost = ({ samples }: ModelRun): string =>
   samples.written === 0 ? "-" : formatShare(samples.lostInBlackout, samples.selected);
 
 /** One row of the document's table: v6, v7 and adaptive in one scenario on one kernel. */
 function row(scenario: (typeof SCENARIOS)[number], profile: string): string {
   const setting = scenario.setting(BUFFER_BYTES, 1);
   const costs = costTable(PROFILES.find(({ name }) => name === profile) as (typeof PROFILES)[number]);
-  const run = (policy: string): Run => trial({ setting, policy: policyNamed(policy), costs });
+  const run = (policy: string): ModelRun => trial({ setting, policy: policyNamed(policy), costs });
   const v6 = run("pin-on-enable");
   const v7 = run("prefault");
   const adaptive = run("adaptive");
-  const stop = ({ longestStopNs: { cold, warm } }: Run): string => formatNs(Math.max(cold, warm));
+  const stop = ({ longestStopNs: { cold, warm } }: ModelRun): string => formatNs(Math.max(cold, warm));
   return `| ${[
     scenario.name,
     profile.replace("thread-", ""),

@@ -2,12 +2,22 @@
  * Runs made up for tests of what stands outside the engine: report, tables, page, command line. Their sums hold;
  * their figures mean nothing.
  */
-import { RUN_SCHEMA, type Run, type RunDetail, type Span, type TimePart } from "../src/lab/report/run.ts";
+import {
+  type Model,
+  type ModelRun,
+  RUN_SCHEMA,
+  type RunDetail,
+  type Span,
+  type TimePart,
+} from "../src/lab/report/run.ts";
 
 const MIB = 1024 * 1024;
 
+/** What replaces fields of a run; of `model` some only. */
+export type Over = Partial<Omit<ModelRun, "model">> & { readonly model?: Partial<Model> };
+
 /** A sound run; `over` replaces fields, `parts` the split of its single vCPU. */
-export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<TimePart, number>> = {}): Run {
+export function syntheticRun(over: Over = {}, parts: Partial<Record<TimePart, number>> = {}): ModelRun {
   const split: Record<TimePart, number> = {
     guestRunNs: 0.3e9,
     idleNs: 0.1e9,
@@ -37,22 +47,16 @@ export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<Time
     guestWallNs: elapsedNs,
     bareMetalWallNs: 0.4e9,
     slowdown: elapsedNs / 0.4e9,
-    slowdownRange: null,
-    atLowCosts: null,
-    atHighCosts: null,
-    withoutDirectSwitches: null,
-    flips: [],
-    reference: null,
+    baseline: { selected: 10_000, lostWhileFull: 0 },
+    machine: null,
     vcpus: [{ vcpu: 0, elapsedNs, ...split }],
     ...split,
     backgroundNs: 0,
+    hostCpuNs: 1e6,
     excess: null,
     longestStopNs: { cold: 0, warm: 0 },
     bufferEnables: 100,
     bufferDisables: 100,
-    enableReasons: { "switch-in": 100 },
-    disableReasons: { "switch-out": 100 },
-    bufferEnablesWithoutDirectSwitchRule: null,
     contextSwitches: 200,
     pins: 1,
     unpins: 1,
@@ -62,10 +66,10 @@ export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<Time
     pinnedPeakBytes: 128 * MIB,
     pinnedByteSeconds: 128 * MIB * 0.4,
     heldAfterOffNs: 0,
-    releasedAfterNs: null,
     memlockPeakBytes: 128 * MIB,
     memlockLimitBytes: null,
-    stage2Faults: 0,
+    recordStage2Faults: 0,
+    cpuStage2Faults: 0,
     blackouts: { count: 0, totalNs: 0, longestNs: 0, instructions: 0 },
     samples: {
       selected: 10_000,
@@ -76,12 +80,24 @@ export function syntheticRun(over: Partial<Run> = {}, parts: Partial<Record<Time
       lostWhileFull: 0,
       truncated: 0,
     },
-    bareMetalLostWhileFull: 0,
     fidelity: null,
     guestClockGHz: 2.4,
     guestComplaints: null,
-    exitReasons: { PMBLIMITR_EL1: 200 },
+    exitReasons: { "MSR PMBLIMITR_EL1": 200 },
     ...over,
+    model: {
+      slowdownRange: null,
+      atLowCosts: null,
+      atHighCosts: null,
+      flips: [],
+      withoutDirectSwitches: null,
+      bufferEnablesWithoutDirectSwitchRule: null,
+      enableReasons: { "switch-in": 100 },
+      disableReasons: { "switch-out": 100 },
+      releasedAfterNs: null,
+      reference: null,
+      ...over.model,
+    },
   };
 }
 
@@ -89,7 +105,7 @@ interface Shape {
   readonly policy: string;
   readonly perToggleNs: Partial<Record<TimePart, number>>;
   readonly onceNs: Partial<Record<TimePart, number>>;
-  readonly over: Partial<Run>;
+  readonly over: Over;
   readonly lossy: boolean;
 }
 
@@ -163,16 +179,18 @@ function syntheticDetail(
       policy: shape.policy,
       bufferEnables: toggles,
       bufferDisables: toggles,
-      enableReasons: { "switch-in": toggles },
-      disableReasons: { "switch-out": toggles },
-      reference:
-        shape.policy === "pin-on-enable" && seenNormal !== null
-          ? {
-              wallNs: seenNormal * (factor === 1 ? 1 : 4),
-              bareMetalBelowNs: 0.5e9,
-              source: "made up for a test",
-            }
-          : null,
+      model: {
+        enableReasons: { "switch-in": toggles },
+        disableReasons: { "switch-out": toggles },
+        reference:
+          shape.policy === "pin-on-enable" && seenNormal !== null
+            ? {
+                wallNs: seenNormal * (factor === 1 ? 1 : 4),
+                bareMetalBelowNs: 0.5e9,
+                source: "made up for a test",
+              }
+            : null,
+      },
       samples: sampling
         ? {
             selected: 10_000,
@@ -210,17 +228,20 @@ function syntheticDetail(
   return { run: withCostRange(run), ...timelineOf(shape, run, toggles, factor, lost) };
 }
 
-function withCostRange(run: Run): Run {
+function withCostRange(run: ModelRun): ModelRun {
   const excess = Math.max(0, run.slowdown - 1);
   return {
     ...run,
-    atLowCosts: { slowdown: 1 + excess * 0.6 },
-    atHighCosts: { slowdown: 1 + excess * 1.7 },
-    flips: run.slowdown < 1.2 && 1 + excess * 1.7 > 1.2 ? ["pin"] : [],
+    model: {
+      ...run.model,
+      atLowCosts: { slowdown: 1 + excess * 0.6 },
+      atHighCosts: { slowdown: 1 + excess * 1.7 },
+      flips: run.slowdown < 1.2 && 1 + excess * 1.7 > 1.2 ? ["pin"] : [],
+    },
   };
 }
 
-function timelineOf(shape: Shape, run: Run, toggles: number, factor: number, lost: number) {
+function timelineOf(shape: Shape, run: ModelRun, toggles: number, factor: number, lost: number) {
   const spans: Span[] = [];
   const pinnedOverTime: [number, number][] = [[0, 0]];
   const guestSlice = 0.4e9 / toggles;

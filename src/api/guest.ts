@@ -10,13 +10,14 @@ import { fetchGuest, RECIPE_ID } from "../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../guest/node/guests.ts";
 import { machineMirror } from "../guest/node/mirror.ts";
 import { costTable } from "../host/costs.ts";
-import { GuestAgent, quoted } from "../vmm/agent.ts";
+import { quoted } from "../vmm/agent.ts";
+import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
+import type { MachineConfig } from "../vmm/machine-config.ts";
 import { readInitrd, readKernel } from "../vmm/node/boot-files.ts";
-import { runMachine, type Stopped } from "../vmm/node/run-machine.ts";
+import { runMachine } from "../vmm/node/run-machine.ts";
 import { openShare } from "../vmm/node/share.ts";
-import type { MachineConfig } from "../vmm/node/snapshot-file.ts";
 import { wholeInput } from "../vmm/node/terminal.ts";
-import { VirtualMachine } from "../vmm/virtual-machine.ts";
+import type { BootFiles } from "../vmm/virtual-machine.ts";
 import type { CommandOptions, CommandResult, GuestOptions, GuestSession } from "./session.ts";
 
 const MIB = 1024 ** 2;
@@ -66,76 +67,74 @@ class Collected {
   }
 }
 
-/** A booted machine and the conversation with its first process. */
-class Session implements GuestSession {
-  readonly #config: MachineConfig;
+const CLOSED = "the guest was closed";
+
+/** What its commands write, and its console. */
+const streams = (options: GuestOptions, stdout: Collected, stderr: Collected) => ({
+  onConsole: options.onConsole ?? (() => undefined),
+  onStdout: stdout.take,
+  onStderr: stderr.take,
+  onError: (order: string, text: string) => options.onWarning?.(`the guest refused "${order}": ${text}`),
+});
+
+/** A session (vmm/guest-session.ts) as the package shows it. */
+class Guest implements GuestSession {
   readonly #stdout = new Collected();
   readonly #stderr = new Collected();
-  readonly agent: GuestAgent;
-  vm: VirtualMachine | undefined;
+  #session: Session | undefined;
   /** How long it took until the machine took commands. */
-  bootedNs = 0;
+  #bootedNs = 0;
+  readonly #snapshot: "none" | "restored";
   /** Why no more commands can be run. */
   #over: string | undefined;
   #busy = false;
-  #status: number | undefined;
-  readonly #snapshot: "none" | "restored";
 
-  constructor(config: MachineConfig, snapshot: "none" | "restored", onWarning: (text: string) => void) {
-    this.#config = config;
-    this.#snapshot = snapshot;
-    this.agent = new GuestAgent({
-      onStdout: this.#stdout.take,
-      onStderr: this.#stderr.take,
-      onReady: () => this.vm?.machine.pause(),
-      onError: (order, text) => onWarning(`the guest refused "${order}": ${text}`),
-      onExit: (status) => {
-        this.#status = status;
-        this.vm?.machine.pause();
-      },
-    });
+  constructor(
+    options: GuestOptions,
+    made: Pick<SessionOptions, "config" | "policy" | "costs" | "shares" | "boot">,
+  ) {
+    this.#session = new Session({ ...made, disks: [], ...streams(options, this.#stdout, this.#stderr) });
+    this.#snapshot = made.boot === undefined ? "restored" : "none";
+  }
+
+  get session(): Session {
+    if (this.#session === undefined || this.#over !== undefined)
+      throw new UserError(`no command can be run: ${this.#over ?? CLOSED}`);
+    return this.#session;
+  }
+
+  booted(startedNs: number): void {
+    this.#bootedNs = nowNs() - startedNs;
   }
 
   async run(command: string | readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    const { vm } = this;
-    if (vm === undefined || this.#over !== undefined)
-      throw new UserError(`no command can be run: ${this.#over ?? "the guest was closed"}`);
+    const { session } = this;
     if (this.#busy) throw new UserError("a command is running", "Wait for its result");
     this.#busy = true;
     try {
-      return await this.#run(
-        vm,
-        typeof command === "string" ? command : command.map(quoted).join(" "),
-        options,
-      );
+      const script = typeof command === "string" ? command : command.map(quoted).join(" ");
+      return await this.#run(session, script, options);
     } finally {
       this.#busy = false;
     }
   }
 
-  async #run(vm: VirtualMachine, script: string, options: CommandOptions): Promise<CommandResult> {
+  async #run(session: Session, script: string, options: CommandOptions): Promise<CommandResult> {
     const { input = "", timeoutMs = 0 } = options;
+    const { vm, config } = session;
     const before = vm.instructions;
     const startedNs = nowNs();
-    this.#status = undefined;
-    // A command before has had its input.
-    this.agent.reopenInput();
-    this.agent.run(script);
-    const stopped = await runMachine(vm, {
-      timeoutMs,
-      input: wholeInput(typeof input === "string" ? new TextEncoder().encode(input) : input),
-      feed: (bytes) => this.agent.input(bytes),
-      onInputEnd: () => this.agent.endInput(),
-      isDone: () => this.#status !== undefined,
-      paced: false,
-    });
-    const status = this.#status;
+    const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+    const stopped = await session.command(script, (vm, errand) =>
+      runMachine(vm, errand, { timeoutMs, input: wholeInput(bytes), paced: false }),
+    );
+    const { status } = session;
     if (status === undefined) this.#over = ENDED[stopped];
-    const report = recordOf(vm, this.#config, {
+    const report = recordOf(vm, config, {
       stopped,
       status,
       host: {
-        startNs: this.bootedNs,
+        startNs: this.#bootedNs,
         runNs: nowNs() - startedNs,
         instructions: vm.instructions - before,
         snapshot: this.#snapshot,
@@ -147,8 +146,8 @@ class Session implements GuestSession {
   }
 
   close(): void {
-    this.#over = "the guest was closed";
-    this.vm = undefined;
+    this.#over = CLOSED;
+    this.#session = undefined;
   }
 }
 
@@ -211,56 +210,30 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
   const key = typeof policy === "string" ? { config, append, files: guest.manifest.files } : undefined;
   const kept = key === undefined ? undefined : boots.find(key);
 
-  const session = new Session(config, kept === undefined ? "none" : "restored", onWarning);
-  const { agent } = session;
-  const vm = new VirtualMachine({
-    cpus: config.cpus,
-    memoryBytes: config.memoryBytes,
+  const made = new Guest(options, {
+    config,
     policy: pinPolicy,
     costs: costTable(profile),
-    backing: "thp",
-    seed: config.seed,
-    startSeconds: config.startSeconds,
-    boot:
-      kept === undefined
-        ? {
-            kernel: await readKernel(guest.image),
-            initrd: readInitrd(guest.initrd),
-            append,
-            deviceTree: undefined,
-          }
-        : undefined,
-    console: options.onConsole ?? (() => undefined),
-    ports: agent.ports,
-    disks: [],
     shares,
+    boot: kept === undefined ? await bootFiles(guest, append) : undefined,
   });
-  session.vm = vm;
-  if (vm.board.console !== undefined) agent.attach(vm.board.console);
-  if (kept !== undefined) {
-    vm.restore(kept.state, await kept.pages);
-    if (kept.agent !== undefined) agent.restore(kept.agent);
+  const { session } = made;
+  if (kept !== undefined) session.restore({ ...kept, pages: await kept.pages });
+  if (!session.agent.ready) {
+    const { stopped } = await session.boot((vm, errand) =>
+      runMachine(vm, errand, { timeoutMs: 0, input: undefined, paced: false }),
+    );
+    if (!session.agent.ready) throw new Error(`the guest did not boot: ${ENDED[stopped]}`);
+    if (key !== undefined) boots.keepSession(key, session, onWarning);
   }
-  if (!agent.ready) {
-    const stopped = await runMachine(vm, {
-      timeoutMs: 0,
-      input: undefined,
-      feed: () => 0,
-      paced: false,
-      isDone: () => agent.ready,
-    });
-    if (!agent.ready) throw new Error(`the guest did not boot: ${ENDED[stopped]}`);
-    const state = key === undefined ? "not kept" : vm.save();
-    if (typeof state !== "string")
-      try {
-        boots.keep(key, { config, agent: agent.save(), ...state });
-      } catch (error) {
-        onWarning(
-          `the booted guest cannot be kept: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      }
-  }
-  for (const share of placed) agent.share(share);
-  session.bootedNs = nowNs() - startedNs;
-  return session;
+  session.mount(placed);
+  made.booted(startedNs);
+  return made;
 }
+
+const bootFiles = async (guest: StoredGuest, append: string): Promise<BootFiles> => ({
+  kernel: await readKernel(guest.image),
+  initrd: readInitrd(guest.initrd),
+  append,
+  deviceTree: undefined,
+});

@@ -4,10 +4,10 @@ import { PREDICTION } from "../cli/defaults.ts";
 import type { Target } from "../cli/engine.ts";
 import { UserError } from "../common/errors.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import type { Run } from "../lab/report/run.ts";
+import type { ModelRun } from "../lab/report/run.ts";
 
 /** A recording under one policy and one cost profile, as `spevisor predict --json` writes it. */
-export type Prediction = Run;
+export type Prediction = ModelRun;
 
 /** What a recording cannot tell, and whom and under what to predict. Every part may be left out. */
 export interface PredictOptions {
@@ -103,7 +103,7 @@ export async function predict(
     typeof recording === "string"
       ? await openSource(recording)
       : { source: bytesSource("the recording", recording), close: async () => undefined };
-  const runs: Run[] = [];
+  const runs: ModelRun[] = [];
   try {
     const details = engine.runPredict(
       source,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../test/perf-recordings.ts";
-import type { Run } from "../lab/report/run.ts";
+import type { ModelRun } from "../lab/report/run.ts";
 import { bytesSource } from "../perf/byte-source.ts";
 import { loadLab } from "./lab.ts";
 
-async function predicted(name: string, directSwitches = true): Promise<Run> {
+async function predicted(name: string, directSwitches = true): Promise<ModelRun> {
   const lab = await loadLab();
   const options = {
     policies: [{ kind: "named", name: "trap-only" }],
@@ -39,13 +39,15 @@ describe("a prediction", () => {
 
   it("is run without direct switches as well, where they are told by time alone", async () => {
     const run = await predicted("sched-pipe.task.data");
-    expect(run.bufferEnablesWithoutDirectSwitchRule).toBeGreaterThan(1.2 * run.bufferEnables);
-    expect(run.withoutDirectSwitches?.bufferEnables).toBe(run.bufferEnablesWithoutDirectSwitchRule);
-    expect(run.withoutDirectSwitches?.slowdown).toBeGreaterThan(run.slowdown);
+    expect(run.model.bufferEnablesWithoutDirectSwitchRule).toBeGreaterThan(1.2 * run.bufferEnables);
+    expect(run.model.withoutDirectSwitches?.bufferEnables).toBe(
+      run.model.bufferEnablesWithoutDirectSwitchRule,
+    );
+    expect(run.model.withoutDirectSwitches?.slowdown).toBeGreaterThan(run.slowdown);
     const without = await predicted("sched-pipe.task.data", false);
     expect(without).toMatchObject({
-      ...run.withoutDirectSwitches,
-      withoutDirectSwitches: null,
+      ...run.model.withoutDirectSwitches,
+      model: { withoutDirectSwitches: null },
     });
   });
 
@@ -53,8 +55,8 @@ describe("a prediction", () => {
     "is run once where %s tells which they are",
     async (name) => {
       const run = await predicted(name);
-      expect(run.bufferEnablesWithoutDirectSwitchRule).toBeGreaterThan(1.2 * run.bufferEnables);
-      expect(run.withoutDirectSwitches).toBeNull();
+      expect(run.model.bufferEnablesWithoutDirectSwitchRule).toBeGreaterThan(1.2 * run.bufferEnables);
+      expect(run.model.withoutDirectSwitches).toBeNull();
     },
   );
 });

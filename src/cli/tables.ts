@@ -14,7 +14,7 @@ import {
   inOrder,
 } from "../lab/report/frontier.ts";
 import { notesOf } from "../lab/report/notes.ts";
-import type { Run } from "../lab/report/run.ts";
+import type { ModelRun } from "../lab/report/run.ts";
 import {
   type Case,
   casesOf,
@@ -48,11 +48,11 @@ const paint = (tone: Tone, text: string, { colors }: Look): string =>
         ? colors.red(text)
         : text;
 
-const widthOf = (column: Column, runs: readonly Run[]): number =>
+const widthOf = (column: Column, runs: readonly ModelRun[]): number =>
   PADDING + Math.max(column.title.length, ...runs.map((run) => column.cell(run).length));
 
 /** The columns that fit, with columns that say nothing about these runs left out. */
-function fittingColumns(runs: readonly Run[], widthColumns: number): Column[] {
+function fittingColumns(runs: readonly ModelRun[], widthColumns: number): Column[] {
   let columns = COLUMNS.filter(
     (column) => column.dropOrder === 0 || runs.some((run) => column.cell(run) !== "-"),
   );
@@ -66,10 +66,10 @@ function fittingColumns(runs: readonly Run[], widthColumns: number): Column[] {
 }
 
 /** One case: its table, what the numbers mean policy by policy, and the conclusion. */
-function renderCase(of: Case, all: readonly Run[], look: Look): string {
+function renderCase(of: Case, all: readonly ModelRun[], look: Look): string {
   const { colors } = look;
   const first = of.runs[0];
-  const seen = of.runs.find((run) => run.reference !== null)?.reference;
+  const seen = of.runs.find((run) => run.model.reference !== null)?.model.reference;
   const lines = [
     `${colors.bold(of.scenario)} on costs ${colors.bold(of.profile)}${first === undefined ? "" : colors.dim(`   bare metal ${formatNs(first.bareMetalWallNs)}`)}`,
   ];
@@ -114,7 +114,7 @@ function renderCase(of: Case, all: readonly Run[], look: Look): string {
 }
 
 /** Who trades what: the policies on the frontier, then those that another one beats. */
-function renderFrontier(of: Case, all: readonly Run[], look: Look): string {
+function renderFrontier(of: Case, all: readonly ModelRun[], look: Look): string {
   const points = inOrder(frontierOf(of, all));
   const columns: readonly (readonly [string, (point: FrontierPoint) => string])[] = [
     ["policy", ({ run }) => run.policy],
@@ -153,7 +153,7 @@ const wrapped = (text: string, width: number): string[] =>
   wrapAnsi(text, Math.max(width, NARROWEST)).split("\n");
 
 /** Every case of a report, then its assumptions and warnings, each said once. */
-export function renderRuns(runs: readonly Run[], look: Look): string {
+export function renderRuns(runs: readonly ModelRun[], look: Look): string {
   const { colors } = look;
   const blocks = casesOf(runs).map((of) => renderCase(of, runs, look));
   const notes = (title: string, texts: readonly string[], colour: (text: string) => string): void => {

@@ -1,8 +1,10 @@
 /** What a run counts; lab/ turns it into the report. */
 
+import type { ExitReason } from "./exit-reasons.ts";
+
 export interface StatisticsState {
   readonly counts: Readonly<Record<string, number>>;
-  readonly exitReasons: readonly (readonly [reason: string, count: number])[];
+  readonly exitReasons: readonly (readonly [reason: ExitReason, count: number])[];
 }
 
 export class Statistics {
@@ -13,7 +15,8 @@ export class Statistics {
   pagesPinned = 0;
   pagesUnpinned = 0;
   tablePagesPinned = 0;
-  stage2Faults = 0;
+  /** Records of the SPU that stage 2 did not let through. */
+  recordStage2Faults = 0;
   /** Records that the SPU wrote to a bounce buffer and the guest's buffer had no place for. */
   recordsLostInCopy = 0;
   /** Of the vCPU's own hypervisor time: the first pin (walk, pin, map), walks and pins after it. */
@@ -23,7 +26,7 @@ export class Statistics {
   longestStopWarmNs = 0;
   heldAfterOffNs = 0;
   pinnedByteNs = 0;
-  readonly exitReasons = new Map<string, number>();
+  readonly exitReasons = new Map<ExitReason, number>();
 
   /** Every count, for a snapshot. */
   save(): StatisticsState {
@@ -37,7 +40,7 @@ export class Statistics {
     for (const [reason, count] of exitReasons) this.exitReasons.set(reason, count);
   }
 
-  exit(reason: string): void {
+  exit(reason: ExitReason): void {
     this.exitReasons.set(reason, (this.exitReasons.get(reason) ?? 0) + 1);
   }
 }

@@ -14,6 +14,7 @@ import {
   type RegisterName,
   type SysregName,
 } from "../arm/registers.ts";
+import type { ExitReason } from "./exit-reasons.ts";
 import type { Pmu } from "./pmu.ts";
 
 /** How a trapped write ended: done, user space must raise the limit and it is tried again, or it is UNDEFINED. */
@@ -40,7 +41,7 @@ export interface SysReg {
   readonly encoding: Encoding;
   readonly unit: "spe" | "pmu";
   /** What reports call the exit of a read and of a write. */
-  readonly exits: { readonly read: string; readonly write: string };
+  readonly exits: { readonly read: ExitReason; readonly write: ExitReason };
   /** @returns undefined: UNDEFINED at this exception level */
   read(units: SysRegUnits, el: 0 | 1): bigint | undefined;
   write(units: SysRegUnits, value: bigint, el: 0 | 1): TrapOutcome;

@@ -8,6 +8,7 @@ import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { CodeExits, type PsciVcpu } from "./code-exits.ts";
 import type { VmDevices } from "./devices.ts";
+import type { ExitReason } from "./exit-reasons.ts";
 import type { CodeCore, CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
 import { type KvmExit, OFF } from "./kvm-exit.ts";
 import type { Pmu } from "./pmu.ts";
@@ -396,7 +397,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.spe.put();
   }
 
-  #exit(reason: string): void {
+  #exit(reason: ExitReason): void {
     this.#vmSpe.statistics.exit(reason);
     this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
     this.spe.exited(reason);

@@ -6,7 +6,7 @@ import { formatBytes, formatNs } from "../common/sizes.ts";
 import { OVER_NS } from "../kvm/spe/buffer-accounts.ts";
 import type { Machine } from "../vmm/machine.ts";
 import type { Setting } from "./experiment.ts";
-import type { Run } from "./report/run.ts";
+import type { ModelRun } from "./report/run.ts";
 
 /** How much longer than on bare metal a command may take. */
 export const MOST_SLOWDOWN = 1.2;
@@ -33,7 +33,7 @@ export interface Finding {
 
 /** A run, and what only whoever watched it knows. */
 export interface WatchedRun {
-  readonly run: Run;
+  readonly run: ModelRun;
   /** Blackouts that lasted into the steady state or began in it. */
   readonly steadyBlackouts: number;
 }
@@ -64,7 +64,7 @@ export interface Measured {
   readonly memlockLimitBytes: number | null;
 }
 
-const worst = (runs: readonly WatchedRun[], value: (run: Run) => number): number =>
+const worst = (runs: readonly WatchedRun[], value: (run: ModelRun) => number): number =>
   Math.max(...runs.map(({ run }) => value(run)));
 
 /** How slow a policy may be where the traps alone are `trapOnly` times as slow as bare metal. */
@@ -74,7 +74,7 @@ export const allowedSlowdown = (trapOnly: number): number =>
 /** The worst of the readings of the waits, for each number. */
 export function measuredOf({ runs, trapOnly }: BarRuns): Measured {
   const trapOnlySlowdown = worst(trapOnly, (run) => run.slowdown);
-  const held = runs.some(({ run }) => run.releasedAfterNs === null);
+  const held = runs.some(({ run }) => run.model.releasedAfterNs === null);
   return {
     slowdown: worst(runs, (run) => run.slowdown),
     trapOnlySlowdown,
@@ -83,7 +83,7 @@ export function measuredOf({ runs, trapOnly }: BarRuns): Measured {
     steadyBlackouts: Math.max(...runs.map(({ steadyBlackouts }) => steadyBlackouts)),
     blackoutNs: worst(runs, (run) => run.blackouts.totalNs),
     pinnedPeakBytes: worst(runs, (run) => run.pinnedPeakBytes),
-    releasedAfterNs: held ? null : worst(runs, (run) => run.releasedAfterNs ?? 0),
+    releasedAfterNs: held ? null : worst(runs, (run) => run.model.releasedAfterNs ?? 0),
     longestStopNs: {
       cold: worst(runs, (run) => run.longestStopNs.cold),
       warm: worst(runs, (run) => run.longestStopNs.warm),

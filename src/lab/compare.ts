@@ -18,7 +18,7 @@ import {
 } from "./compare/stretches.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { recordOf } from "./record.ts";
-import { checkRun, type Run } from "./report/run.ts";
+import { checkRun, type ModelRun } from "./report/run.ts";
 
 export const COMPARE_SCHEMA = "spevisor.compare/1";
 
@@ -40,7 +40,7 @@ export interface Side {
   /** Its name, with its place where both have the same. */
   readonly policy: string;
   readonly trapsBuffer: boolean;
-  readonly run: Run;
+  readonly run: ModelRun;
   /** Up to where each vCPU first differs, and from there on. */
   readonly before: Totals;
   readonly after: Totals;

@@ -30,14 +30,14 @@ describe("measuring", () => {
       }),
     );
     expect(run.slowdown).toBeLessThan(1.01);
-    expect(run.atHighCosts?.slowdown).toBeGreaterThan(3);
-    expect(run.flips).toEqual(["exit"]);
+    expect(run.model.atHighCosts?.slowdown).toBeGreaterThan(3);
+    expect(run.model.flips).toEqual(["exit"]);
   });
 
   it("names none where the verdict holds at both ends", () => {
     const run = measured(profileOf({ exit: { ns: 1_000, lowNs: 500, highNs: 2_000 } }));
-    expect(run.flips).toEqual([]);
-    expect(run.atLowCosts?.slowdown).toBeLessThan(run.atHighCosts?.slowdown as number);
+    expect(run.model.flips).toEqual([]);
+    expect(run.model.atLowCosts?.slowdown).toBeLessThan(run.model.atHighCosts?.slowdown as number);
   });
 
   it("adds up to what was charged: pins and traps of each toggle", () => {

@@ -19,12 +19,12 @@ import type { Tracer } from "../kvm/trace.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { SpanListener } from "./listener.ts";
 import { recordOf } from "./record.ts";
-import { checkRun, type Run, type RunDetail, type TimePart } from "./report/run.ts";
+import { checkRun, type Model, type ModelRun, type RunDetail, type TimePart } from "./report/run.ts";
 import { speedTone } from "./report/verdicts.ts";
 
 export interface MeasureOptions {
   readonly warnings?: readonly string[];
-  readonly reference?: Run["reference"];
+  readonly reference?: Model["reference"];
   readonly enablesWithoutDirectRule?: number | null;
   /** The same setting with no switch taken as direct, to be run as well where that is open. */
   readonly withoutDirectSwitches?: Baseline;
@@ -67,7 +67,7 @@ export function readingsOf(setting: Setting): readonly Waits[] {
 
 interface Reading {
   readonly waits: Waits;
-  readonly run: Run;
+  readonly run: ModelRun;
   readonly charts: Omit<RunDetail, "run">;
 }
 
@@ -108,19 +108,21 @@ export function measure(
   const worse = done.reduce((a, b) => (b.run.slowdown > a.run.slowdown ? b : a));
   const [kept, absorbing] = done;
   const withRanges = options.ranges === true || setting.schedule.segments.count <= MOST_SEGMENTS_FOR_RANGES;
-  const ranged: Run = {
+  const ranged: ModelRun = {
     ...worse.run,
-    slowdownRange:
-      kept === undefined || absorbing === undefined
-        ? null
-        : { kept: kept.run.slowdown, absorbing: absorbing.run.slowdown },
-    withoutDirectSwitches:
-      options.withoutDirectSwitches === undefined
-        ? null
-        : worstOf(options.withoutDirectSwitches, policy, costs),
-    ...(withRanges
-      ? atBothEnds(setting, policy, profile, baseline, worse)
-      : { assumptions: [...worse.run.assumptions, RANGES_LEFT_OUT] }),
+    assumptions: withRanges ? worse.run.assumptions : [...worse.run.assumptions, RANGES_LEFT_OUT],
+    model: {
+      ...worse.run.model,
+      slowdownRange:
+        kept === undefined || absorbing === undefined
+          ? null
+          : { kept: kept.run.slowdown, absorbing: absorbing.run.slowdown },
+      withoutDirectSwitches:
+        options.withoutDirectSwitches === undefined
+          ? null
+          : worstOf(options.withoutDirectSwitches, policy, costs),
+      ...(withRanges ? atBothEnds(setting, policy, profile, baseline, worse) : {}),
+    },
   };
   return { run: checkRun(ranged), ...worse.charts };
 }
@@ -130,7 +132,7 @@ function worstOf(
   baseline: Baseline,
   policy: PinPolicy,
   costs: CostTable,
-): NonNullable<Run["withoutDirectSwitches"]> {
+): NonNullable<Model["withoutDirectSwitches"]> {
   const { setting } = baseline;
   return readingsOf(setting)
     .map((waits) => {
@@ -150,7 +152,7 @@ function atBothEnds(
   profile: CostProfile,
   baseline: Baseline,
   { waits, run }: Reading,
-): Pick<Run, "atLowCosts" | "atHighCosts" | "flips"> {
+): Pick<Model, "atLowCosts" | "atHighCosts" | "flips"> {
   // Kept waits never end sooner than absorbing ones, so at higher costs they may be the worse reading after all.
   const readings: readonly Waits[] = waits === "kept" ? ["kept"] : [waits, "kept"];
   const slowdownAt = (costs: CostTable, end: "low" | "high"): number =>
@@ -211,7 +213,7 @@ const CHARGED_AS: Readonly<Record<HostCostName, TimePart>> = {
 };
 
 /** The most that one cost at the end of its range can change a run's time, so that most need not be tried. */
-function mostEffect(run: Run, profile: CostProfile, end: "low" | "high", name: CostName): number {
+function mostEffect(run: ModelRun, profile: CostProfile, end: "low" | "high", name: CostName): number {
   const cost = profile.costs[name];
   const atEnd = end === "low" ? cost.lowNs : cost.highNs;
   if (name in GUEST_COSTS) return 0;

@@ -1,11 +1,13 @@
-/** From what a machine was at its end to its record (report/run.ts). */
+/** From what a machine has counted to its record (report/run.ts). */
 import { PAGE_BYTES } from "../common/address.ts";
-import { TIME_KINDS, type TimeKind, type Timeline } from "../common/timeline.ts";
+import { TIME_KINDS, type TimeKind } from "../common/timeline.ts";
+import type { ExitReason } from "../kvm/exit-reasons.ts";
 import { OVER_NS } from "../kvm/spe/buffer-accounts.ts";
+import { type MachineFigures, machineFigures, type TimeFigures } from "../vmm/figures.ts";
 import type { Machine } from "../vmm/machine.ts";
 import type { BareMetalOutcome, Setting, VmOutcome } from "./experiment.ts";
 import { assumptionsOf } from "./experiment.ts";
-import { RUN_SCHEMA, type Run, type TimePart } from "./report/run.ts";
+import { type Model, type ModelRun, RUN_SCHEMA, type TimePart } from "./report/run.ts";
 
 /** What a record says besides what its machine does. */
 export interface RecordContext {
@@ -14,15 +16,15 @@ export interface RecordContext {
   readonly profile: string;
   readonly bareMetal: BareMetalOutcome;
   readonly warnings: readonly string[];
-  readonly reference: Run["reference"];
+  readonly reference: Model["reference"];
   readonly enablesWithoutDirectRule: number | null;
 }
 
 const partOf = (kind: TimeKind): TimePart => `${kind}Ns`;
 
-function split(timeline: Timeline): Record<TimePart, number> {
+function split({ spentNs }: TimeFigures): Record<TimePart, number> {
   const parts = {} as Record<TimePart, number>;
-  for (const kind of TIME_KINDS) parts[partOf(kind)] = timeline.spentNs(kind);
+  for (const kind of TIME_KINDS) parts[partOf(kind)] = spentNs[kind];
   return parts;
 }
 
@@ -37,6 +39,84 @@ function addUp(counts: readonly Readonly<Record<string, number>>[]): Record<stri
   return total;
 }
 
+/** Exits by reason, in the order of their names; reasons that never occurred are left out. */
+export function exitReasonsOf({ exitReasons }: Pick<MachineFigures, "exitReasons">) {
+  const there = Object.entries(exitReasons) as [ExitReason, number][];
+  return Object.fromEntries(
+    there.filter(([, times]) => times > 0).sort(([a], [b]) => (a < b ? -1 : 1)),
+  ) as Partial<Record<ExitReason, number>>;
+}
+
+/**
+ * What every record has, of what a machine has counted since `guestWallNs` began: peaks are those of the machine's life, or
+ * since `Machine.restartPeaks`.
+ */
+export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs: number) {
+  const { spe, memlock } = machine;
+  const { statistics } = spe;
+  const { counts, samples, blackouts, worker, host } = figures;
+  const vcpus = figures.vcpus.map((time, vcpu) => ({ vcpu, elapsedNs: time.elapsedNs, ...split(time) }));
+  const totals = {} as Record<TimePart, number>;
+  for (const kind of TIME_KINDS) totals[partOf(kind)] = sum(vcpus, (vcpu) => vcpu[partOf(kind)]);
+  const busyNs = ({ elapsedNs, spentNs }: TimeFigures): number => elapsedNs - spentNs.idle;
+  const backgroundNs = busyNs(worker) + busyNs(host);
+  const { lostInBlackout, lostWhileFull, noSpace } = samples;
+  return {
+    schema: RUN_SCHEMA,
+    setupNs: machine.setupNs,
+    guestWallNs,
+    vcpus,
+    ...totals,
+    backgroundNs,
+    hostCpuNs:
+      totals.walkNs +
+      totals.pinNs +
+      totals.unpinNs +
+      totals.stage2Ns +
+      totals.exitNs +
+      totals.irqNs +
+      backgroundNs -
+      worker.spentNs.lockWait -
+      host.spentNs.lockWait,
+    excess: {
+      firstPinNs: counts.firstPinNs,
+      rewalkNs: counts.rewalkNs,
+      trapNs: totals.exitNs + totals.irqNs,
+    },
+    longestStopNs: { cold: statistics.longestStopColdNs, warm: statistics.longestStopWarmNs },
+    bufferEnables: counts.bufferEnables,
+    bufferDisables: counts.bufferDisables,
+    pins: counts.pins,
+    unpins: counts.unpins,
+    pagesPinned: counts.pagesPinned,
+    pagesUnpinned: counts.pagesUnpinned,
+    tablePagesPinned: counts.tablePagesPinned,
+    pinnedPeakBytes: spe.pinnedPeakBytes,
+    pinnedByteSeconds: counts.pinnedByteNs / 1e9 + (spe.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
+    heldAfterOffNs: counts.heldAfterOffNs,
+    memlockPeakBytes: memlock.markBytes,
+    recordStage2Faults: counts.recordStage2Faults,
+    cpuStage2Faults: figures.exitReasons.DABT ?? 0,
+    blackouts: {
+      count: blackouts.count,
+      totalNs: blackouts.totalNs,
+      longestNs: Math.max(...machine.vcpus.map(({ truth }) => truth.longestBlackoutNs)),
+      instructions: blackouts.instructions,
+    },
+    samples: {
+      selected: samples.selected + lostInBlackout + lostWhileFull + noSpace,
+      written: samples.written - counts.recordsLostInCopy,
+      filtered: samples.filtered,
+      collided: samples.collided,
+      lostInBlackout,
+      lostWhileFull,
+      truncated: samples.truncated + counts.recordsLostInCopy + noSpace,
+    },
+    fidelity: null,
+    exitReasons: exitReasonsOf(figures),
+  } as const;
+}
+
 /** How long the guest sleeps on after its last instruction, to see what a policy gives back: OVER_NS and as long again. */
 const LINGER_NS = 2 * OVER_NS;
 
@@ -48,33 +128,17 @@ function releasedAfterNs({ vcpus }: Machine, releasedNs: number | undefined): nu
 }
 
 /**
- * The record of one run of a VM: everything but what only several runs together tell. The machine is moved on: call
- * it once, at the end.
+ * The record of one run of the model in a VM: everything but what only several runs together tell. The machine is moved on:
+ * call it once, at the end.
  */
-export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
+export function recordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
   const { machine, replay, cores } = outcome;
   const { setting, bareMetal } = context;
-  const { spe, memlock } = machine;
-  const { statistics } = spe;
-  const vcpus = machine.vcpus.map((vcpu) => ({
-    vcpu: vcpu.index,
-    elapsedNs: vcpu.timeline.nowNs,
-    ...split(vcpu.timeline),
-  }));
-  const totals = {} as Record<TimePart, number>;
-  for (const kind of TIME_KINDS) totals[partOf(kind)] = sum(vcpus, (vcpu) => vcpu[partOf(kind)]);
-  const truths = machine.vcpus.map((vcpu) => vcpu.truth);
   const counters = cores.map((core) => core.counters());
-  const spus = cores.map((core) => core.spu.counters);
-  const lost = {
-    lostInBlackout: sum(truths, (t) => t.lostInBlackout),
-    lostWhileFull: sum(truths, (t) => t.lostWhileFull),
-    noSpace: sum(truths, (t) => t.truncated),
-  };
   const taskNs = sum(counters, (c) => c.taskNs);
-  const slowdown = replay.lastTargetEndNs / bareMetal.wallNs;
-  const run: Run = {
-    schema: RUN_SCHEMA,
+  const common = commonOf(machine, machineFigures(machine), replay.lastTargetEndNs);
+  return {
+    ...common,
     scenario: setting.scenario,
     guest: "model",
     policy: context.policy,
@@ -84,66 +148,26 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): Run {
     warnings: [...context.warnings],
     bufferBytes: setting.bufferBytes,
     pageBytes: setting.pageBytes,
-    backing: spe.policy.backing ?? setting.backing,
-    setupNs: machine.setupNs,
-    guestWallNs: replay.lastTargetEndNs,
+    backing: machine.spe.policy.backing ?? setting.backing,
+    baseline: { selected: bareMetal.selected, lostWhileFull: bareMetal.lostWhileFull },
     bareMetalWallNs: bareMetal.wallNs,
-    slowdown,
-    slowdownRange: null,
-    atLowCosts: null,
-    atHighCosts: null,
-    withoutDirectSwitches: null,
-    flips: [],
-    reference: context.reference,
-    vcpus,
-    ...totals,
-    backgroundNs:
-      spe.worker.nowNs - spe.worker.spentNs("idle") + machine.host.nowNs - machine.host.spentNs("idle"),
-    excess: {
-      firstPinNs: statistics.firstPinNs,
-      rewalkNs: statistics.rewalkNs,
-      trapNs: totals.exitNs + totals.irqNs,
+    slowdown: replay.lastTargetEndNs / bareMetal.wallNs,
+    machine: null,
+    model: {
+      slowdownRange: null,
+      atLowCosts: null,
+      atHighCosts: null,
+      flips: [],
+      withoutDirectSwitches: null,
+      bufferEnablesWithoutDirectSwitchRule: context.enablesWithoutDirectRule,
+      enableReasons: addUp(cores.map((core) => core.reasons.enables)),
+      disableReasons: addUp(cores.map((core) => core.reasons.disables)),
+      releasedAfterNs: releasedAfterNs(machine, machine.linger(LINGER_NS)),
+      reference: context.reference,
     },
-    longestStopNs: { cold: statistics.longestStopColdNs, warm: statistics.longestStopWarmNs },
-    bufferEnables: statistics.bufferEnables,
-    bufferDisables: statistics.bufferDisables,
-    enableReasons: addUp(cores.map((core) => core.reasons.enables)),
-    disableReasons: addUp(cores.map((core) => core.reasons.disables)),
-    bufferEnablesWithoutDirectSwitchRule: context.enablesWithoutDirectRule,
     contextSwitches: sum(counters, (c) => c.contextSwitches),
-    pins: statistics.pins,
-    unpins: statistics.unpins,
-    pagesPinned: statistics.pagesPinned,
-    pagesUnpinned: statistics.pagesUnpinned,
-    tablePagesPinned: statistics.tablePagesPinned,
-    pinnedPeakBytes: spe.pinnedPeakBytes,
-    pinnedByteSeconds:
-      statistics.pinnedByteNs / 1e9 + (spe.prefaultedPages * PAGE_BYTES * replay.lastTargetEndNs) / 1e9,
-    heldAfterOffNs: statistics.heldAfterOffNs,
-    releasedAfterNs: null,
-    memlockPeakBytes: memlock.markBytes,
     memlockLimitBytes: Number.isFinite(setting.memlockMaxBytes) ? setting.memlockMaxBytes : null,
-    stage2Faults: statistics.stage2Faults,
-    blackouts: {
-      count: sum(truths, (t) => t.blackoutCount),
-      totalNs: sum(truths, (t) => t.blackoutNs),
-      longestNs: Math.max(...truths.map((t) => t.longestBlackoutNs)),
-      instructions: sum(truths, (t) => t.blackoutInstructions),
-    },
-    samples: {
-      selected: sum(spus, (s) => s.selected) + lost.lostInBlackout + lost.lostWhileFull + lost.noSpace,
-      written: sum(spus, (s) => s.written) - statistics.recordsLostInCopy,
-      filtered: sum(spus, (s) => s.filtered),
-      collided: sum(spus, (s) => s.collided),
-      lostInBlackout: lost.lostInBlackout,
-      lostWhileFull: lost.lostWhileFull,
-      truncated: sum(spus, (s) => s.truncated) + statistics.recordsLostInCopy + lost.noSpace,
-    },
-    bareMetalLostWhileFull: bareMetal.lostWhileFull,
-    fidelity: null,
     guestClockGHz: taskNs === 0 ? null : sum(counters, (c) => c.taskCycles) / taskNs,
     guestComplaints: null,
-    exitReasons: Object.fromEntries([...statistics.exitReasons].sort(([a], [b]) => (a < b ? -1 : 1))),
   };
-  return { ...run, releasedAfterNs: releasedAfterNs(machine, machine.linger(LINGER_NS)) };
 }

@@ -2,7 +2,7 @@
 import { DEFAULT_EVENT, type SpeEvent } from "../guest/driver.ts";
 import type { Schedule } from "../guest/schedule.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
-import type { Run } from "./report/run.ts";
+import type { Model } from "./report/run.ts";
 import { type Burst, perCpu, scheduleOf, toggling } from "./schedules.ts";
 
 export interface Scenario {
@@ -12,7 +12,7 @@ export interface Scenario {
   readonly origin: string;
   setting(bufferBytes: number, seed: number): Setting;
   /** What was measured for it under a cost profile's kernel, by whom. */
-  reference(profile: string): Run["reference"];
+  reference(profile: string): Model["reference"];
 }
 
 /** PMBIRQ from the SPU to KVM's handler: a PPI taken as an exit from the guest. Assumed, 0.5 to 10 us. */

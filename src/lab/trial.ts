@@ -5,7 +5,7 @@ import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Machine } from "../vmm/machine.ts";
 import { runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { recordOf } from "./record.ts";
-import type { Run } from "./report/run.ts";
+import type { ModelRun } from "./report/run.ts";
 
 export interface Trial {
   readonly setting: Setting;
@@ -22,7 +22,14 @@ export interface Trial {
 }
 
 /** Runs a setting under a policy and on bare metal. */
-export function trial({ setting, policy, costs, profile = "sweep", waits = "kept", ...known }: Trial): Run {
+export function trial({
+  setting,
+  policy,
+  costs,
+  profile = "sweep",
+  waits = "kept",
+  ...known
+}: Trial): ModelRun {
   const bareMetal = known.bareMetal ?? runBareMetal(setting, costs, waits);
   const outcome = runVm(
     setting,

@@ -10,12 +10,16 @@ function conversation() {
   const heard: string[] = [];
   const told: string[] = [];
   const closed: number[] = [];
+  let starts = 0;
   const agent = new GuestAgent({
     onStdout: (bytes) => told.push(`stdout ${Buffer.from(bytes).toString()}`),
     onStderr: (bytes) => told.push(`stderr ${Buffer.from(bytes).toString()}`),
     onOut: (bytes) => told.push(`out ${Buffer.from(bytes).toString()}`),
     onReady: () => told.push("ready"),
     onError: (order, text) => told.push(`${order}: ${text}`),
+    onStart: () => {
+      starts += 1;
+    },
     onExit: (status) => told.push(`exit ${status}`),
   });
   const console: Pick<VirtioConsole, "send" | "close"> = {
@@ -33,7 +37,7 @@ function conversation() {
     expect(found).toBeDefined();
     return (text: string) => found?.onData(new TextEncoder().encode(text));
   };
-  return { agent, heard, told, closed, say: port("control"), port };
+  return { agent, heard, told, closed, starts: () => starts, say: port("control"), port };
 }
 function ready() {
   const made = conversation();
@@ -41,6 +45,19 @@ function ready() {
   made.told.length = 0;
   return made;
 }
+
+it("says when a command starts: when what was ordered before it is done", () => {
+  const { agent, starts, say } = conversation();
+  agent.share(SHARE);
+  agent.run("true");
+  say("ready\n");
+  expect(starts()).toBe(0);
+  say("ok\n");
+  expect(starts()).toBe(1);
+  say("exit 0\n");
+  agent.run("true");
+  expect(starts()).toBe(2);
+});
 
 it("waits for the guest, then gives its orders one by one", () => {
   const { agent, heard, told, say } = conversation();

@@ -25,6 +25,8 @@ export interface AgentOptions {
   readonly onReady: () => void;
   /** An order was refused: what the guest said. */
   readonly onError: (order: string, text: string) => void;
+  /** The order of a `run` goes out: its command starts. */
+  readonly onStart?: () => void;
   /** The command of a `run` has ended. */
   readonly onExit: (status: number) => void;
   /** What comes after `collect`: a tar archive of /out, and the line "exit STATUS". */
@@ -171,6 +173,7 @@ export class GuestAgent {
     if (order === undefined) return;
     // `console` and `poweroff` have no answer.
     if (/^(share|date|size|run|module) /.test(order)) this.#asked = order;
+    if (order.startsWith("run ")) this.#options.onStart?.();
     this.#console?.send(PORT.control, new TextEncoder().encode(`${order}\n`));
     if (this.#asked === undefined) this.#next();
   }

@@ -5,7 +5,7 @@ import type { PinPolicy } from "../../src/kvm/spe/policy.ts";
 import { runBareMetal, runVm, type Setting, type VmOutcome } from "../../src/lab/experiment.ts";
 import { SpanListener } from "../../src/lab/listener.ts";
 import { recordOf } from "../../src/lab/record.ts";
-import { checkRun, type Run } from "../../src/lab/report/run.ts";
+import { checkRun, type ModelRun } from "../../src/lab/report/run.ts";
 
 export function costsOf(profile: string): CostTable {
   const found = PROFILES.find(({ name }) => name === profile);
@@ -14,7 +14,7 @@ export function costsOf(profile: string): CostTable {
 }
 
 export interface Recorded {
-  readonly run: Run;
+  readonly run: ModelRun;
   readonly text: string;
   /** The machine at its end, destroyed. */
   readonly outcome: VmOutcome;

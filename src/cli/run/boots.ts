@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Session } from "../../vmm/guest-session.ts";
 import {
   encodeSnapshot,
   type OpenedSnapshot,
@@ -57,6 +58,21 @@ export class Boots {
     } catch {
       attempt(() => rmSync(path, { force: true }));
       return undefined;
+    }
+  }
+
+  /**
+   * Keeps a guest that has booted, if it can be saved. One that cannot be kept costs the next run its time, and this one
+   * nothing.
+   * @param warn told why it cannot be written
+   */
+  keepSession(of: unknown, session: Session, warn: (text: string) => void): void {
+    const saved = session.save();
+    if (typeof saved === "string") return;
+    try {
+      this.keep(of, { config: session.config, ...saved });
+    } catch (error) {
+      warn(`the booted guest cannot be kept: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 

@@ -1,10 +1,9 @@
 /** `--out DIR`: what a command has left in the guest's /out, brought into a directory of this computer. */
 import { formatBytes } from "../../common/sizes.ts";
-import type { GuestAgent } from "../../vmm/agent.ts";
+import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import { OutDirectory, OutFailed } from "../../vmm/node/out.ts";
-import { runMachine, type Stopped } from "../../vmm/node/run-machine.ts";
+import { runMachine } from "../../vmm/node/run-machine.ts";
 import { TarDamaged, TarReader } from "../../vmm/tar.ts";
-import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
 
@@ -59,8 +58,7 @@ export class OutStream {
  */
 export async function collectOut(
   path: string,
-  vm: VirtualMachine,
-  agent: GuestAgent,
+  { vm, agent }: Session,
   stream: OutStream,
   world: World,
 ): Promise<{ readonly lost: readonly string[]; readonly stopped: Stopped }> {
@@ -72,16 +70,15 @@ export async function collectOut(
     const out = directory;
     stream.begin(out);
     agent.collect();
-    stopped = await runMachine(vm, {
-      timeoutMs: 0,
-      input: undefined,
-      feed: () => 0,
-      paced: false,
-      isDone: () => {
-        progress.say(`bringing back /out (${formatBytes(out.bytes)})`);
-        return stream.ending !== undefined || stream.silentMs > PATIENCE_MS;
-      },
-    });
+    const isDone = (): boolean => {
+      progress.say(`bringing back /out (${formatBytes(out.bytes)})`);
+      return stream.ending !== undefined || stream.silentMs > PATIENCE_MS;
+    };
+    stopped = await runMachine(
+      vm,
+      { isDone, feed: () => 0 },
+      { timeoutMs: 0, input: undefined, paced: false },
+    );
     out.finish();
     const { ending } = stream;
     if (ending === "done") return { lost: out.problems, stopped };

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { SUITES } from "../../guest/debian/recipe.ts";
-import type { Stopped } from "../../vmm/node/run-machine.ts";
+import type { Stopped } from "../../vmm/guest-session.ts";
 import { beginFile } from "../files.ts";
 import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";

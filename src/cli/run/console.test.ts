@@ -24,14 +24,6 @@ it("keeps the last thirty lines, and not more of them than a console's history",
   expect(serial.tail.length).toBe(16 * 1024);
 });
 
-it("tells each line without its end, long ones cut", () => {
-  const serial = new SerialConsole();
-  const lines: string[] = [];
-  serial.onLine = (line) => lines.push(line);
-  say(serial, `one\r\n\n${"x".repeat(1000)}\nhalf`);
-  expect(lines).toEqual(["one\r", "", "x".repeat(256)]);
-});
-
 it("knows when its reader has not caught up", async () => {
   let drain: () => void = () => undefined;
   let full = false;

@@ -4,27 +4,17 @@ import type { TextOut } from "../world.ts";
 /** What is kept of the serial console, for when something goes wrong. */
 const KEPT_BYTES = 16 * 1024;
 const KEPT_LINES = 30;
-/** Longer lines are nothing that is looked for. */
-const LINE_BYTES = 256;
-const LINE_FEED = 0x0a;
 
 /** The guest's serial console: its last lines, and its bytes as they come, whatever they mean, where somebody looks at them. */
 export class SerialConsole {
   #kept: number[] = [];
-  #line = "";
   /** How many bytes have come. */
   bytes = 0;
   /** Where it is shown, if at all. */
   out: TextOut | undefined;
-  /** Told of each line, as far as it is a short one. */
-  onLine: ((line: string) => void) | undefined;
 
   readonly byte = (byte: number): void => {
     this.bytes += 1;
-    if (byte === LINE_FEED) {
-      this.onLine?.(this.#line);
-      this.#line = "";
-    } else if (this.#line.length < LINE_BYTES) this.#line += String.fromCharCode(byte);
     this.#kept.push(byte);
     if (this.#kept.length > 2 * KEPT_BYTES) this.#kept = this.#kept.slice(-KEPT_BYTES);
     this.out?.write(Uint8Array.of(byte));

@@ -1,10 +1,11 @@
 /** What of this computer becomes devices of a machine: directories and disk images. */
 import type { FileSystem } from "../../board/virtio/p9/file-system.ts";
 import { UserError } from "../../common/errors.ts";
+import type { DiskConfig } from "../../vmm/machine-config.ts";
 import type { OpenedDisk } from "../../vmm/node/disk.ts";
 import { openDisks } from "../../vmm/node/disk-options.ts";
 import { openShare } from "../../vmm/node/share.ts";
-import type { DiskConfig, Snapshot } from "../../vmm/node/snapshot-file.ts";
+import type { Snapshot } from "../../vmm/node/snapshot-file.ts";
 import type { MachineFlags } from "./flags.ts";
 import { type PlacedShare, placeShares } from "./shares.ts";
 

@@ -3,9 +3,9 @@ import { UserError } from "../../common/errors.ts";
 import { costTable } from "../../host/costs.ts";
 import { PROFILES } from "../../host/profiles.ts";
 import { quoted } from "../../vmm/agent.ts";
+import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import { checkOut } from "../../vmm/node/out.ts";
-import type { Stopped } from "../../vmm/node/run-machine.ts";
-import { encodeSnapshot, type Snapshot } from "../../vmm/node/snapshot-file.ts";
+import { encodeSnapshot, type OpenedSnapshot } from "../../vmm/node/snapshot-file.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { choosePolicies } from "../job.ts";
@@ -20,7 +20,7 @@ import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
 import { type HostTimes, type MachineRecord, recordOf } from "./record.ts";
-import { Session } from "./session.ts";
+import { TerminalSession } from "./session.ts";
 import { SWITCHED_OFF, type UnfitGuest, withoutPort } from "./unfit.ts";
 
 /** The guest's shell reads a command by the character: a longer one would take minutes, or never fit into the port. */
@@ -64,7 +64,7 @@ export async function runJob(
   const boots = new Boots(cacheFolder(world.env), build);
   let saved: PendingFile | undefined;
   let devices: HostDevices | undefined;
-  let session: Session | undefined;
+  let session: TerminalSession | undefined;
   try {
     if (flags.saveSnapshot !== undefined) saved = beginFile(flags.saveSnapshot);
     // Before anything is fetched for it.
@@ -84,37 +84,37 @@ export async function runJob(
     const snapshot = given ?? (key !== undefined && flags.cache ? boots.find(key) : undefined);
 
     let deadlineMs = 0;
-    session = new Session({
+    session = new TerminalSession({
       config,
       policy: chosen(choice),
       costs: costTable(profileNamed(config.profile)),
-      devices,
+      disks: devices.disks.map(({ disk }) => disk),
+      shares: devices.shares,
       boot: snapshot === undefined ? await boot() : undefined,
       stdout: stdoutOf(flags, world),
       stderr: world.stderr,
-      onError: (order, text) => world.stderr.write(`spevisor: the guest refused "${order}": ${text}\n`),
       leftMs: () => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now())),
     });
-    if (snapshot !== undefined) await session.restore(snapshot);
-    const { vm, agent, serial } = session;
+    if (snapshot !== undefined) await restore(session.guest, snapshot, devices);
+    const { guest, serial } = session;
+    const { vm } = guest;
     const runNs = world.nowNs();
     const before = vm.instructions;
     let host: HostTimes["snapshot"] = snapshot === undefined ? "none" : "restored";
     if (flags.timeout !== undefined) deadlineMs = deadlineOf(flags.timeout * MS, fetchMs);
 
     const keepBoot = (): void => {
-      if (key === undefined || !flags.cache) return;
-      const state = vm.save();
-      if (typeof state !== "string") keep(boots, key, { config, agent: agent.save(), ...state }, world);
+      if (key !== undefined && flags.cache)
+        boots.keepSession(key, guest, (text) => world.stderr.write(`spevisor: ${text}\n`));
     };
     const course = await runSession(session, { flags, script, origin, devices, keepBoot, world });
     if (saved !== undefined && course.unfit === undefined && course.stopped !== "memory") {
-      saveSnapshot(saved, session, origin, devices, build);
+      saveSnapshot(saved, guest, devices, build);
       host = "saved";
     }
     const record = recordOf(vm, config, {
       stopped: course.stopped,
-      status: session.status,
+      status: guest.status,
       host: {
         startNs: runNs - startedNs,
         runNs: world.nowNs() - runNs,
@@ -123,7 +123,7 @@ export async function runJob(
       },
     });
     const tail = serial.out === undefined ? serial.tail : undefined;
-    return { ...course, record, status: session.status, tail };
+    return { ...course, record, status: guest.status, tail };
   } finally {
     session?.close();
     devices?.close();
@@ -173,10 +173,10 @@ interface Plan {
 }
 
 /** From the machine's first instruction to its last: boots, mounts, runs the command or the console. */
-async function runSession(session: Session, plan: Plan): Promise<Course> {
+async function runSession(session: TerminalSession, plan: Plan): Promise<Course> {
   const { flags, script, origin, devices, world } = plan;
-  const { agent, serial } = session;
-  const { config } = origin;
+  const { guest, serial } = session;
+  const { agent, config } = guest;
   const toStdout = stdoutOf(flags, world);
   const interactive = config.agent && script === undefined && flags.saveSnapshot === undefined;
   if (!config.agent) serial.out = toStdout;
@@ -194,7 +194,7 @@ async function runSession(session: Session, plan: Plan): Promise<Course> {
     if (stopped !== "done" || unfit !== undefined) return { stopped, lost, unfit };
   }
   if (config.agent) {
-    for (const share of devices.shares) agent.share(share);
+    guest.mount(devices.shares);
     if (flags.rtc === "now") agent.date(nowSeconds());
   }
   if (script !== undefined) return { ...(await runCommand(session, script, plan)), unfit: undefined };
@@ -207,7 +207,11 @@ function unfitOf(stopped: Stopped, deaf: string | undefined, origin: Origin): Un
   return stopped === "off" ? SWITCHED_OFF : undefined;
 }
 
-async function runCommand(session: Session, script: string, plan: Plan): Promise<Omit<Course, "unfit">> {
+async function runCommand(
+  session: TerminalSession,
+  script: string,
+  plan: Plan,
+): Promise<Omit<Course, "unfit">> {
   const { flags, devices, world } = plan;
   let stopped = await session.command(script);
   let lost: readonly string[] = [];
@@ -215,15 +219,14 @@ async function runCommand(session: Session, script: string, plan: Plan): Promise
     const gone = GONE[stopped];
     if (gone !== undefined) lost = [gone];
     else {
-      const { vm, agent, out } = session;
-      const collected = await collectOut(flags.out, vm, agent, out, world);
+      const collected = await collectOut(flags.out, session.guest, session.out, world);
       lost = collected.lost;
       if (stopped === "done") stopped = collected.stopped;
     }
   }
   // What its page cache holds is written, or saved with the machine.
   const isDirty = devices.disks.some(({ mode }) => mode === "writable") && flags.saveSnapshot === undefined;
-  if (session.status !== undefined && isDirty && GONE[stopped] === undefined) await session.powerOff();
+  if (session.guest.status !== undefined && isDirty && GONE[stopped] === undefined) await session.powerOff();
   return { stopped, lost };
 }
 
@@ -234,32 +237,17 @@ const GONE: Readonly<Partial<Record<Stopped, string>>> = {
   memory: "the guest has no memory left to bring its /out with",
 };
 
-function saveSnapshot(
-  saved: PendingFile,
-  { vm, agent }: Session,
-  { config }: Origin,
-  { disks }: HostDevices,
-  build: string,
-): void {
-  const state = vm.save();
+function saveSnapshot(saved: PendingFile, guest: Session, { disks }: HostDevices, build: string): void {
+  const state = guest.save();
   if (typeof state === "string")
     throw new UserError(`--save-snapshot ${saved.path}: the machine cannot be saved: ${state}`);
-  const snapshot: Snapshot = {
-    config,
-    agent: config.agent ? agent.save() : undefined,
-    disks: diskStates(disks, saved.path),
-    ...state,
-  };
-  saved.write(encodeSnapshot(snapshot, build));
+  const { config } = guest;
+  saved.write(encodeSnapshot({ config, disks: diskStates(disks, saved.path), ...state }, build));
   saved.commit();
 }
 
-/** A boot that cannot be kept costs the next run its time, and this one nothing. */
-function keep(boots: Boots, key: unknown, snapshot: Snapshot, world: World): void {
-  try {
-    boots.keep(key, snapshot);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    world.stderr.write(`spevisor: the booted guest cannot be kept: ${why}\n`);
-  }
+/** Goes on where a saved machine was, its disks included. */
+async function restore(guest: Session, snapshot: OpenedSnapshot, devices: HostDevices): Promise<void> {
+  guest.restore({ ...snapshot, pages: await snapshot.pages });
+  for (const [i, disk] of snapshot.disks.entries()) if (disk !== null) devices.disks[i]?.restore(disk);
 }

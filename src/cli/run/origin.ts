@@ -2,8 +2,9 @@
 import { concat } from "../../common/bytes.ts";
 import { UserError } from "../../common/errors.ts";
 import { kernelRelease } from "../../vmm/kernel-file.ts";
+import type { MachineConfig } from "../../vmm/machine-config.ts";
 import { readDeviceTree, readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
-import { type MachineConfig, type OpenedSnapshot, openSnapshot } from "../../vmm/node/snapshot-file.ts";
+import { type OpenedSnapshot, openSnapshot } from "../../vmm/node/snapshot-file.ts";
 import type { BootFiles } from "../../vmm/virtual-machine.ts";
 import type { World } from "../world.ts";
 import { checkModules, defaultGuest, otherModules } from "./default-guest.ts";

@@ -2,8 +2,8 @@
 import { formatNs } from "../../common/sizes.ts";
 import { TIME_KINDS } from "../../common/timeline.ts";
 import type { Core } from "../../cpu/core.ts";
-import type { Stopped } from "../../vmm/node/run-machine.ts";
-import type { MachineConfig } from "../../vmm/node/snapshot-file.ts";
+import type { Stopped } from "../../vmm/guest-session.ts";
+import type { MachineConfig } from "../../vmm/machine-config.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
 import { VERSION } from "../version.ts";
 

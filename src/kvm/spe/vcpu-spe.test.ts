@@ -344,7 +344,7 @@ describe("what the hardware reports", () => {
       "stage2 page",
     ]);
     expect(m.vm.stage2.allows(ipn(m.buffer.ipns[0] as number), true)).toBe(true);
-    expect(m.vmSpe.statistics.stage2Faults).toBe(5);
+    expect(m.vmSpe.statistics.recordStage2Faults).toBe(5);
     expect(m.spe.read("PMBSR_EL1")).toBe(0n);
     expect(m.line()).toBe(false);
     m.spe.enter();

@@ -523,7 +523,7 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   #resolveStage2Fault(): void {
     const { timeline, core } = this.owner;
     const { vm, handlers, statistics } = this.vmSpe;
-    statistics.stage2Faults += 1;
+    statistics.recordStage2Faults += 1;
     const page = this.#trapping ? vpnOf(this.#copies.PMBPTR_EL1) : core.spu.pointerPage;
     const startNs = timeline.nowNs;
     const missing = this.walker.missing(

@@ -174,7 +174,7 @@ export function runScenario(
     reached: {
       "a notifier on a pinned page": checker.reached.notifierOnPinned,
       "an RLIMIT exit": machine.rlimitExits > 0,
-      "a stage-2 fault on a record": machine.spe.statistics.stage2Faults > 0,
+      "a stage-2 fault on a record": machine.spe.statistics.recordStage2Faults > 0,
       "a table edited while E=1": cores.some((core) => core.editsWhileEnabled > 0),
       "two vCPUs sharing a page": checker.reached.sharedPage,
       "a copy out of a bounce buffer": checker.reached.bounced,

@@ -10,7 +10,7 @@ import {
   frontierOf,
   frontierVerdict,
 } from "../report/frontier.ts";
-import type { Run } from "../report/run.ts";
+import type { ModelRun } from "../report/run.ts";
 import { THRESHOLDS } from "../report/verdicts.ts";
 import { formatFactor, listed } from "../report/words.ts";
 import { settingOf, THREAD_SCENARIOS } from "../scenarios.ts";
@@ -52,7 +52,7 @@ function settingFor(name: string): Setting {
 const usable = ({ run, figures }: FrontierPoint): boolean =>
   run.slowdown < THRESHOLDS.usableSlowdown && (figures.lostShare ?? 0) < THRESHOLDS.nearlyCompleteLoss;
 
-export const q03 = question<Cell, Run>({
+export const q03 = question<Cell, ModelRun>({
   number: 3,
   title: "Which policies are worth having?",
   asked:

@@ -96,7 +96,7 @@ export const q05 = question<Cell, Row>({
       coldNs: run.longestStopNs.cold,
       pinnedPageSeconds: run.pinnedByteSeconds / PAGE_BYTES,
       peakBytes: run.pinnedPeakBytes,
-      releasedAfterNs: run.releasedAfterNs,
+      releasedAfterNs: run.model.releasedAfterNs,
     };
   },
   answer(rows) {

@@ -172,7 +172,7 @@ export const q06 = question<Cell, Row>({
         ramPages: TABLE_POOL_PAGES + (REUSES + 1) * STALE_PAGES,
         mappedPages: TABLE_POOL_PAGES + STALE_PAGES,
       });
-      const faults = machine.spe.statistics.stage2Faults / REUSES;
+      const faults = machine.spe.statistics.recordStage2Faults / REUSES;
       let lost = 0;
       let selected = 0;
       for (const { truth, core } of machine.vcpus) {

@@ -106,7 +106,7 @@ export const q07 = question<Cell, Row>({
       selected += core.spu.counters.selected + truth.lostInBlackout;
       elapsedNs += timeline.nowNs;
     }
-    const faults = machine.spe.statistics.stage2Faults / SESSIONS;
+    const faults = machine.spe.statistics.recordStage2Faults / SESSIONS;
     machine.destroy();
     return {
       faults,

@@ -176,9 +176,9 @@ export const q08 = question<Cell, Row>({
     const { run } = first;
     return {
       enables: run.bufferEnables,
-      faults: run.stage2Faults,
+      faults: run.recordStage2Faults,
       // Each fault drops the record that met it.
-      lost: run.samples.lostInBlackout + run.stage2Faults,
+      lost: run.samples.lostInBlackout + run.recordStage2Faults,
       selected: run.samples.selected,
       hypervisorNs: hypervisorNs(run),
       guestNs: run.guestRunNs,

@@ -4,7 +4,7 @@ import { formatBytes, formatNs } from "../../common/sizes.ts";
 import { DEFAULT_EVENT } from "../../guest/driver.ts";
 import { windowOf } from "../../kvm/spe/policies/window.ts";
 import { runBareMetal, type Setting } from "../experiment.ts";
-import { hypervisorNs, type Run } from "../report/run.ts";
+import { hypervisorNs, type ModelRun } from "../report/run.ts";
 import { formatCount, formatShare } from "../report/words.ts";
 import { DEFAULT_CLOCK_GHZ, settingOf } from "../scenarios.ts";
 import { toggling } from "../schedules.ts";
@@ -82,8 +82,8 @@ export const q09 = question<Cell, Row>({
     const setting = settingFor(cell);
     const costs = world.costs(PROFILE);
     const bareMetal = runBareMetal(setting, costs, "kept");
-    const runs = new Map<number, Run>();
-    const withPages = (pages: number): Run => {
+    const runs = new Map<number, ModelRun>();
+    const withPages = (pages: number): ModelRun => {
       const known =
         runs.get(pages) ??
         trial({

@@ -68,7 +68,7 @@ export const q10 = question<Cell, Row>({
       bareMetalNs: run.bareMetalWallNs,
       runNs: schedule.durationNs,
       wakeUps: Math.floor((samples.written * RECORD_BYTES) / (bufferBytes / 2)),
-      lostOnBareMetal: run.bareMetalLostWhileFull ?? 0,
+      lostOnBareMetal: run.baseline.lostWhileFull,
       lost: samples.lostInBlackout,
       selected: samples.selected,
     };

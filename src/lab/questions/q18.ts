@@ -113,7 +113,7 @@ export const q18 = question<Cell, Row>({
       writtenBytes: run.samples.written * RECORD_BYTES,
       pinnedBytes: run.pinnedPeakBytes,
       enables: run.bufferEnables,
-      stage2Faults: run.stage2Faults,
+      stage2Faults: run.recordStage2Faults,
       lost: run.samples.lostInBlackout,
       selected: run.samples.selected,
       userExitNs: costs.exit + costs.userExit,

@@ -102,7 +102,7 @@ export const q19 = question<Cell, Row>({
       enables: run.bufferEnables,
       written: run.samples.written,
       // Each fault drops the record that met it.
-      lost: run.samples.lostInBlackout + run.stage2Faults,
+      lost: run.samples.lostInBlackout + run.recordStage2Faults,
       selected: run.samples.selected,
       heldBytes: run.pinnedPeakBytes,
     };

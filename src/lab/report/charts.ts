@@ -4,7 +4,7 @@
  * functions, for what JSON cannot hold.
  */
 import { axisLook, type ChartOption, colorOfPolicy, legend, rowAxis, text, tooltip } from "./chart-style.ts";
-import type { Run, RunDetail, SpanKind, TimePart } from "./run.ts";
+import type { ModelRun, RunDetail, SpanKind, TimePart } from "./run.ts";
 import { TIME_PARTS } from "./run.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
 import { type Case, casesOf, THRESHOLDS, worstSlowdown } from "./verdicts.ts";
@@ -54,7 +54,9 @@ const STEPS_PER_RUN = 3_000;
 
 const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ", "-")})`;
 /** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
-export const policiesOf = (runs: readonly Run[]): string[] => [...new Set(runs.map((run) => run.policy))];
+export const policiesOf = (runs: readonly ModelRun[]): string[] => [
+  ...new Set(runs.map((run) => run.policy)),
+];
 
 /** A recording's path is longer than a chart has room for: its name is enough beside the table that has all of it. */
 const shortScenario = (of: Case): string => of.scenario.split(/[\\/]/).at(-1) ?? of.scenario;
@@ -63,15 +65,15 @@ const labelOf = (of: Case, several: boolean): string =>
   several ? `${shortScenario(of)}\n${of.profile}` : shortScenario(of);
 
 /** The largest slowdown that is drawn for a run. */
-const furthest = (run: Run): number =>
-  Math.max(worstSlowdown(run), run.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0);
+const furthest = (run: ModelRun): number =>
+  Math.max(worstSlowdown(run), run.model.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0);
 
 /** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
-export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heightPx: number } {
+export function slowdownChart(runs: readonly ModelRun[]): { option: ChartOption; heightPx: number } {
   const cases = casesOf(runs);
   const policies = policiesOf(runs);
   const severalProfiles = new Set(runs.map((run) => run.profile)).size > 1;
-  const rowOf = (run: Run) =>
+  const rowOf = (run: ModelRun) =>
     cases.findIndex((of) => of.scenario === run.scenario && of.profile === run.profile);
   const most = Math.max(...runs.map(furthest));
   const series = policies.map((policy, lane) => ({
@@ -88,8 +90,8 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
         rowOf(run),
         lane,
         policies.length,
-        run.atLowCosts?.slowdown ?? run.slowdown,
-        Math.max(run.atHighCosts?.slowdown ?? 0, worstSlowdown(run)),
+        run.model.atLowCosts?.slowdown ?? run.slowdown,
+        Math.max(run.model.atHighCosts?.slowdown ?? 0, worstSlowdown(run)),
         run.guestWallNs,
         furthest(run),
       ]),
@@ -98,7 +100,15 @@ export function slowdownChart(runs: readonly Run[]): { option: ChartOption; heig
     const slowdown = seenSlowdown(run);
     return slowdown === undefined
       ? []
-      : [[slowdown, rowOf(run), policies.indexOf(run.policy), policies.length, run.reference?.wallNs ?? 0]];
+      : [
+          [
+            slowdown,
+            rowOf(run),
+            policies.indexOf(run.policy),
+            policies.length,
+            run.model.reference?.wallNs ?? 0,
+          ],
+        ];
   });
   const line = (at: number, label: string, type: string) => ({
     xAxis: at,
@@ -170,10 +180,10 @@ function roundUp(value: number): number {
   return ([1, 2, 5].find((step) => step * decade >= value) ?? 10) * decade;
 }
 
-const seenSlowdown = (run: Run): number | undefined =>
-  run.reference === null || run.bareMetalWallNs === 0
+const seenSlowdown = (run: ModelRun): number | undefined =>
+  run.model.reference === null || run.bareMetalWallNs === 0
     ? undefined
-    : run.reference.wallNs / run.bareMetalWallNs;
+    : run.model.reference.wallNs / run.bareMetalWallNs;
 
 /** Where each policy's time went, stacked: in seconds, or as shares of each policy's elapsed time. */
 export function timeSplitChart(of: Case, as: "time" | "share"): ChartOption {

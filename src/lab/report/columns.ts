@@ -1,6 +1,6 @@
 /** The columns of the table of runs: one definition, read by the terminal and by the page. */
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import type { Run } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { hypervisorNs } from "./run.ts";
 import { formatSlowdown } from "./verdicts.ts";
 import { formatCount, formatGHz, formatShare } from "./words.ts";
@@ -12,7 +12,7 @@ export interface Column {
   readonly align: "left" | "right";
   /** Left out first where the terminal is narrow: higher goes sooner; 0 always stays. */
   readonly dropOrder: number;
-  cell(run: Run): string;
+  cell(run: ModelRun): string;
 }
 
 /** What stands in a cell that has nothing to say. */
@@ -46,7 +46,7 @@ export const COLUMNS: readonly Column[] = [
     meaning: "what somebody measured for the same thing",
     align: "right",
     dropOrder: 1,
-    cell: (run) => (run.reference === null ? NOTHING : formatNs(run.reference.wallNs)),
+    cell: ({ model: { reference } }) => (reference === null ? NOTHING : formatNs(reference.wallNs)),
   },
   {
     title: "hypervisor",

@@ -2,7 +2,7 @@
 
 import { axisLook, type ChartOption, text, tooltip } from "./chart-style.ts";
 import { type FrontierPoint, formatLost, frontierOf, frontierVerdict } from "./frontier.ts";
-import type { Run } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { type Case, THRESHOLDS } from "./verdicts.ts";
 
 /** Below this excess over bare metal a slowdown is printed as 1.00 times: it is drawn as none. */
@@ -21,7 +21,7 @@ const colorOfLost = (lostShare: number | null): string =>
  * as its colour and in its label. Both axes are logarithms of what is more than nothing; nothing lies on their edges.
  * @param all the runs of the whole report, for the twins
  */
-export function frontierChart(of: Case, all: readonly Run[]): { option: ChartOption; heightPx: number } {
+export function frontierChart(of: Case, all: readonly ModelRun[]): { option: ChartOption; heightPx: number } {
   const points = frontierOf(of, all);
   const pinned = points.map(({ figures }) => figures.pinnedPageSeconds).filter((value) => value > 0);
   const leastPinned = 10 ** Math.floor(Math.log10(Math.min(10, ...pinned)) - 0.5);

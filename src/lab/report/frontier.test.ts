@@ -1,19 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
+import { type Over, syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
 import { formatPageSeconds, frontierOf, frontierVerdict, inOrder, samplesLost } from "./frontier.ts";
-import type { Run } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { casesOf } from "./verdicts.ts";
 
 const PAGE = 4096;
 
 /** A run with these three figures. */
-const run = (
-  policy: string,
-  slowdown: number,
-  pageSeconds: number,
-  lost = 0,
-  over: Partial<Run> = {},
-): Run => {
+const run = (policy: string, slowdown: number, pageSeconds: number, lost = 0, over: Over = {}): ModelRun => {
   const one = syntheticRun({ policy, slowdown, pinnedByteSeconds: pageSeconds * PAGE, ...over });
   return {
     ...one,
@@ -21,8 +15,8 @@ const run = (
   };
 };
 
-const pointsOf = (...runs: Run[]) => frontierOf({ scenario: "s", profile: "p", runs }, runs);
-const verdictsOf = (...runs: Run[]) => pointsOf(...runs).map(frontierVerdict);
+const pointsOf = (...runs: ModelRun[]) => frontierOf({ scenario: "s", profile: "p", runs }, runs);
+const verdictsOf = (...runs: ModelRun[]) => pointsOf(...runs).map(frontierVerdict);
 
 describe("the frontier", () => {
   it("has those who are best in something, and the others with who beats them and in what", () => {
@@ -98,8 +92,12 @@ describe("the frontier", () => {
   it("counts as lost while full only what bare metal would not have lost", () => {
     const { samples } = syntheticRun();
     const full = { ...samples, written: samples.written - 30, lostWhileFull: 30 };
-    expect(samplesLost(syntheticRun({ samples: full, bareMetalLostWhileFull: 20 }))).toBe(10);
-    expect(samplesLost(syntheticRun({ samples: full, bareMetalLostWhileFull: 40 }))).toBe(0);
+    expect(samplesLost(syntheticRun({ samples: full, baseline: { selected: 100, lostWhileFull: 20 } }))).toBe(
+      10,
+    );
+    expect(samplesLost(syntheticRun({ samples: full, baseline: { selected: 100, lostWhileFull: 40 } }))).toBe(
+      0,
+    );
   });
 
   it("is listed first, from the most complete and least pinned on", () => {

@@ -3,7 +3,7 @@
  * pinned over time, samples lost. A policy that another one beats is dominated; the others are the frontier.
  */
 import { PAGE_BYTES } from "../../common/address.ts";
-import type { Run } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { type Case, samplingTwin } from "./verdicts.ts";
 import { formatShare } from "./words.ts";
 
@@ -36,7 +36,7 @@ export interface Dominator {
 }
 
 export interface FrontierPoint {
-  readonly run: Run;
+  readonly run: ModelRun;
   readonly figures: Figures;
   /** Samples lost, as a number; of the twin where that has the samples. */
   readonly lostSamples: number;
@@ -48,12 +48,10 @@ export interface FrontierPoint {
 const rounded = (value: number): number => Number(value.toPrecision(FRONTIER_THRESHOLDS.digits));
 
 /** Samples that the hypervisor lost: in blackouts, truncated, and while the buffer was full for longer than without it. */
-export const samplesLost = ({ samples, bareMetalLostWhileFull }: Run): number =>
-  samples.lostInBlackout +
-  samples.truncated +
-  Math.max(0, samples.lostWhileFull - (bareMetalLostWhileFull ?? 0));
+export const samplesLost = ({ samples, baseline }: ModelRun): number =>
+  samples.lostInBlackout + samples.truncated + Math.max(0, samples.lostWhileFull - baseline.lostWhileFull);
 
-function figuresOf(run: Run, all: readonly Run[]): Figures & { readonly lostSamples: number } {
+function figuresOf(run: ModelRun, all: readonly ModelRun[]): Figures & { readonly lostSamples: number } {
   const twin = samplingTwin(run, all);
   const lostSamples = samplesLost(twin);
   const measured = twin.samples.written + lostSamples > 0;
@@ -86,7 +84,7 @@ const timeAndMemory = ({ slowdown, pinnedPageSeconds }: Figures): number =>
  * The case's runs with their figures and who beats whom, in the order of the case.
  * @param all the runs of the whole report: where a filter lets nothing through, the twin without it tells what is lost
  */
-export function frontierOf(of: Case, all: readonly Run[]): FrontierPoint[] {
+export function frontierOf(of: Case, all: readonly ModelRun[]): FrontierPoint[] {
   const points = of.runs.map((run) => ({ run, figures: figuresOf(run, all) }));
   const beaten = (figures: Figures) => points.some((other) => dominates(other.figures, figures));
   return points.map(({ run, figures }) => {

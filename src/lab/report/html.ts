@@ -13,7 +13,7 @@ import { COLUMNS } from "./columns.ts";
 import { hasFrontier } from "./frontier.ts";
 import { frontierChart } from "./frontier-chart.ts";
 import { notesOf } from "./notes.ts";
-import type { Run, RunDetail } from "./run.ts";
+import type { ModelRun, RunDetail } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
 
 /** The files that go into the page as they are; the caller reads them. */
@@ -110,7 +110,7 @@ function chartData(details: readonly RunDetail[], cases: readonly Case[]) {
 
 const labelOf = (of: Case): string => `${of.scenario} on costs ${of.profile}`;
 
-function header(runs: readonly Run[], facts: PageFacts): string {
+function header(runs: readonly ModelRun[], facts: PageFacts): string {
   const of = (values: readonly string[]) => escapeHtml([...new Set(values)].join(", "));
   return list([
     "<header>",
@@ -120,7 +120,7 @@ function header(runs: readonly Run[], facts: PageFacts): string {
   ]);
 }
 
-function answers(cases: readonly Case[], runs: readonly Run[]): string {
+function answers(cases: readonly Case[], runs: readonly ModelRun[]): string {
   return list([
     '<section aria-labelledby="answer">',
     '<h2 id="answer">Which policy keeps profiling complete and the guest usable?</h2>',
@@ -201,14 +201,14 @@ const bareMetal = (of: Case): string =>
   of.runs[0] === undefined ? "" : `, bare metal ${formatNs(of.runs[0].bareMetalWallNs)}`;
 
 function seenBy(of: Case): string {
-  const seen = of.runs.find((run) => run.reference !== null)?.reference;
+  const seen = of.runs.find((run) => run.model.reference !== null)?.model.reference;
   if (seen === undefined || seen === null) return "";
   const metal =
     seen.bareMetalBelowNs === null ? "" : `, under ${formatNs(seen.bareMetalBelowNs)} on bare metal`;
   return `<p class="muted">Seen: ${formatNs(seen.wallNs)}${metal} (${escapeHtml(seen.source)}).</p>`;
 }
 
-function notes(runs: readonly Run[]): string {
+function notes(runs: readonly ModelRun[]): string {
   const section = (title: string, texts: readonly string[]): string =>
     texts.length === 0
       ? ""

@@ -1,9 +1,9 @@
 /** Assumptions and warnings of many runs, each said once and with the scenarios that it is about. */
-import type { Run } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { listed } from "./words.ts";
 
 /** The sentences of a report; one that is not about every scenario says about which. */
-export function notesOf(runs: readonly Run[], kind: "assumptions" | "warnings"): string[] {
+export function notesOf(runs: readonly ModelRun[], kind: "assumptions" | "warnings"): string[] {
   const scenarios = new Set(runs.map((run) => run.scenario));
   const about = new Map<string, Set<string>>();
   for (const run of runs)

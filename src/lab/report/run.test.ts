@@ -40,7 +40,9 @@ describe("a report", () => {
   });
 
   it("refuses reasons for enables that do not add up", () => {
-    expect(() => checkRun(syntheticRun({ enableReasons: { "switch-in": 99 } }))).toThrow(/bufferEnables/);
+    expect(() => checkRun(syntheticRun({ model: { enableReasons: { "switch-in": 99 } } }))).toThrow(
+      /bufferEnables/,
+    );
   });
 
   it("refuses an unknown field, so that a misspelt one is not lost", () => {
@@ -54,7 +56,13 @@ describe("a report", () => {
 
   it.each([
     ["noise", "\u0000\u0001", /not a JSON file/],
-    ["another schema", '{"schema":"x"}', /not a spevisor.report\/1 report/],
+    ["no schema", "{}", /names no schema, and this version reads spevisor.report\/1/],
+    ["another schema", '{"schema":"spevisor.machine/1"}', /its schema is "spevisor.machine\/1"/],
+    [
+      "a run of another schema",
+      writeReport(report()).replace("spevisor.run/2", "spevisor.run/1"),
+      /runs\[0\]: its schema is "spevisor.run\/1", and this version reads spevisor.run\/2/,
+    ],
     ["a changed figure", writeReport(report()).replace(/"exitNs": \d+/, '"exitNs": 77'), /damaged/],
   ])("names the file and what is wrong with %s", (_, text, message) => {
     expect(() => readReport(text, "r.json")).toThrow(UserError);

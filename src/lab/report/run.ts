@@ -1,13 +1,15 @@
 /**
- * The report: what every run says about itself. One run is one record, checked against this schema when it is
- * written and again when it is read, and checked for the sums that must hold. Names carry units.
+ * The report: what every run says about itself. One run is one record, whether its guest is the model or real code; it is
+ * checked against this schema when it is written and again when it is read, and for the sums that must hold. Names carry
+ * units.
  *
  * Every key is always there; what does not apply is `null`, never absent.
  */
 import { z } from "zod";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
+import { EXIT_REASONS } from "../../kvm/exit-reasons.ts";
 
-export const RUN_SCHEMA = "spevisor.run/1";
+export const RUN_SCHEMA = "spevisor.run/2";
 export const REPORT_SCHEMA = "spevisor.report/1";
 
 /** A duration or a charge in nanoseconds. */
@@ -74,36 +76,15 @@ const Blackouts = z.strictObject({ count, totalNs: ns, longestNs: ns, instructio
 
 const AtCosts = z.strictObject({ slowdown: z.number().nonnegative() });
 
-/** The schema of one run. */
-export const Run = z.strictObject({
-  schema: z.literal(RUN_SCHEMA),
+/** Bare metal's run of the same work, beside `bareMetalWallNs` and `slowdown`. */
+const Baseline = z.strictObject({
+  /** Samples that it selected, and those of them that were lost to a full buffer: what no hypervisor is to blame for. */
+  selected: count,
+  lostWhileFull: count,
+});
 
-  // What ran.
-  scenario: z.string().min(1),
-  guest: z.enum(["linux", "model"]),
-  policy: z.string().min(1),
-  /** The cost profile's name. */
-  profile: z.string().min(1),
-  seed: z.int(),
-  /** Every option and guess that a recording or a message cannot tell, one sentence each. */
-  assumptions: z.array(z.string()),
-  /** What went wrong without ending the run: a truncated recording, lost records. */
-  warnings: z.array(z.string()),
-  bufferBytes: bytes,
-  /** The guest's granule. */
-  pageBytes: bytes,
-  /** What backs guest memory in the host: `base`, `thp`, `hugetlb-2M`, ... */
-  backing: z.string().min(1),
-
-  // How long it took.
-  /** Prefault and pinning before the first guest run: outside slowdown, always shown. */
-  setupNs: ns,
-  /** The command's wall time in the guest; of a replay's two readings, the worse. */
-  guestWallNs: ns,
-  /** The same on bare metal. */
-  bareMetalWallNs: ns,
-  /** guestWallNs / bareMetalWallNs; the worse end where a replay gives a range. */
-  slowdown: z.number().nonnegative(),
+/** What only the model has: a guest whose every step is known, run again under other assumptions. */
+const Model = z.strictObject({
   /**
    * An open-loop replay's two readings of a wait for something unseen: `kept` waits as long as recorded,
    * `absorbing` lets hypervisor time eat into the wait. Null where nothing was replayed.
@@ -114,6 +95,8 @@ export const Run = z.strictObject({
   /** The same run with every cost at the low end of its range. Null where it was not evaluated. */
   atLowCosts: AtCosts.nullable(),
   atHighCosts: AtCosts.nullable(),
+  /** Names of the costs whose range alone changes the slowdown verdict. */
+  flips: z.array(z.string()),
   /**
    * The same run if no switch were direct (`bufferEnablesWithoutDirectSwitchRule`). Null where the recording tells which
    * are, or little depends on it.
@@ -121,12 +104,42 @@ export const Run = z.strictObject({
   withoutDirectSwitches: z
     .strictObject({ slowdown: z.number().nonnegative(), guestWallNs: ns, bufferEnables: count })
     .nullable(),
-  /** Names of the costs whose range alone changes the slowdown verdict. */
-  flips: z.array(z.string()),
+  /** Enables if every switch-in of a target task counted, direct switches between cloned contexts too. */
+  bufferEnablesWithoutDirectSwitchRule: count.nullable(),
+  /** The enables and disables by cause (`switch-in`, `overflow`, ...); empty, or they add up. */
+  enableReasons: z.record(z.string(), count),
+  disableReasons: z.record(z.string(), count),
+  /** From the last disable until nothing was pinned any more; null: something still was 2 s after the end. */
+  releasedAfterNs: ns.nullable(),
   /** Somebody's own figure for this run. `wallNs` is what they saw; `bareMetalBelowNs` what they saw on bare metal. */
   reference: z
     .strictObject({ wallNs: ns, bareMetalBelowNs: ns.nullable(), source: z.string().min(1) })
     .nullable(),
+});
+export type Model = z.infer<typeof Model>;
+
+/** What every run has. */
+const common = {
+  schema: z.literal(RUN_SCHEMA),
+
+  // What ran.
+  scenario: z.string().min(1),
+  policy: z.string().min(1),
+  /** The cost profile's name. */
+  profile: z.string().min(1),
+  seed: z.int(),
+  /** Every option and guess that a recording or a message cannot tell, one sentence each. */
+  assumptions: z.array(z.string()),
+  /** What went wrong without ending the run: a truncated recording, lost records. */
+  warnings: z.array(z.string()),
+  /** What backs guest memory in the host: `base`, `thp`, `hugetlb-2M`, ... */
+  backing: z.string().min(1),
+
+  // How long it took.
+  /** Prefault and pinning before the first guest run: outside slowdown, always shown. */
+  setupNs: ns,
+  /** The command's wall time in the guest; of a replay's two readings, the worse. */
+  guestWallNs: ns,
 
   // Where the time went.
   /** Each vCPU's own split; the parts add up to its elapsed time. */
@@ -135,6 +148,8 @@ export const Run = z.strictObject({
   ...timeParts,
   /** Host work on other timelines than the vCPUs'. */
   backgroundNs: ns,
+  /** All CPU time that the host spent on the VM, on the vCPUs' timelines and on others. Waiting for a lock takes none. */
+  hostCpuNs: ns,
   /** Of the hypervisor's time: the first pin, walks and pins after it, and traps. Null where not split. */
   excess: z.strictObject({ firstPinNs: ns, rewalkNs: ns, trapNs: ns }).nullable(),
   /** Longest stretch of host work that stopped a vCPU: the first enable after `over`, and any later one. */
@@ -144,12 +159,6 @@ export const Run = z.strictObject({
   /** PMBLIMITR_EL1.E from 0 to 1, and from 1 to 0. */
   bufferEnables: count,
   bufferDisables: count,
-  /** The enables and disables by cause (`switch-in`, `overflow`, ...); empty, or they add up. */
-  enableReasons: z.record(z.string(), count),
-  disableReasons: z.record(z.string(), count),
-  /** Enables if every switch-in of a target task counted, direct switches between cloned contexts too. */
-  bufferEnablesWithoutDirectSwitchRule: count.nullable(),
-  contextSwitches: count,
   pins: count,
   unpins: count,
   pagesPinned: count,
@@ -161,31 +170,49 @@ export const Run = z.strictObject({
   pinnedByteSeconds: z.number().nonnegative(),
   /** Summed over the stretches in which memory was pinned while E was 0. */
   heldAfterOffNs: ns,
-  /** From the last disable until nothing was pinned any more; null: something still was 2 s after the end. */
-  releasedAfterNs: ns.nullable(),
   memlockPeakBytes: bytes,
   /** Null: unlimited. */
   memlockLimitBytes: bytes.nullable(),
 
   // What the profile lost.
-  stage2Faults: count,
+  /** Faults of the SPU's writes, and of the CPU's own accesses. */
+  recordStage2Faults: count,
+  cpuStage2Faults: count,
   blackouts: Blackouts,
   samples: Samples,
-  /** `samples.lostWhileFull` of the same thing on bare metal: what no hypervisor is to blame for. */
-  bareMetalLostWhileFull: count.nullable(),
   /** Distance of the sampled profile from the exact one; null without ground truth. */
   fidelity: z.strictObject({ totalVariation: z.number(), topSymbolError: z.number() }).nullable(),
 
   // What the guest saw.
-  /** Cycles over task time, as `perf stat` in the guest would print it; null where no task was measured. */
-  guestClockGHz: z.number().nonnegative().nullable(),
   /** Warnings of the guest's kernel with their text; null for `model`. */
   guestComplaints: z.array(z.string()).nullable(),
   /** KVM exits by reason, KVM_EXIT_RLIMIT among them. */
-  exitReasons: z.record(z.string(), count),
+  exitReasons: z.partialRecord(z.enum(EXIT_REASONS), count),
+};
+
+/** A run of the model: always beside bare metal. */
+export const ModelRun = z.strictObject({
+  ...common,
+  guest: z.literal("model"),
+  bufferBytes: bytes,
+  /** The guest's granule. */
+  pageBytes: bytes,
+  baseline: Baseline,
+  bareMetalWallNs: ns,
+  /** guestWallNs / bareMetalWallNs; the worse end where a replay gives a range. */
+  slowdown: z.number().nonnegative(),
+  machine: z.null(),
+  model: Model,
+  contextSwitches: count,
+  /** Cycles over task time, as `perf stat` in the guest would print it; null where no task was measured. */
+  guestClockGHz: z.number().nonnegative().nullable(),
 });
+export type ModelRun = z.infer<typeof ModelRun>;
+
+/** The schema of one run. */
+export const Run = ModelRun;
 /** One run's record. */
-export type Run = z.infer<typeof Run>;
+export type Run = ModelRun;
 
 const Host = z.strictObject({
   platform: z.string(),
@@ -228,7 +255,7 @@ export interface Span {
 
 /** A run with what only its charts need; not part of the JSON. */
 export interface RunDetail {
-  readonly run: Run;
+  readonly run: ModelRun;
   /** At most a few ten thousand; instants are ns since the run's first guest instruction. */
   readonly spans: readonly Span[];
   /** Steps of [instant in ns, bytes pinned from then on]. */
@@ -258,10 +285,10 @@ export function brokenSums(run: Run): string[] {
   const accounted = Object.values(fates).reduce((total, n) => total + n, 0);
   if (accounted !== selected) broken.push(`${selected} samples selected, but ${accounted} accounted for`);
   for (const [name, reasons, total] of [
-    ["bufferEnables", run.enableReasons, run.bufferEnables],
-    ["bufferDisables", run.disableReasons, run.bufferDisables],
+    ["bufferEnables", run.model?.enableReasons, run.bufferEnables],
+    ["bufferDisables", run.model?.disableReasons, run.bufferDisables],
   ] as const) {
-    const parts = Object.values(reasons);
+    const parts = Object.values(reasons ?? {});
     const sum = parts.reduce((a, b) => a + b, 0);
     if (parts.length > 0 && sum !== total)
       broken.push(`${name} is ${total}, but its reasons add up to ${sum}`);
@@ -276,11 +303,23 @@ const complaints = (error: z.ZodError): string =>
     .map((issue) => `${z.core.toDotPath(issue.path) || "top level"}: ${issue.message}`)
     .join("; ");
 
+/** What is wrong with the schema that data names, if it is not the wanted one. */
+function otherSchema(data: unknown, wanted: string): string | undefined {
+  const named = typeof data === "object" && data !== null ? (data as { schema?: unknown }).schema : undefined;
+  if (named === wanted) return undefined;
+  return named === undefined
+    ? `it names no schema, and this version reads ${wanted}`
+    : `its schema is ${JSON.stringify(named)}, and this version reads ${wanted}`;
+}
+
 /**
  * Checks a run that we made.
- * @throws BrokenInvariant if a field is missing, unknown or out of range, or if a sum does not hold
+ * @throws BrokenInvariant if it is of another schema, if a field is missing, unknown or out of range, or if a sum does not
+ * hold
  */
-export function checkRun(run: unknown): Run {
+export function checkRun<R extends Run>(run: R): R {
+  const other = otherSchema(run, RUN_SCHEMA);
+  if (other !== undefined) throw new BrokenInvariant(`a run: ${other}`);
   const parsed = Run.safeParse(run);
   if (!parsed.success)
     throw new BrokenInvariant(`a run does not fit ${RUN_SCHEMA}: ${complaints(parsed.error)}`);
@@ -289,7 +328,7 @@ export function checkRun(run: unknown): Run {
     throw new BrokenInvariant(
       `the run of ${parsed.data.policy} on ${parsed.data.scenario} does not add up: ${broken.join("; ")}`,
     );
-  return parsed.data;
+  return parsed.data as R;
 }
 
 /**
@@ -297,7 +336,7 @@ export function checkRun(run: unknown): Run {
  * @throws BrokenInvariant if one of its runs is not sound
  */
 export function writeReport(report: Report): string {
-  const runs = report.runs.map(checkRun);
+  const runs = report.runs.map((run) => checkRun(run));
   return `${JSON.stringify({ ...report, runs }, null, 2)}\n`;
 }
 
@@ -312,6 +351,13 @@ export function readReport(text: string, name: string): Report {
     data = JSON.parse(text);
   } catch {
     throw new UserError(`${name}: not a JSON file`);
+  }
+  const other = otherSchema(data, REPORT_SCHEMA);
+  if (other !== undefined) throw new UserError(`${name}: ${other}`);
+  const { runs } = data as { runs?: unknown };
+  for (const [i, run] of (Array.isArray(runs) ? runs : []).entries()) {
+    const old = otherSchema(run, RUN_SCHEMA);
+    if (old !== undefined) throw new UserError(`${name}: runs[${i}]: ${old}`);
   }
   const parsed = Report.safeParse(data);
   if (!parsed.success)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
-import type { Run } from "./run.ts";
+import { type Over, syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
+import type { ModelRun } from "./run.ts";
 import {
   casesOf,
   conclusionOf,
@@ -11,8 +11,8 @@ import {
   verdictsOf,
 } from "./verdicts.ts";
 
-const textsOf = (over: Partial<Run>) => verdictsOf(syntheticRun(over)).map((verdict) => verdict.text);
-const samples = (over: Partial<Run["samples"]>): Run["samples"] => ({
+const textsOf = (over: Over) => verdictsOf(syntheticRun(over)).map((verdict) => verdict.text);
+const samples = (over: Partial<ModelRun["samples"]>): ModelRun["samples"] => ({
   selected: 10_000,
   written: 10_000,
   filtered: 0,
@@ -41,7 +41,11 @@ describe("the speed verdict", () => {
   });
 
   it("shows both readings of a replay and judges by the worse", () => {
-    const run = syntheticRun({ guestWallNs: 2e9, slowdown: 5, slowdownRange: { kept: 5, absorbing: 1.1 } });
+    const run = syntheticRun({
+      guestWallNs: 2e9,
+      slowdown: 5,
+      model: { slowdownRange: { kept: 5, absorbing: 1.1 } },
+    });
     expect(speedVerdict(run)).toEqual({
       about: "speed",
       tone: "bad",
@@ -55,7 +59,9 @@ describe("the speed verdict", () => {
         guestWallNs: 1e9 * slowdown,
         slowdown,
         bufferEnables: 1504,
-        withoutDirectSwitches: { slowdown: without, guestWallNs: 1e9 * without, bufferEnables: 17_407 },
+        model: {
+          withoutDirectSwitches: { slowdown: without, guestWallNs: 1e9 * without, bufferEnables: 17_407 },
+        },
       });
     expect(speedVerdict(open(1.1, 2.5))).toEqual({
       about: "speed",
@@ -76,9 +82,7 @@ describe("the speed verdict", () => {
   it("names the cost on which it depends when it flips over the ranges, and is silent when it does not", () => {
     const at = (low: number, high: number) => ({
       slowdown: 1.1,
-      atLowCosts: { slowdown: low },
-      atHighCosts: { slowdown: high },
-      flips: ["pin", "walk"],
+      model: { atLowCosts: { slowdown: low }, atHighCosts: { slowdown: high }, flips: ["pin", "walk"] },
     });
     expect(textsOf(at(1.05, 1.4))).toContain(
       "between usable (1.05 times) and slow (1.40 times) over the cost ranges: depends on pin and walk",
@@ -96,7 +100,7 @@ describe("the speed verdict", () => {
 });
 
 describe("the profile verdict", () => {
-  it.each<[string, Partial<Run>, string, string]>([
+  it.each<[string, Over, string, string]>([
     ["nothing lost", { samples: samples({}) }, "good", "complete profile"],
     [
       "samples lost",
@@ -118,13 +122,19 @@ describe("the profile verdict", () => {
     ],
     [
       "what bare metal loses too",
-      { samples: samples({ written: 9_000, lostWhileFull: 1_000 }), bareMetalLostWhileFull: 1_000 },
+      {
+        samples: samples({ written: 9_000, lostWhileFull: 1_000 }),
+        baseline: { selected: 10_000, lostWhileFull: 1_000 },
+      },
       "good",
       "complete profile",
     ],
     [
       "more lost while full than on bare metal",
-      { samples: samples({ written: 9_000, lostWhileFull: 1_000 }), bareMetalLostWhileFull: 400 },
+      {
+        samples: samples({ written: 9_000, lostWhileFull: 1_000 }),
+        baseline: { selected: 10_000, lostWhileFull: 400 },
+      },
       "bad",
       "loses 6 % while the buffer was full, beyond bare metal's",
     ],
@@ -141,13 +151,13 @@ describe("the profile verdict", () => {
 
 it("says what the host gives up", () => {
   const held = { pinnedPeakBytes: 128 * 1024 ** 2, heldAfterOffNs: 3.2e9 };
-  expect(textsOf({ ...held, releasedAfterNs: 2e8 })).toContain(
+  expect(textsOf({ ...held, model: { releasedAfterNs: 2e8 } })).toContain(
     "holds 128 MiB pinned, for 3.2 s with profiling off",
   );
-  expect(textsOf({ ...held, releasedAfterNs: null })).toContain(
+  expect(textsOf({ ...held, model: { releasedAfterNs: null } })).toContain(
     "holds 128 MiB pinned, for 3.2 s with profiling off, and still holds it when profiling is over",
   );
-  expect(textsOf({ pinnedPeakBytes: 2 * 1024 ** 3, releasedAfterNs: 0 })).toContain(
+  expect(textsOf({ pinnedPeakBytes: 2 * 1024 ** 3, model: { releasedAfterNs: 0 } })).toContain(
     "holds 2 GiB pinned, more than the buffer",
   );
   expect(textsOf({ exitReasons: { KVM_EXIT_RLIMIT: 3 }, memlockLimitBytes: 8 * 1024 ** 2 })).toContain(
@@ -168,7 +178,7 @@ describe("a case's conclusion", () => {
   });
 
   it("asks a filtered run's unfiltered twin about lost samples", () => {
-    const filtered = runs.find((run) => run.scenario === "thread-a" && run.policy === "fault") as Run;
+    const filtered = runs.find((run) => run.scenario === "thread-a" && run.policy === "fault") as ModelRun;
     expect(samplingTwin(filtered, runs)).toMatchObject({ scenario: "thread-a-sampling", policy: "fault" });
   });
 

@@ -3,7 +3,7 @@
  * Every threshold that turns a number into a word is in THRESHOLDS, with its reason.
  */
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import type { Run } from "./run.ts";
+import type { Model, ModelRun } from "./run.ts";
 import { hypervisorNs } from "./run.ts";
 import { counted, formatCount, formatFactor, formatShare, listed } from "./words.ts";
 
@@ -71,12 +71,12 @@ export interface Verdict {
 }
 
 /** The slowdown to judge a run by: where the recording leaves open which switches are direct, the worse. */
-export const worstSlowdown = ({ slowdown, withoutDirectSwitches }: Run): number =>
-  Math.max(slowdown, withoutDirectSwitches?.slowdown ?? 0);
+export const worstSlowdown = ({ slowdown, model }: ModelRun): number =>
+  Math.max(slowdown, model.withoutDirectSwitches?.slowdown ?? 0);
 
 /** "1.02" or "1.02 to 1.9", for what `worstSlowdown` is the end of. */
-export function formatSlowdown(run: Run, between = " to "): string {
-  const best = Math.min(run.slowdown, run.withoutDirectSwitches?.slowdown ?? run.slowdown);
+export function formatSlowdown(run: ModelRun, between = " to "): string {
+  const best = Math.min(run.slowdown, run.model.withoutDirectSwitches?.slowdown ?? run.slowdown);
   return rangeOf(formatFactor(best), formatFactor(worstSlowdown(run)), between);
 }
 
@@ -84,7 +84,7 @@ const rangeOf = (low: string, high: string, between = " to "): string =>
   low === high ? low : `${low}${between}${high}`;
 
 /** "1.5 s to 2.9 s, 1.02 to 1.9 times bare metal: usable to slow, ...": a range, and why it is one. */
-function openVerdict(run: Run, without: NonNullable<Run["withoutDirectSwitches"]>): Verdict {
+function openVerdict(run: ModelRun, without: NonNullable<Model["withoutDirectSwitches"]>): Verdict {
   const [best, worst] = without.slowdown < run.slowdown ? [without, run] : [run, without];
   const wall = rangeOf(formatNs(best.guestWallNs), formatNs(worst.guestWallNs));
   const speed = rangeOf(speedOf(best.slowdown), speedOf(worst.slowdown));
@@ -96,10 +96,10 @@ function openVerdict(run: Run, without: NonNullable<Run["withoutDirectSwitches"]
 }
 
 /** "20.6 s, 52 times bare metal: unusable". */
-export function speedVerdict(run: Run): Verdict {
-  if (run.withoutDirectSwitches !== null) return openVerdict(run, run.withoutDirectSwitches);
+export function speedVerdict(run: ModelRun): Verdict {
+  const { withoutDirectSwitches: without, slowdownRange: range } = run.model;
+  if (without !== null) return openVerdict(run, without);
   const speed = speedOf(run.slowdown);
-  const { slowdownRange: range } = run;
   const spread =
     range === null || formatFactor(range.kept) === formatFactor(range.absorbing)
       ? ""
@@ -112,13 +112,13 @@ export function speedVerdict(run: Run): Verdict {
 }
 
 /** Whether the speed verdict survives both ends of the cost ranges, and which cost decides if it does not. */
-export function costsVerdict(run: Run): Verdict | undefined {
-  const { atLowCosts: low, atHighCosts: high } = run;
+export function costsVerdict(run: ModelRun): Verdict | undefined {
+  const { atLowCosts: low, atHighCosts: high, flips } = run.model;
   if (low === null || high === null) return undefined;
   if (new Set([low.slowdown, run.slowdown, high.slowdown].map(speedTone)).size === 1) return undefined;
   const end = ({ slowdown }: { slowdown: number }) =>
     `${speedOf(slowdown)} (${formatFactor(slowdown)} times)`;
-  const which = run.flips.length > 0 ? listed(run.flips) : "several costs at once";
+  const which = flips.length > 0 ? listed(flips) : "several costs at once";
   return {
     about: "costs",
     tone: "fair",
@@ -127,7 +127,7 @@ export function costsVerdict(run: Run): Verdict | undefined {
 }
 
 /** Where the excess goes when a run is over the usable slowdown. */
-export function excessVerdict(run: Run): Verdict | undefined {
+export function excessVerdict(run: ModelRun): Verdict | undefined {
   if (run.slowdown < THRESHOLDS.usableSlowdown || run.excess === null) return undefined;
   const { firstPinNs, rewalkNs, trapNs } = run.excess;
   const otherNs = hypervisorNs(run) - firstPinNs - rewalkNs - trapNs;
@@ -140,7 +140,7 @@ export function excessVerdict(run: Run): Verdict | undefined {
 }
 
 /** What the profile lost: "complete profile", "loses 4.1 % of samples in 1,204 blackouts". */
-export function profileVerdict(run: Run): Verdict {
+export function profileVerdict(run: ModelRun): Verdict {
   const { samples, blackouts } = run;
   if (samples.selected === 0) return { about: "profile", tone: "plain", text: "nothing was sampled" };
   const lost: string[] = [];
@@ -150,11 +150,9 @@ export function profileVerdict(run: Run): Verdict {
     );
   if (samples.truncated > 0)
     lost.push(`${formatShare(samples.truncated, samples.selected)} truncated after selection`);
-  const full = Math.max(0, samples.lostWhileFull - (run.bareMetalLostWhileFull ?? 0));
+  const full = Math.max(0, samples.lostWhileFull - run.baseline.lostWhileFull);
   if (full > 0)
-    lost.push(
-      `${formatShare(full, samples.selected)} while the buffer was full${run.bareMetalLostWhileFull === null ? "" : ", beyond bare metal's"}`,
-    );
+    lost.push(`${formatShare(full, samples.selected)} while the buffer was full, beyond bare metal's`);
   if (lost.length > 0) {
     const share = (samples.lostInBlackout + samples.truncated + full) / samples.selected;
     return {
@@ -176,11 +174,11 @@ export function profileVerdict(run: Run): Verdict {
 }
 
 /** What the host gives up for it: "holds 128 MiB pinned". */
-export function memoryVerdict(run: Run): Verdict {
+export function memoryVerdict(run: ModelRun): Verdict {
   if (run.pinnedPeakBytes === 0) return { about: "memory", tone: "good", text: "pins nothing" };
   const beyond = run.pinnedPeakBytes > run.bufferBytes * THRESHOLDS.pinnedPerBuffer;
   const off = run.heldAfterOffNs > 0 ? `, for ${formatNs(run.heldAfterOffNs)} with profiling off` : "";
-  const after = `${off}${run.releasedAfterNs === null ? ", and still holds it when profiling is over" : ""}`;
+  const after = `${off}${run.model.releasedAfterNs === null ? ", and still holds it when profiling is over" : ""}`;
   return {
     about: "memory",
     tone: beyond ? "fair" : "plain",
@@ -188,7 +186,7 @@ export function memoryVerdict(run: Run): Verdict {
   };
 }
 
-const memlockVerdict = (run: Run): Verdict | undefined => {
+const memlockVerdict = (run: ModelRun): Verdict | undefined => {
   const hits = run.exitReasons["KVM_EXIT_RLIMIT"] ?? 0;
   if (hits === 0) return undefined;
   const limit = run.memlockLimitBytes === null ? "" : ` of ${formatBytes(run.memlockLimitBytes)}`;
@@ -199,7 +197,7 @@ const memlockVerdict = (run: Run): Verdict | undefined => {
   };
 };
 
-const stopVerdict = (run: Run): Verdict | undefined => {
+const stopVerdict = (run: ModelRun): Verdict | undefined => {
   const longest = Math.max(run.longestStopNs.cold, run.longestStopNs.warm);
   if (longest < THRESHOLDS.tickNs) return undefined;
   const stalls = longest >= THRESHOLDS.rcuStallNs;
@@ -211,7 +209,7 @@ const stopVerdict = (run: Run): Verdict | undefined => {
   };
 };
 
-const setupVerdict = (run: Run): Verdict | undefined =>
+const setupVerdict = (run: ModelRun): Verdict | undefined =>
   run.setupNs === 0
     ? undefined
     : {
@@ -220,7 +218,7 @@ const setupVerdict = (run: Run): Verdict | undefined =>
         text: `${formatNs(run.setupNs)} of setting up before the guest starts`,
       };
 
-const guestVerdict = (run: Run): Verdict | undefined =>
+const guestVerdict = (run: ModelRun): Verdict | undefined =>
   run.guestComplaints === null || run.guestComplaints.length === 0
     ? undefined
     : {
@@ -230,7 +228,7 @@ const guestVerdict = (run: Run): Verdict | undefined =>
       };
 
 /** All that is to be said about one run, the most important first. */
-export function verdictsOf(run: Run): Verdict[] {
+export function verdictsOf(run: ModelRun): Verdict[] {
   const all = [
     speedVerdict(run),
     costsVerdict(run),
@@ -249,7 +247,7 @@ export function verdictsOf(run: Run): Verdict[] {
 export const SAMPLING_SUFFIX = "-sampling";
 
 /** The run to ask about lost samples: the run itself, or its unfiltered twin where the filters let nothing through. */
-export function samplingTwin(run: Run, runs: readonly Run[]): Run {
+export function samplingTwin(run: ModelRun, runs: readonly ModelRun[]): ModelRun {
   if (run.samples.written > 0) return run;
   const twin = runs.find(
     (other) =>
@@ -265,12 +263,12 @@ export function samplingTwin(run: Run, runs: readonly Run[]): Run {
 export interface Case {
   readonly scenario: string;
   readonly profile: string;
-  readonly runs: readonly Run[];
+  readonly runs: readonly ModelRun[];
 }
 
 /** Groups runs by scenario and profile, in order of first appearance. */
-export function casesOf(runs: readonly Run[]): Case[] {
-  const cases = new Map<string, { scenario: string; profile: string; runs: Run[] }>();
+export function casesOf(runs: readonly ModelRun[]): Case[] {
+  const cases = new Map<string, { scenario: string; profile: string; runs: ModelRun[] }>();
   for (const run of runs) {
     const key = JSON.stringify([run.scenario, run.profile]);
     const found = cases.get(key);
@@ -285,11 +283,11 @@ export function casesOf(runs: readonly Run[]): Case[] {
  * Among those that do both, the one that pins least; a policy counts as complete by its sampling twin.
  * @param all the runs of the whole report, for the twins
  */
-export function conclusionOf(of: Case, all: readonly Run[]): Verdict {
-  const profileTone = (run: Run) => profileVerdict(samplingTwin(run, all)).tone;
-  const told = (run: Run) =>
+export function conclusionOf(of: Case, all: readonly ModelRun[]): Verdict {
+  const profileTone = (run: ModelRun) => profileVerdict(samplingTwin(run, all)).tone;
+  const told = (run: ModelRun) =>
     `${run.policy} (${formatSlowdown(run)} times, ${run.pinnedPeakBytes === 0 ? "nothing" : formatBytes(run.pinnedPeakBytes)} pinned)`;
-  const usable = (run: Run) => worstSlowdown(run) < THRESHOLDS.usableSlowdown;
+  const usable = (run: ModelRun) => worstSlowdown(run) < THRESHOLDS.usableSlowdown;
   const complete = of.runs.filter((run) => profileTone(run) === "good" || profileTone(run) === "plain");
   const nearly = of.runs.filter((run) => profileTone(run) === "fair" && usable(run));
   const also = nearly.length === 0 ? "" : `; usable and nearly complete: ${listed(nearly.map(told))}`;

@@ -1,7 +1,8 @@
 /** `--disk FILE,OPTION...`: QEMU's -drive in the options that a raw image has here, and Podman's :ro. */
 import { existsSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
-import { type DiskMode, type OpenedDisk, openDisk } from "./disk.ts";
+import type { DiskMode } from "../machine-config.ts";
+import { type OpenedDisk, openDisk } from "./disk.ts";
 
 /** What a --disk says. */
 export interface DiskOption {

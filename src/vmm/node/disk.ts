@@ -4,13 +4,8 @@ import { type Disk, DiskError, SECTOR_BYTES } from "../../board/virtio/block.ts"
 import { UserError } from "../../common/errors.ts";
 import { refuseLfsPointer } from "../../common/lfs.ts";
 import { formatOf, HEAD_BYTES, TAIL_BYTES } from "../file-formats.ts";
+import type { DiskMode } from "../machine-config.ts";
 import { IS_DIRECTORY, IS_EMPTY, whyUnreadable } from "./read-file.ts";
-
-/**
- * What becomes of the guest's writes: they go to the file, are refused, or stay in memory and are gone when the machine is
- * (QEMU's readonly=on and snapshot=on).
- */
-export type DiskMode = "writable" | "readonly" | "snapshot";
 
 export interface DiskOptions {
   /** By default "writable". */

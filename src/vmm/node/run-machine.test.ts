@@ -4,7 +4,8 @@ import type { VirtualMachine } from "../virtual-machine.ts";
 import { runMachine } from "./run-machine.ts";
 import { ByteQueue, type Input, wholeInput } from "./terminal.ts";
 
-const options = { timeoutMs: 0, input: undefined, feed: () => 0, isDone: () => false, paced: false } as const;
+const errand = { feed: () => 0, isDone: () => false } as const;
+const options = { timeoutMs: 0, input: undefined, paced: false } as const;
 /** A machine that fails in its second stretch. */
 function failing(error: Error): VirtualMachine {
   let stretches = 0;
@@ -17,8 +18,8 @@ function failing(error: Error): VirtualMachine {
 }
 
 it("a machine ends where there is no memory left for its guest, and what else is thrown is a bug", async () => {
-  expect(await runMachine(failing(new HostMemoryFull(5)), options)).toBe("memory");
-  await expect(runMachine(failing(new Error("odd")), options)).rejects.toThrow("odd");
+  expect(await runMachine(failing(new HostMemoryFull(5)), errand, options)).toBe("memory");
+  await expect(runMachine(failing(new Error("odd")), errand, options)).rejects.toThrow("odd");
 });
 
 afterEach(() => void vi.useRealTimers());
@@ -74,7 +75,11 @@ it("paces a guest at a console: it sleeps as long as it has asked for, however l
   vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
   for (const hostMs of [0, 5000]) {
     const { input, waitedMs } = terminal(3);
-    const stopped = await runMachine(sleeper(2000 * NS_PER_MS, hostMs), { ...options, input, paced: true });
+    const stopped = await runMachine(sleeper(2000 * NS_PER_MS, hostMs), errand, {
+      ...options,
+      input,
+      paced: true,
+    });
     expect(stopped).toBe("quit");
     for (const ms of waitedMs) expect(ms).toBeGreaterThanOrEqual(1990);
     for (const ms of waitedMs) expect(ms).toBeLessThanOrEqual(2000);
@@ -84,7 +89,7 @@ it("paces a guest at a console: it sleeps as long as it has asked for, however l
 it("waits for a timer that is due in years without Node's running over", async () => {
   vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
   const { input, waitedMs } = terminal(3);
-  await runMachine(sleeper(10_000 * HOUR_NS), { ...options, input, paced: true });
+  await runMachine(sleeper(10_000 * HOUR_NS), errand, { ...options, input, paced: true });
   expect(Math.max(...waitedMs)).toBeLessThan(2 ** 31);
 });
 
@@ -92,20 +97,20 @@ it("stops a guest that waits for input in vain, and none that does or says somet
   vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
   const input = wholeInput(new Uint8Array());
   const idle = sleeper(HOUR_NS / 10);
-  expect(await runMachine(idle, { ...options, input, said: () => 0 })).toBe("idle");
+  expect(await runMachine(idle, errand, { ...options, input, said: () => 0 })).toBe("idle");
   expect(idle.machine.nowNs).toBeGreaterThanOrEqual(HOUR_NS);
 
-  const isDone = (of: VirtualMachine) => () => of.machine.nowNs > 10 * HOUR_NS;
+  const toTen = (of: VirtualMachine) => ({ ...errand, isDone: () => of.machine.nowNs > 10 * HOUR_NS });
   const busy = sleeper(HOUR_NS / 10, 0, HOUR_NS / 10);
-  expect(await runMachine(busy, { ...options, input, said: () => 0, isDone: isDone(busy) })).toBe("done");
+  expect(await runMachine(busy, toTen(busy), { ...options, input, said: () => 0 })).toBe("done");
 
   const speaks = sleeper(HOUR_NS / 10);
   const said = (): number => Math.floor(speaks.machine.nowNs / (HOUR_NS / 2));
-  expect(await runMachine(speaks, { ...options, input, said, isDone: isDone(speaks) })).toBe("done");
+  expect(await runMachine(speaks, toTen(speaks), { ...options, input, said })).toBe("done");
 
   // More may come.
   const open = sleeper(HOUR_NS / 10);
   const { input: keyboard } = terminal(1);
-  const listening = { ...options, input: keyboard, said: () => 0, isDone: isDone(open) };
-  expect(await runMachine(open, listening)).toBe("done");
+  const listening = { ...options, input: keyboard, said: () => 0 };
+  expect(await runMachine(open, toTen(open), listening)).toBe("done");
 });

@@ -1,23 +1,15 @@
 /** Runs a machine in real time until it ends, or somebody ends it. */
 import { CYCLES_PER_NS } from "../../a64/state.ts";
 import { HostMemoryFull } from "../../cpu/memory.ts";
+import type { Errand, Stopped } from "../guest-session.ts";
 import type { Ending } from "../machine.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import type { Input } from "./terminal.ts";
-
-/** Why a machine stopped. */
-export type Stopped = "off" | "reset" | "asleep" | "idle" | "timeout" | "quit" | "done" | "memory";
 
 export interface RunOptions {
   /** Wall-clock milliseconds after which it is stopped; 0: never. */
   readonly timeoutMs: number;
   readonly input: Input | undefined;
-  /** Where input goes: as many bytes as are taken are returned. */
-  readonly feed: (bytes: Uint8Array) => number;
-  /** Told once that no input will come any more. */
-  readonly onInputEnd?: () => void;
-  /** Asked after each stretch: whether what the machine was run for is done. */
-  readonly isDone: () => boolean;
   /** Waited for before the guest goes on: whoever reads its output must catch up. */
   readonly settled?: () => Promise<void> | undefined;
   /** Keeps the guest's time from running ahead of the clock: for people at a console. */
@@ -44,20 +36,17 @@ const IDLE_SHARE = 0.01;
 const AHEAD_MS = 5;
 const NS_PER_MS = 1e6;
 
-/**
- * Runs until `isDone`, the machine's end, the timeout, Ctrl-A x, or until there is no memory left for it: then it was stopped
- * in the middle of an instruction, and can only be looked at.
- */
-export async function runMachine(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
+/** Runs until its errand is done, the machine's end, the timeout, Ctrl-A x, or until there is no memory left for it. */
+export async function runMachine(vm: VirtualMachine, errand: Errand, options: RunOptions): Promise<Stopped> {
   try {
-    return await runUntil(vm, options);
+    return await runUntil(vm, errand, options);
   } catch (error) {
     if (error instanceof HostMemoryFull) return "memory";
     throw error;
   }
 }
 
-async function runUntil(vm: VirtualMachine, options: RunOptions): Promise<Stopped> {
+async function runUntil(vm: VirtualMachine, errand: Errand, options: RunOptions): Promise<Stopped> {
   const { input, timeoutMs } = options;
   const { machine } = vm;
   const startedMs = performance.now();
@@ -92,7 +81,7 @@ async function runUntil(vm: VirtualMachine, options: RunOptions): Promise<Stoppe
       if (machine.turns >= end || aheadMs() > AHEAD_MS) return "running";
       const state = vm.run(end - machine.turns, isEnough);
       fallBehind();
-      if (options.isDone()) return "done";
+      if (errand.isDone()) return "done";
       if (state !== "running" && state !== "asleep") return state;
       const full = options.settled?.();
       if (full !== undefined) await full;
@@ -126,14 +115,14 @@ async function runUntil(vm: VirtualMachine, options: RunOptions): Promise<Stoppe
     let fed = 0;
     const piece = input?.waiting.first;
     if (piece !== undefined) {
-      fed = options.feed(piece);
+      fed = errand.feed(piece);
       input?.waiting.drop(fed);
       input?.taken();
     }
     if (input?.ended === true && input.waiting.length === 0 && !endTold) {
       endTold = true;
       fed = 1;
-      options.onInputEnd?.();
+      errand.onInputEnd?.();
     }
     if (fed > 0) continue;
     if (state === "asleep") {

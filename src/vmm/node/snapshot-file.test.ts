@@ -6,8 +6,9 @@ import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { PAGE_BYTES } from "../../common/address.ts";
 import { UserError } from "../../common/errors.ts";
+import type { MachineConfig } from "../machine-config.ts";
 import type { VirtualMachineState } from "../virtual-machine.ts";
-import { encodeSnapshot, type MachineConfig, openSnapshot } from "./snapshot-file.ts";
+import { encodeSnapshot, openSnapshot } from "./snapshot-file.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "snapshot-file-"));
 afterAll(() => rmSync(scratch, { recursive: true }));

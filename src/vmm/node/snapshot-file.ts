@@ -9,8 +9,9 @@ import { PAGE_BYTES } from "../../common/address.ts";
 import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import type { AgentState } from "../agent.ts";
+import type { MachineConfig } from "../machine-config.ts";
 import type { SavedPage, VirtualMachineState } from "../virtual-machine.ts";
-import type { DiskMode, SnapshotState } from "./disk.ts";
+import type { SnapshotState } from "./disk.ts";
 import { readWhole } from "./read-file.ts";
 
 const MAGIC = "spevisor snapshot\n";
@@ -22,27 +23,6 @@ const MOST_HEAD_BYTES = 256 * 1024 ** 2;
 const MOST_PAGES_BYTES = 4 * 1024 ** 3;
 /** Fast: three quarters of what there is to save are found by the lightest compression. */
 const LEVEL = 1;
-
-export interface DiskConfig {
-  /** What the guest reads as its serial number. */
-  readonly id: string;
-  readonly mode: DiskMode;
-}
-
-/** What a machine was made with, as far as it must be made alike to take a state. */
-export interface MachineConfig {
-  readonly cpus: number;
-  readonly memoryBytes: number;
-  readonly policy: string;
-  readonly profile: string;
-  readonly seed: number;
-  readonly startSeconds: number;
-  /** Tags of shares, in order. */
-  readonly shares: readonly string[];
-  readonly disks: readonly DiskConfig[];
-  /** Whether its first process is spevisor's own, which takes orders. */
-  readonly agent: boolean;
-}
 
 export interface Snapshot {
   readonly config: MachineConfig;

@@ -1,0 +1,134 @@
+/**
+ * What a machine has counted, and what it has counted between two instants: a command's own, say, without the boot before
+ * it.
+ */
+import type { TimeKind, Timeline } from "../common/timeline.ts";
+import type { ExitReason } from "../kvm/exit-reasons.ts";
+import type { Machine } from "./machine.ts";
+import type { VirtualMachine } from "./virtual-machine.ts";
+
+/** Plain data whose every leaf is a number that only grows. */
+type Counts = number | readonly Counts[] | { readonly [name: string]: Counts | undefined };
+
+/** What KVM counts (kvm/statistics.ts), but for what is a peak. */
+const COUNTED = [
+  "bufferEnables",
+  "bufferDisables",
+  "pins",
+  "unpins",
+  "pagesPinned",
+  "pagesUnpinned",
+  "tablePagesPinned",
+  "recordStage2Faults",
+  "recordsLostInCopy",
+  "firstPinNs",
+  "rewalkNs",
+  "heldAfterOffNs",
+  "pinnedByteNs",
+] as const;
+
+/** Where a timeline's time went: the parts add up to `elapsedNs`. */
+export interface TimeFigures {
+  readonly elapsedNs: number;
+  readonly spentNs: Readonly<Record<TimeKind, number>>;
+}
+
+/** Of any machine. Names carry units. */
+export interface MachineFigures {
+  readonly nowNs: number;
+  readonly vcpus: readonly TimeFigures[];
+  /** The policy's worker, and what the host does by itself. */
+  readonly worker: TimeFigures;
+  readonly host: TimeFigures;
+  readonly counts: Readonly<Record<(typeof COUNTED)[number], number>>;
+  readonly exitReasons: Readonly<Partial<Record<ExitReason, number>>>;
+  /** What the SPUs did with samples, and what the ground truth has of those that they never took. */
+  readonly samples: {
+    readonly selected: number;
+    readonly written: number;
+    readonly filtered: number;
+    readonly collided: number;
+    readonly truncated: number;
+    readonly lostInBlackout: number;
+    readonly lostWhileFull: number;
+    /** The guest's driver had no AUX space. */
+    readonly noSpace: number;
+  };
+  readonly blackouts: { readonly count: number; readonly totalNs: number; readonly instructions: number };
+}
+
+/** Of one that executes code, beside that. */
+export interface CodeFigures {
+  readonly cores: readonly {
+    readonly instructions: number;
+    readonly el0: number;
+    readonly el1: number;
+    readonly exceptions: number;
+  }[];
+  /** How often each encoding was met that the core does not have, by the word in hexadecimal. */
+  readonly undefined: Readonly<Record<string, number>>;
+}
+
+const timeOf = (timeline: Timeline): TimeFigures => {
+  const { nowNs, spentNs } = timeline.save();
+  return { elapsedNs: nowNs, spentNs };
+};
+
+const sum = <T>(items: readonly T[], value: (item: T) => number): number =>
+  items.reduce((total, item) => total + value(item), 0);
+
+/** What a machine has counted so far. */
+export function machineFigures(machine: Machine): MachineFigures {
+  const { spe, vcpus } = machine;
+  const { statistics } = spe;
+  const truths = vcpus.map(({ truth }) => truth);
+  const spus = vcpus.map(({ core }) => core.spu.counters);
+  return {
+    nowNs: machine.nowNs,
+    vcpus: vcpus.map(({ timeline }) => timeOf(timeline)),
+    worker: timeOf(spe.worker),
+    host: timeOf(machine.host),
+    counts: Object.fromEntries(COUNTED.map((name) => [name, statistics[name]])) as MachineFigures["counts"],
+    exitReasons: Object.fromEntries(statistics.exitReasons),
+    samples: {
+      selected: sum(spus, (s) => s.selected),
+      written: sum(spus, (s) => s.written),
+      filtered: sum(spus, (s) => s.filtered),
+      collided: sum(spus, (s) => s.collided),
+      truncated: sum(spus, (s) => s.truncated),
+      lostInBlackout: sum(truths, (t) => t.lostInBlackout),
+      lostWhileFull: sum(truths, (t) => t.lostWhileFull),
+      noSpace: sum(truths, (t) => t.truncated),
+    },
+    blackouts: {
+      count: sum(truths, (t) => t.blackoutCount),
+      totalNs: sum(truths, (t) => t.blackoutNs),
+      instructions: sum(truths, (t) => t.blackoutInstructions),
+    },
+  };
+}
+
+/** What the cores of a machine have counted so far. */
+export function codeFigures(vm: VirtualMachine): CodeFigures {
+  return {
+    cores: vm.cores.map(({ core }) => {
+      const [el0, el1] = core.executedByLevel;
+      return { instructions: core.executed, el0, el1, exceptions: core.exceptions.taken };
+    }),
+    undefined: Object.fromEntries(
+      [...vm.code.undefinedWords].map(([word, times]) => [`0x${word.toString(16).padStart(8, "0")}`, times]),
+    ),
+  };
+}
+
+/** What was counted from one instant to a later one. */
+export const since = <T extends MachineFigures | CodeFigures>(now: T, before: T): T =>
+  difference(now as unknown as Counts, before as unknown as Counts) as unknown as T;
+
+function difference(now: Counts, before: Counts | undefined): Counts {
+  if (typeof now === "number") return now - ((before as number | undefined) ?? 0);
+  if (Array.isArray(now)) return now.map((each, i) => difference(each, (before as readonly Counts[])[i]));
+  const was = before as Readonly<Record<string, Counts | undefined>> | undefined;
+  const parts = Object.entries(now).map(([name, value]) => [name, difference(value as Counts, was?.[name])]);
+  return Object.fromEntries(parts) as Counts;
+}

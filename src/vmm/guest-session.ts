@@ -1,0 +1,189 @@
+/**
+ * A machine with a guest, and the conversation with its first process: booted or restored, ready, one command after the
+ * other. What of it is somebody's (streams, clocks, files) is passed in: a session is as deterministic as its machine.
+ */
+import type { CostTable } from "../host/costs.ts";
+import type { PinPolicy } from "../kvm/spe/policy.ts";
+import { type AgentState, GuestAgent, type MountedShare, releaseWithoutPort } from "./agent.ts";
+import { ConsoleLines } from "./console-lines.ts";
+import type { MachineConfig } from "./machine-config.ts";
+import {
+  type BootFiles,
+  type SavedPage,
+  VirtualMachine,
+  type VirtualMachineOptions,
+  type VirtualMachineState,
+} from "./virtual-machine.ts";
+
+/** Why a machine stopped. */
+export type Stopped =
+  | "off"
+  | "reset"
+  /** Every vCPU sleeps, and nothing will wake one. */
+  | "asleep"
+  /** It waits for input that will not come. */
+  | "idle"
+  | "timeout"
+  /** Whoever sits at it has left. */
+  | "quit"
+  /** What it was run for is done. */
+  | "done"
+  /** There is no memory left for its guest: it was stopped in the middle of an instruction, and can only be looked at. */
+  | "memory";
+
+/** What a machine is run for, and how whoever runs it gets input to its guest. */
+export interface Errand {
+  /** Asked after each stretch: whether it is done. */
+  readonly isDone: () => boolean;
+  /** Where input goes: as many bytes as are taken are returned. */
+  readonly feed: (bytes: Uint8Array) => number;
+  /** Told once that no input will come any more. */
+  readonly onInputEnd?: () => void;
+}
+
+/** Runs a machine until its errand is done, or it stops for another reason: in real time, say, with somebody's input. */
+export type RunGuest = (vm: VirtualMachine, errand: Errand) => Promise<Stopped>;
+
+export interface SessionOptions {
+  readonly config: MachineConfig;
+  readonly policy: PinPolicy;
+  readonly costs: CostTable;
+  readonly disks: readonly VirtualMachineOptions["disks"][number]["disk"][];
+  readonly shares: VirtualMachineOptions["shares"];
+  /** Undefined: `restore` follows. */
+  readonly boot: BootFiles | undefined;
+  /** Told of each character on the guest's serial console. */
+  readonly onConsole: (byte: number) => void;
+  readonly onStdout: (bytes: Uint8Array) => void;
+  readonly onStderr: (bytes: Uint8Array) => void;
+  /** What the guest sends of its /out. */
+  readonly onOut?: (bytes: Uint8Array) => void;
+  /** The guest refused an order. */
+  readonly onError: (order: string, text: string) => void;
+}
+
+/** A session's machine, and the host's side of the conversation with its guest. */
+export interface SavedSession {
+  readonly state: VirtualMachineState;
+  readonly pages: readonly SavedPage[];
+  /** Undefined where its guest takes no orders. */
+  readonly agent: AgentState | undefined;
+}
+
+/** Nobody's input. */
+const NO_INPUT = { feed: () => 0 } as const;
+
+export class Session {
+  readonly config: MachineConfig;
+  readonly vm: VirtualMachine;
+  readonly agent: GuestAgent;
+  #status: number | undefined;
+  #onLine: ((line: string) => void) | undefined;
+
+  constructor(options: SessionOptions) {
+    const { config } = options;
+    this.config = config;
+    this.agent = new GuestAgent({
+      onOut: (bytes) => options.onOut?.(bytes),
+      onStdout: options.onStdout,
+      onStderr: options.onStderr,
+      onReady: () => this.vm.machine.pause(),
+      onError: options.onError,
+      onExit: (code) => {
+        this.#status = code;
+        this.vm.machine.pause();
+      },
+    });
+    const lines = new ConsoleLines((line) => this.#onLine?.(line));
+    this.vm = new VirtualMachine({
+      cpus: config.cpus,
+      memoryBytes: config.memoryBytes,
+      policy: options.policy,
+      costs: options.costs,
+      backing: "thp",
+      seed: config.seed,
+      startSeconds: config.startSeconds,
+      boot: options.boot,
+      console: (byte) => {
+        lines.push(byte);
+        options.onConsole(byte);
+      },
+      ports: config.agent ? this.agent.ports : [],
+      disks: options.disks.map((disk, i) => ({ disk, id: config.disks[i]?.id ?? "" })),
+      shares: options.shares,
+    });
+    if (this.vm.board.console !== undefined) this.agent.attach(this.vm.board.console);
+  }
+
+  /** The last command's exit status, as a shell has it; undefined while it runs, and where it has not ended. */
+  get status(): number | undefined {
+    return this.#status;
+  }
+
+  /** Goes on where a saved machine was, which was made with the same options. */
+  restore({ state, pages, agent }: SavedSession): void {
+    this.vm.restore(state, pages);
+    if (agent !== undefined) this.agent.restore(agent);
+  }
+
+  /** What `restore` takes. @returns why it cannot be saved, as a string */
+  save(): SavedSession | string {
+    const saved = this.vm.save();
+    if (typeof saved === "string") return saved;
+    return { ...saved, agent: this.config.agent ? this.agent.save() : undefined };
+  }
+
+  /**
+   * Runs until the guest is ready for orders, or has said that it takes none.
+   * @param onDeaf told when it has said so: what its console says from there on is the shell that there is instead
+   * @returns why it stopped, and the release of the kernel of a guest that takes none
+   */
+  async boot(
+    run: RunGuest,
+    onDeaf: () => void = () => undefined,
+  ): Promise<{ readonly stopped: Stopped; readonly deaf: string | undefined }> {
+    let deaf: string | undefined;
+    this.#onLine = (line) => {
+      deaf ??= releaseWithoutPort(line);
+      if (deaf === undefined) return;
+      onDeaf();
+      this.vm.machine.pause();
+    };
+    const stopped = await run(this.vm, {
+      ...NO_INPUT,
+      isDone: () => this.agent.ready || deaf !== undefined,
+    });
+    this.#onLine = undefined;
+    return { stopped, deaf };
+  }
+
+  /** Mounts shares of the machine's, those that are not mounted. */
+  mount(shares: readonly MountedShare[]): void {
+    for (const share of shares) this.agent.share(share);
+  }
+
+  /** Runs a shell script until it has ended: see `status`. */
+  async command(script: string, run: RunGuest): Promise<Stopped> {
+    this.#status = undefined;
+    // A command before has had its input.
+    this.agent.reopenInput();
+    this.agent.run(script);
+    return run(this.vm, {
+      isDone: () => this.#status !== undefined,
+      feed: (bytes) => this.agent.input(bytes),
+      onInputEnd: () => this.agent.endInput(),
+    });
+  }
+
+  /** Connects the serial console to whoever runs the machine, until it ends. */
+  async console(run: RunGuest): Promise<Stopped> {
+    if (this.config.agent) this.agent.console();
+    return run(this.vm, { isDone: () => false, feed: (bytes) => this.vm.type(bytes) });
+  }
+
+  /** Has the guest write what its page cache holds, and power off. */
+  async powerOff(run: RunGuest): Promise<Stopped> {
+    this.agent.powerOff();
+    return run(this.vm, { ...NO_INPUT, isDone: () => false });
+  }
+}
