@@ -207,7 +207,7 @@ export class AddressSpace {
     if (!this.#platform.isMemory(found.stage1.outputPage))
       return { kind: "fetch", va: pc, status: EXTERNAL_ABORT };
     const page = this.#platform.contentOf(found.outputPage).byteOffset;
-    this.tlbs.fillCode(pc, this.#memory.decodedOf(page), found.stage1.outputPage, isGlobal(pc, found));
+    this.tlbs.fillCode(pc, this.#memory.code.decodedOf(page), found.stage1.outputPage, isGlobal(pc, found));
     return undefined;
   }
 
@@ -429,7 +429,7 @@ export class AddressSpace {
     }
     if (!this.#platform.isMemory(found.stage1.outputPage)) return undefined;
     const content = this.#platform.contentOf(found.outputPage);
-    this.#memory.forgetDecoded(content.byteOffset + Number(line & 0xfffn), CACHE_LINE_BYTES);
+    this.#memory.code.forget(content.byteOffset + Number(line & 0xfffn), CACHE_LINE_BYTES);
     return undefined;
   }
 }

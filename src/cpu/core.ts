@@ -362,7 +362,7 @@ export class Core implements InstructionHost {
 
   /** The instruction at PC. */
   word(): number {
-    const page = this.code.memory.pageOf(this.space.tlbs.decodedAt(this.state.pc));
+    const page = this.code.memory.code.pageOf(this.space.tlbs.decodedAt(this.state.pc));
     if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
   }
@@ -371,7 +371,7 @@ export class Core implements InstructionHost {
   #decode(): void {
     const { memory } = this.code;
     const decoded = this.space.tlbs.decodedAt(this.state.pc);
-    const page = memory.pageOf(decoded);
+    const page = memory.code.pageOf(decoded);
     if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     const first = Number(this.state.pc & 0xfffn) >> 2;
     const end = Math.min(first + DECODE_AHEAD, DECODED.IN_PAGE);
