@@ -6,7 +6,8 @@ import type { Row } from "../a64/encoding.ts";
 import { HANDLER } from "../a64/handlers.ts";
 import { DECODED, LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import type { AccessProblem } from "./access-problem.ts";
+import { AddressSpace } from "./address-space.ts";
 import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
@@ -221,7 +222,7 @@ export class Core implements InstructionHost {
       if ((isInterrupted || debugging) && state.get32("LEFT") === 0) {
         // The exception has taken the rest.
       } else if (debugging) this.#runWatched();
-      else if (this.space.hasAccessForOne) this.#runOne();
+      else if (this.space.accesses.hasOneForNext) this.#runOne();
       else this.#carryOut(this.#enter());
       const nowLeft = state.get32("LEFT");
       if (nowLeft !== left) {
@@ -230,7 +231,8 @@ export class Core implements InstructionHost {
       } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
         throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
       // An access that was prepared is its instruction's, which comes next.
-      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.hasAccessForOne;
+      const busy =
+        leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.accesses.hasOneForNext;
       const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - left;
@@ -264,7 +266,7 @@ export class Core implements InstructionHost {
       for (const page of debug.guardedCode) space.tlbs.forgetCode(page);
       this.#guardedMapped = false;
     }
-    const hasAccess = space.hasAccessForOne;
+    const hasAccess = space.accesses.hasOneForNext;
     if (!hasAccess && !debug.confines(pc)) {
       this.#carryOut(this.#enter());
       return;
@@ -282,7 +284,7 @@ export class Core implements InstructionHost {
     state.set32("LEFT", 1);
     state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
-    space.dropAccessForOne(reason === LEAVE.BUDGET);
+    space.accesses.dropOneForNext(reason === LEAVE.BUDGET);
     this.#carryOut(reason);
     const isDone = state.get32("LEFT") === 0;
     state.set32("LEFT", state.get32("LEFT") + this.#held);
@@ -298,7 +300,7 @@ export class Core implements InstructionHost {
         if (state.get32("LEFT_SAVED") !== 0) state.set32("LEFT", state.get32("LEFT_SAVED"));
         if (state.get32("COMMIT") !== 0) {
           state.set32("COMMIT", 0);
-          this.#problem(this.space.commit());
+          this.#problem(this.space.accesses.commit());
         }
         return;
       case LEAVE.CODE:
@@ -308,7 +310,7 @@ export class Core implements InstructionHost {
         this.#decode();
         return;
       case LEAVE.ACCESS:
-        this.#problem(this.space.prepare());
+        this.#problem(this.space.accesses.prepare());
         return;
       case LEAVE.SYSTEM:
         this.#systemInstruction();
