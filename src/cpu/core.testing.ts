@@ -34,7 +34,7 @@ export interface Bare {
  */
 export function bareCore(implementation: Implementation = IMPLEMENTATION, access?: AccessEmitter): Bare {
   const memory = new CpuMemory(1, PAGES);
-  const pages = Array.from({ length: PAGES }, () => memory.allocatePage());
+  const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
   const platform: CorePlatform = {
     stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
     physical: { page: (page) => pages[page], wrote: () => undefined },
@@ -63,7 +63,7 @@ export function bareCore(implementation: Implementation = IMPLEMENTATION, access
     pages,
     execute: (words) => {
       pages[CODE >> 12]!.set([...words, DONE]);
-      memory.dropDecoded();
+      memory.code.drop();
       state.pc = BigInt(CODE);
       const exit = core.run(64);
       if (exit.kind !== "hvc") throw new Error(`the core stopped for ${exit.kind}`);

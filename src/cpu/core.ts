@@ -6,7 +6,8 @@ import type { Row } from "../a64/encoding.ts";
 import { HANDLER } from "../a64/handlers.ts";
 import { DECODED, LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { type AccessProblem, AddressSpace } from "./address-space.ts";
+import type { AccessProblem } from "./access-problem.ts";
+import { AddressSpace } from "./address-space.ts";
 import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
@@ -221,7 +222,7 @@ export class Core implements InstructionHost {
       if ((isInterrupted || debugging) && state.get32("LEFT") === 0) {
         // The exception has taken the rest.
       } else if (debugging) this.#runWatched();
-      else if (this.space.hasAccessForOne) this.#runOne();
+      else if (this.space.accesses.hasOneForNext) this.#runOne();
       else this.#carryOut(this.#enter());
       const nowLeft = state.get32("LEFT");
       if (nowLeft !== left) {
@@ -230,7 +231,8 @@ export class Core implements InstructionHost {
       } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
         throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
       // An access that was prepared is its instruction's, which comes next.
-      const busy = leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.hasAccessForOne;
+      const busy =
+        leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.accesses.hasOneForNext;
       const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - left;
@@ -264,7 +266,7 @@ export class Core implements InstructionHost {
       for (const page of debug.guardedCode) space.tlbs.forgetCode(page);
       this.#guardedMapped = false;
     }
-    const hasAccess = space.hasAccessForOne;
+    const hasAccess = space.accesses.hasOneForNext;
     if (!hasAccess && !debug.confines(pc)) {
       this.#carryOut(this.#enter());
       return;
@@ -286,9 +288,9 @@ export class Core implements InstructionHost {
     if (mayTellTime) state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
     const hasHappened = reason === LEAVE.BUDGET;
-    space.dropAccessForOne(hasHappened);
+    space.accesses.dropOneForNext(hasHappened);
     this.#carryOut(reason);
-    if (hasHappened) this.#problem(space.commit());
+    if (hasHappened) this.#problem(space.accesses.commit());
     const isDone = state.get32("LEFT") === 0;
     state.set32("LEFT", state.get32("LEFT") + this.#held);
     this.#held = 0;
@@ -309,7 +311,7 @@ export class Core implements InstructionHost {
         this.#decode();
         return;
       case LEAVE.ACCESS:
-        this.#problem(this.space.prepare());
+        this.#problem(this.space.accesses.prepare());
         return;
       case LEAVE.SYSTEM:
         this.#systemInstruction();
@@ -363,7 +365,7 @@ export class Core implements InstructionHost {
 
   /** The instruction at PC. */
   word(): number {
-    const page = this.code.memory.pageOf(this.space.tlbs.decodedAt(this.state.pc));
+    const page = this.code.memory.code.pageOf(this.space.tlbs.decodedAt(this.state.pc));
     if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
   }
@@ -372,7 +374,7 @@ export class Core implements InstructionHost {
   #decode(): void {
     const { memory } = this.code;
     const decoded = this.space.tlbs.decodedAt(this.state.pc);
-    const page = memory.pageOf(decoded);
+    const page = memory.code.pageOf(decoded);
     if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
     const first = Number(this.state.pc & 0xfffn) >> 2;
     const end = Math.min(first + DECODE_AHEAD, DECODED.IN_PAGE);

@@ -31,7 +31,7 @@ export class CoreGroup {
   broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
       case "instructions":
-        this.cores[0]?.core.code.memory.dropDecoded();
+        this.cores[0]?.core.code.memory.code.drop();
         return;
       case "tlb":
         for (const { core } of this.cores) core.space.forget(what.what);

@@ -1,5 +1,6 @@
 /** What the instructions that TypeScript carries out need of the core that they are executed on. */
-import type { AccessProblem, AddressSpace } from "./address-space.ts";
+import type { AccessProblem } from "./access-problem.ts";
+import type { AddressSpace } from "./address-space.ts";
 import type { CoreExit } from "./core-exit.ts";
 import type { Debug } from "./debug.ts";
 import type { Exceptions } from "./exceptions.ts";

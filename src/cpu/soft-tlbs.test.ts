@@ -21,7 +21,7 @@ beforeEach(() => {
   state.set32("EL", 1);
   tlbs = new SoftTlbs(memory, state);
   tlbs.flush();
-  page = memory.allocatePage().byteOffset;
+  page = memory.pages.allocatePage().byteOffset;
   enter(1n);
 });
 
@@ -146,8 +146,8 @@ describe("soft TLBs", () => {
     level(0);
     fill(USER, IPN);
     fill(USER + 0x1000n, other);
-    tlbs.fillCode(USER, memory.decodedOf(page), IPN, false);
-    tlbs.fillCode(USER + 0x1000n, memory.decodedOf(page), other, false);
+    tlbs.fillCode(USER, memory.code.decodedOf(page), IPN, false);
+    tlbs.fillCode(USER + 0x1000n, memory.code.decodedOf(page), other, false);
     level(1);
     fill(KERNEL, IPN);
     fill(KERNEL + 0x1000n, ipn(IPN - 1));
@@ -200,7 +200,7 @@ describe("soft TLBs", () => {
     level(1);
     load(KERNEL, true);
     load(USER);
-    tlbs.fillCode(USER, memory.decodedOf(page), IPN, false);
+    tlbs.fillCode(USER, memory.code.decodedOf(page), IPN, false);
     level(0);
     load(USER);
     tlbs.foundBlock(0x1234, SIZE_2M);

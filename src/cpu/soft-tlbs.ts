@@ -78,7 +78,7 @@ export class SoftTlbs {
     this.#tlbs = state.base + VCPU_AREA.DTLB;
     this.#maps = state.base + VCPU_AREA.CTLB;
     memory.emptyDtlb(state.base + VCPU_AREA.NO_DTLB);
-    memory.onDecodedDropped.push(() => {
+    memory.code.onDropped.push(() => {
       for (let i = 0; i < MAPS; i++) memory.emptyCtlb(this.#map(i));
       this.#codeOfContext.clear();
     });
@@ -353,7 +353,7 @@ export class SoftTlbs {
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       const tag = view.getBigUint64(entry + CTLB.TAG, true);
       if (tag === emptyTag(place % CTLB.ENTRIES)) continue;
-      const page = this.#memory.pageOf(view.getUint32(entry + CTLB.DECODED, true));
+      const page = this.#memory.code.pageOf(view.getUint32(entry + CTLB.DECODED, true));
       if (page !== undefined) code.push([place, String(tag), frameAt(page), this.#codeIpns[place] as Ipn]);
     }
     return {
@@ -392,7 +392,7 @@ export class SoftTlbs {
     }
     for (const [place, tag, frame, ipn] of saved.code) {
       this.#codeIpns[place] = ipn;
-      const decoded = this.#memory.decodedOf(pageOf(frame));
+      const decoded = this.#memory.code.decodedOf(pageOf(frame));
       const entry = this.#maps + place * CTLB.ENTRY_BYTES;
       view.setBigUint64(entry + CTLB.TAG, BigInt(tag), true);
       view.setUint32(entry + CTLB.DECODED, decoded, true);

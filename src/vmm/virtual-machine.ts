@@ -93,7 +93,7 @@ export class VirtualMachine {
       maxBufferBytes: undefined,
       irqLatencyNs: IRQ_LATENCY_NS,
       seed: options.seed,
-      store: memory,
+      store: memory.pages,
       alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },
       bus: { access: (ipa, bytes, write, data) => this.board.access(ipa, bytes, write, data) },
       devices: (onLineChange) =>
@@ -226,7 +226,7 @@ export class VirtualMachine {
       write: (ipa, data) =>
         each(ipa, data.length, STORE, (page, at) => {
           page.set(data.subarray(at, at + page.length));
-          this.code.memory.forgetDecoded(page.byteOffset, page.length);
+          this.code.memory.code.forget(page.byteOffset, page.length);
         }),
     };
   }

@@ -88,7 +88,7 @@ export class CaseMachine {
   }
 
   #allocate(): number {
-    return this.#pages.push(this.#memory.allocatePage()) - 1;
+    return this.#pages.push(this.#memory.pages.allocatePage()) - 1;
   }
 
   #map(root: number, va: bigint, page: number, flags: number): void {
@@ -109,7 +109,7 @@ export class CaseMachine {
     const { slotWords } = PLACES;
     for (const page of this.#codePages) page.fill(0);
     for (let i = 0; i < count; i++) this.#write(this.#codePages, i * slotWords, view, i * INPUT.BYTES);
-    this.#memory.dropDecoded();
+    this.#memory.code.drop();
   }
 
   #write(pages: readonly Uint32Array[], word: number, view: DataView, at: number): void {
@@ -130,7 +130,7 @@ export class CaseMachine {
     const branches = view.getUint32(at + INPUT.BRANCHES, true) !== 0;
     if (branches) {
       this.#write([this.#slot], 0, view, at);
-      this.#memory.forgetDecoded(this.#slot.byteOffset, 4 * PLACES.slotWords);
+      this.#memory.code.forget(this.#slot.byteOffset, 4 * PLACES.slotWords);
     }
     const seed = view.getUint32(at + INPUT.MEMORY_SEED, true);
     if (seed !== 0) {

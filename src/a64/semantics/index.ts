@@ -17,8 +17,10 @@ import { LOGICAL_AND_BIT_FIELDS } from "./integer/logical.ts";
 import { MULTIPLY_AND_DIVIDE } from "./integer/multiply.ts";
 import { MEMORY } from "./memory.ts";
 import { SIMD_ARITHMETIC } from "./simd/arithmetic.ts";
+import { SIMD_BITS } from "./simd/bits.ts";
 import { SIMD_MEMORY } from "./simd/memory.ts";
 import { SIMD_PERMUTES } from "./simd/permutes.ts";
+import { SIMD_REDUCTIONS } from "./simd/reductions.ts";
 import { SIMD_SATURATING_SEMANTICS } from "./simd/saturating.ts";
 import { SIMD_SHIFTS } from "./simd/shifts.ts";
 import { SIMD_WIDENING } from "./simd/widening.ts";
@@ -43,6 +45,8 @@ export const SEMANTICS: Readonly<Partial<Record<RowName, Semantics>>> = {
   FCVTZ_to_fixed: exact,
   CVTF_from_fixed: exact,
   ...SIMD_ARITHMETIC,
+  ...SIMD_BITS,
+  ...SIMD_REDUCTIONS,
   ...SIMD_WIDENING,
   ...SIMD_SHIFTS,
   ...SIMD_SATURATING_SEMANTICS,

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { HostMemoryFull } from "../../cpu/memory.ts";
+import { HostMemoryFull } from "../../cpu/page-store.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import { runMachine } from "./run-machine.ts";
 import { ByteQueue, type Input, wholeInput } from "./terminal.ts";

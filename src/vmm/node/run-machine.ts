@@ -1,6 +1,6 @@
 /** Runs a machine in real time until it ends, or somebody ends it. */
 import { CYCLES_PER_NS } from "../../a64/state.ts";
-import { HostMemoryFull } from "../../cpu/memory.ts";
+import { HostMemoryFull } from "../../cpu/page-store.ts";
 import type { Errand, Stopped } from "../guest-session.ts";
 import type { Ending } from "../machine.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";

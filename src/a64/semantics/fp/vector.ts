@@ -3,7 +3,7 @@
  * round to odd are left to TypeScript.
  */
 import type { Emit, Semantics } from "../../emit.ts";
-import { everyOther, fold } from "../simd/arithmetic.ts";
+import { everyOther, fold } from "../simd/reductions.ts";
 import {
   asScalars,
   byElement,

@@ -25,6 +25,9 @@ export const simd = (emit: (e: Emit) => void, more: SemanticsOptions = {}): Sema
   },
 });
 
+/** log2 of a lane's bytes. */
+export const sizeOf = (e: Emit): number => e.field("size");
+
 /** Scalar encodings have no Q: they are operations on the lowest lane. */
 export const isScalar = (e: Emit): boolean => !e.has("Q");
 /** Whether a long or narrow form is about the upper half of a register (the ones whose names end in 2). */

@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
-import { CpuMemory, HostMemoryFull } from "./memory.ts";
+import { CpuMemory } from "./memory.ts";
+import { HostMemoryFull } from "./page-store.ts";
 
 it("gives content to as many pages as it was made for, and says when there is none left", () => {
-  const memory = new CpuMemory(1, 3);
+  const memory = new CpuMemory(1, 3).pages;
   const pages = [memory.allocatePage(), memory.allocatePage(), memory.allocatePage()];
   expect(new Set(pages.map(({ byteOffset }) => byteOffset)).size).toBe(3);
   expect(() => memory.allocatePage()).toThrow(HostMemoryFull);
@@ -18,5 +19,5 @@ it("takes a guest that has more memory than WebAssembly has addresses: pages get
   const { byteLength } = memory.memory.buffer;
   expect(byteLength).toBeLessThan(2 ** 32);
   expect(byteLength).toBeGreaterThan(3.9 * 2 ** 30);
-  memory.allocatePage()[1023] = 1;
+  memory.pages.allocatePage()[1023] = 1;
 });

@@ -1,0 +1,83 @@
+/**
+ * Decoded code: for each page of the linear memory that was executed, its instructions as the interpreter takes them
+ * (a64/state.ts, DECODED). A pool in the linear memory, which is emptied when it is full.
+ *
+ * A page's decoded code has a place there, and each place a generation, which is another one as soon as any of what was decoded
+ * there is not good any more. Who derives something from it keeps place and generation, and compares.
+ */
+import { HANDLER } from "../../a64/handlers.ts";
+import { DECODED } from "../../a64/state.ts";
+import { PAGE_BYTES } from "../../common/address.ts";
+
+/** How many pages' code there is room for. */
+const PAGES = 3072;
+/** Bytes of decoded code to a byte of code. */
+const SCALE = DECODED.BYTES / 4;
+
+export const CODE_CACHE_BYTES = PAGES * DECODED.PAGE_BYTES;
+
+export class CodeCache {
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  #next: number;
+  /** Decoded code by the host address of its page, and the other way round. */
+  readonly #decodedOf = new Map<number, number>();
+  readonly #pageOf = new Map<number, number>();
+  /** By place. */
+  readonly #generations = new Uint32Array(PAGES);
+  /** Told when all of it is dropped: code maps must forget it. */
+  readonly onDropped: (() => void)[] = [];
+
+  /** @param start where CODE_CACHE_BYTES of the memory are the cache's */
+  constructor(view: DataView, bytes: Uint8Array, start: number) {
+    this.#view = view;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#next = start;
+  }
+
+  /** The decoded code of the page at a host address. */
+  decodedOf(page: number): number {
+    const known = this.#decodedOf.get(page);
+    if (known !== undefined) return known;
+    if (this.#next === this.#start + CODE_CACHE_BYTES) this.drop();
+    const at = this.#next;
+    this.#next += DECODED.PAGE_BYTES;
+    this.#bytes.fill(0, at, at + DECODED.PAGE_BYTES);
+    this.#view.setUint16(at + DECODED.IN_PAGE * DECODED.BYTES, HANDLER.PAGE_END, true);
+    this.#decodedOf.set(page, at);
+    this.#pageOf.set(at, page);
+    return at;
+  }
+
+  /** The host address of the page whose decoded code this is; undefined if it is none any more. */
+  pageOf(decoded: number): number | undefined {
+    return this.#pageOf.get(decoded);
+  }
+
+  /** The generation of the decoded code that has a place, or had. */
+  generationOf(decoded: number): number {
+    return this.#generations[(decoded - this.#start) / DECODED.PAGE_BYTES] as number;
+  }
+
+  /** IC IVAU, and stores by others than the guest: what these bytes were is decoded again when it is executed. Within a page. */
+  forget(at: number, bytes: number): void {
+    const page = at - (at % PAGE_BYTES);
+    const decoded = this.#decodedOf.get(page);
+    if (decoded === undefined) return;
+    const first = decoded + (at - page) * SCALE;
+    this.#bytes.fill(0, first, first + bytes * SCALE);
+    this.#generations[(decoded - this.#start) / DECODED.PAGE_BYTES]! += 1;
+  }
+
+  /** IC IALLU, and a full pool. */
+  drop(): void {
+    const used = (this.#next - this.#start) / DECODED.PAGE_BYTES;
+    for (let place = 0; place < used; place++) this.#generations[place]! += 1;
+    this.#decodedOf.clear();
+    this.#pageOf.clear();
+    this.#next = this.#start;
+    for (const dropped of this.onDropped) dropped();
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Accesses that WebAssembly could not make by itself: the soft TLB is filled for them, or what cannot be one load or store of
+ * the host (devices, page crossings) is prepared in SCRATCH and carried out when its instruction has happened.
+ */
+import { ACCESS, STATE } from "../a64/state.ts";
+import { SCTLR_EL1 } from "../arm/registers.ts";
+import { type Ipn, PAGE_BYTES } from "../common/address.ts";
+import type { Access } from "../mmu/access.ts";
+import { type Fault, isFault } from "../mmu/fault.ts";
+import type { CombinedTranslation } from "../mmu/translate.ts";
+import {
+  type AccessProblem,
+  ALIGNMENT_FAULT,
+  EXTERNAL_ABORT,
+  isGlobal,
+  problemOf,
+} from "./access-problem.ts";
+import type { Debug } from "./debug.ts";
+import type { CpuMemory } from "./memory.ts";
+import type { CorePlatform } from "./platform.ts";
+import type { SoftTlbs, TlbEntry } from "./soft-tlbs.ts";
+import type { VcpuState } from "./vcpu-state.ts";
+
+/** Where a part of an access goes: content in the linear memory (which may have Device attributes), or a device. */
+type Place =
+  | {
+      readonly kind: "ram";
+      readonly at: number;
+      readonly ipn: Ipn;
+      readonly device: boolean;
+      readonly global: boolean;
+    }
+  | { readonly kind: "device"; readonly ipa: number };
+
+/** Whether an access is aligned to its elements. */
+const isAligned = (va: bigint, flags: number): boolean =>
+  (va & ((1n << BigInt(flags >> ACCESS.ELEMENT_SHIFT)) - 1n)) === 0n;
+
+const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
+
+export class SlowAccesses {
+  readonly #memory: CpuMemory;
+  readonly #state: VcpuState;
+  readonly #platform: CorePlatform;
+  readonly #debug: Debug;
+  readonly #tlbs: SoftTlbs;
+  readonly #translate: (va: bigint, access: Access) => CombinedTranslation | Fault;
+  /** An entry of a soft TLB that is for the next instruction only: its page is watched; and the store that it is for. */
+  #entryForOne: TlbEntry | undefined;
+  #storeOfOne: { readonly at: number; readonly bytes: number } | undefined;
+  /** Where the bytes of a prepared store go, once its instruction has happened. */
+  #store: { readonly places: readonly Place[]; readonly split: number; readonly bytes: number } | undefined;
+
+  /** @param translate both stages, as the core's registers select them */
+  constructor(
+    memory: CpuMemory,
+    state: VcpuState,
+    platform: CorePlatform,
+    debug: Debug,
+    tlbs: SoftTlbs,
+    translate: (va: bigint, access: Access) => CombinedTranslation | Fault,
+  ) {
+    this.#memory = memory;
+    this.#state = state;
+    this.#platform = platform;
+    this.#debug = debug;
+    this.#tlbs = tlbs;
+    this.#translate = translate;
+  }
+
+  /** How an access of these kinds is checked. */
+  #accessOf(flags: number): Access {
+    const state = this.#state;
+    const write = (flags & ACCESS.WRITE) !== 0;
+    const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0 && !(state.el === 1 && state.get32("UAO") === 1);
+    const el = unprivileged ? 0 : state.el;
+    return {
+      by: write ? "store" : "load",
+      el,
+      write,
+      pan: el === 1 && state.get32("PAN") === 1,
+    };
+  }
+
+  /** Answers the access in SLOW_*: fills the soft TLB, or prepares SCRATCH, or says what is in the way. */
+  prepare(): AccessProblem | undefined {
+    const state = this.#state;
+    const va = state.get64("SLOW_VA");
+    const bytes = state.get32("SLOW_BYTES");
+    const flags = state.get32("SLOW_ACCESS");
+    const write = (flags & ACCESS.WRITE) !== 0;
+    const access = this.#accessOf(flags);
+    // SCTLR_EL1.A has all be aligned, element by element; DC ZVA always is.
+    const checked = SCTLR_EL1.is(state.get64("SCTLR_EL1"), "A");
+    const strict = checked && (flags & ACCESS.ZVA) === 0;
+    const aligned = isAligned(va, flags);
+    if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
+      return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache: false };
+    const inPage = PAGE_BYTES - Number(va & 0xfffn);
+    const first = this.#place(va, access, flags, aligned);
+    if ("problem" in first) return first.problem;
+    const places = [first.place];
+    if (bytes > inPage) {
+      const second = this.#place(BigInt.asUintN(64, va + BigInt(inPage)), access, flags, aligned);
+      if ("problem" in second) return second.problem;
+      places.push(second.place);
+    }
+    if (this.#debug.active) {
+      // Faults of the MMU come first.
+      const atomic = (flags & ACCESS.ATOMIC) !== 0;
+      const hit = this.#debug.watchpointAt({ va, bytes, write, atomic, el: access.el === 0 ? 0 : 1 });
+      if (hit !== undefined) return { kind: "watchpoint", ...hit };
+    }
+    // DC ZVA where SCTLR_EL1.A counts is the one access of its page that need not be aligned: it gets no entry.
+    if (bytes <= inPage && first.place.kind === "ram" && strict === checked) {
+      const { at, ipn, device, global } = first.place;
+      const page = at - Number(va & 0xfffn);
+      const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0;
+      const entry = this.#tlbs.fill(va, page, { ipn, write, unprivileged, global, strict: strict || device });
+      const isWatched = write && this.#platform.isWatched(page);
+      if (isWatched || this.#debug.guardsData(va, access.el === 0 ? 0 : 1)) this.#entryForOne = entry;
+      this.#storeOfOne = isWatched ? { at, bytes } : undefined;
+      return undefined;
+    }
+    if (first.place.kind === "device" && this.#platform.isAhead()) return { kind: "ahead" };
+    const split = Math.min(inPage, bytes);
+    if (write) {
+      this.#store = { places, split, bytes };
+      if (first.place.kind === "ram") this.#copyIn(places, split, bytes);
+      state.preparedInScratch();
+      return undefined;
+    }
+    if (first.place.kind === "device")
+      return { kind: "mmio", ipa: first.place.ipa, bytes, write: false, data: 0n };
+    this.#copyIn(places, split, bytes);
+    state.preparedInScratch();
+    return undefined;
+  }
+
+  /** Where the part of an access goes that lies at `va` and behind it in its page. */
+  #place(
+    va: bigint,
+    access: Access,
+    flags: number,
+    aligned: boolean,
+  ): { readonly place: Place } | { readonly problem: AccessProblem } {
+    const found = this.#translate(va, access);
+    const { write } = access;
+    const fault = (status: number) => ({
+      problem: { kind: "data", va, status, write, cache: false } as const,
+    });
+    let ipa: number;
+    if (isFault(found)) {
+      if (found.kind === "permission" && !aligned && this.#isDeviceAt(va, access))
+        return fault(ALIGNMENT_FAULT);
+      const problem = problemOf(found, va, { by: "data", write }, this.#platform.isMemory);
+      if (problem.kind !== "mmio") return { problem };
+      ({ ipa } = problem);
+    } else if (this.#platform.isMemory(found.stage1.outputPage)) {
+      const device = isDeviceMemory(found.memory);
+      if (device && (!aligned || (flags & ACCESS.ZVA) !== 0)) return fault(ALIGNMENT_FAULT);
+      const content = this.#platform.contentOf(found.outputPage);
+      const at = content.byteOffset + Number(va & 0xfffn);
+      const ipn = found.stage1.outputPage;
+      return { place: { kind: "ram", at, ipn, device, global: isGlobal(va, found) } };
+    } else ipa = found.stage1.outputPage * PAGE_BYTES + Number(va & 0xfffn);
+    // A device. What has no syndrome a hypervisor cannot carry out: user space that is asked instead injects an external
+    // abort (KVM_CAP_ARM_NISV_TO_USER, as QEMU answers it).
+    if (!aligned || (flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
+    if ((flags & ACCESS.SYNDROME) === 0) return fault(EXTERNAL_ABORT);
+    return { place: { kind: "device", ipa } };
+  }
+
+  /** Whether stage 1 has Device memory somewhere, permissions aside: they come later (AArch64.S1Translate). */
+  #isDeviceAt(va: bigint, access: Access): boolean {
+    const found = this.#translate(va, { ...access, by: "inspect" });
+    return !isFault(found) && isDeviceMemory(found.stage1.attributes.memory);
+  }
+
+  /** Puts what lies at `places` into SCRATCH. */
+  #copyIn(places: readonly Place[], split: number, bytes: number): void {
+    const scratch = this.#state.base + STATE.SCRATCH;
+    const [first, second] = places;
+    if (first?.kind === "ram") this.#memory.bytes.copyWithin(scratch, first.at, first.at + split);
+    if (second?.kind === "ram")
+      this.#memory.bytes.copyWithin(scratch + split, second.at, second.at + bytes - split);
+  }
+
+  /** The instruction of a prepared store has happened: carries out the store. */
+  commit(): AccessProblem | undefined {
+    const store = this.#store;
+    this.#store = undefined;
+    if (store === undefined) return undefined;
+    const scratch = this.#state.base + STATE.SCRATCH;
+    const { bytes, view } = this.#memory;
+    const [first, second] = store.places;
+    if (first?.kind === "ram") bytes.copyWithin(first.at, scratch, scratch + store.split);
+    if (second?.kind === "ram") bytes.copyWithin(second.at, scratch + store.split, scratch + store.bytes);
+    for (const place of store.places)
+      if (place.kind === "ram" && this.#platform.isWatched(place.at - (place.at % PAGE_BYTES)))
+        this.#platform.stored(place.at, place === first ? store.split : store.bytes - store.split);
+    if (first?.kind !== "device") return undefined;
+    const data = BigInt.asUintN(8 * store.bytes, view.getBigUint64(scratch, true));
+    return { kind: "mmio", ipa: first.ipa, bytes: store.bytes, write: true, data };
+  }
+
+  /** Whether the next instruction has an access for it alone: to a watched page, or a store that follows it. */
+  get hasOneForNext(): boolean {
+    return this.#entryForOne !== undefined || this.#store !== undefined;
+  }
+
+  /** @param isDone whether the instruction that it was for has happened */
+  dropOneForNext(isDone = false): void {
+    if (!isDone && this.#store !== undefined) {
+      this.#store = undefined;
+      this.#state.set32("SLOW_AT", 0);
+    }
+    if (this.#entryForOne === undefined) return;
+    this.#tlbs.empty(this.#entryForOne);
+    this.#entryForOne = undefined;
+    const store = this.#storeOfOne;
+    this.#storeOfOne = undefined;
+    if (isDone && store !== undefined) this.#platform.stored(store.at, store.bytes);
+  }
+}
