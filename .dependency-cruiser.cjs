@@ -112,11 +112,10 @@ module.exports = {
     },
     {
       name: "no-cycles",
-      comment: "files that import each other cannot be read, or tested, one at a time",
+      comment: "files that import each other, be it types, cannot be read, or tested, one at a time",
       severity: "error",
       from: {},
-      // Types may refer to each other: they are gone before anything runs.
-      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+      to: { circular: true },
     },
     {
       name: "resolvable",

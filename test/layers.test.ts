@@ -91,6 +91,14 @@ const BREACHES: readonly [string, Readonly<Record<string, string>>, RegExp][] = 
     /error no-cycles: src\/kvm\/[ab]\.ts/,
   ],
   [
+    "a cycle of types",
+    {
+      "src/kvm/a.ts": 'import type { B } from "./b.ts";\nexport type A = { b: B };\n',
+      "src/kvm/b.ts": 'import type { A } from "./a.ts";\nexport type B = { a: A };\n',
+    },
+    /error no-cycles: src\/kvm\/[ab]\.ts/,
+  ],
+  [
     "a package that is for development only",
     { "src/lab/h.ts": 'import "vitest";\n' },
     /error declared-packages-only: src\/lab\/h\.ts/,
