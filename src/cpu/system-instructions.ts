@@ -2,13 +2,15 @@
 
 import { type Feature, fieldsOf, type Row } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
-import { CNTKCTL_EL1, type Encoding, encodingKey, SCTLR_EL1, SYSREG } from "../arm/registers.ts";
-import { EC, sysregIss, waitIss } from "../arm/syndromes.ts";
+import { CNTKCTL_EL1, type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
+import { EC, waitIss } from "../arm/syndromes.ts";
 import { isDebugChannel } from "./debug.ts";
+import { allows, trap } from "./el0-access.ts";
 import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, idRegisters, isIdSpace } from "./id-registers.ts";
 import type { InstructionHost } from "./instruction-host.ts";
-import type { CorePlatform, TlbiTarget } from "./platform.ts";
+import { Maintenance } from "./maintenance.ts";
+import type { CorePlatform } from "./platform.ts";
 
 /** What a write of a register in the state has to tell others. */
 type Effect = "none" | "regime" | "fp" | "context";
@@ -32,40 +34,21 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
   ).map(([field, effect]) => [SYSREG[field], [field, effect]] as const),
 );
 
-/**
- * TLBI for EL1&0 by op2: VMALLE1, VAE1, ASIDE1, VAAE1, VALE1 and VAALE1. A page is named by bits 43:0. Forgetting too much is
- * allowed: of a page that of all ASIDs, and not only the last level.
- */
-const TLBI: ReadonlyMap<number, TlbiTarget["kind"]> = new Map([
-  [0, "all"],
-  [1, "page"],
-  [2, "asid"],
-  [3, "page"],
-  [5, "page"],
-  [7, "page"],
-] as const);
-const TLBI_PAGE = (1n << 44n) - 1n;
-
 /** CNTFRQ_EL0 and the counters, which are read-only here, and CNTP_* and CNTV_*. */
 const isTimer = ([op0, op1, crn, crm, op2]: Encoding, isRead: boolean): boolean =>
   op0 === 3 && op1 === 3 && crn === 14 && op2 <= 2 && (crm === 2 || crm === 3 || (crm === 0 && isRead));
-
-/** ISS of a trapped MSR, MRS or SYS, whose fields the instruction has in another order. */
-const systemAccess = (word: number): number => {
-  const field = (low: number, bits: number): number => (word >>> low) & ((1 << bits) - 1);
-  const encoding: Encoding = [field(19, 2), field(16, 3), field(12, 4), field(8, 4), field(5, 3)];
-  return sysregIss({ encoding, rt: field(0, 5), isRead: field(21, 1) === 1 });
-};
 
 export class SystemInstructions {
   readonly #core: InstructionHost;
   readonly #platform: CorePlatform;
   readonly #ids: ReadonlyMap<number, bigint>;
+  readonly #maintenance: Maintenance;
 
   constructor(core: InstructionHost, platform: CorePlatform) {
     this.#core = core;
     this.#platform = platform;
     this.#ids = idRegisters(core.implementation);
+    this.#maintenance = new Maintenance(core, platform);
   }
 
   execute(row: Row, word: number): void {
@@ -124,7 +107,7 @@ export class SystemInstructions {
         this.#pstate(f.op1, f.op2, f.CRm, word);
         return;
       case "SYS":
-        this.#sys([1, f.op1, f.CRn, f.CRm, f.op2], f.Rt, word);
+        this.#maintenance.execute([1, f.op1, f.CRn, f.CRm, f.op2], f.Rt, word);
         return;
       default:
         if (!executeFp(row, word, state, (cond) => state.holds(cond))) break;
@@ -143,22 +126,12 @@ export class SystemInstructions {
       (key === SYSREG.CTR_EL0 && isRead) ||
       (isDebugChannel(encoding, isRead) && debug.channelTraps) ||
       isTimer(encoding, isRead);
-    if (state.el === 0 && exists) this.#trap(word);
+    if (state.el === 0 && exists) trap(this.#core, word);
     else this.#core.undefined(word);
-  }
-
-  #trap(word: number): void {
-    this.#core.exceptions.synchronous(EC.sysreg, systemAccess(word));
   }
 
   #has(feature: Feature): boolean {
     return this.#core.implementation.features.has(feature);
-  }
-
-  /** Whether EL0 may do what a bit of SCTLR_EL1 allows it; EL1 may. */
-  #allows(bit: "UCI" | "UCT" | "DZE" | "UMA" | "nTWI" | "nTWE"): boolean {
-    const { state } = this.#core;
-    return state.el === 1 || SCTLR_EL1.is(state.get64("SCTLR_EL1"), bit);
   }
 
   /** CNTKCTL_EL1's say on what EL0 sees of counters and timers. */
@@ -184,15 +157,15 @@ export class SystemInstructions {
     const { state } = this.#core;
     const key = encodingKey(encoding);
     if (state.el === 0) {
-      if (key === SYSREG.CTR_EL0 && !this.#allows("UCT")) return undefined;
-      if (key === SYSREG.DAIF) return this.#allows("UMA") ? BigInt(state.get32("DAIF")) : undefined;
+      if (key === SYSREG.CTR_EL0 && !allows(state, "UCT")) return undefined;
+      if (key === SYSREG.DAIF) return allows(state, "UMA") ? BigInt(state.get32("DAIF")) : undefined;
       if (encoding[1] !== 3 || !this.#timerAllowed(encoding)) return undefined;
       if (isDebugChannel(encoding, true) && this.#core.debug.channelTraps) return undefined;
     }
     if (encoding[0] === 2) return this.#core.debug.read(encoding);
     const constant = this.#ids.get(key);
     if (constant !== undefined) {
-      return key === SYSREG.DCZID_EL0 && !this.#allows("DZE") ? constant | 16n : constant;
+      return key === SYSREG.DCZID_EL0 && !allows(state, "DZE") ? constant | 16n : constant;
     }
     switch (key) {
       case SYSREG.MPIDR_EL1:
@@ -228,7 +201,7 @@ export class SystemInstructions {
     switch (key) {
       case SYSREG.DAIF:
         // EL1 does it in WebAssembly.
-        if (!this.#allows("UMA")) return false;
+        if (!allows(state, "UMA")) return false;
         state.set32("DAIF", Number(value & 0x3c0n));
         return true;
       case SYSREG.SP_EL0:
@@ -268,8 +241,8 @@ export class SystemInstructions {
     const core = this.#core;
     const { state, space } = core;
     const isDaif = op1 === 3 && (op2 === 6 || op2 === 7);
-    if (isDaif && !this.#allows("UMA")) {
-      this.#trap(word);
+    if (isDaif && !allows(state, "UMA")) {
+      trap(this.#core, word);
       return;
     }
     if (isDaif) {
@@ -302,7 +275,7 @@ export class SystemInstructions {
           core.retire();
           return;
         }
-        if (!this.#allows("nTWE")) {
+        if (!allows(state, "nTWE")) {
           exceptions.synchronous(EC.wfx, waitIss("wfe"));
           return;
         }
@@ -315,7 +288,7 @@ export class SystemInstructions {
           core.retire();
           return;
         }
-        if (!this.#allows("nTWI")) {
+        if (!allows(state, "nTWI")) {
           exceptions.synchronous(EC.wfx, waitIss("wfi"));
           return;
         }
@@ -332,72 +305,5 @@ export class SystemInstructions {
         core.retire();
         return;
     }
-  }
-
-  /** Maintenance of TLBs and caches, and address translation. */
-  #sys(encoding: Encoding, rt: number, word: number): void {
-    const core = this.#core;
-    const { state, space } = core;
-    const [, op1, crn, crm, op2] = encoding;
-    const tlbi = TLBI.get(op2);
-    if (crn === 8 && op1 === 0 && (crm === 3 || crm === 7) && tlbi !== undefined && state.el === 1) {
-      const register = state.x(rt);
-      const what: TlbiTarget =
-        tlbi === "page"
-          ? { kind: "page", page: Number(register & TLBI_PAGE) }
-          : tlbi === "asid"
-            ? { kind: "asid", register }
-            : { kind: "all" };
-      // CRm 3 are the operations for all cores of the inner shareable domain.
-      if (crm === 3) this.#platform.broadcast({ kind: "tlb", what });
-      else space.forget(what);
-      core.retire();
-      return;
-    }
-    if (crn === 7) {
-      if (op1 === 0 && crm === 8 && op2 < 4 && state.el === 1) {
-        this.#at(op2 >= 2 ? 0 : 1, (op2 & 1) === 1, false, rt);
-        return;
-      }
-      if (op1 === 0 && crm === 9 && op2 < 2 && state.el === 1 && this.#has("PAN2")) {
-        this.#at(1, op2 === 1, state.get32("PAN") === 1, rt);
-        return;
-      }
-      if (op1 === 0 && (crm === 1 || crm === 5) && op2 === 0 && state.el === 1) {
-        this.#platform.broadcast({ kind: "instructions" });
-        core.retire();
-        return;
-      }
-      const isZva = op1 === 3 && crm === 4 && op2 === 1;
-      const isClean =
-        op1 === 3 &&
-        op2 === 1 &&
-        (crm === 10 || crm === 11 || (crm === 12 && this.#has("DPB")) || crm === 14);
-      const isIvau = op1 === 3 && crm === 5 && op2 === 1;
-      if ((isZva && !this.#allows("DZE")) || ((isClean || isIvau) && !this.#allows("UCI"))) {
-        this.#trap(word);
-        return;
-      }
-      if (isIvau) {
-        core.problem(space.forgetLine(state.x(rt)), () => core.retire());
-        return;
-      }
-      // Data caches are coherent: DC does nothing. IVAC, and ISW, CSW and CISW.
-      const isOfEl1 = (crm === 6 && (op2 === 1 || op2 === 2)) || ((crm === 10 || crm === 14) && op2 === 2);
-      if (isClean || (op1 === 0 && state.el === 1 && isOfEl1)) {
-        core.retire();
-        return;
-      }
-    }
-    core.undefined(word);
-  }
-
-  #at(el: 0 | 1, write: boolean, pan: boolean, rt: number): void {
-    const core = this.#core;
-    const result = core.space.translateForAt(core.state.x(rt), el, write, pan);
-    if (typeof result === "bigint") {
-      core.state.set64("PAR_EL1", result);
-      core.retire();
-    } else core.problem(result, () => undefined);
   }
 }
