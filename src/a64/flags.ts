@@ -76,7 +76,7 @@ function pushNEqualsV(e: StateEmit): void {
 }
 
 /** Takes a result of a width, by which N and Z are set. */
-export function emitSetNz(e: StateEmit, wide: boolean): void {
+function emitSetNz(e: StateEmit, wide: boolean): void {
   const { f } = e;
   if (!wide) f.i64.extendI32S();
   const value = f.local.take("i64");

@@ -44,11 +44,11 @@ export interface Encoded {
 const isImmediate = (name: string): boolean => /^imm(\d+|r|s|hi|lo|b)$/.test(name);
 const isRegister = (name: string): boolean => (REGISTER_FIELDS as readonly string[]).includes(name);
 
-export const registersOf = (row: Row): readonly string[] =>
+const registersOf = (row: Row): readonly string[] =>
   REGISTER_FIELDS.filter((name) => row.fields[name] !== undefined);
 
 /** The fields that a handler has fixed. */
-export const fixedFieldsOf = (row: Row): readonly string[] =>
+const fixedFieldsOf = (row: Row): readonly string[] =>
   Object.keys(row.fields).filter(
     (name) => !isImmediate(name) && !isRegister(name) && !row.dynamic.includes(name),
   );

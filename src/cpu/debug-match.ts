@@ -49,7 +49,7 @@ const linkedBreakpoint = (control: number): number => (control >>> 16) & 15;
  * Whether a control register names an exception level of Non-secure state (AArch64.StateMatch): SSC 0b10 is Secure state
  * only, and bits 1 and 0 of PMC or PAC are EL0 and EL1. EL2, which HMC is about, is not the guest's.
  */
-export const namesLevel = (control: number, el: 0 | 1): boolean =>
+const namesLevel = (control: number, el: 0 | 1): boolean =>
   ((control >>> 14) & 3) !== 2 && ((control >>> (el === 0 ? 2 : 1)) & 1) === 1;
 
 /**

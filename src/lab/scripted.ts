@@ -16,7 +16,7 @@ import { Machine, type MachineOptions, PMBIRQ_INTID } from "../vmm/machine.ts";
 import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS } from "./scenarios.ts";
 
 /** The VA page of RAM's page 0. */
-export const MAP_FIRST = 0xffff_8000_8000_0n;
+const MAP_FIRST = 0xffff_8000_8000_0n;
 const LEAF = stage1Leaf();
 const SEED = 1;
 
@@ -27,7 +27,7 @@ export const TABLE_POOL_PAGES = 192;
 export const ramPage = (n: number): Ipn => ipn(RAM_FIRST_IPN + n);
 
 /** The VA at which RAM's page `n` is mapped at the start. */
-export const vaOfPage = (n: number): bigint => (MAP_FIRST + BigInt(n)) << 12n;
+const vaOfPage = (n: number): bigint => (MAP_FIRST + BigInt(n)) << 12n;
 
 export const write = (register: SpeRegisterName, value: bigint): GuestAction => ({
   kind: "write",

@@ -66,15 +66,12 @@ export const LOAD: SampledOp = {
 };
 
 const MAX_VA = (1n << 64n) - 1n;
-export const anyVa = fc.oneof(
-  fc.bigInt(0n, 0x0000_ffff_ffff_ffffn),
-  fc.bigInt(0xffff_0000_0000_0000n, MAX_VA),
-);
+const anyVa = fc.oneof(fc.bigInt(0n, 0x0000_ffff_ffff_ffffn), fc.bigInt(0xffff_0000_0000_0000n, MAX_VA));
 
 const latency = fc.oneof(fc.integer({ min: 0, max: 64 }), fc.integer({ min: 0, max: 70_000 }));
 
 /** Subclasses that a load, a store, an atomic, a branch or another op may have (bit 0 says store). */
-export const SUBCLASSES: Readonly<Record<OpKind, readonly number[]>> = {
+const SUBCLASSES: Readonly<Record<OpKind, readonly number[]>> = {
   load: [0x00, 0x04, 0x10, 0x14, 0x20, 0x30, 0x0a, 0x12, 0x1a],
   store: [0x01, 0x05, 0x11, 0x15, 0x21, 0x25, 0x31, 0x0b, 0x13],
   atomic: [0x06, 0x0e, 0x16, 0x1e],

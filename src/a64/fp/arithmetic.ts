@@ -185,7 +185,7 @@ export const fpNeg = (format: Format, a: bigint): bigint => a ^ (1n << BigInt(fo
 export const fpAbs = (format: Format, a: bigint): bigint => a & ~(1n << BigInt(format.bits - 1));
 
 /** -1, 0, 1; undefined where unordered. */
-export function order(x: FpValue, y: FpValue): -1 | 0 | 1 | undefined {
+function order(x: FpValue, y: FpValue): -1 | 0 | 1 | undefined {
   if (x.kind === "nan" || y.kind === "nan") return undefined;
   if (x.kind === "infinity" || y.kind === "infinity") {
     const rank = (v: FpValue) => (v.kind === "infinity" ? (v.sign ? -1 : 1) : 0);

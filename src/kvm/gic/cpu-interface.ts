@@ -4,7 +4,7 @@
  */
 import { Interrupts, PRIORITY_BITS, PRIORITY_MASK, PRIVATE } from "./interrupts.ts";
 
-export const IDLE_PRIORITY = 0xff;
+const IDLE_PRIORITY = 0xff;
 export type Group = 0 | 1;
 
 /** The least binary points: those with all of the priority bits in the group priority. */

@@ -8,7 +8,7 @@ export const SPURIOUS = 1023;
 export const PRIORITY_BITS = 5;
 export const PRIORITY_MASK = 0xff & ~(0xff >> PRIORITY_BITS);
 /** SGIs are the INTIDs below. */
-export const SGIS = 16;
+const SGIS = 16;
 /** SGIs and PPIs: each vCPU has its own. */
 export const PRIVATE = 32;
 

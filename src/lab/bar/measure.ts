@@ -54,7 +54,7 @@ export interface Flip {
   readonly costs: readonly CostName[];
 }
 
-export const isMet = ({ findings }: Judged): boolean => findings.length === 0;
+const isMet = ({ findings }: Judged): boolean => findings.length === 0;
 
 /** Whether a verdict meets the bar at the values and, where they were run, at both ends. */
 export const meetsBar = ({ atValues, atEnds }: Verdict): boolean =>

@@ -42,7 +42,7 @@ export interface InvariantScenario {
 }
 
 /** An action on one line. */
-export function describeAction(action: GuestAction): string {
+function describeAction(action: GuestAction): string {
   switch (action.kind) {
     case "write":
       return `${action.register} = ${hex(action.value)}`;

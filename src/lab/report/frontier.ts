@@ -7,7 +7,7 @@ import type { ModelRun } from "./run.ts";
 import { type Case, samplingTwin } from "./verdicts.ts";
 import { formatShare } from "./words.ts";
 
-export const FRONTIER_THRESHOLDS = {
+const FRONTIER_THRESHOLDS = {
   /**
    * Digits of a figure that count: those that are printed. 1.001 and 1.003 times bare metal are the same result. It
    * is rounding and no tolerance, so that whoever beats a policy also beats all that the policy beats.

@@ -112,7 +112,7 @@ export function speedVerdict(run: ModelRun): Verdict {
 }
 
 /** Whether the speed verdict survives both ends of the cost ranges, and which cost decides if it does not. */
-export function costsVerdict(run: ModelRun): Verdict | undefined {
+function costsVerdict(run: ModelRun): Verdict | undefined {
   const { atLowCosts: low, atHighCosts: high, flips } = run.model;
   if (low === null || high === null) return undefined;
   if (new Set([low.slowdown, run.slowdown, high.slowdown].map(speedTone)).size === 1) return undefined;
@@ -127,7 +127,7 @@ export function costsVerdict(run: ModelRun): Verdict | undefined {
 }
 
 /** Where the excess goes when a run is over the usable slowdown. */
-export function excessVerdict(run: ModelRun): Verdict | undefined {
+function excessVerdict(run: ModelRun): Verdict | undefined {
   if (run.slowdown < THRESHOLDS.usableSlowdown || run.excess === null) return undefined;
   const { firstPinNs, rewalkNs, trapNs } = run.excess;
   const otherNs = hypervisorNs(run) - firstPinNs - rewalkNs - trapNs;
@@ -174,7 +174,7 @@ export function profileVerdict(run: ModelRun): Verdict {
 }
 
 /** What the host gives up for it: "holds 128 MiB pinned". */
-export function memoryVerdict(run: ModelRun): Verdict {
+function memoryVerdict(run: ModelRun): Verdict {
   if (run.pinnedPeakBytes === 0) return { about: "memory", tone: "good", text: "pins nothing" };
   const beyond = run.pinnedPeakBytes > run.bufferBytes * THRESHOLDS.pinnedPerBuffer;
   const off = run.heldAfterOffNs > 0 ? `, for ${formatNs(run.heldAfterOffNs)} with profiling off` : "";
@@ -244,7 +244,7 @@ export function verdictsOf(run: ModelRun): Verdict[] {
 }
 
 /** The scenario whose rows tell what another one's filters hide: `thread-a` has `thread-a-sampling`. */
-export const SAMPLING_SUFFIX = "-sampling";
+const SAMPLING_SUFFIX = "-sampling";
 
 /** The run to ask about lost samples: the run itself, or its unfiltered twin where the filters let nothing through. */
 export function samplingTwin(run: ModelRun, runs: readonly ModelRun[]): ModelRun {

@@ -7,7 +7,7 @@ import type { FunctionBody } from "../../../wasm/function-body.ts";
 /** One number, or the lanes of a vector. */
 export type Floats = "f32" | "f64" | "f32x4" | "f64x2";
 
-export const takeFloats = (f: FunctionBody, kind: Floats): Local =>
+const takeFloats = (f: FunctionBody, kind: Floats): Local =>
   f.local.take(kind === "f32" || kind === "f64" ? kind : "v128");
 
 export function constant(f: FunctionBody, kind: Floats, value: number): void {

@@ -17,7 +17,7 @@ import {
 } from "./checks.ts";
 import { lostInSum, twoProduct } from "./error-free.ts";
 
-export function load(e: Emit, type: Scalar, field: string): void {
+function load(e: Emit, type: Scalar, field: string): void {
   e.f[type].load(e.vAddress(field));
 }
 

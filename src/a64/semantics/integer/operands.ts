@@ -42,7 +42,7 @@ export function invert(e: Emit, wide: boolean): void {
 }
 
 /** Pushes X[Rm] or W[Rm], extended as `option` says. */
-export function extendRegister(e: Emit, option: number, wide: boolean): void {
+function extendRegister(e: Emit, option: number, wide: boolean): void {
   const { f } = e;
   if (!wide) {
     e.getW("Rm");

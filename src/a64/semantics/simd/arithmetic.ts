@@ -47,7 +47,7 @@ export const plain =
   };
 
 /** WebAssembly multiplies no bytes: even and odd ones apart, as halfwords. */
-export const multiply: Binary = ({ f }, size, a, b) => {
+const multiply: Binary = ({ f }, size, a, b) => {
   if (size > 0) {
     f.local.get(a);
     f.local.get(b);
@@ -70,7 +70,7 @@ export const multiply: Binary = ({ f }, size, a, b) => {
 };
 
 /** Adds what an operation gives to Rd, or takes it away. */
-export const accumulate =
+const accumulate =
   (operation: Binary, how: "add" | "sub"): Binary =>
   (e, size, a, b) => {
     operand(e, "Rd", size);

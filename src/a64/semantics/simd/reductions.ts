@@ -47,7 +47,7 @@ const pairwise = (operation: Binary): Semantics =>
   });
 
 /** Takes a vector; pushes sums of neighbours in lanes of twice the size. */
-export function addNeighbours(e: Emit, size: number, sign: Sign): void {
+function addNeighbours(e: Emit, size: number, sign: Sign): void {
   const { f } = e;
   const name = `extaddPairwise${size === 0 ? "I8x16" : "I16x8"}${sign === "s" ? "S" : "U"}`;
   if (size < 2 && hasIntegerOp(f, size + 1, name)) {

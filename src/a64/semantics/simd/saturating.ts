@@ -56,7 +56,7 @@ function nearestSigned(e: Emit, size: number, a: V): void {
 }
 
 /** Sums and differences: signed ones have the wrong sign, unsigned ones go around the end. */
-export const addSaturating =
+const addSaturating =
   (sign: Sign, how: "add" | "sub"): Binary =>
   (e, size, a, b) => {
     const { f } = e;

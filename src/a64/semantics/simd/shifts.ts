@@ -38,7 +38,7 @@ function shiftByAux(e: Emit, size: number, name: "shl" | "shrS" | "shrU"): void 
 }
 
 /** Takes a vector; shifts its lanes to the right by aux 0 and one more; rounds by the bit that goes last. */
-export function shiftRight(e: Emit, size: number, sign: Sign, round: boolean): void {
+function shiftRight(e: Emit, size: number, sign: Sign, round: boolean): void {
   const { f } = e;
   shiftByAux(e, size, shiftRightName(sign));
   const before = round ? tee(f) : undefined;

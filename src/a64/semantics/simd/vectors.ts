@@ -34,7 +34,7 @@ export const isScalar = (e: Emit): boolean => !e.has("Q");
 export const isUpper = (e: Emit): boolean => e.has("Q") && e.field("Q") === 1;
 
 /** An operation of a shape by its name in the specification; `has` says whether there is one. */
-export function vectorOp(f: FunctionBody, shape: Shape, name: string): void {
+function vectorOp(f: FunctionBody, shape: Shape, name: string): void {
   const operations = f[shape] as unknown as Record<string, (() => void) | undefined>;
   const operation = operations[name];
   if (operation === undefined) throw new BrokenInvariant(`WebAssembly has no ${shape}.${name}`);
@@ -192,7 +192,7 @@ export const byElement = (sizeOf: (f: Fields) => number) => ({
 export const BY_ELEMENT = byElement((f) => f.size);
 
 /** Pushes a vector of the element that an instruction by element names. */
-export const pushElementSplat = (e: Emit, size: number): void => loadSplat(e.f, size, e.elementAddress(size));
+const pushElementSplat = (e: Emit, size: number): void => loadSplat(e.f, size, e.elementAddress(size));
 
 /** The second operand of two, in a local that the caller releases: a register, or an element in every lane. */
 export function secondOperand(e: Emit, size: number, isElement: boolean): V {
