@@ -121,7 +121,6 @@ export class Machine {
     this.mm = new HostMm(options.costs, { extents: options.extents ?? true, store: options.store });
     this.devices = options.devices?.((vcpu) => this.#lineChanged(vcpu));
     this.memlock = new Memlock(options.memlockBytes);
-    const backing = options.policy.backing ?? options.backing;
     this.vm = new Vm({
       mm: this.mm,
       memlock: this.memlock,
@@ -130,7 +129,7 @@ export class Machine {
     });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
-    this.#hostFirstPage = this.mm.mmap(options.memoryPages, backing);
+    this.#hostFirstPage = this.mm.mmap(options.memoryPages, options.policy.backing ?? options.backing);
     this.vm.addMemslot({
       firstIpn: options.firstIpn,
       pages: options.memoryPages,
@@ -302,6 +301,14 @@ export class Machine {
       throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
   }
 
+  /** The longest and the most of what a machine has seen are those from now on. */
+  restartPeaks(): void {
+    const { statistics } = this.vm;
+    statistics.longestStopColdNs = 0;
+    statistics.longestStopWarmNs = 0;
+    for (const { truth } of this.vcpus) truth.longestBlackoutNs = 0;
+  }
+
   /** Ends the current `runSteps` after the step that is being made. */
   pause(): void {
     this.#pausing = true;
@@ -373,6 +380,11 @@ export class Machine {
 
   get vcpus(): readonly Vcpu[] {
     return this.vm.vcpus;
+  }
+
+  /** What backs guest memory in the host. */
+  get backing(): Backing {
+    return this.vm.policy.backing ?? this.#options.backing;
   }
 
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
