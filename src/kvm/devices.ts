@@ -3,6 +3,7 @@
  */
 import type { Encoding } from "../arm/registers.ts";
 import { affinityOf, Gic, type GicState, isSgiRegister } from "./gic/gic.ts";
+import type { Exit, GuestCore } from "./guest-core.ts";
 import { isPmuRegister, PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
 
@@ -113,6 +114,32 @@ export class VmDevices {
       (ipa >= distributor && ipa < distributor + DISTRIBUTOR_BYTES) ||
       (ipa >= redistributors && ipa < redistributors + this.timers.length * REDISTRIBUTOR_BYTES)
     );
+  }
+
+  /** Carries out an access to one of these frames: the value of a load, or 0. Undefined: it is none of them. */
+  access({ ipa, bytes, write, data }: Extract<Exit, { kind: "mmio" }>): bigint | undefined {
+    if (!this.holds(ipa)) return undefined;
+    if (!write) return this.read(ipa, bytes);
+    this.write(ipa, bytes, data);
+    return 0n;
+  }
+
+  /** Carries out a trapped access to a vCPU's PMU; what it does not have is UNDEFINED. */
+  accessPmu(
+    vcpu: number,
+    core: GuestCore,
+    { encoding, isRead, rt }: Extract<Exit, { kind: "pmu" }>,
+  ): undefined {
+    const pmu = this.pmus[vcpu];
+    const level = core.level?.() ?? 1;
+    const value = isRead ? pmu?.read(encoding, level) : undefined;
+    const done = isRead ? value !== undefined : pmu?.write(encoding, core.regs.read(rt), level) === true;
+    if (!done) {
+      core.injectUndefined?.();
+      return;
+    }
+    if (value !== undefined) core.regs.write(rt, value);
+    core.regs.skipInstruction();
   }
 
   read(ipa: number, bytes: number): bigint {

@@ -6,10 +6,10 @@ import { REGISTERS } from "../arm/registers.ts";
 import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
-import { mpidrOf, type VmDevices } from "./devices.ts";
+import type { VmDevices } from "./devices.ts";
 import type { ExitReason } from "./exit-reasons.ts";
 import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
-import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
+import { answerHypercall, PSCI_RESULT } from "./psci.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth } from "./spe/ground-truth.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
@@ -279,7 +279,7 @@ export class Vcpu {
       case "pmu":
         this.#exit(exit.isRead ? "MRS PMU" : "MSR PMU");
         timeline.charge("exit", costs.exit);
-        return this.#maintenance() ?? this.#pmuAccess(exit);
+        return this.#maintenance() ?? this.#devices?.accessPmu(this.index, this.core, exit);
       case "mmio":
         this.#exit("MMIO");
         return this.#maintenance() ?? this.#mmio(exit);
@@ -317,25 +317,13 @@ export class Vcpu {
 
   /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
   #hypercall(): KvmExit | undefined {
-    const { regs } = this.core;
-    const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
-    const done = (value: bigint): undefined => {
-      regs.write(0, value);
-    };
-    switch (asked.kind) {
-      case "return":
-        return done(asked.value);
-      case "cpu-on":
-        return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
-      case "affinity-info": {
-        const vcpus = this.vm.vcpus.map((each) => ({ mpidr: mpidrOf(each.index), off: each.#off }));
-        return done(affinityInfo(vcpus, asked.mpidr, asked.level));
-      }
+    switch (answerHypercall(this.core.regs, this.vm.vcpus, this.timeline.nowNs)) {
+      case "returns":
+        return undefined;
       case "cpu-off":
         this.#off = true;
         return OFF;
       case "cpu-suspend":
-        done(PSCI_RESULT.success);
         return { kind: "idle", untilNs: this.#nextEventNs() };
       case "system-off":
         return { kind: "system-event", event: "off" };
@@ -344,32 +332,19 @@ export class Vcpu {
     }
   }
 
+  get isOff(): boolean {
+    return this.#off;
+  }
+
+  /** PSCI CPU_ON. */
+  switchOn(entry: bigint, contextId: bigint, atNs: number): void {
+    this.#off = false;
+    this.core.powerOn?.(entry, contextId);
+    this.#kick(this.index, atNs);
+  }
+
   #nextEventNs(): number {
     return this.#devices?.nextEventNs(this.index, this.timeline.nowNs) ?? Number.POSITIVE_INFINITY;
-  }
-
-  #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.vm.vcpus.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
-    if (target === undefined) return PSCI_RESULT.invalidParameters;
-    if (!target.#off) return PSCI_RESULT.alreadyOn;
-    target.#off = false;
-    target.core.powerOn?.(entry, contextId);
-    this.#kick(target.index, this.timeline.nowNs);
-    return PSCI_RESULT.success;
-  }
-
-  #pmuAccess({ encoding, isRead, rt }: Extract<Exit, { kind: "pmu" }>): undefined {
-    const pmu = this.#devices?.pmus[this.index];
-    const { core } = this;
-    const level = core.level?.() ?? 1;
-    const value = isRead ? pmu?.read(encoding, level) : undefined;
-    const done = isRead ? value !== undefined : pmu?.write(encoding, core.regs.read(rt), level) === true;
-    if (!done) {
-      core.injectUndefined?.();
-      return;
-    }
-    if (value !== undefined) core.regs.write(rt, value);
-    core.regs.skipInstruction();
   }
 
   /**
@@ -378,9 +353,9 @@ export class Vcpu {
    */
   #mmio(exit: Extract<Exit, { kind: "mmio" }>): KvmExit | undefined {
     const devices = this.#devices;
-    if (devices?.holds(exit.ipa) !== true) return exit;
-    if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
-    else this.core.completeRead?.(devices.read(exit.ipa, exit.bytes));
+    const value = devices?.access(exit);
+    if (value === undefined) return exit;
+    if (!exit.write) this.core.completeRead?.(value);
     this.timeline.charge("exit", this.vm.costs.exit);
     return undefined;
   }
