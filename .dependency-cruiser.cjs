@@ -85,7 +85,7 @@ module.exports = {
       from: { path: "^src/api/", pathNot: TESTS },
       to: {
         path: "^src/cli/",
-        pathNot: "^src/cli/((cache-folder|defaults|engine|lab|options)\\.ts|run/(boots|record|shares)\\.ts)$",
+        pathNot: "^src/cli/((cache-folder|defaults|engine|lab|options)\\.ts|run/(boots|shares)\\.ts)$",
       },
     },
     {

@@ -14,6 +14,7 @@ import { SEMANTICS } from "../src/a64/semantics/index.ts";
 import { cacheFolder } from "../src/cli/cache-folder.ts";
 import { interpreterModule } from "../src/cpu/execute/loop.ts";
 import { guestFiles } from "../src/guest/node/guests.ts";
+import { type Host, type LinuxRun, readReport } from "../src/lab/report/run.ts";
 import { engine } from "../src/wasm/engine.ts";
 import { comparePrograms, missingForPrograms } from "./programs.ts";
 
@@ -29,9 +30,11 @@ function row(...cells: readonly string[]): void {
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 
+type HostMachine = NonNullable<Host["machine"]>;
+
 interface RunRecord {
-  readonly instructions: number;
-  readonly host: { readonly instructions: number; readonly runNs: number; readonly mips: number };
+  readonly run: LinuxRun;
+  readonly host: HostMachine;
 }
 
 /** One run of the command line: how long it took, and what it says of itself. */
@@ -52,7 +55,8 @@ function runWith(
     });
     const ms = performance.now() - startedMs;
     if (done.status !== 0) throw new Error(`spevisor run ${args.join(" ")} ended with ${done.status}`);
-    const record = JSON.parse(readFileSync(json, "utf8")) as RunRecord;
+    const { runs, host } = readReport(readFileSync(json, "utf8"), json);
+    const record = { run: runs[0] as LinuxRun, host: host.machine as HostMachine };
     return { ms, record, out: done.stdout.toString("utf8") };
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -4,10 +4,12 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { predict } from "../src/api/index.ts";
 import { PROFILES } from "../src/host/profiles.ts";
+import { linuxRecordOf } from "../src/lab/linux-record.ts";
 import { Baseline, measure } from "../src/lab/measure.ts";
 import { policyNamed } from "../src/lab/policies.ts";
-import type { ModelRun } from "../src/lab/report/run.ts";
+import { checkRun, type ModelRun } from "../src/lab/report/run.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
+import { runTurns, smallRun } from "./small-run.ts";
 
 type Figures = Pick<ModelRun, "scenario" | "policy" | "profile">;
 
@@ -38,4 +40,20 @@ it("and so has a prediction", async () => {
   expect(figures.length).toBeGreaterThan(0);
   for (const [i, run] of runs.entries())
     expect({ ...run, scenario: run.scenario.replace(/.*\//, "") }).toMatchObject(figures[i] as Figures);
+});
+
+it("and so has a run of eight instructions", async () => {
+  const { session, said } = smallRun();
+  const stopped = await session.console(runTurns);
+  const run = checkRun(linuxRecordOf(session, "a program", stopped));
+  expect(said()).toBe("A");
+  expect(run).toMatchObject({
+    guestWallNs: 88_504,
+    guestRunNs: 4,
+    stage2Ns: 82_700,
+    exitNs: 5_800,
+    cpuStage2Faults: 2,
+    exitReasons: { DABT: 2, MMIO: 1, HVC: 1 },
+    machine: { ended: "off", status: null, instructions: 8, el0: 0, el1: 8, exceptions: 0, boot: null },
+  });
 });

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readReport } from "../src/lab/report/run.ts";
 import { type Ended, runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import {
@@ -24,11 +25,6 @@ const trixie = hasCrossCompiler ? await guestFor("guest, C programs on trixie", 
 const MINUTES = 60_000;
 const scratch = scratchFolder("guest-programs");
 afterAll(scratch.remove);
-
-interface Report {
-  readonly instructions: number;
-  readonly vcpus: readonly { readonly el0: number; readonly el1: number }[];
-}
 
 /** Lines of `perf stat -x,`: the count of each event. */
 function counts(text: string): ReadonlyMap<string, number> {
@@ -84,8 +80,8 @@ describe.skipIf(bookworm === undefined)("C programs", { timeout: 5 * MINUTES }, 
       const json = scratch.at(`loop-${rounds}.json`);
       const { code, err } = await beside(`perf stat -x, -e instructions ./loop ${rounds}`, ["--json", json]);
       expect(code).toBe(0);
-      const report = JSON.parse(readFileSync(json, "utf8")) as Report;
-      return { perf: counts(err).get("instructions") ?? 0, machine: report.instructions };
+      const [run] = readReport(readFileSync(json, "utf8"), json).runs;
+      return { perf: counts(err).get("instructions") ?? 0, machine: run?.machine?.instructions ?? 0 };
     };
     const [once, twice] = [await measured(10_000_000), await measured(20_000_000)];
     const machine = twice.machine - once.machine;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readReport } from "../src/lab/report/run.ts";
 import { type Ended, runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 
@@ -26,8 +27,8 @@ async function measured(command: readonly string[], options: readonly string[]) 
   const json = scratch.at("run.json");
   const { code, out, err } = await runInGuest(command, ["--json", json, ...options]);
   expect(code, err).toBe(0);
-  const { host, ...report } = JSON.parse(readFileSync(json, "utf8")) as Record<string, unknown>;
-  return { started: (host as { snapshot: string }).snapshot, run: { out, err, report } };
+  const { host, ...report } = readReport(readFileSync(json, "utf8"), json);
+  return { started: host.machine?.snapshot, run: { out, err, report } };
 }
 
 describe.skipIf(guest === undefined)("a run", { timeout: 10 * MINUTES }, () => {

@@ -3,7 +3,7 @@
  * QEMU. What QEMU lacks (the OS lock's effect, TDCC, claim tags, unlinked context breakpoints) is in src/cpu/debug.test.ts.
  */
 import { expect, it } from "vitest";
-import type { Ending } from "../src/vmm/machine.ts";
+import type { Ending } from "../src/vmm/machine-loop.ts";
 import type { VirtualMachine } from "../src/vmm/virtual-machine.ts";
 import { describePayload, machineWith, onQemu, underHypervisor } from "./payload/bare-metal.ts";
 

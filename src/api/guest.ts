@@ -2,7 +2,6 @@
 import { cacheFolder, sourceVersion } from "../cli/cache-folder.ts";
 import { chosen, profileNamed } from "../cli/lab.ts";
 import { Boots } from "../cli/run/boots.ts";
-import { recordOf } from "../cli/run/record.ts";
 import { placeShares } from "../cli/run/shares.ts";
 import { UserError } from "../common/errors.ts";
 import type { Kernel } from "../guest/debian/recipe.ts";
@@ -10,6 +9,8 @@ import { fetchGuest, RECIPE_ID } from "../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../guest/node/guests.ts";
 import { machineMirror } from "../guest/node/mirror.ts";
 import { costTable } from "../host/costs.ts";
+import { linuxRecordOf } from "../lab/linux-record.ts";
+import { checkRun } from "../lab/report/run.ts";
 import { quoted } from "../vmm/agent.ts";
 import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
 import type { MachineConfig } from "../vmm/machine-config.ts";
@@ -26,9 +27,6 @@ const DEFAULTS = { memoryBytes: 512 * MIB, policy: "adaptive", profile: "thread-
 const START_SECONDS = 1_767_225_600;
 const COMMAND_LINE = "console=ttyAMA0 panic=-1";
 const MOST_CPUS = 16;
-const NS_PER_MS = 1e6;
-
-const nowNs = (): number => performance.now() * NS_PER_MS;
 
 async function storedGuest(options: GuestOptions, kernel: Kernel, cacheDir: string): Promise<StoredGuest> {
   const suite = options.suite ?? "bookworm";
@@ -82,9 +80,6 @@ class Guest implements GuestSession {
   readonly #stdout = new Collected();
   readonly #stderr = new Collected();
   #session: Session | undefined;
-  /** How long it took until the machine took commands. */
-  #bootedNs = 0;
-  readonly #snapshot: "none" | "restored";
   /** Why no more commands can be run. */
   #over: string | undefined;
   #busy = false;
@@ -94,17 +89,12 @@ class Guest implements GuestSession {
     made: Pick<SessionOptions, "config" | "policy" | "costs" | "shares" | "boot">,
   ) {
     this.#session = new Session({ ...made, disks: [], ...streams(options, this.#stdout, this.#stderr) });
-    this.#snapshot = made.boot === undefined ? "restored" : "none";
   }
 
   get session(): Session {
     if (this.#session === undefined || this.#over !== undefined)
       throw new UserError(`no command can be run: ${this.#over ?? CLOSED}`);
     return this.#session;
-  }
-
-  booted(startedNs: number): void {
-    this.#bootedNs = nowNs() - startedNs;
   }
 
   async run(command: string | readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
@@ -121,25 +111,13 @@ class Guest implements GuestSession {
 
   async #run(session: Session, script: string, options: CommandOptions): Promise<CommandResult> {
     const { input = "", timeoutMs = 0 } = options;
-    const { vm, config } = session;
-    const before = vm.instructions;
-    const startedNs = nowNs();
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
     const stopped = await session.command(script, (vm, errand) =>
       runMachine(vm, errand, { timeoutMs, input: wholeInput(bytes), paced: false }),
     );
     const { status } = session;
     if (status === undefined) this.#over = ENDED[stopped];
-    const report = recordOf(vm, config, {
-      stopped,
-      status,
-      host: {
-        startNs: this.#bootedNs,
-        runNs: nowNs() - startedNs,
-        instructions: vm.instructions - before,
-        snapshot: this.#snapshot,
-      },
-    });
+    const report = checkRun(linuxRecordOf(session, script, stopped));
     const [stdoutBytes, stderrBytes] = [this.#stdout.drain(), this.#stderr.drain()];
     const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
     return { status, stdout: text(stdoutBytes), stderr: text(stderrBytes), stdoutBytes, stderrBytes, report };
@@ -171,7 +149,6 @@ function checkPlace(at: string | undefined): void {
 
 /** See index.ts. */
 export async function boot(options: GuestOptions): Promise<GuestSession> {
-  const startedNs = nowNs();
   const onWarning = options.onWarning ?? (() => undefined);
   const { policy = DEFAULTS.policy } = options;
   const profile = profileNamed(options.profile ?? DEFAULTS.profile);
@@ -227,7 +204,6 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
     if (key !== undefined) boots.keepSession(key, session, onWarning);
   }
   session.mount(placed);
-  made.booted(startedNs);
   return made;
 }
 

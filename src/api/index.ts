@@ -8,6 +8,7 @@ export type { Target } from "../cli/engine.ts";
 export { UserError } from "../common/errors.ts";
 export { hold } from "../kvm/spe/hold.ts";
 export * from "../kvm/spe/policy.ts";
+export type { LinuxRun, ModelRun } from "../lab/report/run.ts";
 export {
   decodeSpe,
   type SpeAccount,
@@ -16,7 +17,6 @@ export {
   type SpeRecord,
 } from "../perf/spe-record.ts";
 export { type Prediction, type PredictOptions, predict } from "./predict.ts";
-export type { MachineReport } from "./report.ts";
 export type { CommandOptions, CommandResult, GuestOptions, GuestSession, GuestShare } from "./session.ts";
 
 /**

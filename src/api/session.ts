@@ -1,6 +1,6 @@
 /** What is said to a guest, and what comes back. */
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import type { MachineReport } from "./report.ts";
+import type { LinuxRun } from "../lab/report/run.ts";
 
 /** How a guest is made. Every part may be left out. */
 export interface GuestOptions {
@@ -44,15 +44,15 @@ export interface CommandOptions {
 }
 
 export interface CommandResult {
-  /** As a shell has it: 128 + n after signal n. Undefined where it has not ended: `report.ended` says why. */
+  /** As a shell has it: 128 + n after signal n. Undefined where it has not ended: `report.machine.ended` says why. */
   readonly status: number | undefined;
   /** As UTF-8. */
   readonly stdout: string;
   readonly stderr: string;
   readonly stdoutBytes: Uint8Array;
   readonly stderrBytes: Uint8Array;
-  /** Of the machine, from its first instruction to the command's end. */
-  readonly report: MachineReport;
+  /** What the machine did from the command's start to its end: the record that `spevisor run --json` writes. */
+  readonly report: LinuxRun;
 }
 
 /** A guest that has booted. What one command leaves is there for the next. */

@@ -1,10 +1,10 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { availableParallelism } from "node:os";
 import { renderHtml } from "../lab/report/html.ts";
 import { checkRun, REPORT_SCHEMA, type RunDetail, writeReport } from "../lab/report/run.ts";
 import { beginFile, type PendingFile } from "./files.ts";
+import { hostFacts } from "./host-facts.ts";
 import type { Job } from "./job.ts";
 import { startProgress } from "./progress.ts";
 import { renderRuns } from "./tables.ts";
@@ -69,13 +69,7 @@ export async function runAndReport(jobs: readonly Job[], outputs: Outputs, world
       writeReport({
         schema: REPORT_SCHEMA,
         version: VERSION,
-        host: {
-          platform: process.platform,
-          arch: process.arch,
-          node: process.version,
-          cpus: availableParallelism(),
-          wallNs: world.nowNs() - startedNs,
-        },
+        host: hostFacts(world.nowNs() - startedNs, null),
         runs,
       });
     json?.write(report());

@@ -35,7 +35,7 @@ export interface CoreState {
  * What an exception takes, beside the instructions of its handler: the pipeline is emptied, and filled at the vector. Assumed;
  * cores differ. More than nothing, so that a vector which faults itself does not stop time.
  */
-const EXCEPTION_CYCLES = 16;
+export const EXCEPTION_CYCLES = 16;
 
 /** How often WebAssembly may be left without a cycle gone by; an instruction needs a dozen at most. */
 const MOST_IDLE_TURNS = 64;

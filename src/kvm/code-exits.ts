@@ -4,17 +4,13 @@
  */
 import type { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
-import { mpidrOf, type VmDevices } from "./devices.ts";
+import type { VmDevices } from "./devices.ts";
 import type { CodeCore, Exit } from "./guest-core.ts";
 import { type KvmExit, OFF } from "./kvm-exit.ts";
-import { affinityInfo, hypercall, isOfAffinity, PSCI_RESULT } from "./psci.ts";
+import { answerHypercall, PSCI_RESULT, type PsciCpu } from "./psci.ts";
 
 /** A vCPU as PSCI switches it on and off. */
-export interface PsciVcpu {
-  readonly index: number;
-  readonly off: boolean;
-  /** CPU_ON: executes from `entry` with X0 = contextId, from this instant. */
-  switchOn(entry: bigint, contextId: bigint, atNs: number): void;
+export interface PsciVcpu extends PsciCpu {
   switchOff(): void;
 }
 
@@ -47,42 +43,20 @@ export class CodeExits {
 
   /** PSCI and SMCCC (kvm_smccc_call_handler). The core has moved past the HVC. */
   hypercall(): KvmExit | undefined {
-    const { regs } = this.core;
-    const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
-    const done = (value: bigint): undefined => {
-      regs.write(0, value);
-    };
-    switch (asked.kind) {
-      case "return":
-        return done(asked.value);
-      case "cpu-on":
-        return done(this.#cpuOn(asked.mpidr, asked.entry, asked.contextId));
-      case "affinity-info": {
-        const vcpus = this.#all.map(({ index, off }) => ({ mpidr: mpidrOf(index), off }));
-        return done(affinityInfo(vcpus, asked.mpidr, asked.level));
-      }
+    const { nowNs } = this.#timeline;
+    switch (answerHypercall(this.core.regs, this.#all, nowNs)) {
+      case "returns":
+        return undefined;
       case "cpu-off":
         this.#vcpu.switchOff();
         return OFF;
       case "cpu-suspend":
-        done(PSCI_RESULT.success);
-        return {
-          kind: "idle",
-          untilNs: this.#devices.nextEventNs(this.#vcpu.index, this.#timeline.nowNs),
-        };
+        return { kind: "idle", untilNs: this.#devices.nextEventNs(this.#vcpu.index, nowNs) };
       case "system-off":
         return { kind: "system-event", event: "off" };
       case "system-reset":
         return { kind: "system-event", event: "reset" };
     }
-  }
-
-  #cpuOn(mpidr: bigint, entry: bigint, contextId: bigint): bigint {
-    const target = this.#all.find(({ index }) => isOfAffinity(mpidrOf(index), mpidr, 0));
-    if (target === undefined) return PSCI_RESULT.invalidParameters;
-    if (!target.off) return PSCI_RESULT.alreadyOn;
-    target.switchOn(entry, contextId, this.#timeline.nowNs);
-    return PSCI_RESULT.success;
   }
 
   /** KVM does not pass an SMC on: it is the unknown function. */
@@ -95,10 +69,9 @@ export class CodeExits {
    * which is within the vCPU's horizon; what the exit costs comes after.
    */
   mmio(exit: Mmio): KvmExit | undefined {
-    const devices = this.#devices;
-    if (!devices.holds(exit.ipa)) return exit;
-    if (exit.write) devices.write(exit.ipa, exit.bytes, exit.data);
-    else this.core.completeRead(devices.read(exit.ipa, exit.bytes));
+    const value = this.#devices.access(exit);
+    if (value === undefined) return exit;
+    if (!exit.write) this.core.completeRead(value);
     this.#timeline.charge("exit", this.#costs.exit);
     return undefined;
   }

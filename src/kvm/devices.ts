@@ -4,6 +4,7 @@
 import type { Encoding } from "../arm/registers.ts";
 import { affinityOf, Gic, type GicState, isSgiRegister } from "./gic/gic.ts";
 import { GicWires } from "./gic/wires.ts";
+import type { Exit } from "./guest-core.ts";
 import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
 import { isPmuRegister } from "./sys-regs.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
@@ -120,6 +121,14 @@ export class VmDevices {
       (ipa >= distributor && ipa < distributor + DISTRIBUTOR_BYTES) ||
       (ipa >= redistributors && ipa < redistributors + this.timers.length * REDISTRIBUTOR_BYTES)
     );
+  }
+
+  /** Carries out an access to one of these frames: the value of a load, or 0. Undefined: it is none of them. */
+  access({ ipa, bytes, write, data }: Extract<Exit, { kind: "mmio" }>): bigint | undefined {
+    if (!this.holds(ipa)) return undefined;
+    if (!write) return this.read(ipa, bytes);
+    this.write(ipa, bytes, data);
+    return 0n;
   }
 
   read(ipa: number, bytes: number): bigint {

@@ -1,6 +1,6 @@
 /** Answers as of Linux arch/arm64/kvm/psci.c, version 1.1. */
 import { describe, expect, it } from "vitest";
-import { affinityInfo, hypercall, PSCI_RESULT } from "./psci.ts";
+import { affinityInfo, answerHypercall, hypercall, PSCI_RESULT } from "./psci.ts";
 
 const SHORT = 0x8400_0000n;
 const LONG = 0xc400_0000n;
@@ -115,4 +115,42 @@ it("resets warmly or as the vendor likes, and in no other way", () => {
     expect(call(fn, 1n)).toEqual(invalid);
     expect(call(fn, 0x7fff_ffffn)).toEqual(invalid);
   }
+});
+
+describe("a call is carried out", () => {
+  /** CPU 0 calls, and CPU 1 is off. */
+  function call(...x: readonly bigint[]) {
+    const registers = [...x];
+    const started: unknown[] = [];
+    const regs = {
+      read: (rt: number) => registers[rt] ?? 0n,
+      write: (rt: number, value: bigint) => {
+        registers[rt] = value;
+      },
+      skipInstruction: () => undefined,
+    };
+    const cpus = [0, 1].map((index) => ({
+      index,
+      isOff: index === 1,
+      switchOn: (...how: unknown[]) => started.push([index, ...how]),
+    }));
+    return { outcome: answerHypercall(regs, cpus, 77), x0: registers[0], started };
+  }
+
+  it("switches a CPU on that is off, and no other", () => {
+    expect(call(0xc400_0003n, 1n, 0x4000_0000n, 5n)).toEqual({
+      outcome: "returns",
+      x0: PSCI_RESULT.success,
+      started: [[1, 0x4000_0000n, 5n, 77]],
+    });
+    expect(call(0xc400_0003n, 0n, 0n, 0n)).toMatchObject({ x0: PSCI_RESULT.alreadyOn, started: [] });
+    expect(call(0xc400_0003n, 2n, 0n, 0n)).toMatchObject({ x0: PSCI_RESULT.invalidParameters, started: [] });
+  });
+
+  it("says what ends the caller's run", () => {
+    expect(call(0x8400_0002n).outcome).toBe("cpu-off");
+    expect(call(0xc400_0001n)).toMatchObject({ outcome: "cpu-suspend", x0: PSCI_RESULT.success });
+    expect(call(0x8400_0008n).outcome).toBe("system-off");
+    expect(call(0x8400_0009n).outcome).toBe("system-reset");
+  });
 });

@@ -1,4 +1,9 @@
-/** PSCI 1.1 over HVC, as KVM answers it (Arm DEN 0022; arch/arm64/kvm/psci.c), and the SMCCC calls around it. */
+/**
+ * PSCI 1.1 over HVC, as KVM answers it (Arm DEN 0022; arch/arm64/kvm/psci.c), and the SMCCC calls around it. Firmware does so
+ * where there is no hypervisor.
+ */
+import { mpidrOf } from "./devices.ts";
+import type { CoreRegisters } from "./guest-core.ts";
 
 const FN = {
   version: 0x8400_0000,
@@ -120,5 +125,47 @@ export function hypercall(x0: bigint, x1: bigint, x2: bigint, x3: bigint): Hyper
     default:
       // No workaround is offered: SMCCC_ARCH_FEATURES says so for each.
       return done(PSCI_RESULT.notSupported);
+  }
+}
+
+/** A CPU that can be switched on and off. */
+export interface PsciCpu {
+  readonly index: number;
+  readonly isOff: boolean;
+  /** From reset at an address, X0 as the caller wants it, at the caller's instant. */
+  switchOn(entry: bigint, contextId: bigint, atNs: number): void;
+}
+
+/** What is left to do once a call is answered: nothing, or what ends the caller's run. */
+export type PsciOutcome = "returns" | "cpu-off" | "cpu-suspend" | "system-off" | "system-reset";
+
+/** Carries out the hypercall in a CPU's registers at an instant: the answer is in X0, where it returns. */
+export function answerHypercall(regs: CoreRegisters, cpus: readonly PsciCpu[], nowNs: number): PsciOutcome {
+  const asked = hypercall(regs.read(0), regs.read(1), regs.read(2), regs.read(3));
+  const returns = (value: bigint): PsciOutcome => {
+    regs.write(0, value);
+    return "returns";
+  };
+  switch (asked.kind) {
+    case "return":
+      return returns(asked.value);
+    case "cpu-on": {
+      const target = cpus.find(({ index }) => isOfAffinity(mpidrOf(index), asked.mpidr, 0));
+      if (target === undefined) return returns(PSCI_RESULT.invalidParameters);
+      if (!target.isOff) return returns(PSCI_RESULT.alreadyOn);
+      target.switchOn(asked.entry, asked.contextId, nowNs);
+      return returns(PSCI_RESULT.success);
+    }
+    case "affinity-info": {
+      const all = cpus.map(({ index, isOff }) => ({ mpidr: mpidrOf(index), off: isOff }));
+      return returns(affinityInfo(all, asked.mpidr, asked.level));
+    }
+    case "cpu-suspend":
+      regs.write(0, PSCI_RESULT.success);
+      return "cpu-suspend";
+    case "cpu-off":
+    case "system-off":
+    case "system-reset":
+      return asked.kind;
   }
 }

@@ -15,6 +15,7 @@ import {
   type SysregName,
 } from "../arm/registers.ts";
 import type { ExitReason } from "./exit-reasons.ts";
+import type { CoreRegisters, Exit } from "./guest-core.ts";
 import type { Pmu } from "./pmu.ts";
 
 /** How a trapped write ended: done, user space must raise the limit and it is tried again, or it is UNDEFINED. */
@@ -112,3 +113,26 @@ export const findSysReg = (encoding: Encoding): SysReg | undefined => byEncoding
 
 /** Whether a register is the PMU's. */
 export const isPmuRegister = (encoding: Encoding): boolean => findSysReg(encoding)?.unit === "pmu";
+
+/**
+ * Carries out a trapped access (emulate_sys_reg): its value goes between Xt and the register, and PC goes on. Where the
+ * outcome is another than "done" nothing has changed.
+ */
+export function emulateSysReg(
+  row: SysReg,
+  units: SysRegUnits,
+  regs: CoreRegisters,
+  el: 0 | 1,
+  { isRead, rt }: Extract<Exit, { kind: "sysreg" }>,
+): TrapOutcome {
+  if (isRead) {
+    const value = row.read(units, el);
+    if (value === undefined) return UNDEFINED;
+    regs.write(rt, value);
+  } else {
+    const outcome = row.write(units, regs.read(rt), el);
+    if (outcome.kind !== "done") return outcome;
+  }
+  regs.skipInstruction();
+  return DONE;
+}

@@ -18,7 +18,7 @@ import { GroundTruth } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe } from "./spe/vcpu-spe.ts";
 import type { VmSpe } from "./spe/vm-spe.ts";
-import { findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
+import { emulateSysReg, findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
 import type { PpiWires } from "./wires.ts";
@@ -328,25 +328,23 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
         return undefined;
       }
       case "sysreg":
-        return this.#sysreg(emulated(exit.encoding), exit);
+        return this.#sysreg(exit);
     }
   }
 
-  /** Emulates a trapped access (emulate_sys_reg). "rlimit": nothing has changed, and the same access comes again. */
-  #sysreg(row: SysReg, { isRead, rt }: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
-    const { regs } = this.core;
+  /** "rlimit": the same access comes again. */
+  #sysreg(exit: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
+    const row = emulated(exit.encoding);
     const level = this.#code === undefined ? 1 : this.#code.core.level();
-    if (isRead) {
-      const value = row.read(this, level);
-      if (value === undefined) return this.#undefined(row);
-      regs.write(rt, value);
-    } else {
-      const outcome = row.write(this, regs.read(rt), level);
-      if (outcome.kind === "rlimit") return this.#rlimit(outcome.byBytes);
-      if (outcome.kind === "undefined") return this.#undefined(row);
+    const outcome = emulateSysReg(row, this, this.core.regs, level, exit);
+    switch (outcome.kind) {
+      case "done":
+        return undefined;
+      case "rlimit":
+        return this.#rlimit(outcome.byBytes);
+      case "undefined":
+        return this.#undefined(row);
     }
-    regs.skipInstruction();
-    return undefined;
   }
 
   /** The trapped access is UNDEFINED to the guest (kvm_inject_undefined). A model makes no such access. */
@@ -360,7 +358,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     return this.#code;
   }
 
-  get off(): boolean {
+  get isOff(): boolean {
     return this.#off;
   }
 

@@ -47,14 +47,9 @@ export function exitReasonsOf({ exitReasons }: Pick<MachineFigures, "exitReasons
   ) as Partial<Record<ExitReason, number>>;
 }
 
-/**
- * What every record has, of what a machine has counted since `guestWallNs` began: peaks are those of the machine's life, or
- * since `Machine.restartPeaks`.
- */
+/** What every record has, of what a machine has counted in `guestWallNs`. */
 export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs: number) {
-  const { spe, memlock } = machine;
-  const { statistics } = spe;
-  const { counts, samples, blackouts, worker, host } = figures;
+  const { counts, samples, blackouts, peaks, worker, host } = figures;
   const vcpus = figures.vcpus.map((time, vcpu) => ({ vcpu, elapsedNs: time.elapsedNs, ...split(time) }));
   const totals = {} as Record<TimePart, number>;
   for (const kind of TIME_KINDS) totals[partOf(kind)] = sum(vcpus, (vcpu) => vcpu[partOf(kind)]);
@@ -83,7 +78,7 @@ export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs:
       rewalkNs: counts.rewalkNs,
       trapNs: totals.exitNs + totals.irqNs,
     },
-    longestStopNs: { cold: statistics.longestStopColdNs, warm: statistics.longestStopWarmNs },
+    longestStopNs: { cold: peaks.longestStopColdNs, warm: peaks.longestStopWarmNs },
     bufferEnables: counts.bufferEnables,
     bufferDisables: counts.bufferDisables,
     pins: counts.pins,
@@ -91,16 +86,17 @@ export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs:
     pagesPinned: counts.pagesPinned,
     pagesUnpinned: counts.pagesUnpinned,
     tablePagesPinned: counts.tablePagesPinned,
-    pinnedPeakBytes: spe.pinnedPeakBytes,
-    pinnedByteSeconds: counts.pinnedByteNs / 1e9 + (spe.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
+    pinnedPeakBytes: peaks.pinnedBytes,
+    pinnedByteSeconds:
+      counts.pinnedByteNs / 1e9 + (machine.spe.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
     heldAfterOffNs: counts.heldAfterOffNs,
-    memlockPeakBytes: memlock.markBytes,
+    memlockPeakBytes: peaks.memlockBytes,
     recordStage2Faults: counts.recordStage2Faults,
     cpuStage2Faults: figures.exitReasons.DABT ?? 0,
     blackouts: {
       count: blackouts.count,
       totalNs: blackouts.totalNs,
-      longestNs: Math.max(...machine.vcpus.map(({ truth }) => truth.longestBlackoutNs)),
+      longestNs: peaks.longestBlackoutNs,
       instructions: blackouts.instructions,
     },
     samples: {
@@ -148,7 +144,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
     warnings: [...context.warnings],
     bufferBytes: setting.bufferBytes,
     pageBytes: setting.pageBytes,
-    backing: machine.spe.policy.backing ?? setting.backing,
+    backing: machine.backing,
     baseline: { selected: bareMetal.selected, lostWhileFull: bareMetal.lostWhileFull },
     bareMetalWallNs: bareMetal.wallNs,
     slowdown: replay.lastTargetEndNs / bareMetal.wallNs,

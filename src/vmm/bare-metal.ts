@@ -1,127 +1,160 @@
 /**
- * Bare metal: the baseline of every comparison. The same cores with the guest owning the buffer, no stage 2, no traps
- * and no charges but the guest's own.
+ * Bare metal: the baseline of every comparison. The same cores, devices and physical addresses with the guest owning the
+ * buffer: no EL2, no stage 2, no traps and no charges but the guest's own. For the model's guest and for real code.
  */
-
-import { MDCR_EL2, PMBSR_EL1 } from "../arm/registers.ts";
-import { compileSpeTraps } from "../arm/spe-traps.ts";
-import type { Pfn } from "../common/address.ts";
+import type { Ipn, Pfn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
-import { Frames } from "../host/frames.ts";
-import { aloneTurn, type Exit, type GuestCore, type Turn } from "../kvm/guest-core.ts";
-import { GroundTruth } from "../kvm/spe/ground-truth.ts";
-import type { CoreFactory } from "../kvm/vcpu.ts";
-import { VcpuGic } from "../kvm/vgic.ts";
-import { stage2Config } from "../mmu/config.ts";
+import { Frames, type PageStore } from "../host/frames.ts";
+import type { VmDevices } from "../kvm/devices.ts";
+import type { GuestCore } from "../kvm/guest-core.ts";
+import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import type { CodeCoreFactory, CoreFactory, VcpuGuest } from "../kvm/vcpu.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import { AGAIN, OVER, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
+import type { Bus, MachineState } from "./machine.ts";
+import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
+import { NativeCpu } from "./native-cpu.ts";
 
-interface Pe {
-  readonly core: GuestCore;
-  readonly timeline: Timeline;
-  readonly truth: GroundTruth;
+export interface BareMetalOptions {
+  /** Where the content of physical pages lies; by default each page is an array of its own. */
+  readonly store?: PageStore;
+  /** GIC and timers, for cores that execute code: made with a way to wake a CPU. */
+  readonly devices?: (onLineChange: (cpu: number) => void) => VmDevices;
+  /** What lies where no memory is. */
+  readonly bus?: Bus;
+  readonly alarm?: Alarm;
 }
 
-const OFF = stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n });
-const NO_TRAPS = compileSpeTraps({ MDCR_EL2: MDCR_EL2.with(0n, { E2PB: 3 }), fgt: false });
-const QUANTUM_NS = 100_000;
+export interface CpuOptions {
+  readonly costs: CostTable;
+  readonly irqLatencyNs: number;
+  readonly seed: number;
+}
 
 export class BareMetal {
-  readonly frames = new Frames();
-  /** Physical memory; without stage 2 an IPA is a PA. */
-  readonly memory: TableMemory<Pfn> = {
-    page: (page, access) => (access.write ? this.frames.writable(page) : this.frames.read(page)),
-    wrote: () => this.frames.wrote(),
-  };
-  readonly #pes: Pe[] = [];
-  readonly #scheduler = new Scheduler({ longestTurnNs: Number.POSITIVE_INFINITY });
+  /** Physical pages by their number: without stage 2 an IPA is a PA. */
+  readonly frames: Frames;
+  readonly memory: TableMemory<Pfn>;
+  readonly devices: VmDevices | undefined;
+  readonly cpus: NativeCpu[] = [];
+  readonly #bus: Bus | undefined;
+  readonly #loop: MachineLoop;
+  /** What the scheduler calls CPU 0; the others follow. */
+  readonly #firstCpu: number;
 
-  addCpus(
-    count: number,
-    core: CoreFactory,
-    options: { readonly costs: CostTable; readonly irqLatencyNs: number; readonly seed: number },
-  ): void {
-    for (let i = 0; i < count; i++) {
-      const timeline = new Timeline(`cpu ${i}`);
-      const turn = aloneTurn();
-      const truth = new GroundTruth(options.seed + i);
-      const made: GuestCore = core({
-        vcpu: i,
-        timeline,
-        turn,
-        costs: options.costs,
-        frames: this.frames,
-        stage2: OFF,
-        physical: this.memory,
-        ownBuffer: () => {
-          throw new BrokenInvariant("a buffer of EL2's on bare metal");
-        },
-        wires: new VcpuGic(),
-        traps: () => NO_TRAPS,
-        bareMetal: true,
-        irqLatencyNs: options.irqLatencyNs,
-        truth,
-        guestView: () => {
-          const { spu } = made;
-          if (!spu.bufferEnable) return "off";
-          return PMBSR_EL1.is(spu.read("PMBSR_EL1"), "S") ? "full" : "on";
-        },
-        untrappedEnable: () => undefined,
-        onRecordPage: undefined,
-        kick: (index, atNs) => this.#scheduler.kick(index, atNs),
-      });
-      this.#pes.push({ core: made, timeline, truth });
-      this.#schedule(made, timeline, turn);
-    }
+  constructor(options: BareMetalOptions = {}) {
+    this.frames = new Frames(options.store);
+    this.memory = {
+      page: (page, access) => (access.write ? this.frames.writable(page) : this.frames.read(page)),
+      wrote: () => this.frames.wrote(),
+    };
+    this.devices = options.devices?.((cpu) => this.#lineChanged(cpu));
+    this.#bus = options.bus;
+    this.#loop = new MachineLoop(options.devices !== undefined);
+    if (options.alarm !== undefined) this.#loop.addAlarm(options.alarm);
+    this.#firstCpu = this.#loop.scheduler.count;
   }
 
-  #schedule(core: GuestCore, timeline: Timeline, turn: Turn): void {
-    this.#scheduler.add(
-      {
-        get nowNs() {
-          return timeline.nowNs;
-        },
-        quantumNs: QUANTUM_NS,
-        isGuest: true,
-        waitUntil: (atNs) => timeline.skipTo("idle", atNs),
-        run: () => ended(core.run(turn.untilNs)),
+  /** CPUs whose guest is a model. */
+  addCpus(count: number, core: CoreFactory, options: CpuOptions): void {
+    this.#addEach(count, () => ({ core }), options);
+  }
+
+  /** CPUs that execute code: all but the first wait for PSCI's CPU_ON. */
+  addCodeCpus(count: number, core: CodeCoreFactory, devices: VmDevices, options: CpuOptions): void {
+    this.#addEach(count, (index) => ({ core, devices, startsOff: index > 0 }), options);
+  }
+
+  #addEach(count: number, guest: (index: number) => VcpuGuest, options: CpuOptions): void {
+    const { frames, memory, cpus, devices } = this;
+    const board = {
+      frames,
+      memory,
+      cpus,
+      bus: this.#bus,
+      kick: (cpu: number, atNs: number) => this.#loop.scheduler.kick(this.#firstCpu + cpu, atNs),
+      end: (how: "off" | "reset") => {
+        this.#loop.ending = how;
       },
-      turn,
-    );
+      nowNs: () => this.nowNs,
+    };
+    for (let i = 0; i < count; i++) {
+      const cpu = new NativeCpu(i, board, { ...options, guest: guest(i) });
+      cpus.push(cpu);
+      this.#loop.scheduler.add(
+        {
+          get nowNs() {
+            return cpu.nowNs;
+          },
+          quantumNs: devices === undefined ? MODEL_QUANTUM_NS : CODE_QUANTUM_NS,
+          isGuest: true,
+          waitUntil: (atNs) => cpu.timeline.skipTo("idle", atNs),
+          run: () => cpu.run(),
+        },
+        cpu.turn,
+      );
+    }
   }
 
   get cores(): readonly GuestCore[] {
-    return this.#pes.map((pe) => pe.core);
+    return this.cpus.map(({ core }) => core);
   }
 
   get truths(): readonly GroundTruth[] {
-    return this.#pes.map((pe) => pe.truth);
+    return this.cpus.map(({ truth }) => truth);
   }
 
+  /** Memory as whoever has no CPU's time reaches it. */
+  get guestMemory(): TableMemory<Ipn> {
+    return this.memory as unknown as TableMemory<Ipn>;
+  }
+
+  /** Runs until every CPU has shut down. */
   run(): void {
-    for (;;) {
-      const step = this.#scheduler.step();
-      if (step === "over") return;
-      if (step === "asleep")
-        throw new BrokenInvariant("every CPU waits for another: the schedule cannot go on");
-    }
+    if (this.runSteps(Number.POSITIVE_INFINITY) === "asleep")
+      throw new BrokenInvariant("every CPU waits for another: the schedule cannot go on");
   }
-}
 
-function ended(exit: Exit): TurnEnd {
-  switch (exit.kind) {
-    case "deadline":
-    case "yield":
-      return RUNS;
-    case "busy":
-      return AGAIN;
-    case "wfi":
-      return { kind: "waits", untilNs: exit.untilNs };
-    case "shutdown":
-      return OVER;
-    default:
-      throw new BrokenInvariant(`an exit to a hypervisor (${exit.kind}) on bare metal`);
+  /** See MachineLoop. */
+  runSteps(steps: number, isEnough?: () => boolean): Ending {
+    return this.#loop.runSteps(steps, isEnough);
+  }
+
+  pause(): void {
+    this.#loop.pause();
+  }
+
+  get turns(): number {
+    return this.#loop.turns;
+  }
+
+  get nowNs(): number {
+    return this.#loop.scheduler.nowNs;
+  }
+
+  get nextNs(): number {
+    return this.#loop.scheduler.nextNs;
+  }
+
+  idleTo(atNs: number): void {
+    this.#loop.scheduler.idleTo(atNs);
+  }
+
+  /** Goes on where a VM was saved, but for its memory, cores and devices: what its hypervisor held is not there. */
+  restore({ vcpus, places, nowNs }: MachineState): void {
+    vcpus.forEach((state, i) => {
+      this.cpus[i]!.restore(state);
+    });
+    this.#loop.scheduler.restore(places, nowNs);
+  }
+
+  /** A host and a policy's worker that do nothing. */
+  readonly idle = new Timeline("nobody");
+
+  #lineChanged(cpu: number): void {
+    const place = this.#firstCpu + cpu;
+    if (this.#loop.scheduler.isWaiting(place) && (this.devices?.lines(cpu) ?? 0) !== 0)
+      this.#loop.scheduler.kick(place, this.nowNs);
   }
 }

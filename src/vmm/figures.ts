@@ -55,10 +55,18 @@ export interface MachineFigures {
     readonly noSpace: number;
   };
   readonly blackouts: { readonly count: number; readonly totalNs: number; readonly instructions: number };
+  /** The most of something: no counts, and no differences of two instants. See `Machine.restartPeaks`. */
+  readonly peaks: {
+    readonly longestStopColdNs: number;
+    readonly longestStopWarmNs: number;
+    readonly longestBlackoutNs: number;
+    readonly pinnedBytes: number;
+    readonly memlockBytes: number;
+  };
 }
 
-/** Of one that executes code, beside that. */
-export interface CodeFigures {
+/** Of one that executes code. */
+export interface CodeFigures extends MachineFigures {
   readonly cores: readonly {
     readonly instructions: number;
     readonly el0: number;
@@ -105,12 +113,20 @@ export function machineFigures(machine: Machine): MachineFigures {
       totalNs: sum(truths, (t) => t.blackoutNs),
       instructions: sum(truths, (t) => t.blackoutInstructions),
     },
+    peaks: {
+      longestStopColdNs: statistics.longestStopColdNs,
+      longestStopWarmNs: statistics.longestStopWarmNs,
+      longestBlackoutNs: Math.max(...truths.map((t) => t.longestBlackoutNs)),
+      pinnedBytes: spe.pinnedPeakBytes,
+      memlockBytes: machine.memlock.markBytes,
+    },
   };
 }
 
-/** What the cores of a machine have counted so far. */
+/** What a machine that executes code has counted so far. */
 export function codeFigures(vm: VirtualMachine): CodeFigures {
   return {
+    ...machineFigures(vm.machine),
     cores: vm.cores.map(({ core }) => {
       const [el0, el1] = core.executedByLevel;
       return { instructions: core.executed, el0, el1, exceptions: core.exceptions.taken };
@@ -122,8 +138,10 @@ export function codeFigures(vm: VirtualMachine): CodeFigures {
 }
 
 /** What was counted from one instant to a later one. */
-export const since = <T extends MachineFigures | CodeFigures>(now: T, before: T): T =>
-  difference(now as unknown as Counts, before as unknown as Counts) as unknown as T;
+export const since = <T extends MachineFigures>(now: T, before: T): T => ({
+  ...(difference(now as unknown as Counts, before as unknown as Counts) as unknown as T),
+  peaks: now.peaks,
+});
 
 function difference(now: Counts, before: Counts | undefined): Counts {
   if (typeof now === "number") return now - ((before as number | undefined) ?? 0);
@@ -132,3 +150,11 @@ function difference(now: Counts, before: Counts | undefined): Counts {
   const parts = Object.entries(now).map(([name, value]) => [name, difference(value as Counts, was?.[name])]);
   return Object.fromEntries(parts) as Counts;
 }
+
+/** What there was any of, the most frequent first. */
+export const byFrequency = (counts: Readonly<Record<string, number | undefined>>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(counts)
+      .filter((entry): entry is [string, number] => (entry[1] ?? 0) > 0)
+      .sort(([, a], [, b]) => b - a),
+  );

@@ -5,7 +5,8 @@
 import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { type AgentState, GuestAgent, type MountedShare, releaseWithoutPort } from "./agent.ts";
-import { ConsoleLines } from "./console-lines.ts";
+import { ConsoleLines, KernelLog } from "./console-lines.ts";
+import { type CodeFigures, codeFigures, since } from "./figures.ts";
 import type { MachineConfig } from "./machine-config.ts";
 import {
   type BootFiles,
@@ -62,6 +63,16 @@ export interface SessionOptions {
   readonly onError: (order: string, text: string) => void;
 }
 
+/** What a machine did of its own, and what came before. */
+export interface Work {
+  /** What the machine had counted when it began: at its boot, or whatever a snapshot has behind it. Null: it was new. */
+  readonly before: CodeFigures | null;
+  /** What it has counted since. */
+  readonly counted: CodeFigures;
+  /** What its kernel has said since. */
+  readonly said: KernelLog["said"];
+}
+
 /** A session's machine, and the host's side of the conversation with its guest. */
 export interface SavedSession {
   readonly state: VirtualMachineState;
@@ -77,6 +88,11 @@ export class Session {
   readonly config: MachineConfig;
   readonly vm: VirtualMachine;
   readonly agent: GuestAgent;
+  readonly #log = new KernelLog();
+  /** When the work began that the session is for. */
+  #before: CodeFigures | null = null;
+  /** What the last command came to, once it has ended. */
+  #done: Work | undefined;
   #status: number | undefined;
   #onLine: ((line: string) => void) | undefined;
 
@@ -89,12 +105,16 @@ export class Session {
       onStderr: options.onStderr,
       onReady: () => this.vm.machine.pause(),
       onError: options.onError,
+      onStart: () => this.#begin(),
       onExit: (code) => {
         this.#status = code;
         this.vm.machine.pause();
       },
     });
-    const lines = new ConsoleLines((line) => this.#onLine?.(line));
+    const lines = new ConsoleLines((line) => {
+      this.#log.line(line);
+      this.#onLine?.(line);
+    });
     this.vm = new VirtualMachine({
       cpus: config.cpus,
       memoryBytes: config.memoryBytes,
@@ -124,6 +144,15 @@ export class Session {
   restore({ state, pages, agent }: SavedSession): void {
     this.vm.restore(state, pages);
     if (agent !== undefined) this.agent.restore(agent);
+    this.#begin();
+  }
+
+  /**
+   * What the machine was there for, so far: the last command from its start to its end, else the console, else all since it was
+   * made or restored.
+   */
+  get work(): Work {
+    return this.#done ?? this.#count();
   }
 
   /** What `restore` takes. @returns why it cannot be saved, as a string */
@@ -168,16 +197,21 @@ export class Session {
     // A command before has had its input.
     this.agent.reopenInput();
     this.agent.run(script);
-    return run(this.vm, {
+    const stopped = await run(this.vm, {
       isDone: () => this.#status !== undefined,
       feed: (bytes) => this.agent.input(bytes),
       onInputEnd: () => this.agent.endInput(),
     });
+    this.#done = this.#count();
+    return stopped;
   }
 
   /** Connects the serial console to whoever runs the machine, until it ends. */
   async console(run: RunGuest): Promise<Stopped> {
-    if (this.config.agent) this.agent.console();
+    if (this.config.agent) {
+      this.#begin();
+      this.agent.console();
+    }
     return run(this.vm, { isDone: () => false, feed: (bytes) => this.vm.type(bytes) });
   }
 
@@ -185,5 +219,19 @@ export class Session {
   async powerOff(run: RunGuest): Promise<Stopped> {
     this.agent.powerOff();
     return run(this.vm, { ...NO_INPUT, isDone: () => false });
+  }
+
+  /** What comes from now on is what the machine is there for. */
+  #begin(): void {
+    this.#done = undefined;
+    this.#before = codeFigures(this.vm);
+    this.vm.machine.restartPeaks();
+    this.#log.restart();
+  }
+
+  #count(): Work {
+    const now = codeFigures(this.vm);
+    const before = this.#before;
+    return { before, counted: before === null ? now : since(now, before), said: this.#log.said };
   }
 }

@@ -23,7 +23,8 @@ import type { Tracer } from "../kvm/trace.ts";
 import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import { AGAIN, OVER, type PlaceState, RUNS, Scheduler, type TurnEnd } from "./scheduler.ts";
+import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
+import { AGAIN, OVER, type PlaceState, RUNS, type Scheduler, type TurnEnd } from "./scheduler.ts";
 
 /** The conventional PPI of SPE's PMBIRQ. */
 export const PMBIRQ_INTID = 21;
@@ -66,29 +67,6 @@ export interface Bus {
   access(ipa: number, bytes: number, write: boolean, data: bigint, nowNs: number): bigint;
 }
 
-/** A device that does something at an instant, without an access. */
-export interface Alarm {
-  /** When it is next; Infinity: not as things stand. */
-  readonly atNs: () => number;
-  readonly ring: () => void;
-}
-
-/** How a run ended. */
-export type Ending =
-  /** Every vCPU has shut down. */
-  | "shutdown"
-  | "off"
-  | "reset"
-  /** Every vCPU sleeps, and nothing in the machine will wake it. */
-  | "asleep"
-  | "running";
-
-/** How far a vCPU may get ahead of the others: the model's, whose turns cost more than their instructions, and real code's. */
-const MODEL_QUANTUM_NS = 100_000;
-const CODE_QUANTUM_NS = 10_000;
-/** How long a vCPU that executes code may run until user space looks at the outside again: a million instructions. */
-const LONGEST_CODE_TURN_NS = 500_000;
-
 export interface MachineState {
   readonly journal: readonly number[];
   readonly statistics: StatisticsState;
@@ -110,14 +88,10 @@ export class Machine {
   /** Time before the first guest run: prefault and pinning. */
   setupNs = 0;
   rlimitExits = 0;
-  /** Turns of the scheduler so far, in this process. */
-  turns = 0;
   readonly devices: VmDevices | undefined;
-  #ending: Ending = "running";
-  #pausing = false;
+  readonly #loop: MachineLoop;
   readonly #options: MachineOptions;
   readonly #hostFirstPage: number;
-  readonly #scheduler: Scheduler;
   /** What the scheduler calls vCPU 0; the others follow. */
   readonly #firstVcpu: number;
   #nextPressure: PressureEvent | undefined;
@@ -127,23 +101,20 @@ export class Machine {
     this.mm = new HostMm(options.costs, { extents: options.extents ?? true, store: options.store });
     this.devices = options.devices?.((vcpu) => this.#lineChanged(vcpu));
     this.memlock = new Memlock(options.memlockBytes);
-    const backing = options.policy.backing ?? options.backing;
     this.vm = new Vm({ mm: this.mm, trace: options.trace });
     this.spe = new VmSpe(this.vm, { memlock: this.memlock, policy: options.policy });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
-    this.#hostFirstPage = this.mm.mmap(options.memoryPages, backing);
+    this.#hostFirstPage = this.mm.mmap(options.memoryPages, options.policy.backing ?? options.backing);
     this.vm.addMemslot({
       firstIpn: options.firstIpn,
       pages: options.memoryPages,
       hostPage: this.#hostFirstPage,
     });
     this.#nextPressure = options.pressure?.next().value;
-    this.#scheduler = new Scheduler({
-      longestTurnNs: options.devices === undefined ? Number.POSITIVE_INFINITY : LONGEST_CODE_TURN_NS,
-    });
+    this.#loop = new MachineLoop(options.devices !== undefined);
     if (options.pressure !== undefined) this.#addPressure();
-    if (options.alarm !== undefined) this.#addAlarm(options.alarm);
+    if (options.alarm !== undefined) this.#loop.addAlarm(options.alarm);
     this.#firstVcpu = this.#scheduler.count;
   }
 
@@ -212,24 +183,6 @@ export class Machine {
     );
   }
 
-  #addAlarm({ atNs, ring }: Alarm): void {
-    this.#scheduler.add(
-      {
-        get nowNs() {
-          return atNs();
-        },
-        quantumNs: CODE_QUANTUM_NS,
-        isGuest: false,
-        waitUntil: () => undefined,
-        run: () => {
-          ring();
-          return RUNS;
-        },
-      },
-      aloneTurn(),
-    );
-  }
-
   /** Guest memory before time begins: what the guest wrote then is present in the host and costs nothing now. */
   get pristineMemory(): TableMemory<Ipn> {
     return this.vm.guestMemory(new Timeline("before"));
@@ -256,9 +209,9 @@ export class Machine {
   save(): MachineState | string {
     const { vm } = this;
     if (vm.journal === undefined) return "it keeps no journal";
-    if (this.#ending !== "running") return `it has ended (${this.#ending})`;
+    if (this.#loop.ending !== "running") return `it has ended (${this.#loop.ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
-    while (this.#scheduler.isMidTurn) this.#scheduler.step();
+    this.#loop.settle();
     const vcpus = this.vcpus.map((vcpu) => vcpu.save());
     if (!vcpus.every((vcpu) => vcpu !== undefined)) return "its policy has timers under way";
     return {
@@ -317,9 +270,17 @@ export class Machine {
       throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
   }
 
+  /** The longest and the most of what a machine has seen are those from now on. */
+  restartPeaks(): void {
+    const { statistics } = this.spe;
+    statistics.longestStopColdNs = 0;
+    statistics.longestStopWarmNs = 0;
+    for (const { truth } of this.vcpus) truth.longestBlackoutNs = 0;
+  }
+
   /** Ends the current `runSteps` after the step that is being made. */
   pause(): void {
-    this.#pausing = true;
+    this.#loop.pause();
   }
 
   /**
@@ -327,21 +288,15 @@ export class Machine {
    * @param isEnough asked after each, and within long ones: whether the caller wants to look at something else
    */
   runSteps(steps: number, isEnough?: () => boolean): Ending {
-    this.#pausing = false;
-    const end = this.turns + steps;
-    while (this.turns < end && this.#ending === "running" && !this.#pausing) {
-      const step = this.#scheduler.step();
-      if (step !== "again") this.turns += 1;
-      if (step === "asleep") return "asleep";
-      if (step === "over") this.#ending = "shutdown";
-      else {
-        this.#options.onStep?.(this);
-        if (isEnough?.() === true) break;
-      }
-    }
-    if (this.#ending !== "running")
+    const { onStep } = this.#options;
+    const ending = this.#loop.runSteps(
+      steps,
+      isEnough,
+      onStep === undefined ? undefined : () => onStep(this),
+    );
+    if (ending !== "asleep" && this.#loop.ending !== "running")
       for (const vcpu of this.vcpus) vcpu.spe.accounts.settle(vcpu.timeline.nowNs);
-    return this.#ending;
+    return ending;
   }
 
   /** The instant that the machine has reached: within a turn the vCPU's, else the last one that anybody may have seen. */
@@ -388,6 +343,20 @@ export class Machine {
     this.spe.destroy(this.host);
   }
 
+  /** Turns of its vCPUs so far, in this process. */
+  get turns(): number {
+    return this.#loop.turns;
+  }
+
+  get #scheduler(): Scheduler {
+    return this.#loop.scheduler;
+  }
+
+  /** What backs guest memory in the host. */
+  get backing(): Backing {
+    return this.spe.policy.backing ?? this.#options.backing;
+  }
+
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
     switch (exit.kind) {
       case "quantum":
@@ -400,7 +369,7 @@ export class Machine {
       case "shutdown":
         return OVER;
       case "system-event":
-        this.#ending = exit.event;
+        this.#loop.ending = exit.event;
         return RUNS;
       case "mmio": {
         const { ipa, bytes, write, data } = exit;

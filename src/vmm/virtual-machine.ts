@@ -18,7 +18,8 @@ import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Kernel, placeImage } from "./image.ts";
-import { type Ending, Machine, type MachineState } from "./machine.ts";
+import { Machine, type MachineState } from "./machine.ts";
+import type { Ending } from "./machine-loop.ts";
 
 export interface VirtualMachineOptions {
   readonly cpus: number;

@@ -9,7 +9,7 @@ import { costTable } from "../../src/host/costs.ts";
 import { PROFILES } from "../../src/host/profiles.ts";
 import { fault } from "../../src/kvm/spe/policies/fault.ts";
 import { readImage } from "../../src/vmm/image.ts";
-import type { Ending } from "../../src/vmm/machine.ts";
+import type { Ending } from "../../src/vmm/machine-loop.ts";
 import { VirtualMachine } from "../../src/vmm/virtual-machine.ts";
 import { has } from "../oracles.ts";
 

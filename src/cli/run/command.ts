@@ -3,15 +3,17 @@ import { type Command, Option } from "commander";
 import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { SUITES } from "../../guest/debian/recipe.ts";
+import { REPORT_SCHEMA, writeReport } from "../../lab/report/run.ts";
 import type { Stopped } from "../../vmm/guest-session.ts";
 import { beginFile } from "../files.ts";
 import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";
+import { VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
 import { runJob } from "./machine-job.ts";
-import { summaryOf } from "./record.ts";
 import { shareFlags } from "./shares.ts";
+import { summaryOf } from "./summary.ts";
 
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY = 512 * MIB;
@@ -59,8 +61,9 @@ const ENDINGS: Readonly<Record<Stopped, { readonly exitCode: number; readonly wo
 async function runCommand(flags: MachineFlags, command: readonly string[], world: World): Promise<void> {
   const json = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {
-    const { record, stopped, status, lost, tail, unfit } = await runJob(flags, command, world);
-    const text = `${JSON.stringify(record, undefined, 2)}\n`;
+    const outcome = await runJob(flags, command, world);
+    const { run, host, stopped, status, lost, tail, unfit } = outcome;
+    const text = writeReport({ schema: REPORT_SCHEMA, version: VERSION, host, runs: [run] });
     if (flags.json === STDOUT) world.stdout.write(text);
     else {
       json?.write(text);
@@ -75,7 +78,7 @@ async function runCommand(flags: MachineFlags, command: readonly string[], world
     const quiet = status !== undefined && flags.verbose !== true;
     if (exitCode !== 0 && tail !== undefined) world.stderr.write(`${tail}\n`);
     if (!quiet && words !== undefined) world.stderr.write(`spevisor: ${words}\n`);
-    if (!quiet) world.stderr.write(summaryOf(record));
+    if (!quiet && host.machine !== null) world.stderr.write(summaryOf(run, host.machine));
     for (const line of lost) world.stderr.write(`spevisor: --out ${flags.out}: ${line}\n`);
     const code = (status ?? exitCode) || (lost.length > 0 ? EXIT_GUEST : 0);
     if (code !== 0) throw new MachineEnded(code);

@@ -2,12 +2,15 @@
 import { UserError } from "../../common/errors.ts";
 import { costTable } from "../../host/costs.ts";
 import { PROFILES } from "../../host/profiles.ts";
+import { linuxRecordOf } from "../../lab/linux-record.ts";
+import type { Host, LinuxRun } from "../../lab/report/run.ts";
 import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import { checkOut } from "../../vmm/node/out.ts";
 import { encodeSnapshot, type OpenedSnapshot } from "../../vmm/node/snapshot-file.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
+import { hostFacts } from "../host-facts.ts";
 import { choosePolicies } from "../job.ts";
 import { chosen, profileNamed } from "../lab.ts";
 import { knownName } from "../options.ts";
@@ -19,7 +22,6 @@ import { collectOut } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
-import { type HostTimes, type MachineRecord, recordOf } from "./record.ts";
 import { TerminalSession } from "./session.ts";
 import { SWITCHED_OFF, type UnfitGuest, withoutPort } from "./unfit.ts";
 
@@ -28,7 +30,8 @@ const MOST_SCRIPT_LENGTH = 128 * 1024;
 const MS = 1000;
 
 export interface JobOutcome {
-  readonly record: MachineRecord;
+  readonly run: LinuxRun;
+  readonly host: Host;
   readonly stopped: Stopped;
   /** The command's, where one ended. */
   readonly status: number | undefined;
@@ -100,7 +103,7 @@ export async function runJob(
     const { vm } = guest;
     const runNs = world.nowNs();
     const before = vm.instructions;
-    let host: HostTimes["snapshot"] = snapshot === undefined ? "none" : "restored";
+    let used: NonNullable<Host["machine"]>["snapshot"] = snapshot === undefined ? "none" : "restored";
     if (flags.timeout !== undefined) deadlineMs = deadlineOf(flags.timeout * MS, fetchMs);
 
     const keepBoot = (): void => {
@@ -110,20 +113,20 @@ export async function runJob(
     const course = await runSession(session, { flags, script, origin, devices, keepBoot, world });
     if (saved !== undefined && course.unfit === undefined && course.stopped !== "memory") {
       saveSnapshot(saved, guest, devices, build);
-      host = "saved";
+      used = "saved";
     }
-    const record = recordOf(vm, config, {
-      stopped: course.stopped,
-      status: guest.status,
-      host: {
-        startNs: runNs - startedNs,
-        runNs: world.nowNs() - runNs,
-        instructions: vm.instructions - before,
-        snapshot: host,
-      },
+    const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped);
+    const endNs = world.nowNs();
+    const instructions = vm.instructions - before;
+    const host = hostFacts(endNs - startedNs, {
+      startNs: runNs - startedNs,
+      runNs: endNs - runNs,
+      instructions,
+      mips: Math.round((instructions / (endNs - runNs)) * 1e4) / 10,
+      snapshot: used,
     });
     const tail = serial.out === undefined ? serial.tail : undefined;
-    return { ...course, record, status: guest.status, tail };
+    return { ...course, run, host, status: guest.status, tail };
   } finally {
     session?.close();
     devices?.close();

@@ -7,7 +7,7 @@ import { checkRun, REPORT_SCHEMA, type Report, readReport, TIME_PARTS, writeRepo
 const report = (runs = [syntheticRun()]): Report => ({
   schema: REPORT_SCHEMA,
   version: "0.1.0",
-  host: { platform: "linux", arch: "x64", node: "v20", cpus: 2, wallNs: 1e9 },
+  host: { platform: "linux", arch: "x64", node: "v20", cpus: 2, wallNs: 1e9, machine: null },
   runs,
 });
 

@@ -209,10 +209,90 @@ export const ModelRun = z.strictObject({
 });
 export type ModelRun = z.infer<typeof ModelRun>;
 
+/** What the cores of a machine that executes code did, from the work's start on. */
+const counted = {
+  instructions: count,
+  el0: count,
+  el1: count,
+  exceptions: count,
+};
+
+/** What only real code has. */
+const RealMachine = z.strictObject({
+  /** What it was made with, beside `policy`, `profile` and `seed`. */
+  cpus: count,
+  memoryBytes: bytes,
+  /** Seconds since 1970 at the guest's time 0. */
+  startSeconds: z.number(),
+  shares: z.array(z.string()),
+  disks: z.array(z.strictObject({ id: z.string(), mode: z.enum(["writable", "readonly", "snapshot"]) })),
+  /** Why it stopped; "done": what it was run for was done. */
+  ended: z.enum(["off", "reset", "asleep", "idle", "timeout", "quit", "done", "memory"]),
+  /** The command's, as a shell has it; null where none has ended. */
+  status: count.nullable(),
+  ...counted,
+  vcpus: z
+    .array(
+      z.strictObject({
+        ...counted,
+        /** Where it stopped. */
+        pc: z.string(),
+        el: count,
+        /** The storm of exceptions that it is in, with the last one's registers; null where it is in none. */
+        storm: z
+          .strictObject({
+            kind: z.enum(["nested", "repeated"]),
+            exceptions: count,
+            esr: z.string(),
+            elr: z.string(),
+            far: z.string(),
+            vbar: z.string(),
+          })
+          .nullable(),
+      }),
+    )
+    .min(1),
+  /** Encodings that the core does not have, by word in hexadecimal: how often each was met. */
+  undefined: z.record(z.string(), count),
+  /** The last lines on the serial console, 30 at most. */
+  console: z.array(z.string()),
+  /**
+   * What came before the work that is recorded: the machine's boot, and whatever else a snapshot has behind it. Null where the
+   * machine was new. It is in no other figure but peaks of memory.
+   */
+  boot: z
+    .strictObject({
+      wallNs: ns,
+      ...counted,
+      cpuStage2Faults: count,
+      exitReasons: common.exitReasons,
+    })
+    .nullable(),
+});
+export type RealMachine = z.infer<typeof RealMachine>;
+
+/** A run of real code, from its command's start on. */
+export const LinuxRun = z.strictObject({
+  ...common,
+  guest: z.literal("linux"),
+  /** Null where the guest has no SPE, or never turned it on. */
+  bufferBytes: bytes.nullable(),
+  /** The guest's granule; null where nobody looked. */
+  pageBytes: bytes.nullable(),
+  baseline: Baseline.nullable(),
+  bareMetalWallNs: ns.nullable(),
+  slowdown: z.number().nonnegative().nullable(),
+  machine: RealMachine,
+  model: z.null(),
+  contextSwitches: count.nullable(),
+  guestClockGHz: z.number().nonnegative().nullable(),
+});
+export type LinuxRun = z.infer<typeof LinuxRun>;
+
 /** The schema of one run. */
-export const Run = ModelRun;
+export const Run = z.discriminatedUnion("guest", [ModelRun, LinuxRun]);
 /** One run's record. */
-export type Run = ModelRun;
+export type Run = z.infer<typeof Run>;
 
 const Host = z.strictObject({
   platform: z.string(),
@@ -221,6 +301,20 @@ const Host = z.strictObject({
   cpus: count,
   /** How long the whole command took here. */
   wallNs: ns,
+  /** What executing real code took here; null where none was. */
+  machine: z
+    .strictObject({
+      /** Until the machine stood: files read, interpreter made, memory filled. */
+      startNs: ns,
+      runNs: ns,
+      /** Instructions that were executed here, not before the snapshot. */
+      instructions: count,
+      /** Millions of instructions in a second. */
+      mips: z.number().nonnegative(),
+      /** Whether a snapshot was there to start from, or was made at the end. */
+      snapshot: z.enum(["none", "restored", "saved"]),
+    })
+    .nullable(),
 });
 /** The machine that computed a report: the only part that may differ between two reports of the same runs. */
 export type Host = z.infer<typeof Host>;
@@ -281,6 +375,9 @@ export function brokenSums(run: Run): string[] {
     const sum = run.vcpus.reduce((total, vcpu) => total + vcpu[part], 0);
     if (!sameNs(sum, run[part])) broken.push(`${part} is ${run[part]}, but its vCPUs add up to ${sum}`);
   }
+  const isCompared = run.baseline !== null;
+  if ((run.bareMetalWallNs !== null) !== isCompared || (run.slowdown !== null) !== isCompared)
+    broken.push("bare metal's wall time and the slowdown are there if, and only if, there is a baseline");
   const { selected, ...fates } = run.samples;
   const accounted = Object.values(fates).reduce((total, n) => total + n, 0);
   if (accounted !== selected) broken.push(`${selected} samples selected, but ${accounted} accounted for`);

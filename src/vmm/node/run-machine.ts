@@ -2,7 +2,7 @@
 import { CYCLES_PER_NS } from "../../a64/state.ts";
 import { HostMemoryFull } from "../../cpu/page-store.ts";
 import type { Errand, Stopped } from "../guest-session.ts";
-import type { Ending } from "../machine.ts";
+import type { Ending } from "../machine-loop.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import type { Input } from "./terminal.ts";
 

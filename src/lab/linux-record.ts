@@ -1,0 +1,98 @@
+/** The record of a run of real code (report/run.ts), from what its session has counted. */
+import { CYCLES_PER_NS } from "../a64/state.ts";
+import { formatBytes } from "../common/sizes.ts";
+import { type Core, EXCEPTION_CYCLES } from "../cpu/core.ts";
+import type { CodeFigures } from "../vmm/figures.ts";
+import type { Session, Stopped } from "../vmm/guest-session.ts";
+import { commonOf, exitReasonsOf } from "./record.ts";
+import type { LinuxRun, RealMachine } from "./report/run.ts";
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** The storm of exceptions that a core is in, with the last one's registers; null where it is in none. */
+function stormOf({ exceptions: { storm }, state }: Core): RealMachine["vcpus"][number]["storm"] {
+  if (storm === undefined) return null;
+  return {
+    ...storm,
+    esr: hex(state.get64("ESR_EL1")),
+    elr: hex(state.get64("ELR_EL1")),
+    far: hex(state.get64("FAR_EL1")),
+    vbar: hex(state.get64("VBAR_EL1")),
+  };
+}
+
+/** What all cores counted. */
+function sumsOf({ cores }: CodeFigures) {
+  const sum = (name: keyof CodeFigures["cores"][number]): number =>
+    cores.reduce((total, core) => total + core[name], 0);
+  return {
+    instructions: sum("instructions"),
+    el0: sum("el0"),
+    el1: sum("el1"),
+    exceptions: sum("exceptions"),
+  };
+}
+
+/** What the machine assumes, one sentence each. */
+const assumptionsOf = (memoryBytes: number): string[] => [
+  `An instruction takes a cycle, ${1 / CYCLES_PER_NS} ns; taking an exception ${EXCEPTION_CYCLES} more.`,
+  "The core has no SPE: nothing is profiled.",
+  `The guest has ${formatBytes(memoryBytes)} of memory, and RLIMIT_MEMLOCK none.`,
+];
+
+/**
+ * The record of what a session's machine was there for, checked by whoever writes it.
+ * @param scenario what ran, for people: the command, or "console"
+ */
+export function linuxRecordOf(session: Session, scenario: string, stopped: Stopped): LinuxRun {
+  const { config, vm, status } = session;
+  const { before, counted, said } = session.work;
+  const { machine } = vm;
+  return {
+    ...commonOf(machine, counted, counted.nowNs),
+    // An empty command is one, too.
+    scenario: scenario === "" ? "''" : scenario,
+    guest: "linux",
+    policy: config.policy,
+    profile: config.profile,
+    seed: config.seed,
+    assumptions: assumptionsOf(config.memoryBytes),
+    warnings: [],
+    bufferBytes: null,
+    pageBytes: null,
+    backing: machine.backing,
+    baseline: null,
+    bareMetalWallNs: null,
+    slowdown: null,
+    machine: {
+      cpus: config.cpus,
+      memoryBytes: config.memoryBytes,
+      startSeconds: config.startSeconds,
+      shares: [...config.shares],
+      disks: config.disks.map(({ id, mode }) => ({ id, mode })),
+      ended: stopped,
+      status: status ?? null,
+      ...sumsOf(counted),
+      vcpus: counted.cores.map((core, i) => {
+        const { core: stopped } = vm.cores[i]!;
+        return { ...core, pc: hex(stopped.state.pc), el: stopped.state.el, storm: stormOf(stopped) };
+      }),
+      undefined: Object.fromEntries(Object.entries(counted.undefined).filter(([, times]) => times > 0)),
+      console: [...said.last],
+      boot:
+        before === null
+          ? null
+          : {
+              wallNs: before.nowNs,
+              ...sumsOf(before),
+              cpuStage2Faults: before.exitReasons.DABT ?? 0,
+              exitReasons: exitReasonsOf(before),
+            },
+    },
+    model: null,
+    contextSwitches: null,
+    memlockLimitBytes: null,
+    guestClockGHz: null,
+    guestComplaints: [...said.complaints],
+  };
+}
