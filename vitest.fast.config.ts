@@ -11,7 +11,7 @@ const LONG = [
   "src/cli/lab.test.ts",
   "src/board/virtio/hostile.test.ts",
   "src/common/zstd.test.ts",
-  "src/cpu/interpreter.test.ts",
+  "src/cpu/execute/interpreter.test.ts",
   "src/host/pins.test.ts",
   "src/kvm/guest-pages.test.ts",
   "src/spe/interval.test.ts",
