@@ -18,7 +18,7 @@ import { SIMD_LOADS_STORES } from "./encodings/simd-loads-stores.ts";
 import { SIMD_SATURATING } from "./encodings/simd-saturating.ts";
 
 /** "Any other class of operation". */
-export interface OtherOp {
+interface OtherOp {
   readonly kind: "other";
   /** It may do nothing, or something else, by a condition. */
   readonly conditional: boolean;
@@ -40,7 +40,7 @@ export interface MemoryOp {
 }
 
 /** "Software write to the PC": a branch or an exception return, taken or not. */
-export interface BranchOp {
+interface BranchOp {
   readonly kind: "branch";
   readonly conditional: boolean;
   readonly indirect: boolean;

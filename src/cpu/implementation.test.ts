@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Feature } from "../a64/encoding.ts";
 import { ROWS } from "../a64/encodings/index.ts";
 import {
@@ -37,6 +37,13 @@ function without(...dropped: Feature[]): Implementation {
   return { ...IMPLEMENTATION, features };
 }
 
+/** The core as it is; each takes a while to make. */
+let whole: Bare;
+
+beforeAll(() => {
+  whole = bareCore();
+});
+
 describe("what the core says of itself", () => {
   it.each([
     ["MIDR_EL1", 0x410f_fff0n],
@@ -52,7 +59,7 @@ describe("what the core says of itself", () => {
     ["CLIDR_EL1", 0xa20_0023n],
     ["CCSIDR_EL1", 0x1f_e01an],
   ] as const)("%s is %s", (name, value) => {
-    expect(read(bareCore(), name)).toBe(value);
+    expect(read(whole, name)).toBe(value);
   });
 });
 
@@ -81,7 +88,7 @@ describe("a core without an instruction's feature", () => {
   it.each(rows)(
     "without %s does not know %s, and says so",
     (feature, _text, word, name, register, field, said) => {
-      const outcomes = [bareCore(), bareCore(without(feature))].map((bare) => {
+      const outcomes = [whole, bareCore(without(feature))].map((bare) => {
         bare.core.state.setX(0, DATA);
         const syndrome = bare.execute([word >>> 0]);
         return [syndrome, register.get(read(bare, name), field as never)];
@@ -166,7 +173,7 @@ describe("a core whose MMU lacks something", () => {
 
   it.each(cases)("without %s walks without, and says so", (_what, less, field, said, of, does) => {
     const lesser = { ...IMPLEMENTATION, mmu: { ...IMPLEMENTATION.mmu, ...less } };
-    const outcomes = [bareCore(), bareCore(lesser)].map((bare) => [field(bare), of(bare)]);
+    const outcomes = [whole, bareCore(lesser)].map((bare) => [field(bare), of(bare)]);
     expect(outcomes).toEqual([
       [said[0], does[0]],
       [said[1], does[1]],
@@ -174,7 +181,7 @@ describe("a core whose MMU lacks something", () => {
   });
 
   it("has no small tables and no EPAN, of which it says nothing", () => {
-    const bare = bareCore();
+    const bare = whole;
     expect(lower(bare)).toMatchObject({ enhancedPan: false, refuses: true });
     expect(ID_AA64MMFR2_EL1.get(read(bare, "ID_AA64MMFR2_EL1"), "ST")).toBe(0n);
     expect(ID_AA64MMFR1_EL1.get(read(bare, "ID_AA64MMFR1_EL1"), "PAN")).toBe(2n);

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
+import type { Semantics } from "../emit.ts";
 
 const here = fileURLToPath(new URL("./", import.meta.url));
 
@@ -20,4 +21,11 @@ it("semantics touch no state by its place in memory", () => {
       .map((line) => `${file}: ${line.trim()}`),
   );
   expect(found).toEqual([]);
+});
+
+it("only a case of the loop can ask where and when it is executed, or jump", () => {
+  const loop: Semantics = { inline: true, emit: (e) => e.pc() };
+  // @ts-expect-error a handler outside of the loop does not know PC
+  const handler: Semantics = { emit: (e) => e.pc() };
+  expect([loop.inline, handler.inline]).toEqual([true, undefined]);
 });

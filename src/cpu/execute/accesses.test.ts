@@ -1,4 +1,4 @@
-import { beforeEach, expect, it } from "vitest";
+import { beforeAll, beforeEach, expect, it } from "vitest";
 import { type AccessEmitter, softTlbAccess } from "../../a64/access.ts";
 import { ROWS, type RowName } from "../../a64/encodings/index.ts";
 import { type Bare, bareCore, DATA } from "../core.testing.ts";
@@ -45,10 +45,14 @@ const logged: AccessEmitter = (e, control, access) => {
 
 let bare: Bare;
 
-beforeEach(() => {
+beforeAll(() => {
   // The page's address is the same for every core.
   log = bareCore().pages[LOG_PAGE]!.byteOffset;
   bare = bareCore(IMPLEMENTATION, logged);
+});
+
+beforeEach(() => {
+  bare.memory.view.setUint32(log, 0, true);
   bare.core.state.setX(1, DATA);
 });
 

@@ -2,7 +2,7 @@
 import type { MemoryOp, OpClass } from "../../a64/op-class.ts";
 import { type OpKind, SUBCLASS } from "../../spe/op.ts";
 
-export interface RecordedOperation {
+interface RecordedOperation {
   readonly kind: OpKind;
   /** Payload of the Operation Type packet. FP and SIMD of other operations are FEAT_SPE_FPF's, which the unit does not have. */
   readonly subclass: number;
