@@ -3,7 +3,7 @@
  * position (a workload's op at instruction n is the same whoever asks, and in whatever order).
  */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { xoroshiro128plus, xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 
 /** A seeded stream of draws. */
 export interface RandomStream {
@@ -11,6 +11,9 @@ export interface RandomStream {
   integer(low: number, high: number): number;
   /** A number in [0, 1). */
   fraction(): number;
+  /** Where it stands, for `restore`. */
+  save(): readonly number[];
+  restore(state: readonly number[]): void;
 }
 
 /**
@@ -18,10 +21,14 @@ export interface RandomStream {
  * first draws are alike for neighbouring seeds.
  */
 export function randomStream(seed: number): RandomStream {
-  const generator = xoroshiro128plus(randomBitsAt(seed, 0x9e3779b9));
+  let generator = xoroshiro128plus(randomBitsAt(seed, 0x9e3779b9));
   return {
     integer: (low, high) => uniformInt(generator, low, high),
     fraction: () => uniformInt(generator, 0, 0x3fffffff) / 0x40000000,
+    save: () => [...generator.getState()],
+    restore: (state) => {
+      generator = xoroshiro128plusFromState(state);
+    },
   };
 }
 

@@ -97,6 +97,14 @@ export class Timeline {
   }
 }
 
+/** The last exclusive hold and the last shared one: from, to. */
+export type TimelineLockState = readonly [
+  exclusiveFromNs: number,
+  exclusiveToNs: number,
+  sharedFromNs: number,
+  sharedToNs: number,
+];
+
 /**
  * A readers-writer lock between timelines. Timelines run out of step by a quantum at most, so a taker may come at an
  * instant before a hold that was already simulated: it then did not meet that hold and does not wait for it.
@@ -129,6 +137,15 @@ export class TimelineLock {
       this.#sharedToNs = endNs;
     }
     return result;
+  }
+
+  /** What `restore` takes. */
+  save(): TimelineLockState {
+    return [this.#exclusiveFromNs, this.#exclusiveToNs, this.#sharedFromNs, this.#sharedToNs];
+  }
+
+  restore(state: TimelineLockState): void {
+    [this.#exclusiveFromNs, this.#exclusiveToNs, this.#sharedFromNs, this.#sharedToNs] = state;
   }
 
   #waitFor(timeline: Timeline, fromNs: number, toNs: number): void {

@@ -24,6 +24,15 @@ export interface AuxWindow {
   readonly limitBytes: number;
 }
 
+export interface AuxBufferState {
+  readonly head: number;
+  readonly tail: number;
+  readonly wakeup: number;
+  readonly handle: number;
+  readonly paddedPastWakeup: boolean;
+  readonly paddedBytes: number;
+}
+
 export class AuxBuffer {
   readonly #options: AuxOptions;
   readonly #watermark: number;
@@ -82,6 +91,26 @@ export class AuxBuffer {
     const padded = this.#paddedPastWakeup;
     this.#paddedPastWakeup = false;
     return this.#passesWakeup() || padded;
+  }
+
+  save(): AuxBufferState {
+    return {
+      head: this.head,
+      tail: this.tail,
+      wakeup: this.#wakeup,
+      handle: this.#handle,
+      paddedPastWakeup: this.#paddedPastWakeup,
+      paddedBytes: this.paddedBytes,
+    };
+  }
+
+  restore(state: AuxBufferState): void {
+    this.head = state.head;
+    this.tail = state.tail;
+    this.#wakeup = state.wakeup;
+    this.#handle = state.handle;
+    this.#paddedPastWakeup = state.paddedPastWakeup;
+    this.paddedBytes = state.paddedBytes;
   }
 
   /** rb_need_aux_wakeup. */

@@ -9,7 +9,7 @@ import type { SpeRegisterName } from "../arm/registers.ts";
 import { ENCODINGS, PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
 import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
-import type { AuxBuffer, AuxWindow } from "./aux-buffer.ts";
+import type { AuxBuffer, AuxBufferState, AuxWindow } from "./aux-buffer.ts";
 import type { ModelPe } from "./pe.ts";
 
 /** The event's configuration, as on perf's command line. */
@@ -61,8 +61,27 @@ type Step =
 /** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
 const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
 
+const NOTHING: readonly Step[] = [];
+
 /** The general register that the model's accesses go through. */
 const RT = 0;
+
+export interface SpeDriverState {
+  readonly sequence: number;
+  readonly next: number;
+  readonly x0: bigint;
+  readonly window: AuxWindow | undefined;
+  readonly periodLeft: bigint;
+  readonly pmbsr: bigint;
+  readonly readerAtNs: number;
+  readonly started: boolean;
+  readonly enables: SpeDriver["enables"];
+  readonly disables: SpeDriver["disables"];
+  readonly why: keyof SpeDriver["enables"];
+  readonly on: boolean;
+  readonly fatalInterrupts: number;
+  readonly aux: AuxBufferState;
+}
 
 export class SpeDriver {
   readonly #pe: ModelPe;
@@ -80,7 +99,10 @@ export class SpeDriver {
   readonly #irq: readonly Step[];
   readonly #restart: readonly Step[];
   readonly #halt: readonly Step[];
-  #steps: readonly Step[] = [];
+  readonly #haltWithoutSpace: readonly Step[];
+  /** Each sequence that there is: a snapshot names one by its place. */
+  readonly #sequences: readonly (readonly Step[])[];
+  #steps: readonly Step[] = NOTHING;
   #next = 0;
   #x0 = 0n;
   #window: AuxWindow | undefined;
@@ -128,6 +150,17 @@ export class SpeDriver {
     this.#irq = this.#irqSteps();
     this.#restart = this.#restartSteps();
     this.#halt = this.#haltSteps();
+    this.#haltWithoutSpace = [...NO_LIMIT, ...this.#halt];
+    this.#sequences = [
+      NOTHING,
+      this.#start,
+      this.#stop,
+      this.#irq,
+      this.#restart,
+      this.#halt,
+      this.#haltWithoutSpace,
+      NO_LIMIT,
+    ];
   }
 
   /** General registers, for the hypervisor's emulation of a trapped access. */
@@ -177,6 +210,44 @@ export class SpeDriver {
       this.#why = "reader caught up";
       this.#begin(this.#start);
     }
+  }
+
+  /** What `restore` takes. */
+  save(): SpeDriverState {
+    return {
+      sequence: this.#sequences.indexOf(this.#steps),
+      next: this.#next,
+      x0: this.#x0,
+      window: this.#window,
+      periodLeft: this.#periodLeft,
+      pmbsr: this.#pmbsr,
+      readerAtNs: this.readerAtNs,
+      started: this.#started,
+      enables: { ...this.enables },
+      disables: { ...this.disables },
+      why: this.#why,
+      on: this.#on,
+      fatalInterrupts: this.fatalInterrupts,
+      aux: this.#aux.save(),
+    };
+  }
+
+  /** Into the driver of the same event, on a PE that is restored by itself. */
+  restore(state: SpeDriverState): void {
+    this.#steps = this.#sequences[state.sequence] as readonly Step[];
+    this.#next = state.next;
+    this.#x0 = state.x0;
+    this.#window = state.window;
+    this.#periodLeft = state.periodLeft;
+    this.#pmbsr = state.pmbsr;
+    this.readerAtNs = state.readerAtNs;
+    this.#started = state.started;
+    Object.assign(this.enables, state.enables);
+    Object.assign(this.disables, state.disables);
+    this.#why = state.why;
+    this.#on = state.on;
+    this.fatalInterrupts = state.fatalInterrupts;
+    this.#aux.restore(state.aux);
   }
 
   /** Goes on with the sequence until it is through (undefined) or an access traps. */
@@ -322,7 +393,7 @@ export class SpeDriver {
         op: "run",
         run: () => {
           // A line that fell meanwhile: IRQ_NONE.
-          if (!isSet(this.#pmbsr)) this.#steps = [];
+          if (!isSet(this.#pmbsr)) this.#begin(NOTHING);
         },
       },
       { op: "read", register: "PMBPTR_EL1", into: (value) => this.#commit(value) },
@@ -349,7 +420,7 @@ export class SpeDriver {
           this.#pe.noSpace = this.#window === undefined;
           if (this.#window !== undefined) return;
           this.#wakeReader();
-          this.#begin([...NO_LIMIT, ...this.#halt]);
+          this.#begin(this.#haltWithoutSpace);
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },

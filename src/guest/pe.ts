@@ -10,12 +10,12 @@ import { randomBitsAt } from "../common/random.ts";
 import type { CoreHardware } from "../kvm/guest-core.ts";
 import { TruthFeed } from "../kvm/spe/ground-truth.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
-import { bareMetalPe } from "../spe/enables.ts";
+import { bareMetalPe, type PeContext } from "../spe/enables.ts";
 import type { OpBounds } from "../spe/filters.ts";
-import { ManagementIrq } from "../spe/management-irq.ts";
+import { ManagementIrq, type ManagementIrqState } from "../spe/management-irq.ts";
 import type { SampledOp } from "../spe/op.ts";
-import { TranslatedRecords } from "../spe/record-memory.ts";
-import { Spu } from "../spe/spu.ts";
+import { type RecordTlb, TranslatedRecords } from "../spe/record-memory.ts";
+import { Spu, type SpuSnapshot } from "../spe/spu.ts";
 
 /** What the PE runs: how fast, and what its ops look like where one is sampled. */
 export interface Workload {
@@ -33,6 +33,18 @@ export type Stop =
   | "done"
   /** The hardware's PMBIRQ is due (or, on bare metal, the guest's). */
   | "pmbirq";
+
+export interface ModelPeState {
+  readonly spu: SpuSnapshot;
+  readonly pe: Readonly<PeContext>;
+  readonly tlb: RecordTlb;
+  readonly pmbirq: ManagementIrqState;
+  readonly noSpace: boolean;
+  readonly instructions: number;
+  readonly guestNs: number;
+  /** Random bytes that the SPU has drawn. */
+  readonly draws: number;
+}
 
 export class ModelPe {
   readonly hardware: CoreHardware;
@@ -209,6 +221,33 @@ export class ModelPe {
       if (spu.pmbirq) return ops - left;
     }
     return ops;
+  }
+
+  // ---- Whole state ----
+
+  /** What `restore` takes; the regime is that of the guest's memory, which is restored by itself. */
+  save(): ModelPeState {
+    return {
+      spu: this.spu.save(),
+      pe: { ...this.spu.pe },
+      tlb: this.#records.save(),
+      pmbirq: this.#pmbirq.save(),
+      noSpace: this.noSpace,
+      instructions: this.instructions,
+      guestNs: this.guestNs,
+      draws: this.#draws,
+    };
+  }
+
+  restore(state: ModelPeState): void {
+    this.spu.restore(state.spu);
+    Object.assign(this.spu.pe, state.pe);
+    this.#records.restore(state.tlb);
+    this.#pmbirq.restore(state.pmbirq);
+    this.noSpace = state.noSpace;
+    this.instructions = state.instructions;
+    this.guestNs = state.guestNs;
+    this.#draws = state.draws;
   }
 
   // ---- The SPU's translation ----

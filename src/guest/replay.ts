@@ -9,14 +9,22 @@ import { BrokenInvariant } from "../common/errors.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import type { Spu } from "../spe/spu.ts";
-import type { SpeDriver } from "./driver.ts";
-import type { ModelPe, Workload } from "./pe.ts";
+import type { SpeDriver, SpeDriverState } from "./driver.ts";
+import type { ModelPe, ModelPeState, Workload } from "./pe.ts";
 import { NO_SEGMENT, type Schedule, SEGMENT, WAIT } from "./schedule.ts";
 
 /** How waits for something unseen are replayed. */
 export type Waits = "kept" | "absorbing";
 
 const UNKNOWN = -1;
+
+export interface ReplayState {
+  readonly endedAtNs: readonly number[];
+  readonly readyAtNs: readonly number[];
+  readonly blockedOnEnd: readonly number[];
+  readonly lastTargetEndNs: number;
+  readonly finished: number;
+}
 
 /** What all cores of one replay share: which segment has run how far, and who waits for it. */
 export class Replay {
@@ -106,6 +114,26 @@ export class Replay {
     }
   }
 
+  /** What `restore` takes. */
+  save(): ReplayState {
+    return {
+      endedAtNs: [...this.endedAtNs],
+      readyAtNs: [...this.#readyAtNs],
+      blockedOnEnd: [...this.#blockedOnEnd],
+      lastTargetEndNs: this.lastTargetEndNs,
+      finished: this.finished,
+    };
+  }
+
+  /** Into a replay of the same schedule. */
+  restore(state: ReplayState): void {
+    this.endedAtNs.set(state.endedAtNs);
+    this.#readyAtNs.set(state.readyAtNs);
+    this.#blockedOnEnd.set(state.blockedOnEnd);
+    this.lastTargetEndNs = state.lastTargetEndNs;
+    this.finished = state.finished;
+  }
+
   /** The next offset into a running segment at which another becomes runnable, Infinity if there is none. */
   nextWake(segment: number, ranNs: number): number {
     const { wakerOffsetNs } = this.schedule.segments;
@@ -174,6 +202,23 @@ export interface ReplayCoreOptions {
 
 type Phase = "between" | "running" | "leaving" | "over";
 
+export interface ReplayCoreState {
+  readonly pe: ModelPeState;
+  readonly driver: SpeDriverState;
+  readonly cursor: number;
+  readonly phase: Phase;
+  readonly segment: number;
+  readonly ranNs: number;
+  readonly lengthNs: number;
+  readonly opsDone: number;
+  readonly startedPerCpu: boolean;
+  readonly startedAtNs: number;
+  readonly guestNsAtStart: number;
+  readonly taskCycles: number;
+  readonly taskNs: number;
+  readonly switches: number;
+}
+
 export class ReplayCore implements GuestCore {
   readonly regs: CoreRegisters;
   readonly spu: Spu;
@@ -229,6 +274,45 @@ export class ReplayCore implements GuestCore {
       taskNs: this.#taskNs,
       contextSwitches: this.#switches,
     };
+  }
+
+  /** What `restore` takes, but for what all cores share. */
+  save(): ReplayCoreState {
+    return {
+      pe: this.#pe.save(),
+      driver: this.#driver.save(),
+      cursor: this.#cursor,
+      phase: this.#phase,
+      segment: this.#segment,
+      ranNs: this.#ranNs,
+      lengthNs: this.#lengthNs,
+      opsDone: this.#opsDone,
+      startedPerCpu: this.#startedPerCpu,
+      startedAtNs: this.#startedAtNs,
+      guestNsAtStart: this.#guestNsAtStart,
+      taskCycles: this.#taskCycles,
+      taskNs: this.#taskNs,
+      switches: this.#switches,
+    };
+  }
+
+  restore(state: ReplayCoreState): void {
+    this.#pe.restore(state.pe);
+    this.#driver.restore(state.driver);
+    this.#cursor = state.cursor;
+    this.#phase = state.phase;
+    this.#segment = state.segment;
+    this.#ranNs = state.ranNs;
+    this.#lengthNs = state.lengthNs;
+    this.#opsDone = state.opsDone;
+    this.#startedPerCpu = state.startedPerCpu;
+    this.#startedAtNs = state.startedAtNs;
+    this.#guestNsAtStart = state.guestNsAtStart;
+    this.#taskCycles = state.taskCycles;
+    this.#taskNs = state.taskNs;
+    this.#switches = state.switches;
+    const task = this.#replay.schedule.segments.task[state.segment];
+    this.#workload = task === undefined ? undefined : this.#options.workloadOf(task);
   }
 
   /** Why this core's event turned the buffer on and off, and how often. */

@@ -18,6 +18,8 @@ export interface PageStore {
 
 const HEAP: PageStore = { allocatePage: () => new Uint32Array(WORDS), freePage: () => undefined };
 
+export type FramesState = readonly [nextBlock: number, nextBase: number, baseLeft: number];
+
 /** Hands out frames, ascending as a buddy allocator with free memory does, and keeps content. */
 export class Frames {
   readonly #store: PageStore;
@@ -30,6 +32,19 @@ export class Frames {
 
   constructor(store: PageStore = HEAP) {
     this.#store = store;
+  }
+
+  /** Which frames are handed out; their content is saved by whoever knows where it lies. */
+  save(): FramesState {
+    return [this.#nextBlock, this.#nextBase, this.#baseLeft];
+  }
+
+  /** Every content is forgotten. */
+  restore([nextBlock, nextBase, baseLeft]: FramesState): void {
+    for (const frame of [...this.#content.keys()]) this.drop(frame);
+    this.#nextBlock = nextBlock;
+    this.#nextBase = nextBase;
+    this.#baseLeft = baseLeft;
   }
 
   /** One base frame. */

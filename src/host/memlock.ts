@@ -11,6 +11,12 @@ export type MemlockResult =
   /** The mark would pass the limit by this much. */
   | { readonly kind: "over"; readonly byBytes: number };
 
+export interface MemlockState {
+  readonly limitBytes: number;
+  readonly currentBytes: number;
+  readonly markBytes: number;
+}
+
 export class Memlock {
   limitBytes: number;
   #currentBytes = 0;
@@ -41,6 +47,16 @@ export class Memlock {
 
   unlock(bytes: number): void {
     this.#currentBytes -= bytes;
+  }
+
+  save(): MemlockState {
+    return { limitBytes: this.limitBytes, currentBytes: this.#currentBytes, markBytes: this.#markBytes };
+  }
+
+  restore({ limitBytes, currentBytes, markBytes }: MemlockState): void {
+    this.limitBytes = limitBytes;
+    this.#currentBytes = currentBytes;
+    this.#markBytes = markBytes;
   }
 
   /** Whether `bytes` could be locked at all: what configuration is checked against (ENOMEM). */

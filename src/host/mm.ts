@@ -7,9 +7,9 @@
  * away goes through the notifiers and raises `generation`; a pinned frame is never freed before its last unpin.
  */
 import { BrokenInvariant } from "../common/errors.ts";
-import { type Timeline, TimelineLock } from "../common/timeline.ts";
+import { type Timeline, TimelineLock, type TimelineLockState } from "../common/timeline.ts";
 import type { CostTable } from "./costs.ts";
-import { Frames, HUGE_PAGES, type PageStore } from "./frames.ts";
+import { Frames, type FramesState, HUGE_PAGES, type PageStore } from "./frames.ts";
 import { type PageList, type PinnedRun, Pins, Snapshot } from "./pins.ts";
 
 /** What backs guest memory. */
@@ -56,6 +56,17 @@ export type PinResult =
   | { readonly kind: "efault"; readonly page: number };
 
 const NO_FRAME = -1;
+
+/** Pages of one state whose frames follow each other: the first page, how many, the first frame (or -1), HOST_PAGE bits. */
+type SavedRun = readonly [page: number, pages: number, frame: number, flags: number];
+
+export interface HostMmState {
+  readonly runs: readonly SavedRun[];
+  readonly generation: number;
+  readonly swap: readonly (readonly [page: number, words: readonly number[]])[];
+  readonly frames: FramesState;
+  readonly mmapLock: TimelineLockState;
+}
 
 export class HostMm {
   readonly frames: Frames;
@@ -126,6 +137,51 @@ export class HostMm {
       this.zap(page);
       this.#flags[page] = 0;
     });
+  }
+
+  /** What `restore` takes: everything but the frames' content, and pins, which belong to who holds them. */
+  save(): HostMmState {
+    const runs: [number, number, number, number][] = [];
+    for (let page = 0; page < this.pages; page++) {
+      const frame = this.#frameOf[page] as number;
+      const flags = this.flags(page);
+      const last = runs.at(-1);
+      const follows =
+        last?.[3] === flags && (last[2] === NO_FRAME ? frame === NO_FRAME : frame === last[2] + last[1]);
+      if (last !== undefined && follows) last[1] += 1;
+      else runs.push([page, 1, frame, flags]);
+    }
+    return {
+      runs,
+      generation: this.#generation,
+      swap: [...this.#swap].map(([page, words]) => [page, [...words]] as const),
+      frames: this.frames.save(),
+      mmapLock: this.mmapLock.save(),
+    };
+  }
+
+  /** Into an address space with the same mappings, nothing pinned. */
+  restore({ runs, generation, swap, frames, mmapLock }: HostMmState): void {
+    for (const [page, pages, frame, flags] of runs)
+      for (let i = 0; i < pages; i++) {
+        this.#frameOf[page + i] = frame === NO_FRAME ? NO_FRAME : frame + i;
+        this.#flags[page + i] = flags;
+      }
+    this.#generation = generation;
+    this.#swap.clear();
+    for (const [page, words] of swap) this.#swap.set(page, Uint32Array.from(words));
+    this.frames.restore(frames);
+    this.mmapLock.restore(mmapLock);
+  }
+
+  /** Pins [from, to) of a list again, on the frames that it was pinned on when it was saved. */
+  repin(list: PageList, from: number, frames: readonly number[]): PinnedRun {
+    // Of no generation: what it vouches for is the pin alone.
+    const snapshot = new Snapshot(list, -1);
+    snapshot.frames.set(frames, from);
+    snapshot.verifiedFrom = from;
+    snapshot.verifiedTo = from + frames.length;
+    return this.pins.add(snapshot, from, from + frames.length);
   }
 
   flags(page: number): number {

@@ -8,7 +8,7 @@
 import { stage2Leaf } from "../arm/descriptors.ts";
 import { VTCR_EL2 } from "../arm/registers-system.ts";
 import { type Ipn, ipn, type Pfn, pfn } from "../common/address.ts";
-import { type Timeline, TimelineLock } from "../common/timeline.ts";
+import { type Timeline, TimelineLock, type TimelineLockState } from "../common/timeline.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import { HOST_PAGE, type HostMm } from "../host/mm.ts";
 import { INSPECT } from "../mmu/access.ts";
@@ -33,6 +33,12 @@ export type InvalidateTlb = (first: Ipn, pages: number) => void;
 
 /** Whether the pages asked for are mapped now; "unbacked": no memslot or no VMA has this one. */
 export type Stage2Outcome = { readonly kind: "done" } | { readonly kind: "unbacked"; readonly page: Ipn };
+
+export interface Stage2State {
+  readonly freeTables: readonly number[];
+  readonly generation: number;
+  readonly mmuLock: TimelineLockState;
+}
 
 /** What a guest page is mapped to. */
 export interface Mapping {
@@ -73,6 +79,21 @@ export class Stage2 {
   /** Changes whenever a translation went away or lost a permission. */
   get generation(): number {
     return this.#generation;
+  }
+
+  /** What `restore` takes, but for the tables' content. */
+  save(): Stage2State {
+    return {
+      freeTables: [...this.#freeTables],
+      generation: this.#generation,
+      mmuLock: this.mmuLock.save(),
+    };
+  }
+
+  restore({ freeTables, generation, mmuLock }: Stage2State): void {
+    this.#freeTables.splice(0, this.#freeTables.length, ...freeTables);
+    this.#generation = generation;
+    this.mmuLock.restore(mmuLock);
   }
 
   lookup(page: Ipn): Mapping | undefined {

@@ -12,11 +12,11 @@ import type { ExitReason } from "./exit-reasons.ts";
 import type { CodeCore, CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
 import { type KvmExit, OFF } from "./kvm-exit.ts";
 import type { Pmu } from "./pmu.ts";
-import { PolicyTimers } from "./policy-timers.ts";
+import { PolicyTimers, type PolicyTimersState } from "./policy-timers.ts";
 import type { SpeAttributes } from "./spe/attributes.ts";
-import { GroundTruth } from "./spe/ground-truth.ts";
+import { GroundTruth, type GroundTruthState } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
-import { VcpuSpe } from "./spe/vcpu-spe.ts";
+import { VcpuSpe, type VcpuSpeState } from "./spe/vcpu-spe.ts";
 import type { VmSpe } from "./spe/vm-spe.ts";
 import { emulateSysReg, findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
 import { VcpuGic } from "./vgic.ts";
@@ -67,13 +67,18 @@ const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield"]);
 /** After so many exits the host may look at something else: with a profile in which they are free, nothing ends a turn. */
 const MOST_EXITS = 256;
 
-/** What a vCPU is beside its registers. */
+/** What a vCPU is beside its core. */
 export interface VcpuState {
   readonly off: boolean;
   readonly loaded: boolean;
   readonly stoppedAtNs: number;
   readonly idleInStopNs: number;
   readonly timeline: TimelineState;
+  readonly timers: PolicyTimersState;
+  /** The level of the virtual PMBIRQ. */
+  readonly pmbirq: boolean;
+  readonly truth: GroundTruthState;
+  readonly spe: VcpuSpeState;
 }
 
 export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
@@ -224,25 +229,31 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     return AGAIN;
   }
 
-  /** What `restore` takes. A policy with timers under way cannot be saved: undefined. */
-  save(): VcpuState | undefined {
-    if (Number.isFinite(this.nextTimerNs)) return undefined;
+  /** What `restore` takes, but for its core, and its devices where it has any. */
+  save(): VcpuState {
     return {
       off: this.#off,
       loaded: this.#loaded,
       stoppedAtNs: this.#stoppedAtNs,
       idleInStopNs: this.#idleInStopNs,
       timeline: this.timeline.save(),
+      timers: this.#timers.save(),
+      pmbirq: this.wires.level(this.pmbirq),
+      truth: this.truth.save(),
+      spe: this.spe.save(),
     };
   }
 
   restore(state: VcpuState): void {
-    if (state.loaded && !this.#loaded) this.spe.load();
     this.#loaded = state.loaded;
     this.#off = state.off;
     this.#stoppedAtNs = state.stoppedAtNs;
     this.#idleInStopNs = state.idleInStopNs;
     this.timeline.restore(state.timeline);
+    this.#timers.restore(state.timers);
+    this.truth.restore(state.truth);
+    this.spe.restore(state.spe);
+    this.line(state.pmbirq);
   }
 
   /** Lets time pass without the guest, until `atNs`. */
@@ -321,7 +332,6 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       case "mmio":
         return this.#ofCode(exit).mmio(exit);
       case "stage2-fault": {
-        vm.journal?.faulted(exit.ipn, exit.write, timeline.nowNs);
         const outcome = vm.stage2.fault(exit.ipn, exit.write, timeline);
         if (outcome.kind !== "done")
           throw new BrokenInvariant(`a CPU access to page ${exit.ipn} with no memory behind it`);

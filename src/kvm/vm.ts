@@ -10,11 +10,10 @@
 import { type Ipn, ipn } from "../common/address.ts";
 import type { Timeline } from "../common/timeline.ts";
 import type { CostTable } from "../host/costs.ts";
-import type { HostMm, MmuNotifier, NotifierEvent } from "../host/mm.ts";
+import type { HostMm, HostMmState, MmuNotifier, NotifierEvent } from "../host/mm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import type { Journal } from "./journal.ts";
 import { type Memslot, Memslots } from "./memslots.ts";
-import { type InvalidateTlb, Stage2 } from "./stage2.ts";
+import { type InvalidateTlb, Stage2, type Stage2State } from "./stage2.ts";
 import type { Tracer } from "./trace.ts";
 
 export interface VmOptions {
@@ -35,6 +34,12 @@ export interface PageKeeper {
   invalidated(first: Ipn, pages: number, event: NotifierEvent, timeline: Timeline): void;
 }
 
+export interface VmState {
+  readonly mm: HostMmState;
+  readonly stage2: Stage2State;
+  readonly invalidations: ReadonlyMap<string, number>;
+}
+
 export class Vm {
   readonly mm: HostMm;
   readonly costs: CostTable;
@@ -43,8 +48,6 @@ export class Vm {
   readonly trace: Tracer;
   /** Invalidations by the host so far, by event. */
   readonly invalidations = new Map<string, number>();
-  /** Kept for machines that can be saved. */
-  journal: Journal | undefined;
   readonly #notifier: MmuNotifier;
   readonly #keepers: PageKeeper[] = [];
   readonly #tlbs: InvalidateTlb[] = [];
@@ -89,13 +92,28 @@ export class Vm {
     return {
       page: (page, access) => {
         const host = this.memslots.hostPageOf(page);
-        if (host >= 0 && !this.mm.accessible(host, access.write)) this.journal?.touched(page, access.write);
         if (host < 0 || !this.mm.faultIn(host, access.write, timeline)) return undefined;
         const frame = this.mm.frameOf(host);
         return access.write ? frames.writable(frame) : frames.read(frame);
       },
       wrote: () => frames.wrote(),
     };
+  }
+
+  /** What `restore` takes: memory behind the guest, but for its content. */
+  save(): VmState {
+    return {
+      mm: this.mm.save(),
+      stage2: this.stage2.save(),
+      invalidations: new Map(this.invalidations),
+    };
+  }
+
+  /** Into a VM with the same memslots, in which nobody keeps a page. Content comes afterwards. */
+  restore({ mm, stage2, invalidations }: VmState): void {
+    this.mm.restore(mm);
+    this.stage2.restore(stage2);
+    for (const [event, count] of invalidations) this.invalidations.set(event, count);
   }
 
   /** The VM is gone: the host tells it of no change any more. */

@@ -9,7 +9,7 @@ import { AuxBuffer } from "../guest/aux-buffer.ts";
 import { SpeDriver, type SpeEvent } from "../guest/driver.ts";
 import { type GuestBuffer, GuestMemory, type GuestPageBytes, RAM_FIRST_IPN } from "../guest/memory.ts";
 import { ModelPe, type Workload } from "../guest/pe.ts";
-import { Replay, ReplayCore, type Waits } from "../guest/replay.ts";
+import { Replay, ReplayCore, type ReplayCoreState, type ReplayState, type Waits } from "../guest/replay.ts";
 import type { Schedule } from "../guest/schedule.ts";
 import { modelWorkload } from "../guest/workload.ts";
 import type { CostTable } from "../host/costs.ts";
@@ -70,6 +70,13 @@ export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
   return Math.max(2 * 1024 ** 3, Math.ceil(wanted / (HUGE_PAGES * PAGE_BYTES)) * HUGE_PAGES * PAGE_BYTES);
 }
 
+/** What a guest is but for its memory. */
+export interface GuestState {
+  readonly replay: ReplayState;
+  readonly positions: readonly number[];
+  readonly cores: readonly ReplayCoreState[];
+}
+
 /** The guest's side of a setting: memory with a buffer for each CPU, and the cores that replay the schedule. */
 class Guest {
   readonly memory: GuestMemory;
@@ -126,6 +133,23 @@ class Guest {
     return core;
   };
 
+  save(): GuestState {
+    return {
+      replay: this.replay.save(),
+      positions: [...this.#positions],
+      cores: this.cores.map((core) => core.save()),
+    };
+  }
+
+  /** Into the guest of the same setting, with all its cores. */
+  restore({ replay, positions, cores }: GuestState): void {
+    this.replay.restore(replay);
+    this.#positions.set(positions);
+    cores.forEach((core, i) => {
+      this.cores[i]!.restore(core);
+    });
+  }
+
   #workloadOf(task: number): Workload {
     let workload = this.#workloads.get(task);
     if (workload === undefined) {
@@ -145,14 +169,20 @@ export interface Listeners {
   readonly onProgress?: (fraction: number) => void;
 }
 
-/** Runs a setting in a VM under a policy. */
-export function runVm(
+/** A setting's VM, made and not started. */
+export interface MadeVm {
+  readonly machine: Machine;
+  readonly guest: Guest;
+}
+
+/** Makes the VM of a setting. */
+export function makeVm(
   setting: Setting,
   policy: PinPolicy,
   costs: CostTable,
   waits: Waits,
   listeners: Listeners = {},
-): VmOutcome {
+): MadeVm {
   const pages = pagesFor(setting.memoryBytes);
   const segments = setting.schedule.segments.count;
   let steps = 0;
@@ -186,6 +216,18 @@ export function runVm(
   machine.touch(guest.memory.tablePages, mapped);
   for (const buffer of guest.buffers) machine.touch(buffer.ipns, mapped);
   machine.addVcpus(setting.schedule.vcpus, guest.core);
+  return { machine, guest };
+}
+
+/** Runs a setting in a VM under a policy. */
+export function runVm(
+  setting: Setting,
+  policy: PinPolicy,
+  costs: CostTable,
+  waits: Waits,
+  listeners: Listeners = {},
+): VmOutcome {
+  const { machine, guest } = makeVm(setting, policy, costs, waits, listeners);
   machine.start();
   listeners.attach?.(machine);
   machine.run();

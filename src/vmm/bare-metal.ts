@@ -12,7 +12,7 @@ import type { GuestCore } from "../kvm/guest-core.ts";
 import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import type { CodeCoreFactory, CoreFactory, VcpuGuest } from "../kvm/vcpu.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
-import type { Bus, MachineState } from "./machine.ts";
+import { type Bus, contentOf, type MachineState } from "./machine.ts";
 import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
 import { NativeCpu } from "./native-cpu.ts";
 
@@ -142,7 +142,8 @@ export class BareMetal {
   }
 
   /** Goes on where a VM was saved, but for its memory, cores and devices: what its hypervisor held is not there. */
-  restore({ vcpus, places, nowNs }: MachineState): void {
+  restore(saved: MachineState): void {
+    const { vcpus, places, nowNs } = contentOf(saved);
     vcpus.forEach((state, i) => {
       this.cpus[i]!.restore(state);
     });

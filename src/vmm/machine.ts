@@ -13,15 +13,14 @@ import { type Backing, HostMm } from "../host/mm.ts";
 import { applyPressure, type PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
-import { Journal } from "../kvm/journal.ts";
 import type { KvmExit } from "../kvm/kvm-exit.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import { VmSpe } from "../kvm/spe/vm-spe.ts";
-import type { StatisticsState } from "../kvm/statistics.ts";
+import { VmSpe, type VmSpeState } from "../kvm/spe/vm-spe.ts";
+import { decodeState, type EncodedState, encodeState } from "../kvm/state-codec.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
-import { Vm } from "../kvm/vm.ts";
+import { Vm, type VmState } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
 import { AGAIN, OVER, type PlaceState, RUNS, type Scheduler, type TurnEnd } from "./scheduler.ts";
@@ -67,16 +66,22 @@ export interface Bus {
   access(ipa: number, bytes: number, write: boolean, data: bigint, nowNs: number): bigint;
 }
 
-export interface MachineState {
-  readonly journal: readonly number[];
-  readonly statistics: StatisticsState;
-  /** By the host, by event. */
-  readonly invalidations: readonly (readonly [event: string, count: number])[];
+/** What a machine is but for the content of memory, its cores and its devices. As JSON: `encodeState`. */
+export type MachineState = EncodedState;
+
+/** The same, decoded. */
+export interface MachineContent {
+  readonly vm: VmState;
+  readonly spe: VmSpeState;
+  readonly vcpus: readonly VcpuState[];
+  readonly setupNs: number;
+  readonly rlimitExits: number;
   readonly nowNs: number;
   readonly host: TimelineState;
-  readonly vcpus: readonly VcpuState[];
   readonly places: readonly PlaceState[];
 }
+
+export const contentOf = (state: MachineState): MachineContent => decodeState(state) as MachineContent;
 
 export class Machine {
   readonly vm: Vm;
@@ -203,64 +208,65 @@ export class Machine {
   }
 
   /**
-   * What `restore` takes, but for memory, cores and devices.
+   * What `restore` takes, but for the content of memory, cores and devices.
    * @returns why it cannot be saved, as a string
    */
   save(): MachineState | string {
-    const { vm } = this;
-    if (vm.journal === undefined) return "it keeps no journal";
     if (this.#loop.ending !== "running") return `it has ended (${this.#loop.ending})`;
     if (this.#nextPressure !== undefined) return "the host takes memory from it";
     this.#loop.settle();
-    const vcpus = this.vcpus.map((vcpu) => vcpu.save());
-    if (!vcpus.every((vcpu) => vcpu !== undefined)) return "its policy has timers under way";
-    return {
-      journal: vm.journal.save(),
-      statistics: this.spe.statistics.save(),
-      invalidations: [...vm.invalidations],
+    const content: MachineContent = {
+      vm: this.vm.save(),
+      spe: this.spe.save(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+      setupNs: this.setupNs,
+      rlimitExits: this.rlimitExits,
       nowNs: this.nowNs,
       host: this.host.save(),
-      vcpus,
       places: this.#scheduler.save(),
     };
+    return encodeState(content);
   }
 
-  /** Into a machine that was made with the same options and has not run, or started. */
+  /**
+   * Into a machine that was made with the same options and has not run, or started. Memory has no content then: it is for the
+   * caller to bring, with the cores and devices.
+   */
   restore(state: MachineState): void {
-    const journal = new Journal(state.journal);
-    this.vm.journal = undefined;
-    journal.replay(this.vm, () => this.start());
-    this.vm.journal = journal;
-    state.vcpus.forEach((vcpu, i) => {
+    const { vm, spe, vcpus, setupNs, rlimitExits, nowNs, host, places } = contentOf(state);
+    this.vm.restore(vm);
+    this.spe.restore(spe);
+    vcpus.forEach((vcpu, i) => {
       this.vcpus[i]!.restore(vcpu);
     });
-    this.#scheduler.restore(state.places, state.nowNs);
-    this.spe.statistics.restore(state.statistics);
-    for (const [event, count] of state.invalidations) this.vm.invalidations.set(event, count);
-    this.host.restore(state.host);
+    this.setupNs = setupNs;
+    this.rlimitExits = rlimitExits;
+    this.#scheduler.restore(places, nowNs);
+    this.host.restore(host);
   }
 
-  /** What a policy does before the first guest run: on vCPU 0, its time apart. */
+  /**
+   * What a policy does before the guest runs under it: on vCPU 0, its time apart. A restored machine starts again where no policy
+   * had acted before it was saved: once memory has its content.
+   */
   start(): void {
     const first = this.vcpus[0];
     if (first === undefined) throw new BrokenInvariant("a VM without vCPUs");
-    const { vm, spe } = this;
-    vm.journal?.started();
-    const setup = first.timeline;
+    const { spe } = this;
+    const before = this.vcpus.map(({ timeline }) => timeline.save());
+    const startNs = first.timeline.nowNs;
+    for (const vcpu of this.vcpus) vcpu.spe.trapBuffer(spe.policy.trapsBuffer, vcpu.timeline);
     for (;;) {
-      spe.events.enter();
-      const outcome = spe.handlers.onVmStart?.(first.spe.context);
-      spe.events.leave();
+      const outcome = spe.start(first.spe.context);
       if (outcome?.kind !== "over-memlock") break;
       this.#raiseMemlock(first, outcome.byBytes);
     }
-    this.setupNs = setup.nowNs;
-    // The guest's time starts when it first runs, on every vCPU.
-    for (const vcpu of this.vcpus) {
-      vcpu.timeline.restart();
+    this.setupNs = first.timeline.nowNs - startNs;
+    this.vcpus.forEach((vcpu, i) => {
+      vcpu.timeline.restore(before[i] as TimelineState);
       vcpu.spe.accounts.restart();
-    }
-    spe.pinnedChangedAtNs = 0;
+    });
+    spe.pinnedChangedAtNs = startNs;
     spe.started = true;
   }
 

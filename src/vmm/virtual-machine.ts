@@ -12,7 +12,6 @@ import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Backing } from "../host/mm.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
-import { Journal } from "../kvm/journal.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
@@ -107,7 +106,6 @@ export class VirtualMachine {
     });
     const devices = this.machine.devices as VmDevices;
     this.#devices = devices;
-    this.machine.vm.journal = new Journal();
     this.board = new Board({
       memory: this.#directAccess(),
       irq: (spi, high) => devices.gic.setLine(FIRST_SPI + spi, high),
@@ -197,6 +195,7 @@ export class VirtualMachine {
       this.cores[i]!.restore(core, (frame) => frames.writable(frame).byteOffset);
     });
     for (const [word, count] of state.undefinedWords) this.code.undefinedWords.set(word, count);
+    if (!this.machine.spe.started) this.machine.start();
   }
 
   /** Guest memory as devices of user space reach it: through the host's mapping, at the host's cost. */

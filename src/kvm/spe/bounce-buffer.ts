@@ -27,6 +27,12 @@ export interface Copied {
   readonly failure: WalkFault | Unbacked | undefined;
 }
 
+export interface BounceBufferState {
+  readonly frames: readonly number[];
+  readonly from: number;
+  readonly to: number;
+}
+
 export class BounceBuffer {
   readonly #spe: VmSpe;
   readonly #frames: readonly Pfn[];
@@ -52,6 +58,19 @@ export class BounceBuffer {
       spe,
       Array.from({ length: pages }, () => pfn(spe.vm.mm.frames.allocate())),
     );
+  }
+
+  /** What `restored` takes, but for the content of its frames. */
+  save(): BounceBufferState {
+    return { frames: [...this.#frames], from: this.#from, to: this.#to };
+  }
+
+  /** As it was saved: its frames are allocated and accounted for. */
+  static restored(spe: VmSpe, { frames, from, to }: BounceBufferState): BounceBuffer {
+    const buffer = new BounceBuffer(spe, frames.map(pfn));
+    buffer.#from = from;
+    buffer.#to = to;
+    return buffer;
   }
 
   /** Gives the memory back; what has not been copied is gone. */

@@ -6,6 +6,16 @@ import type { VmSpe } from "./vm-spe.ts";
 /** "Profiling is over" for a policy after E was 0 for this long: the next enable is cold again. */
 export const OVER_NS = 1_000_000_000;
 
+export interface BufferAccountsState {
+  readonly enableBit: boolean;
+  readonly offSinceNs: number;
+  readonly runsOff: boolean;
+  readonly heldAtNs: number;
+  readonly heldPages: number;
+  readonly coldStop: boolean;
+  readonly hadFirstPin: boolean;
+}
+
 export class BufferAccounts {
   readonly #spe: VmSpe;
   readonly #owner: SpeOwner;
@@ -35,6 +45,7 @@ export class BufferAccounts {
 
   /** The guest's write is about to enable the buffer. */
   enabling(): void {
+    this.#spe.hasActed = true;
     if (!this.#enableBit && this.#owner.timeline.nowNs - this.#offSinceNs >= OVER_NS) this.coldStop = true;
   }
 
@@ -44,6 +55,7 @@ export class BufferAccounts {
     const { timeline, index } = this.#owner;
     const { statistics } = this.#spe;
     this.#enableBit = on;
+    this.#spe.hasActed = true;
     if (on) statistics.bufferEnables += 1;
     else {
       statistics.bufferDisables += 1;
@@ -65,11 +77,33 @@ export class BufferAccounts {
     this.#spe.pinnedChanged(change, atNs);
   }
 
-  /** Time begins again at 0: what was held before is held from there. */
+  /** The guest is about to run for the first time under its policy: what is held by now is held from here. */
   restart(): void {
-    this.#heldAtNs = 0;
+    this.#heldAtNs = this.#owner.timeline.nowNs;
     this.#spe.statistics.pinnedByteNs = 0;
     this.#spe.statistics.heldAfterOffNs = 0;
+  }
+
+  save(): BufferAccountsState {
+    return {
+      enableBit: this.#enableBit,
+      offSinceNs: this.#offSinceNs,
+      runsOff: this.#runsOff,
+      heldAtNs: this.#heldAtNs,
+      heldPages: this.#heldPages,
+      coldStop: this.coldStop,
+      hadFirstPin: this.hadFirstPin,
+    };
+  }
+
+  restore(state: BufferAccountsState): void {
+    this.#enableBit = state.enableBit;
+    this.#offSinceNs = state.offSinceNs;
+    this.#runsOff = state.runsOff;
+    this.#heldAtNs = state.heldAtNs;
+    this.#heldPages = state.heldPages;
+    this.coldStop = state.coldStop;
+    this.hadFirstPin = state.hadFirstPin;
   }
 
   /** The policy had `ns` spent on walking, pinning, mapping, unpinning or copying. */

@@ -23,6 +23,29 @@ export interface SamplingCounter {
   readonly jitter: boolean;
 }
 
+/** What a run adds up. */
+const SUMS = [
+  "lostInBlackout",
+  "lostWhileFull",
+  "truncated",
+  "blackoutCount",
+  "blackoutNs",
+  "longestBlackoutNs",
+  "blackoutInstructions",
+  "profiledInstructions",
+] as const;
+
+export interface GroundTruthState {
+  /** In the order of SUMS. */
+  readonly sums: readonly number[];
+  readonly lossState: GuestView;
+  readonly remaining: number;
+  readonly interval: number | undefined;
+  readonly blackoutStartNs: number;
+  readonly currentBlackoutNs: number;
+  readonly jitter: readonly number[];
+}
+
 export class GroundTruth {
   lostInBlackout = 0;
   lostWhileFull = 0;
@@ -104,6 +127,31 @@ export class GroundTruth {
         this.truncated += lost;
         return;
     }
+  }
+
+  /** What `restore` takes. */
+  save(): GroundTruthState {
+    return {
+      sums: SUMS.map((name) => this[name]),
+      lossState: this.#lossState,
+      remaining: this.#remaining,
+      interval: this.#interval,
+      blackoutStartNs: this.#blackoutStartNs,
+      currentBlackoutNs: this.#currentBlackoutNs,
+      jitter: this.#jitter.save(),
+    };
+  }
+
+  restore(state: GroundTruthState): void {
+    SUMS.forEach((name, i) => {
+      this[name] = state.sums[i] as number;
+    });
+    this.#lossState = state.lossState;
+    this.#remaining = state.remaining;
+    this.#interval = state.interval;
+    this.#blackoutStartNs = state.blackoutStartNs;
+    this.#currentBlackoutNs = state.currentBlackoutNs;
+    this.#jitter.restore(state.jitter);
   }
 
   /** How many selections fall into the next `ops` instructions, counting on from where the counter stood. */

@@ -3,12 +3,18 @@ import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { PageSet } from "../guest-pages.ts";
 import type { BufferAccounts } from "./buffer-accounts.ts";
-import { PinnedPages } from "./pinned-pages.ts";
+import { PinnedPages, type PinnedPagesState } from "./pinned-pages.ts";
 import type { BufferWalk } from "./policy.ts";
 import type { VmSpe } from "./vm-spe.ts";
 
 /** Table pages that a buffer may need besides one for each 512 pages: upper levels, alignment, 64 KiB granules. */
 const SPARE_TABLE_PAGES = 80;
+
+export interface HoldingsState {
+  readonly pins: PinnedPagesState;
+  readonly bouncePages: number;
+  readonly reported: BufferWalk | undefined;
+}
 
 export class Holdings {
   readonly pins: PinnedPages;
@@ -73,6 +79,16 @@ export class Holdings {
   release(timeline: Timeline): void {
     this.#reported = undefined;
     if (!this.pins.set.isEmpty) this.#unpin(this.pins.set, timeline);
+  }
+
+  save(): HoldingsState {
+    return { pins: this.pins.save(), bouncePages: this.#bouncePages, reported: this.#reported };
+  }
+
+  restore({ pins, bouncePages, reported }: HoldingsState): void {
+    this.pins.restore(pins);
+    this.#bouncePages = bouncePages;
+    this.#reported = reported;
   }
 
   #unpin(pages: PageSet, timeline: Timeline): PageSet {

@@ -16,6 +16,9 @@ interface Held {
   readonly pin: PinnedRun;
 }
 
+/** By run of guest pages: the frames that are pinned. */
+export type PinnedPagesState = readonly { readonly pages: PageSet; readonly frames: readonly number[] }[];
+
 /** Told whenever the number of pinned pages changes. */
 export type OnPinnedChange = (pages: number, atNs: number) => void;
 
@@ -90,6 +93,23 @@ export class PinnedPages {
       if (index >= run.from && index < run.to) return pin.snapshot.frames[index] as number;
     }
     return -1;
+  }
+
+  /** What `restore` takes. */
+  save(): PinnedPagesState {
+    return this.#held.map(({ run, pin }) => ({
+      pages: PageSet.of([run]),
+      frames: [...pin.snapshot.frames.subarray(run.from, run.to)],
+    }));
+  }
+
+  /** Into a holder of nothing; what is counted of it elsewhere is restored there. */
+  restore(state: PinnedPagesState): void {
+    this.#held = state.map(({ pages, frames }) => {
+      const run = pages.runs[0] as PageRun;
+      return { run, pin: this.#mm.repin(run.list.host, run.from, frames) };
+    });
+    this.#set = PageSet.of(this.#held.map(({ run }) => run));
   }
 
   #replace(held: Held[], atNs: number): void {

@@ -173,6 +173,13 @@ export interface PolicyHandlers {
   onVcpuPut?(ctx: PolicyContext): void;
   onGuestExit?(reason: string, ctx: PolicyContext): void;
   onTimer?(tag: string, ctx: PolicyContext): void;
+  /**
+   * What the policy knows beside what the context tells, for a snapshot: objects without methods, arrays, maps, numbers, bigints,
+   * strings, page sets and walks. Left out: nothing.
+   */
+  save?(): unknown;
+  /** Takes over what `save` has returned, in handlers that were just made. */
+  restore?(state: unknown): void;
 }
 
 export interface PinPolicy {

@@ -29,25 +29,41 @@ import type { Stage1Regime } from "../../mmu/config.ts";
 import { ProfilingBufferEnabled } from "../../spe/enables.ts";
 import type { SpeRegisters, TrapOutcome } from "../sys-regs.ts";
 import type { PageKeeper } from "../vm.ts";
-import { BounceBuffer } from "./bounce-buffer.ts";
-import { BufferAccounts } from "./buffer-accounts.ts";
+import { BounceBuffer, type BounceBufferState } from "./bounce-buffer.ts";
+import { BufferAccounts, type BufferAccountsState } from "./buffer-accounts.ts";
 import { BufferWalker } from "./buffer-walk.ts";
 import type { GuestView } from "./ground-truth.ts";
-import { Holdings } from "./holdings.ts";
+import { Holdings, type HoldingsState } from "./holdings.ts";
 import type { SpeOwner } from "./owner.ts";
 import type { Done, EnableOutcome, OverMemlock, SpeBuffer } from "./policy.ts";
 import { type PolicySubject, VcpuPolicyContext } from "./policy-context.ts";
 import { type OwnRefusal, type RefusedEnable, refusal } from "./refusal.ts";
-import { compileTraps, E2PB } from "./trap-controls.ts";
+import { type BufferOwner, compileTraps, E2PB } from "./trap-controls.ts";
 import type { VmSpe } from "./vm-spe.ts";
 
 const DONE: TrapOutcome = { kind: "done" };
+
+/** Whose limit the hardware has. */
+type BufferEnd = "guest" | "policy" | "bounce";
 
 /** The guest's values of the buffer registers. */
 interface Copies {
   PMBLIMITR_EL1: bigint;
   PMBPTR_EL1: bigint;
   PMBSR_EL1: bigint;
+}
+
+export interface VcpuSpeState {
+  readonly copies: Readonly<Copies>;
+  readonly trapping: boolean;
+  readonly active: boolean;
+  readonly withheld: boolean;
+  readonly hardwareLimit: bigint | undefined;
+  readonly bounce: BounceBufferState | undefined;
+  readonly end: BufferEnd;
+  readonly found: bigint | undefined;
+  readonly accounts: BufferAccountsState;
+  readonly holdings: HoldingsState;
 }
 
 export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
@@ -69,7 +85,7 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   #hardwareLimit: bigint | undefined;
   #bounce: BounceBuffer | undefined;
   /** Whose limit the hardware had in the last run: what it means that it was reached, whatever a policy changes since. */
-  #end: "guest" | "policy" | "bounce" = "guest";
+  #end: BufferEnd = "guest";
   /** Hardware PMBSR_EL1 as found at the last exit, while it has not been dealt with. */
   #found: bigint | undefined;
 
@@ -309,12 +325,17 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   /** Whose buffer the SPU writes to, and what of its registers traps therefore. */
   #setOwner(): CompiledSpeTraps {
     const { spu } = this.owner.core;
-    const owner = !this.#trapping ? "guest" : this.#bounce === undefined ? "trapped" : "kvm";
+    const owner = this.#bufferOwner;
     spu.pe.e2pb = E2PB[owner];
     // Which of the two decides depends on the owner; the guest's own choice is what counts.
     const timestamps = owner === "kvm" && PMSCR_EL1.is(spu.read("PMSCR_EL1"), "TS");
     spu.write("PMSCR_EL2", PMSCR_EL2.with(0n, { TS: timestamps }));
     return compileTraps(owner);
+  }
+
+  get #bufferOwner(): BufferOwner {
+    if (!this.#trapping) return "guest";
+    return this.#bounce === undefined ? "trapped" : "kvm";
   }
 
   trapBuffer(on: boolean, timeline: Timeline): void {
@@ -407,6 +428,39 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
       this.#event("onInvalidated", { first, pages, event });
       handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this, timeline));
     });
+  }
+
+  // ---- Whole state ----
+
+  /** What `restore` takes. The hardware's registers are the core's. */
+  save(): VcpuSpeState {
+    return {
+      copies: { ...this.#copies },
+      trapping: this.#trapping,
+      active: this.#active,
+      withheld: this.#withheld,
+      hardwareLimit: this.#hardwareLimit,
+      bounce: this.#bounce?.save(),
+      end: this.#end,
+      found: this.#found,
+      accounts: this.accounts.save(),
+      holdings: this.holdings.save(),
+    };
+  }
+
+  /** Into the SPE of a vCPU that has not run. The core's SPU is restored by itself, before or after. */
+  restore(state: VcpuSpeState): void {
+    Object.assign(this.#copies, state.copies);
+    this.#trapping = state.trapping;
+    this.#active = state.active;
+    this.#withheld = state.withheld;
+    this.#hardwareLimit = state.hardwareLimit;
+    this.#bounce = state.bounce === undefined ? undefined : BounceBuffer.restored(this.vmSpe, state.bounce);
+    this.#end = state.end;
+    this.#found = state.found;
+    this.#traps = compileTraps(this.#bufferOwner);
+    this.accounts.restore(state.accounts);
+    this.holdings.restore(state.holdings);
   }
 
   /** Ends everything: the buffer off, all pins given back. */

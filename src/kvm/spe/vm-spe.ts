@@ -2,17 +2,30 @@
  * A VM's SPE: the pin policy with its handlers and its worker, what all vCPUs' policies hold together, and what is counted.
  */
 import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
-import { UserError } from "../../common/errors.ts";
-import { Timeline, TimelineLock } from "../../common/timeline.ts";
-import type { Memlock } from "../../host/memlock.ts";
-import { Statistics } from "../statistics.ts";
+import { BrokenInvariant, UserError } from "../../common/errors.ts";
+import { Timeline, TimelineLock, type TimelineLockState, type TimelineState } from "../../common/timeline.ts";
+import type { Memlock, MemlockState } from "../../host/memlock.ts";
+import { Statistics, type StatisticsState } from "../statistics.ts";
 import type { Vm } from "../vm.ts";
-import type { PinPolicy, PolicyHandlers } from "./policy.ts";
+import type { PinOutcome, PinPolicy, PolicyContext, PolicyHandlers } from "./policy.ts";
 import { PolicyEvents } from "./policy-events.ts";
 
 export interface VmSpeOptions {
   readonly memlock: Memlock;
   readonly policy: PinPolicy;
+}
+
+export interface VmSpeState {
+  /** Undefined where none has acted: the guest has not used SPE, and nobody was asked at its start. */
+  readonly policy: { readonly name: string; readonly state: unknown } | undefined;
+  readonly statistics: StatisticsState;
+  readonly worker: TimelineState;
+  readonly workerLock: TimelineLockState;
+  readonly prefaultedPages: number;
+  readonly pinnedChangedAtNs: number;
+  readonly pinnedPages: number;
+  readonly pinnedPeakPages: number;
+  readonly memlock: MemlockState;
 }
 
 /** Told of each change of what is pinned: pages held by all policies, and the instant on the changer's timeline. */
@@ -32,6 +45,8 @@ export class VmSpe {
   prefaultedPages = 0;
   /** The guest may have run: what user space decides about pinning it has decided. */
   started = false;
+  /** A handler of the policy's was called: what the machine is by now depends on it. */
+  hasActed = false;
   /** When what is pinned last changed. */
   pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;
@@ -39,6 +54,9 @@ export class VmSpe {
   onBounced: ((page: Ipn, frame: number) => void) | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean, atNs: number) => void) | undefined;
+  /** The policy is told of a guest that does not use SPE, too. */
+  readonly #actsUnasked: boolean;
+  readonly #actsAtStart: boolean;
   #pinnedPages = 0;
   #pinnedPeakPages = 0;
 
@@ -47,6 +65,9 @@ export class VmSpe {
     this.memlock = memlock;
     this.policy = policy;
     this.handlers = policy.create();
+    const { onVmStart, onVcpuLoad, onVcpuPut, onGuestExit } = this.handlers;
+    this.#actsUnasked = [onVcpuLoad, onVcpuPut, onGuestExit].some((handler) => handler !== undefined);
+    this.#actsAtStart = onVmStart !== undefined;
   }
 
   /** Pages pinned for policies now, their bounce buffers and what prefault made unreclaimable with them. */
@@ -66,6 +87,15 @@ export class VmSpe {
     this.onPinned?.(this.pinnedPages, atNs);
   }
 
+  /** Before the first guest run: what `onVmStart` does, and whether the policy has acted from here on. */
+  start(context: PolicyContext): PinOutcome | undefined {
+    this.hasActed ||= this.#actsAtStart || this.#actsUnasked;
+    this.events.enter();
+    const outcome = this.handlers.onVmStart?.(context);
+    this.events.leave();
+    return outcome;
+  }
+
   /** KVM_PRE_FAULT_MEMORY over every memslot. */
   prefault(timeline: Timeline): void {
     const { memslots, mm, stage2 } = this.vm;
@@ -78,6 +108,42 @@ export class VmSpe {
     stage2.prefault(timeline);
     this.prefaultedPages = memslots.pages;
     this.pinnedChanged(0, timeline.nowNs);
+  }
+
+  /** What `restore` takes: of the policy, what it says itself. */
+  save(): VmSpeState {
+    return {
+      policy: this.hasActed ? { name: this.policy.name, state: this.handlers.save?.() } : undefined,
+      statistics: this.statistics.save(),
+      worker: this.worker.save(),
+      workerLock: this.workerLock.save(),
+      prefaultedPages: this.prefaultedPages,
+      pinnedChangedAtNs: this.pinnedChangedAtNs,
+      pinnedPages: this.#pinnedPages,
+      pinnedPeakPages: this.#pinnedPeakPages,
+      memlock: this.memlock.save(),
+    };
+  }
+
+  /** @param state of a VM with the same policy, or one in which none has acted: then this one has yet to start */
+  restore(state: VmSpeState): void {
+    const { policy } = state;
+    if (policy !== undefined && policy.name !== this.policy.name)
+      throw new BrokenInvariant(
+        `what policy ${policy.name} has begun cannot go on under ${this.policy.name}`,
+      );
+    if (policy !== undefined) this.handlers.restore?.(policy.state);
+    this.hasActed = policy !== undefined;
+    this.started = this.hasActed;
+    this.statistics.restore(state.statistics);
+    this.worker.restore(state.worker);
+    this.workerLock.restore(state.workerLock);
+    this.prefaultedPages = state.prefaultedPages;
+    this.pinnedChangedAtNs = state.pinnedChangedAtNs;
+    this.#pinnedPages = state.pinnedPages;
+    this.#pinnedPeakPages = state.pinnedPeakPages;
+    // What user space allows a policy that has not started is this VM's own.
+    if (this.started) this.memlock.restore(state.memlock);
   }
 
   /** The VM is gone: what was held without a pin goes with it. The vCPUs have given their pins back before. */

@@ -36,6 +36,20 @@ interface Window {
   readonly readyAtNs: number;
 }
 
+/** What a VcpuWindow keeps, field by field. */
+interface WindowState {
+  readonly now: Window | undefined;
+  readonly coming: readonly Window[];
+  readonly stale: boolean;
+  readonly tickNs: number;
+  readonly tickAtNs: number;
+  readonly seen: { readonly pointer: bigint; readonly atNs: number };
+  readonly rate: number;
+  readonly latencyNs: number;
+  readonly workingUntilNs: number;
+  readonly off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
+}
+
 /** One vCPU's window. */
 class VcpuWindow {
   #now: Window | undefined;
@@ -54,6 +68,35 @@ class VcpuWindow {
   #workingUntilNs = 0;
   /** The buffer as it was turned off, and when. */
   #off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
+
+  constructor(state?: WindowState) {
+    if (state === undefined) return;
+    this.#now = state.now;
+    this.#coming = [...state.coming];
+    this.#stale = state.stale;
+    this.#tickNs = state.tickNs;
+    this.#tickAtNs = state.tickAtNs;
+    this.#seen = state.seen;
+    this.#rate = state.rate;
+    this.#latencyNs = state.latencyNs;
+    this.#workingUntilNs = state.workingUntilNs;
+    this.#off = state.off;
+  }
+
+  save(): WindowState {
+    return {
+      now: this.#now,
+      coming: [...this.#coming],
+      stale: this.#stale,
+      tickNs: this.#tickNs,
+      tickAtNs: this.#tickAtNs,
+      seen: this.#seen,
+      rate: this.#rate,
+      latencyNs: this.#latencyNs,
+      workingUntilNs: this.#workingUntilNs,
+      off: this.#off,
+    };
+  }
 
   enabled(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
     this.#adopt(ctx);
@@ -296,6 +339,11 @@ export const adaptive: PinPolicy = {
       },
       onInvalidated: (_first, _pages, _event, ctx) => of(ctx).doubt(ctx),
       onTimer: (_tag, ctx) => of(ctx).tick(ctx),
+      save: () => new Map([...windows].map(([vcpu, window]) => [vcpu, window.save()])),
+      restore(state) {
+        for (const [vcpu, saved] of state as ReadonlyMap<number, WindowState>)
+          windows.set(vcpu, new VcpuWindow(saved));
+      },
     };
   },
 };

@@ -25,6 +25,10 @@ export const unpinOnNext: PinPolicy = {
         held.set(ctx.vcpu, buffer);
         return DONE;
       },
+      save: () => held,
+      restore(state) {
+        for (const [vcpu, buffer] of state as typeof held) held.set(vcpu, buffer);
+      },
       // What the host took away is not held any more: the next enable pins again.
       onInvalidated: (_first, _pages, _event, ctx) => void held.delete(ctx.vcpu),
     };

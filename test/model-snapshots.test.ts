@@ -1,0 +1,144 @@
+/** A model's machine saved while its guest profiles, and restored in a new one, goes on as if nothing had been. */
+import { afterAll, describe, expect, it } from "vitest";
+import type { Ipn } from "../src/common/address.ts";
+import { TIME_KINDS } from "../src/common/timeline.ts";
+import { RAM_FIRST_IPN } from "../src/guest/memory.ts";
+import { costTable } from "../src/host/costs.ts";
+import { PROFILES } from "../src/host/profiles.ts";
+import { POLICIES } from "../src/kvm/spe/policies/index.ts";
+import type { PinPolicy } from "../src/kvm/spe/policy.ts";
+import { type MadeVm, makeVm, type Setting } from "../src/lab/experiment.ts";
+import { policyNamed } from "../src/lab/policies.ts";
+import { randomSetting } from "../src/lab/random-settings.ts";
+import { restoreVm, type SavedVm, saveVm } from "../src/lab/snapshot.ts";
+
+const SEED = Number(process.env["SPEVISOR_SEED"] ?? 1);
+const SETTINGS = 4;
+/** As much of a buffer as is worth writing down for each snapshot. */
+const MOST_BUFFER_BYTES = 2 * 1024 ** 2;
+const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);
+
+const setting = (seed: number): Setting => {
+  const drawn = randomSetting(seed);
+  return { ...drawn, bufferBytes: Math.min(drawn.bufferBytes, MOST_BUFFER_BYTES) };
+};
+
+const made = (seed: number, policy: PinPolicy): MadeVm => makeVm(setting(seed), policy, COSTS, "kept");
+
+/** Everything that a report could tell. */
+const digestOf = ({ machine, guest }: MadeVm) => ({
+  vcpus: machine.vcpus.map(({ timeline, truth }) => ({
+    nowNs: timeline.nowNs,
+    spent: TIME_KINDS.map((kind) => timeline.spentNs(kind)),
+    truth: truth.save(),
+  })),
+  cores: guest.cores.map((core) => ({
+    spu: core.spu.save(),
+    counters: core.counters(),
+    reasons: core.reasons,
+  })),
+  replay: guest.replay.save(),
+  statistics: machine.spe.statistics.save(),
+  invalidations: [...machine.vm.invalidations],
+  memlock: machine.memlock.save(),
+  peakBytes: machine.spe.pinnedPeakBytes,
+  setupNs: machine.setupNs,
+  rlimitExits: machine.rlimitExits,
+  hostNs: machine.host.nowNs,
+  workerNs: machine.spe.worker.nowNs,
+});
+
+/** What was under way when a machine was saved. */
+const reached = { enabled: 0, pinned: 0, timer: 0, bouncing: 0, worker: 0 };
+const look = ({ machine }: MadeVm): void => {
+  for (const { spe, nextTimerNs, timeline } of machine.vcpus) {
+    if (spe.enabledBuffer !== undefined) reached.enabled += 1;
+    if (!spe.keepsNone) reached.pinned += 1;
+    if (Number.isFinite(nextTimerNs)) reached.timer += 1;
+    if (spe.bouncePages > 0) reached.bouncing += 1;
+    if (machine.spe.worker.nowNs > timeline.nowNs) reached.worker += 1;
+  }
+};
+
+describe.each(POLICIES)("a machine under $name", (policy) => {
+  it.each(Array.from({ length: SETTINGS }, (_, i) => SEED * 1_000 + i))(
+    "goes on from a snapshot, setting %i",
+    (seed) => {
+      const whole = made(seed, policy);
+      whole.machine.start();
+      whole.machine.run();
+      const { turns } = whole.machine;
+      // A place of the seed's own, and not always the same one for every policy.
+      const at = (seed * 7919 + POLICIES.indexOf(policy) * 104_729) % Math.max(1, turns);
+      const first = made(seed, policy);
+      first.machine.start();
+      first.machine.runSteps(at);
+      const saved = saveVm(first);
+      if (typeof saved === "string") throw new Error(saved);
+      look(first);
+      const second = made(seed, policy);
+      restoreVm(second, JSON.parse(JSON.stringify(saved)) as SavedVm);
+      expect(saveVm(second)).toEqual(saved);
+      second.machine.run();
+      expect(digestOf(second)).toEqual(digestOf(whole));
+      // The first one was not disturbed.
+      first.machine.run();
+      expect(digestOf(first)).toEqual(digestOf(whole));
+      second.machine.destroy();
+      expect([second.machine.memlock.currentBytes, second.machine.mm.pins.pages]).toEqual([0, 0]);
+    },
+  );
+});
+
+describe("a machine in which no policy has acted", () => {
+  /** As saved after some time without SPE, under a policy that does nothing before the guest uses it. */
+  const saved = (seed: number): SavedVm => {
+    const vm = made(seed, policyNamed("adaptive"));
+    vm.machine.start();
+    vm.machine.touch([RAM_FIRST_IPN + 3, RAM_FIRST_IPN + 700], true);
+    const state = saveVm(vm);
+    if (typeof state === "string") throw new Error(state);
+    return JSON.parse(JSON.stringify(state)) as SavedVm;
+  };
+
+  it.each(POLICIES)("goes on under $name as one that began under it", (policy) => {
+    const seed = SEED * 1_000;
+    const vm = made(seed, policy);
+    restoreVm(vm, saved(seed));
+    const whole = made(seed, policy);
+    whole.machine.touch([RAM_FIRST_IPN + 3, RAM_FIRST_IPN + 700], true);
+    whole.machine.start();
+    expect(vm.machine.setupNs).toBe(whole.machine.setupNs);
+    for (const page of [3, 700])
+      expect(vm.machine.vm.stage2.allows((RAM_FIRST_IPN + page) as Ipn, true)).toBe(true);
+    vm.machine.run();
+    whole.machine.run();
+    expect(digestOf(vm)).toEqual(digestOf(whole));
+  });
+
+  it("has its time, and what its new policy does at the start is not part of it", () => {
+    const seed = SEED * 1_000;
+    const before = made(seed, policyNamed("adaptive"));
+    before.machine.start();
+    for (const vcpu of before.machine.vcpus) vcpu.idleUntil(5_000);
+    const vm = made(seed, policyNamed("whole-guest"));
+    restoreVm(vm, saveVm(before) as SavedVm);
+    expect(vm.machine.vcpus.map(({ nowNs }) => nowNs)).toEqual(before.machine.vcpus.map(() => 5_000));
+    expect(vm.machine.setupNs).toBeGreaterThan(0);
+    expect(vm.machine.spe.pinnedPages).toBe(vm.machine.vm.memslots.pages);
+  });
+});
+
+it("a machine goes on under no other policy than the one that has acted", () => {
+  const seed = SEED * 1_000;
+  const first = made(seed, policyNamed("whole-guest"));
+  first.machine.start();
+  const saved = saveVm(first) as SavedVm;
+  expect(() => restoreVm(made(seed, policyNamed("adaptive")), saved)).toThrow(/whole-guest .*adaptive/);
+});
+
+afterAll(() => {
+  const { enabled, pinned, timer, bouncing, worker } = reached;
+  for (const [what, times] of Object.entries({ enabled, pinned, timer, bouncing, worker }))
+    expect(times, `snapshots with ${what}`).toBeGreaterThan(0);
+});
