@@ -10,6 +10,7 @@ import { Frames, type PageStore } from "../host/frames.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import type { GuestCore } from "../kvm/guest-core.ts";
 import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import { Statistics } from "../kvm/statistics.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import type { Bus, MachineState } from "./machine.ts";
@@ -31,7 +32,16 @@ export class BareMetal {
   readonly frames: Frames;
   readonly memory: TableMemory<Pfn>;
   readonly devices: VmDevices | undefined;
-  readonly cpus: NativeCpu[] = [];
+  readonly vcpus: NativeCpu[] = [];
+  /** There is no hypervisor: none of this ever counts anything. */
+  readonly statistics = new Statistics();
+  readonly worker = new Timeline("no worker");
+  readonly host = new Timeline("no host");
+  readonly setupNs = 0;
+  readonly pinnedPeakBytes = 0;
+  readonly memlockPeakBytes = 0;
+  readonly prefaultedPages = 0;
+  readonly backing = "none";
   readonly #bus: Bus | undefined;
   readonly #loop: MachineLoop;
   /** What the scheduler calls CPU 0; the others follow. */
@@ -55,7 +65,7 @@ export class BareMetal {
     core: CoreFactory,
     options: { readonly costs: CostTable; readonly irqLatencyNs: number; readonly seed: number },
   ): void {
-    const { frames, memory, cpus, devices } = this;
+    const { frames, memory, vcpus: cpus, devices } = this;
     const board = {
       frames,
       memory,
@@ -88,11 +98,11 @@ export class BareMetal {
   }
 
   get cores(): readonly GuestCore[] {
-    return this.cpus.map(({ core }) => core);
+    return this.vcpus.map(({ core }) => core);
   }
 
   get truths(): readonly GroundTruth[] {
-    return this.cpus.map(({ truth }) => truth);
+    return this.vcpus.map(({ truth }) => truth);
   }
 
   /** Memory as whoever has no CPU's time reaches it. */
@@ -134,13 +144,10 @@ export class BareMetal {
   /** Goes on where a VM was saved, but for its memory, cores and devices: what its hypervisor held is not there. */
   restore({ vcpus, places, nowNs }: MachineState): void {
     vcpus.forEach((state, i) => {
-      this.cpus[i]!.restore(state);
+      this.vcpus[i]!.restore(state);
     });
     this.#loop.scheduler.restore(places, nowNs);
   }
-
-  /** A host and a policy's worker that do nothing. */
-  readonly idle = new Timeline("nobody");
 
   #lineChanged(cpu: number): void {
     const place = this.#firstCpu + cpu;

@@ -16,7 +16,7 @@ import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
 import { Journal } from "../kvm/journal.ts";
 import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import type { StatisticsState } from "../kvm/statistics.ts";
+import type { Statistics, StatisticsState } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type CoreFactory, type KvmExit, Vcpu, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm } from "../kvm/vm.ts";
@@ -255,14 +255,6 @@ export class Machine {
       throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
   }
 
-  /** The longest and the most of what a machine has seen are those from now on. */
-  restartPeaks(): void {
-    const { statistics } = this.vm;
-    statistics.longestStopColdNs = 0;
-    statistics.longestStopWarmNs = 0;
-    for (const { truth } of this.vcpus) truth.longestBlackoutNs = 0;
-  }
-
   /** Ends the current `runSteps` after the step that is being made. */
   pause(): void {
     this.#loop.pause();
@@ -342,6 +334,26 @@ export class Machine {
   /** What backs guest memory in the host. */
   get backing(): Backing {
     return this.vm.policy.backing ?? this.#options.backing;
+  }
+
+  get statistics(): Statistics {
+    return this.vm.statistics;
+  }
+
+  get worker(): Timeline {
+    return this.vm.worker;
+  }
+
+  get pinnedPeakBytes(): number {
+    return this.vm.pinnedPeakBytes;
+  }
+
+  get memlockPeakBytes(): number {
+    return this.memlock.markBytes;
+  }
+
+  get prefaultedPages(): number {
+    return this.vm.prefaultedPages;
   }
 
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
