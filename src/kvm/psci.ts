@@ -63,7 +63,7 @@ const WARM_RESET = 0n;
 const VENDOR_RESETS = 0x8000_0000n;
 
 /** Whether an MPIDR_EL1 has the affinities of another from a level on. */
-export const isOfAffinity = (mpidr: bigint, target: bigint, level: number): boolean =>
+const isOfAffinity = (mpidr: bigint, target: bigint, level: number): boolean =>
   ((mpidr ^ target) & AFFINITY) >> BigInt(8 * level) === 0n;
 
 /**

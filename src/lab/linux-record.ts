@@ -7,6 +7,9 @@ import type { Session, Stopped } from "../vmm/guest-session.ts";
 import { commonOf, exitReasonsOf } from "./record.ts";
 import type { LinuxRun, RealMachine } from "./report/run.ts";
 
+/** The policy and the profile of a machine without a hypervisor. */
+const NONE = "none";
+
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 /** The storm of exceptions that a core is in, with the last one's registers; null where it is in none. */
@@ -34,10 +37,12 @@ function sumsOf({ cores }: CodeFigures) {
 }
 
 /** What the machine assumes, one sentence each. */
-const assumptionsOf = (memoryBytes: number): string[] => [
+const assumptionsOf = (memoryBytes: number, isBareMetal: boolean): string[] => [
   `An instruction takes a cycle, ${1 / CYCLES_PER_NS} ns; taking an exception ${EXCEPTION_CYCLES} more.`,
   "The core has no SPE: nothing is profiled.",
-  `The guest has ${formatBytes(memoryBytes)} of memory, and RLIMIT_MEMLOCK none.`,
+  isBareMetal
+    ? `Bare metal with ${formatBytes(memoryBytes)} of memory: no EL2, no stage 2, nothing is trapped or charged.`
+    : `The guest has ${formatBytes(memoryBytes)} of memory, and RLIMIT_MEMLOCK none.`,
 ];
 
 /**
@@ -45,7 +50,7 @@ const assumptionsOf = (memoryBytes: number): string[] => [
  * @param scenario what ran, for people: the command, or "console"
  */
 export function linuxRecordOf(session: Session, scenario: string, stopped: Stopped): LinuxRun {
-  const { config, vm, status } = session;
+  const { config, vm, status, isBareMetal } = session;
   const { before, counted, said } = session.work;
   const { machine } = vm;
   return {
@@ -53,10 +58,10 @@ export function linuxRecordOf(session: Session, scenario: string, stopped: Stopp
     // An empty command is one, too.
     scenario: scenario === "" ? "''" : scenario,
     guest: "linux",
-    policy: config.policy,
-    profile: config.profile,
+    policy: isBareMetal ? NONE : config.policy,
+    profile: isBareMetal ? NONE : config.profile,
     seed: config.seed,
-    assumptions: assumptionsOf(config.memoryBytes),
+    assumptions: assumptionsOf(config.memoryBytes, isBareMetal),
     warnings: [],
     bufferBytes: null,
     pageBytes: null,

@@ -5,6 +5,7 @@ import type { ExitReason } from "../kvm/exit-reasons.ts";
 import { OVER_NS } from "../kvm/spe/buffer-accounts.ts";
 import { type MachineFigures, machineFigures, type TimeFigures } from "../vmm/figures.ts";
 import type { Machine } from "../vmm/machine.ts";
+import type { CodeMachine } from "../vmm/virtual-machine.ts";
 import type { BareMetalOutcome, Setting, VmOutcome } from "./experiment.ts";
 import { assumptionsOf } from "./experiment.ts";
 import { type Model, type ModelRun, RUN_SCHEMA, type TimePart } from "./report/run.ts";
@@ -48,7 +49,11 @@ export function exitReasonsOf({ exitReasons }: Pick<MachineFigures, "exitReasons
 }
 
 /** What every record has, of what a machine has counted in `guestWallNs`. */
-export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs: number) {
+export function commonOf(
+  machine: Pick<CodeMachine, "setupNs" | "prefaultedPages">,
+  figures: MachineFigures,
+  guestWallNs: number,
+) {
   const { counts, samples, blackouts, peaks, worker, host } = figures;
   const vcpus = figures.vcpus.map((time, vcpu) => ({ vcpu, elapsedNs: time.elapsedNs, ...split(time) }));
   const totals = {} as Record<TimePart, number>;
@@ -87,8 +92,7 @@ export function commonOf(machine: Machine, figures: MachineFigures, guestWallNs:
     pagesUnpinned: counts.pagesUnpinned,
     tablePagesPinned: counts.tablePagesPinned,
     pinnedPeakBytes: peaks.pinnedBytes,
-    pinnedByteSeconds:
-      counts.pinnedByteNs / 1e9 + (machine.spe.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
+    pinnedByteSeconds: counts.pinnedByteNs / 1e9 + (machine.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
     heldAfterOffNs: counts.heldAfterOffNs,
     memlockPeakBytes: peaks.memlockBytes,
     recordStage2Faults: counts.recordStage2Faults,

@@ -10,6 +10,7 @@ import { Frames, type PageStore } from "../host/frames.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import type { GuestCore } from "../kvm/guest-core.ts";
 import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import { Statistics } from "../kvm/statistics.ts";
 import type { CodeCoreFactory, CoreFactory, VcpuGuest } from "../kvm/vcpu.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Bus, contentOf, type MachineState } from "./machine.ts";
@@ -37,7 +38,16 @@ export class BareMetal {
   readonly frames: Frames;
   readonly memory: TableMemory<Pfn>;
   readonly devices: VmDevices | undefined;
-  readonly cpus: NativeCpu[] = [];
+  readonly vcpus: NativeCpu[] = [];
+  /** There is no hypervisor: none of this ever counts anything. */
+  readonly statistics = new Statistics();
+  readonly worker = new Timeline("no worker");
+  readonly host = new Timeline("no host");
+  readonly setupNs = 0;
+  readonly pinnedPeakBytes = 0;
+  readonly memlockPeakBytes = 0;
+  readonly prefaultedPages = 0;
+  readonly backing = "none";
   readonly #bus: Bus | undefined;
   readonly #loop: MachineLoop;
   /** What the scheduler calls CPU 0; the others follow. */
@@ -67,7 +77,7 @@ export class BareMetal {
   }
 
   #addEach(count: number, guest: (index: number) => VcpuGuest, options: CpuOptions): void {
-    const { frames, memory, cpus, devices } = this;
+    const { frames, memory, vcpus: cpus, devices } = this;
     const board = {
       frames,
       memory,
@@ -98,11 +108,11 @@ export class BareMetal {
   }
 
   get cores(): readonly GuestCore[] {
-    return this.cpus.map(({ core }) => core);
+    return this.vcpus.map(({ core }) => core);
   }
 
   get truths(): readonly GroundTruth[] {
-    return this.cpus.map(({ truth }) => truth);
+    return this.vcpus.map(({ truth }) => truth);
   }
 
   /** Memory as whoever has no CPU's time reaches it. */
@@ -145,13 +155,10 @@ export class BareMetal {
   restore(saved: MachineState): void {
     const { vcpus, places, nowNs } = contentOf(saved);
     vcpus.forEach((state, i) => {
-      this.cpus[i]!.restore(state);
+      this.vcpus[i]!.restore(state);
     });
     this.#loop.scheduler.restore(places, nowNs);
   }
-
-  /** A host and a policy's worker that do nothing. */
-  readonly idle = new Timeline("nobody");
 
   #lineChanged(cpu: number): void {
     const place = this.#firstCpu + cpu;

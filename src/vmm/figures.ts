@@ -3,9 +3,11 @@
  * it.
  */
 import type { TimeKind, Timeline } from "../common/timeline.ts";
+import type { Core, CoreCode } from "../cpu/core.ts";
 import type { ExitReason } from "../kvm/exit-reasons.ts";
-import type { Machine } from "./machine.ts";
-import type { VirtualMachine } from "./virtual-machine.ts";
+import type { GuestCore } from "../kvm/guest-core.ts";
+import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
+import type { Statistics } from "../kvm/statistics.ts";
 
 /** Plain data whose every leaf is a number that only grows. */
 type Counts = number | readonly Counts[] | { readonly [name: string]: Counts | undefined };
@@ -26,6 +28,22 @@ const COUNTED = [
   "heldAfterOffNs",
   "pinnedByteNs",
 ] as const;
+
+/** A machine as far as it is counted: a VM, or bare metal. */
+export interface CountedMachine {
+  readonly nowNs: number;
+  readonly vcpus: readonly {
+    readonly timeline: Timeline;
+    readonly truth: GroundTruth;
+    readonly core: Pick<GuestCore, "spu">;
+  }[];
+  /** The policy's worker, and what the host does by itself. */
+  readonly worker: Timeline;
+  readonly host: Timeline;
+  readonly statistics: Statistics;
+  readonly pinnedPeakBytes: number;
+  readonly memlockPeakBytes: number;
+}
 
 /** Where a timeline's time went: the parts add up to `elapsedNs`. */
 export interface TimeFigures {
@@ -55,7 +73,7 @@ export interface MachineFigures {
     readonly noSpace: number;
   };
   readonly blackouts: { readonly count: number; readonly totalNs: number; readonly instructions: number };
-  /** The most of something: no counts, and no differences of two instants. See `Machine.restartPeaks`. */
+  /** The most of something: no counts, and no differences of two instants. See `restartPeaks`. */
   readonly peaks: {
     readonly longestStopColdNs: number;
     readonly longestStopWarmNs: number;
@@ -86,15 +104,14 @@ const sum = <T>(items: readonly T[], value: (item: T) => number): number =>
   items.reduce((total, item) => total + value(item), 0);
 
 /** What a machine has counted so far. */
-export function machineFigures(machine: Machine): MachineFigures {
-  const { spe, vcpus } = machine;
-  const { statistics } = spe;
+export function machineFigures(machine: CountedMachine): MachineFigures {
+  const { statistics, vcpus } = machine;
   const truths = vcpus.map(({ truth }) => truth);
   const spus = vcpus.map(({ core }) => core.spu.counters);
   return {
     nowNs: machine.nowNs,
     vcpus: vcpus.map(({ timeline }) => timeOf(timeline)),
-    worker: timeOf(spe.worker),
+    worker: timeOf(machine.worker),
     host: timeOf(machine.host),
     counts: Object.fromEntries(COUNTED.map((name) => [name, statistics[name]])) as MachineFigures["counts"],
     exitReasons: Object.fromEntries(statistics.exitReasons),
@@ -117,14 +134,18 @@ export function machineFigures(machine: Machine): MachineFigures {
       longestStopColdNs: statistics.longestStopColdNs,
       longestStopWarmNs: statistics.longestStopWarmNs,
       longestBlackoutNs: Math.max(...truths.map((t) => t.longestBlackoutNs)),
-      pinnedBytes: spe.pinnedPeakBytes,
-      memlockBytes: machine.memlock.markBytes,
+      pinnedBytes: machine.pinnedPeakBytes,
+      memlockBytes: machine.memlockPeakBytes,
     },
   };
 }
 
 /** What a machine that executes code has counted so far. */
-export function codeFigures(vm: VirtualMachine): CodeFigures {
+export function codeFigures(vm: {
+  readonly machine: CountedMachine;
+  readonly cores: readonly { readonly core: Core }[];
+  readonly code: CoreCode;
+}): CodeFigures {
   return {
     ...machineFigures(vm.machine),
     cores: vm.cores.map(({ core }) => {
@@ -135,6 +156,13 @@ export function codeFigures(vm: VirtualMachine): CodeFigures {
       [...vm.code.undefinedWords].map(([word, times]) => [`0x${word.toString(16).padStart(8, "0")}`, times]),
     ),
   };
+}
+
+/** The longest of what a machine has seen is that from now on. */
+export function restartPeaks({ statistics, vcpus }: CountedMachine): void {
+  statistics.longestStopColdNs = 0;
+  statistics.longestStopWarmNs = 0;
+  for (const { truth } of vcpus) truth.longestBlackoutNs = 0;
 }
 
 /** What was counted from one instant to a later one. */

@@ -6,7 +6,7 @@ import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { type AgentState, GuestAgent, type MountedShare, releaseWithoutPort } from "./agent.ts";
 import { ConsoleLines, KernelLog } from "./console-lines.ts";
-import { type CodeFigures, codeFigures, since } from "./figures.ts";
+import { type CodeFigures, codeFigures, restartPeaks, since } from "./figures.ts";
 import type { MachineConfig } from "./machine-config.ts";
 import {
   type BootFiles,
@@ -51,6 +51,8 @@ export interface SessionOptions {
   readonly costs: CostTable;
   readonly disks: readonly VirtualMachineOptions["disks"][number]["disk"][];
   readonly shares: VirtualMachineOptions["shares"];
+  /** Without a hypervisor; by default under one. */
+  readonly bareMetal?: boolean;
   /** Undefined: `restore` follows. */
   readonly boot: BootFiles | undefined;
   /** Told of each character on the guest's serial console. */
@@ -86,6 +88,8 @@ const NO_INPUT = { feed: () => 0 } as const;
 
 export class Session {
   readonly config: MachineConfig;
+  /** Whether its machine has no hypervisor: then its policy and profile mean nothing. */
+  readonly isBareMetal: boolean;
   readonly vm: VirtualMachine;
   readonly agent: GuestAgent;
   readonly #log = new KernelLog();
@@ -99,6 +103,7 @@ export class Session {
   constructor(options: SessionOptions) {
     const { config } = options;
     this.config = config;
+    this.isBareMetal = options.bareMetal === true;
     this.agent = new GuestAgent({
       onOut: (bytes) => options.onOut?.(bytes),
       onStdout: options.onStdout,
@@ -124,6 +129,7 @@ export class Session {
       seed: config.seed,
       startSeconds: config.startSeconds,
       boot: options.boot,
+      bareMetal: this.isBareMetal,
       console: (byte) => {
         lines.push(byte);
         options.onConsole(byte);
@@ -225,7 +231,7 @@ export class Session {
   #begin(): void {
     this.#done = undefined;
     this.#before = codeFigures(this.vm);
-    this.vm.machine.restartPeaks();
+    restartPeaks(this.vm.machine);
     this.#log.restart();
   }
 

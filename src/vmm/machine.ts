@@ -18,6 +18,7 @@ import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { VmSpe, type VmSpeState } from "../kvm/spe/vm-spe.ts";
 import { decodeState, type EncodedState, encodeState } from "../kvm/state-codec.ts";
+import type { Statistics } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
 import { Vm, type VmState } from "../kvm/vm.ts";
@@ -276,14 +277,6 @@ export class Machine {
       throw new BrokenInvariant("every vCPU waits for another: the schedule cannot go on");
   }
 
-  /** The longest and the most of what a machine has seen are those from now on. */
-  restartPeaks(): void {
-    const { statistics } = this.spe;
-    statistics.longestStopColdNs = 0;
-    statistics.longestStopWarmNs = 0;
-    for (const { truth } of this.vcpus) truth.longestBlackoutNs = 0;
-  }
-
   /** Ends the current `runSteps` after the step that is being made. */
   pause(): void {
     this.#loop.pause();
@@ -361,6 +354,26 @@ export class Machine {
   /** What backs guest memory in the host. */
   get backing(): Backing {
     return this.spe.policy.backing ?? this.#options.backing;
+  }
+
+  get statistics(): Statistics {
+    return this.spe.statistics;
+  }
+
+  get worker(): Timeline {
+    return this.spe.worker;
+  }
+
+  get pinnedPeakBytes(): number {
+    return this.spe.pinnedPeakBytes;
+  }
+
+  get memlockPeakBytes(): number {
+    return this.memlock.markBytes;
+  }
+
+  get prefaultedPages(): number {
+    return this.spe.prefaultedPages;
   }
 
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {

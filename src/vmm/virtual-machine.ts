@@ -10,15 +10,34 @@ import { CoreCode } from "../cpu/execute/core-code.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
 import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
+import type { Frames } from "../host/frames.ts";
 import type { Backing } from "../host/mm.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
+import type { CodeCoreFactory } from "../kvm/vcpu.ts";
 import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import { BareMetal } from "./bare-metal.ts";
+import type { CountedMachine } from "./figures.ts";
 import { type Kernel, placeImage } from "./image.ts";
 import { Machine, type MachineState } from "./machine.ts";
 import type { Ending } from "./machine-loop.ts";
+
+/** What executes a guest's code: a VM, or bare metal. */
+export interface CodeMachine extends CountedMachine {
+  /** See MachineLoop. */
+  readonly turns: number;
+  runSteps(steps: number, isEnough?: () => boolean): Ending;
+  pause(): void;
+  readonly nextNs: number;
+  idleTo(atNs: number): void;
+  /** Work before the guest's first instruction. */
+  readonly setupNs: number;
+  readonly prefaultedPages: number;
+  /** What backs guest memory in the host. */
+  readonly backing: string;
+}
 
 export interface VirtualMachineOptions {
   readonly cpus: number;
@@ -31,6 +50,8 @@ export interface VirtualMachineOptions {
   readonly startSeconds: number;
   /** What a new machine boots; a restored one has it in memory. */
   readonly boot: BootFiles | undefined;
+  /** Without a hypervisor: `policy` and what it costs do not matter. By default under one. */
+  readonly bareMetal?: boolean;
   /** Told of each character that the guest writes to its serial console. */
   readonly console: (byte: number) => void;
   readonly ports: BoardOptions["ports"];
@@ -53,6 +74,8 @@ export interface VirtualMachineState {
   readonly devices: DevicesState;
   readonly board: BoardState;
   readonly undefinedWords: readonly (readonly [word: number, count: number])[];
+  /** Runs of guest pages with content, and the frames behind them. */
+  readonly guestPages: readonly (readonly [first: number, frame: number, pages: number])[];
 }
 
 /** A physical page that is not all zeros. */
@@ -71,43 +94,64 @@ const STORE: Access = { by: "store", el: 1, write: true };
 const IRQ_LATENCY_NS = 0;
 
 export class VirtualMachine {
-  readonly machine: Machine;
+  readonly machine: CodeMachine;
   readonly cores: readonly CpuGuestCore[];
   readonly code: CoreCode;
   readonly board: Board;
   readonly #devices: VmDevices;
+  /** Physical memory, by the frames that the cores see. */
+  readonly #frames: Frames;
+  /** The VM; undefined on bare metal. */
+  readonly #vm: Machine | undefined;
+  readonly #metal: BareMetal | undefined;
 
   constructor(options: VirtualMachineOptions) {
     const memoryPages = pagesFor(options.memoryBytes);
     const firstIpn = ipn(MAP.ram.base / PAGE_BYTES);
     const memory = new CpuMemory(options.cpus, memoryPages + TABLE_PAGES);
     this.code = new CoreCode(memory);
-    this.machine = new Machine({
-      memoryPages,
-      firstIpn,
-      backing: options.backing,
-      costs: options.costs,
-      policy: options.policy,
-      memlockBytes: Number.MAX_SAFE_INTEGER,
-      memlockMaxBytes: Number.MAX_SAFE_INTEGER,
-      maxBufferBytes: undefined,
-      irqLatencyNs: IRQ_LATENCY_NS,
-      seed: options.seed,
+    const around = {
       store: memory.pages,
       alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },
-      bus: { access: (ipa, bytes, write, data) => this.board.access(ipa, bytes, write, data) },
-      devices: (onLineChange) =>
+      bus: {
+        access: (ipa: number, bytes: number, write: boolean, data: bigint) =>
+          this.board.access(ipa, bytes, write, data),
+      },
+      devices: (onLineChange: (vcpu: number) => void) =>
         new VmDevices({
           vcpus: options.cpus,
           spis: SPI_COUNT,
           frames: { distributor: MAP.gicDistributor.base, redistributors: MAP.gicRedistributors.base },
           onLineChange,
         }),
-    });
-    const devices = this.machine.devices as VmDevices;
+    };
+    const isMemory = (page: Ipn): boolean => page >= firstIpn && page < firstIpn + memoryPages;
+    const made =
+      options.bareMetal === true
+        ? new BareMetal(around)
+        : new Machine({
+            ...around,
+            memoryPages,
+            firstIpn,
+            backing: options.backing,
+            costs: options.costs,
+            policy: options.policy,
+            memlockBytes: Number.MAX_SAFE_INTEGER,
+            memlockMaxBytes: Number.MAX_SAFE_INTEGER,
+            maxBufferBytes: undefined,
+            irqLatencyNs: IRQ_LATENCY_NS,
+            seed: options.seed,
+          });
+    this.machine = made;
+    this.#vm = made instanceof Machine ? made : undefined;
+    this.#metal = made instanceof Machine ? undefined : made;
+    this.#frames = made instanceof Machine ? made.mm.frames : made.frames;
+    const devices = made.devices as VmDevices;
     this.#devices = devices;
+    const ofDevices =
+      made instanceof Machine ? made.vm.guestMemory(made.host) : within(isMemory, made.guestMemory);
     this.board = new Board({
-      memory: this.#directAccess(),
+      memory: this.#directAccess(ofDevices),
       irq: (spi, high) => devices.gic.setLine(FIRST_SPI + spi, high),
       serial: options.console,
       seconds: () => options.startSeconds + this.machine.nowNs / NS_PER_SECOND,
@@ -117,16 +161,20 @@ export class VirtualMachine {
       shares: options.shares,
     });
     const group = new CoreGroup();
-    const isMemory = (page: Ipn): boolean => page >= firstIpn && page < firstIpn + memoryPages;
-    this.machine.addCodeVcpus(
-      options.cpus,
-      (hardware) => new CpuGuestCore(hardware, devices, this.code, group, isMemory),
-      devices,
-    );
+    const core: CodeCoreFactory = (hardware) =>
+      new CpuGuestCore(hardware, devices, this.code, group, isMemory);
+    if (made instanceof Machine) made.addCodeVcpus(options.cpus, core, devices);
+    else
+      made.addCodeCpus(options.cpus, core, devices, {
+        costs: options.costs,
+        irqLatencyNs: IRQ_LATENCY_NS,
+        seed: options.seed,
+      });
     this.cores = group.cores;
     if (options.boot === undefined) return;
-    this.#load(options, options.boot);
-    this.machine.start();
+    const pristine = made instanceof Machine ? made.pristineMemory : ofDevices;
+    this.#load(options, options.boot, pristine);
+    this.#vm?.start();
   }
 
   /** Runs for some steps of the machine: see `Machine.runSteps`. */
@@ -157,9 +205,11 @@ export class VirtualMachine {
 
   /** @returns why it cannot be saved, as a string */
   save(): { readonly state: VirtualMachineState; readonly pages: readonly SavedPage[] } | string {
-    const machine = this.machine.save();
+    const vm = this.#vm;
+    if (vm === undefined) return "it runs on bare metal";
+    const machine = vm.save();
     if (typeof machine === "string") return machine;
-    const { frames } = this.machine.mm;
+    const { frames } = vm.mm;
     const pages: SavedPage[] = [];
     const frameOf = new Map<number, number>();
     for (const [frame, words] of frames.contents) {
@@ -178,29 +228,37 @@ export class VirtualMachine {
         devices: this.#devices.save(),
         board: this.board.save(),
         undefinedWords: [...this.code.undefinedWords],
+        guestPages: guestPagesOf(vm),
       },
       pages: pages.sort((a, b) => a.frame - b.frame),
     };
   }
 
-  /** Into a machine that was made with the same options and without files to boot. */
+  /**
+   * Into a machine that was made with the same options and without files to boot; on bare metal, too: there the guest's pages
+   * lie where it believes them to be, and nothing of the hypervisor's is left.
+   */
   restore(state: VirtualMachineState, pages: Iterable<SavedPage>): void {
-    const { frames } = this.machine.mm;
-    this.machine.restore(state.machine);
-    for (const { frame, words } of pages) frames.writable(frame).set(words);
+    const frames = this.#frames;
+    const placeOf = this.#vm === undefined ? guestPageOf(state.guestPages) : (frame: number) => frame;
+    this.#vm?.restore(state.machine);
+    this.#metal?.restore(state.machine);
+    for (const { frame, words } of pages) {
+      const place = placeOf(frame);
+      if (place !== undefined) frames.writable(place).set(words);
+    }
     frames.wrote();
     this.#devices.restore(state.devices);
     this.board.restore(state.board);
     state.cores.forEach((core, i) => {
-      this.cores[i]!.restore(core, (frame) => frames.writable(frame).byteOffset);
+      this.cores[i]!.restore(core, (frame) => frames.writable(placeOf(frame) ?? frame).byteOffset);
     });
     for (const [word, count] of state.undefinedWords) this.code.undefinedWords.set(word, count);
-    if (!this.machine.spe.started) this.machine.start();
+    if (this.#vm?.spe.started === false) this.#vm.start();
   }
 
   /** Guest memory as devices of user space reach it: through the host's mapping, at the host's cost. */
-  #directAccess(): GuestMemory {
-    const memory = this.machine.vm.guestMemory(this.machine.host);
+  #directAccess(memory: TableMemory<Ipn>): GuestMemory {
     const each = (
       ipa: number,
       bytes: number,
@@ -231,7 +289,7 @@ export class VirtualMachine {
     };
   }
 
-  #load({ cpus, memoryBytes, seed }: VirtualMachineOptions, boot: BootFiles): void {
+  #load({ cpus, memoryBytes, seed }: VirtualMachineOptions, boot: BootFiles, memory: TableMemory<Ipn>): void {
     const { kernel, initrd, append } = boot;
     const ram = { base: MAP.ram.base, bytes: memoryBytes };
     const random = (bytes: number, from: number): Uint8Array =>
@@ -253,25 +311,50 @@ export class VirtualMachine {
       });
     };
     const place = placeImage(ram, kernel, initrd?.length, tree(undefined).length + 1024);
-    for (const { address, bytes } of place.kernel) this.#write(address, bytes);
-    if (initrd !== undefined && place.initrd !== undefined) this.#write(place.initrd, initrd);
-    if (place.deviceTree !== undefined) this.#write(place.deviceTree, tree(place.initrd));
+    for (const { address, bytes } of place.kernel) writeTo(memory, address, bytes);
+    if (initrd !== undefined && place.initrd !== undefined) writeTo(memory, place.initrd, initrd);
+    if (place.deviceTree !== undefined) writeTo(memory, place.deviceTree, tree(place.initrd));
     this.cores[0]!.powerOn(place.entry, BigInt(place.argument));
   }
+}
 
-  /** Writes guest memory before time begins. */
-  #write(ipa: number, bytes: Uint8Array): void {
-    const memory: TableMemory<Ipn> = this.machine.pristineMemory;
-    for (let done = 0; done < bytes.length; ) {
-      const at = ipa + done;
-      const offset = at % PAGE_BYTES;
-      const count = Math.min(PAGE_BYTES - offset, bytes.length - done);
-      const words = memory.page(ipn(Math.floor(at / PAGE_BYTES)), STORE);
-      if (words !== undefined && !isFault(words))
-        new Uint8Array(words.buffer, words.byteOffset + offset, count).set(
-          bytes.subarray(done, done + count),
-        );
-      done += count;
-    }
+/** Writes guest memory before time begins. */
+function writeTo(memory: TableMemory<Ipn>, ipa: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    const at = ipa + done;
+    const offset = at % PAGE_BYTES;
+    const count = Math.min(PAGE_BYTES - offset, bytes.length - done);
+    const words = memory.page(ipn(Math.floor(at / PAGE_BYTES)), STORE);
+    if (words !== undefined && !isFault(words))
+      new Uint8Array(words.buffer, words.byteOffset + offset, count).set(bytes.subarray(done, done + count));
+    done += count;
   }
+}
+
+/** A part of memory: nothing is elsewhere. */
+const within = (isMemory: (page: Ipn) => boolean, memory: TableMemory<Ipn>): TableMemory<Ipn> => ({
+  page: (page, access) => (isMemory(page) ? memory.page(page, access) : undefined),
+  wrote: (page) => memory.wrote(page),
+});
+
+/** Where the guest's pages are that have content, as runs of pages and frames. */
+function guestPagesOf({ vm, mm }: Machine): VirtualMachineState["guestPages"] {
+  const runs: [first: number, frame: number, pages: number][] = [];
+  for (const { firstIpn, hostPage, pages } of vm.memslots.all)
+    for (let at = 0; at < pages; at++) {
+      const frame = mm.frameOf(hostPage + at);
+      if (frame < 0 || !mm.frames.hasContent(frame)) continue;
+      const [last] = runs.slice(-1);
+      if (last !== undefined && last[0] + last[2] === firstIpn + at && last[1] + last[2] === frame)
+        last[2] += 1;
+      else runs.push([firstIpn + at, frame, 1]);
+    }
+  return runs;
+}
+
+/** The guest page that a frame is behind; undefined for frames that are the hypervisor's own. */
+function guestPageOf(runs: VirtualMachineState["guestPages"]): (frame: number) => number | undefined {
+  const pageOf = new Map<number, number>();
+  for (const [first, frame, pages] of runs) for (let i = 0; i < pages; i++) pageOf.set(frame + i, first + i);
+  return (frame) => pageOf.get(frame);
 }

@@ -94,6 +94,8 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [["--rtc", "yesterday"], /--rtc: "yesterday" is no date\nGive one such as 2026-01-01T00:00:00, or now/],
     [["--rtc", "1969-12-31"], /--rtc: "1969-12-31" is no date/],
     [["--suite", "sarge"], /--suite.*sarge/],
+    [["--bare-metal", "--save-snapshot", at("new")], /a machine on bare metal cannot be saved/],
+    [["--bare-metal", "--policy", "fault"], /--policy: on bare metal there is no hypervisor/],
     [["--kernel", ""], /--kernel/],
     [["--krenel", "F"], /unknown option '--krenel'\n\(Did you mean --kernel\?\)/],
     [

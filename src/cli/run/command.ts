@@ -164,6 +164,10 @@ export function addRun(program: Command, world: World): void {
     .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
     .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
     .option(
+      "--bare-metal",
+      "no hypervisor: the same machine and guest with nothing trapped, mapped at stage 2 or charged",
+    )
+    .option(
       "--timeout <seconds>",
       "stop the machine after so much of this computer's time (the guest's own runs ahead where it idles)",
       positive("--timeout"),
@@ -217,6 +221,15 @@ Examples:
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`,
     )
     .action((command: string[], flags: MachineFlags, self: Command) => {
+      if (flags.bareMetal === true && flags.saveSnapshot !== undefined)
+        throw new UserError(
+          `--save-snapshot ${flags.saveSnapshot}: a machine on bare metal cannot be saved`,
+          "Leave --bare-metal away: a snapshot of a VM starts on bare metal, too",
+        );
+      if (flags.bareMetal === true)
+        for (const option of ["policy", "profile"])
+          if (self.getOptionValueSource(option) === "cli")
+            throw new UserError(`--${option}: on bare metal there is no hypervisor to have one`);
       if (flags.snapshot !== undefined)
         for (const option of [
           "kernel",

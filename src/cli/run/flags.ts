@@ -35,5 +35,7 @@ export interface MachineFlags {
   readonly saveSnapshot?: string;
   /** False: boots anew, whatever is kept. */
   readonly cache: boolean;
+  /** No hypervisor. */
+  readonly bareMetal?: true;
   readonly verbose?: true;
 }

@@ -93,6 +93,7 @@ export async function runJob(
       costs: costTable(profileNamed(config.profile)),
       disks: devices.disks.map(({ disk }) => disk),
       shares: devices.shares,
+      bareMetal: flags.bareMetal === true,
       boot: snapshot === undefined ? await boot() : undefined,
       stdout: stdoutOf(flags, world),
       stderr: world.stderr,

@@ -37,7 +37,7 @@ export const TIME_PARTS = [
 export type TimePart = (typeof TIME_PARTS)[number];
 
 /** The parts that are the hypervisor's doing, in the order in which charts stack them. */
-export const HYPERVISOR_PARTS = [
+const HYPERVISOR_PARTS = [
   "walkNs",
   "pinNs",
   "unpinNs",
@@ -364,7 +364,7 @@ export const hypervisorNs = (run: Pick<Run, TimePart>): number =>
 const sameNs = (a: number, b: number): boolean => Math.abs(a - b) <= Math.max(1, 1e-9 * Math.max(a, b));
 
 /** What must add up in a run and does not, one sentence each; empty for a sound run. */
-export function brokenSums(run: Run): string[] {
+function brokenSums(run: Run): string[] {
   const broken: string[] = [];
   for (const vcpu of run.vcpus) {
     const sum = TIME_PARTS.reduce((total, part) => total + vcpu[part], 0);
