@@ -3,7 +3,8 @@
  * it.
  */
 import type { TimeKind, Timeline } from "../common/timeline.ts";
-import type { Core, CoreCode } from "../cpu/core.ts";
+import type { Core } from "../cpu/core.ts";
+import type { CoreCode } from "../cpu/execute/core-code.ts";
 import type { ExitReason } from "../kvm/exit-reasons.ts";
 import type { GuestCore } from "../kvm/guest-core.ts";
 import type { GroundTruth } from "../kvm/spe/ground-truth.ts";
