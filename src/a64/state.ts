@@ -113,17 +113,17 @@ export const CYCLES_PER_NS = 2;
 
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
- * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
+ * page, all bits of it. A page has one place: with so many, a kernel's few dozens of hot pages rarely take each other's. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
  */
 export const DTLB = {
-  ENTRIES: 512,
+  ENTRIES: 2048,
   ENTRY_BYTES: 32,
   RTAG: 0,
   WTAG: 8,
   ADDRESS: 16,
   STRICT: 20,
   STRICT_TAG: 24,
-  BYTES: 512 * 32,
+  BYTES: 2048 * 32,
 } as const;
 
 /** What the strict tag of an entry is good for. */
