@@ -113,7 +113,8 @@ export const CYCLES_PER_NS = 2;
 
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
- * page, all bits of it. A page has one place: with so many, a kernel's few dozens of hot pages rarely take each other's. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
+ * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
+ * A page has one place; with so many places, the few dozens of pages that a kernel uses at once rarely share one.
  */
 export const DTLB = {
   ENTRIES: 2048,
