@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { PMBSR_EL1, PMSCR_EL1, type SpeRegisterName } from "../src/arm/registers.ts";
 import { type Ipn, ipn, PAGE_BYTES } from "../src/common/address.ts";
-import { GuestMemory, RAM_FIRST_IPN } from "../src/guest/memory.ts";
+import { ModelMemory, RAM_FIRST_IPN } from "../src/guest/memory.ts";
 import { ModelPe } from "../src/guest/pe.ts";
 import { type GuestAction, ScriptedCore } from "../src/guest/scripted-core.ts";
 import { modelWorkload } from "../src/guest/workload.ts";
@@ -47,7 +47,7 @@ function profiled(policy: PinPolicy, ns: readonly number[], timestamps: boolean)
     irqLatencyNs: 0,
     seed: 1,
   });
-  const memory = new GuestMemory({
+  const memory = new ModelMemory({
     memory: machine.pristineMemory,
     pages: MEMORY_PAGES,
     pageBytes: 4096,

@@ -6,7 +6,7 @@ import { halfOf } from "../mmu/config.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { translate } from "../mmu/translate.ts";
-import { GuestMemory, type GuestPageBytes, RAM_FIRST_IPN } from "./memory.ts";
+import { type GuestPageBytes, ModelMemory, RAM_FIRST_IPN } from "./memory.ts";
 
 const PAGES = 4096;
 
@@ -27,7 +27,7 @@ function ram(): TableMemory & { readonly written: Map<number, Uint32Array> } {
 
 function guest(pageBytes: GuestPageBytes, seed = 1) {
   const memory = ram();
-  return { memory, guest: new GuestMemory({ memory, pages: PAGES, pageBytes, seed }) };
+  return { memory, guest: new ModelMemory({ memory, pages: PAGES, pageBytes, seed }) };
 }
 
 describe("the model guest's memory", () => {

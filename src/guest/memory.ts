@@ -30,7 +30,7 @@ export interface GuestBuffer {
 
 const TG1: Readonly<Record<GuestPageBytes, number>> = { 4096: 2, 16384: 1, 65536: 3 };
 
-export class GuestMemory {
+export class ModelMemory {
   readonly regime: Stage1Regime;
   readonly pageBytes: GuestPageBytes;
   readonly #writer: TableWriter<Ipn>;

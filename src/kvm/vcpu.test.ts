@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ENCODINGS, PMBLIMITR_EL1, PMBSR_EL1 } from "../arm/registers.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import { Timeline } from "../common/timeline.ts";
-import { GuestMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
+import { ModelMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
 import { costTable } from "../host/costs.ts";
 import { Memlock, UNLIMITED } from "../host/memlock.ts";
 import { HostMm } from "../host/mm.ts";
@@ -25,7 +25,7 @@ function machine(runs: ((spu: Spu) => Exit)[]) {
   const vmSpe = new VmSpe(vm, { memlock: new Memlock(UNLIMITED), policy: fault });
   const pages = 2048;
   vm.addMemslot({ firstIpn: RAM_FIRST_IPN, pages, hostPage: mm.mmap(pages, "base") });
-  const memory = new GuestMemory({
+  const memory = new ModelMemory({
     memory: vm.guestMemory(new Timeline("before")),
     pages,
     pageBytes: PAGE_BYTES,

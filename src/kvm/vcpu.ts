@@ -68,7 +68,7 @@ const NO_EXITS: ReadonlySet<Exit["kind"]> = new Set(["deadline", "yield"]);
 const MOST_EXITS = 256;
 
 /** What a vCPU is beside its core. */
-export interface VcpuState {
+export interface SavedVcpu {
   readonly off: boolean;
   readonly loaded: boolean;
   readonly stoppedAtNs: number;
@@ -230,7 +230,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   }
 
   /** What `restore` takes, but for its core, and its devices where it has any. */
-  save(): VcpuState {
+  save(): SavedVcpu {
     return {
       off: this.#off,
       loaded: this.#loaded,
@@ -244,7 +244,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     };
   }
 
-  restore(state: VcpuState): void {
+  restore(state: SavedVcpu): void {
     this.#loaded = state.loaded;
     this.#off = state.off;
     this.#stoppedAtNs = state.stoppedAtNs;

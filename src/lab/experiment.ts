@@ -7,7 +7,7 @@ import { PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { AuxBuffer } from "../guest/aux-buffer.ts";
 import { SpeDriver, type SpeEvent } from "../guest/driver.ts";
-import { type GuestBuffer, GuestMemory, type GuestPageBytes, RAM_FIRST_IPN } from "../guest/memory.ts";
+import { type GuestBuffer, type GuestPageBytes, ModelMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
 import { ModelPe, type Workload } from "../guest/pe.ts";
 import { Replay, ReplayCore, type ReplayCoreState, type ReplayState, type Waits } from "../guest/replay.ts";
 import type { Schedule } from "../guest/schedule.ts";
@@ -79,7 +79,7 @@ export interface GuestState {
 
 /** The guest's side of a setting: memory with a buffer for each CPU, and the cores that replay the schedule. */
 class Guest {
-  readonly memory: GuestMemory;
+  readonly memory: ModelMemory;
   readonly buffers: readonly GuestBuffer[];
   readonly replay: Replay;
   readonly cores: ReplayCore[] = [];
@@ -90,7 +90,7 @@ class Guest {
   constructor(setting: Setting, tables: TableMemory<Ipn>, waits: Waits) {
     this.#setting = setting;
     const { schedule } = setting;
-    this.memory = new GuestMemory({
+    this.memory = new ModelMemory({
       memory: tables,
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,

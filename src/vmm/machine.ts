@@ -20,7 +20,7 @@ import { VmSpe, type VmSpeState } from "../kvm/spe/vm-spe.ts";
 import { decodeState, type EncodedState, encodeState } from "../kvm/state-codec.ts";
 import type { Statistics } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
-import { type CodeCoreFactory, type CoreFactory, Vcpu, type VcpuGuest, type VcpuState } from "../kvm/vcpu.ts";
+import { type CodeCoreFactory, type CoreFactory, type SavedVcpu, Vcpu, type VcpuGuest } from "../kvm/vcpu.ts";
 import { Vm, type VmState } from "../kvm/vm.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
@@ -74,7 +74,7 @@ export type MachineState = EncodedState;
 export interface MachineContent {
   readonly vm: VmState;
   readonly spe: VmSpeState;
-  readonly vcpus: readonly VcpuState[];
+  readonly vcpus: readonly SavedVcpu[];
   readonly setupNs: number;
   readonly rlimitExits: number;
   readonly nowNs: number;

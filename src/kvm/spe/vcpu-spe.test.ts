@@ -11,7 +11,7 @@ import {
 } from "../../arm/registers.ts";
 import { type Ipn, ipn, PAGE_BYTES, vpn, vpnOf } from "../../common/address.ts";
 import { Timeline } from "../../common/timeline.ts";
-import { GuestMemory, RAM_FIRST_IPN } from "../../guest/memory.ts";
+import { ModelMemory, RAM_FIRST_IPN } from "../../guest/memory.ts";
 import { costTable } from "../../host/costs.ts";
 import { Memlock, UNLIMITED } from "../../host/memlock.ts";
 import { HostMm } from "../../host/mm.ts";
@@ -77,7 +77,7 @@ function machine(policy: PinPolicy, options: Options = {}) {
   const vmSpe = new VmSpe(vm, { memlock, policy: overheard(policy, events) });
   const hostPage = mm.mmap(PAGES, "base");
   vm.addMemslot({ firstIpn: RAM_FIRST_IPN, pages: PAGES, hostPage });
-  const memory = new GuestMemory({
+  const memory = new ModelMemory({
     memory: vm.guestMemory(new Timeline("before")),
     pages: PAGES,
     pageBytes: 4096,

@@ -22,7 +22,7 @@ export function policyOf(seed: number): PinPolicy {
   return POLICIES[seed % (POLICIES.length + 1)] ?? randomPolicy(seed);
 }
 
-export interface RunOptions {
+export interface ScenarioRunOptions {
   /** As MachineOptions.extents. */
   readonly extents?: boolean;
   readonly trace?: Tracer;
@@ -60,7 +60,7 @@ const MOST_IDLE_ENTRIES = 20_000;
 export function runScenario(
   scenario: InvariantScenario,
   policy: PinPolicy,
-  options: RunOptions = {},
+  options: ScenarioRunOptions = {},
 ): ScenarioOutcome {
   const { memoryPages, spaces } = scenario;
   // A memslot over guest_memfd does not look at the VMM's mappings.
