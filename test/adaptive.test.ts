@@ -57,11 +57,14 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
   });
 });
 
-describe.each(THREAD_PROFILES)("2,000 random settings on %s", (name) => {
+/** SPEVISOR_SETTINGS takes more of them, in hundreds: 20 for a night. */
+const HUNDREDS = Number(process.env["SPEVISOR_SETTINGS"] ?? 5);
+
+describe.each(THREAD_PROFILES)("random settings on %s", (name) => {
   const EACH = 100;
   const profile = profileNamed(name);
 
-  it.each(Array.from({ length: 20 }, (_, i) => SEED + i * EACH))(
+  it.each(Array.from({ length: HUNDREDS }, (_, i) => SEED + i * EACH))(
     "are slowed down by no more than the bar allows: the hundred from seed %i on",
     async (first) => {
       // Lets the test runner's messages through.
