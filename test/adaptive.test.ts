@@ -57,8 +57,8 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
   });
 });
 
-/** SPEVISOR_SETTINGS takes more of them, in hundreds: 20 for a night. */
-const HUNDREDS = Number(process.env["SPEVISOR_SETTINGS"] ?? 5);
+/** SPEVISOR_SETTINGS takes more of them, in hundreds: 20 for a longer run. */
+const HUNDREDS = Number(process.env["SPEVISOR_SETTINGS"] ?? 3);
 
 describe.each(THREAD_PROFILES)("random settings on %s", (name) => {
   const EACH = 100;
