@@ -134,12 +134,12 @@ export const STRICT = { READ: 1, WRITE: 2 } as const;
 export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, DECODED: 8, BYTES: 512 * 16 } as const;
 
 /**
- * What tags hold where nothing is mapped, as bytes. No VA has all of it, but for those of one index, whose entry holds
- * EMPTY_OTHER instead: the VA of a page of another index.
+ * What tags hold where nothing is mapped, as bytes: the VA of page 0, so that no other page's accesses come near it. The one
+ * entry that page 0 itself would have holds EMPTY_OTHER instead: the VA of a page of another index.
  */
-export const EMPTY_BYTE = 0x55;
-export const EMPTY_INDEX = 0x155;
-export const EMPTY_OTHER = 0n;
+export const EMPTY_BYTE = 0;
+export const EMPTY_INDEX = 0;
+export const EMPTY_OTHER = 0x1000n;
 
 /** A decoded instruction: 16 bytes, 1,024 of them for a page and one that ends it. */
 export const DECODED = {
