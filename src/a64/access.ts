@@ -4,6 +4,7 @@
  */
 import { PAGE_BYTES } from "../common/address.ts";
 import type { Local } from "../wasm/entities.ts";
+import type { FunctionBody } from "../wasm/function-body.ts";
 import type { Control } from "./emit-parts.ts";
 import type { StateEmit } from "./emit-state.ts";
 import { ACCESS, DTLB, STATE } from "./state.ts";
@@ -35,6 +36,17 @@ export interface Access {
  */
 export type AccessEmitter = (e: StateEmit, control: Control, access: Access) => void;
 
+/** Takes a soft TLB's address and pushes that of the entry which a VA's page has in it. */
+export function entryOf(f: FunctionBody, va: Local<"i64">): void {
+  f.local.get(va);
+  f.i64.const(12 - Math.log2(DTLB.ENTRY_BYTES));
+  f.i64.shrU();
+  f.i32.wrapI64();
+  f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
+  f.i32.and();
+  f.i32.add();
+}
+
 /** An access by the soft TLB of the current regime. */
 export const softTlbAccess: AccessEmitter = (e, control, access) => {
   const { f } = e;
@@ -45,13 +57,7 @@ export const softTlbAccess: AccessEmitter = (e, control, access) => {
   const result = f.local.take("i32");
   f.local.set(va);
   e.get32(options.unprivileged ? "DTLB_EL0" : "DTLB");
-  f.local.get(va);
-  f.i64.const(7);
-  f.i64.shrU();
-  f.i32.wrapI64();
-  f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
-  f.i32.and();
-  f.i32.add();
+  entryOf(f, va);
   f.local.set(entry);
   f.local.get(va);
   f.local.get(entry);

@@ -1,6 +1,7 @@
 /** What keeps an access from happening now, and what of it the guest gets and what the hypervisor. */
 import { encodeFaultStatus } from "../arm/fault-status.ts";
 import { type Ipn, PAGE_BYTES } from "../common/address.ts";
+import type { MmioAccess } from "../kvm/guest-core.ts";
 import { type Fault, faultStatusCode } from "../mmu/fault.ts";
 import type { CombinedTranslation } from "../mmu/translate.ts";
 
@@ -11,13 +12,7 @@ export const EXTERNAL_ABORT = encodeFaultStatus({ kind: "external" });
 export type AccessProblem =
   /** Stage 2 has no translation that allows it: KVM's business, then it is tried again. */
   | { readonly kind: "stage2"; readonly ipa: number; readonly write: boolean }
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    }
+  | MmioAccess
   | {
       readonly kind: "data";
       readonly va: bigint;

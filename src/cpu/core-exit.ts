@@ -1,5 +1,7 @@
 /** Why a run of a core ended. */
+
 import type { Encoding } from "../arm/registers.ts";
+import type { MmioAccess } from "../kvm/guest-core.ts";
 
 export type CoreExit =
   | { readonly kind: "budget" }
@@ -18,10 +20,4 @@ export type CoreExit =
   | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
   /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    };
+  | MmioAccess;

@@ -28,6 +28,24 @@ export interface Bare {
   execute(words: readonly number[]): bigint | undefined;
 }
 
+/** Nothing around a core but physical pages, which may still become more. */
+export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
+  stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
+  physical: { page: (page) => pages[page], wrote: () => undefined },
+  contentOf: (frame: Pfn) => pages[frame]!,
+  isMemory: (page: Ipn) => page < pages.length,
+  mpidr: 0n,
+  isPmu: () => false,
+  isAhead: () => false,
+  tellsTime: () => false,
+  streamed: () => false,
+  isWatched: () => false,
+  stored: () => undefined,
+  readRegister: () => undefined,
+  writeRegister: () => false,
+  broadcast: () => undefined,
+});
+
 /**
  * A core out of reset with its MMU off, FP and SIMD allowed.
  * @param access how instructions make their accesses; by the soft TLB if left out
@@ -35,23 +53,7 @@ export interface Bare {
 export function bareCore(implementation: Implementation = IMPLEMENTATION, access?: AccessEmitter): Bare {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
-  const platform: CorePlatform = {
-    stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
-    physical: { page: (page) => pages[page], wrote: () => undefined },
-    contentOf: (frame: Pfn) => pages[frame]!,
-    isMemory: (page: Ipn) => page < pages.length,
-    mpidr: 0n,
-    isPmu: () => false,
-    isAhead: () => false,
-    tellsTime: () => false,
-    streamed: () => false,
-    isWatched: () => false,
-    stored: () => undefined,
-    readRegister: () => undefined,
-    writeRegister: () => false,
-    broadcast: () => undefined,
-  };
-  const core = new Core(0, new CoreCode(memory, implementation, access), platform);
+  const core = new Core(0, new CoreCode(memory, implementation, access), lonePlatform(pages));
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);

@@ -34,6 +34,15 @@ export const aloneTurn = (): Turn => ({
   horizonNs: Number.POSITIVE_INFINITY,
 });
 
+/** A load or store where no memory is; `data` is what a store stores. */
+export interface MmioAccess {
+  readonly kind: "mmio";
+  readonly ipa: number;
+  readonly bytes: number;
+  readonly write: boolean;
+  readonly data: bigint;
+}
+
 /** Why a core stopped running. */
 export type Exit =
   | { readonly kind: "deadline" }
@@ -54,13 +63,7 @@ export type Exit =
   /** WFE, not trapped (HCR_EL2.TWE = 0): waits for an event, an interrupt, or the event stream at this instant. */
   | { readonly kind: "wfe"; readonly untilNs: number }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    }
+  | MmioAccess
   /** The guest is done (PSCI SYSTEM_OFF). */
   | { readonly kind: "shutdown" };
 

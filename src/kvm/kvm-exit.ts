@@ -1,3 +1,5 @@
+import type { MmioAccess } from "./guest-core.ts";
+
 /** Why KVM_RUN returned to user space. */
 export type KvmExit =
   /** This vCPU reached the end of its quantum; not an exit that a real KVM would make. */
@@ -10,13 +12,7 @@ export type KvmExit =
   | { readonly kind: "rlimit"; readonly byBytes: number }
   | { readonly kind: "shutdown" }
   /** KVM_EXIT_MMIO: a device of user space, reached at this instant; then `answered` is called. */
-  | {
-      readonly kind: "mmio";
-      readonly ipa: number;
-      readonly bytes: number;
-      readonly write: boolean;
-      readonly data: bigint;
-    }
+  | MmioAccess
   /** KVM_EXIT_SYSTEM_EVENT: PSCI SYSTEM_OFF or SYSTEM_RESET. */
   | { readonly kind: "system-event"; readonly event: "off" | "reset" };
 

@@ -1,11 +1,11 @@
 /** A core with nothing around it: EL0 in the address space of the cases, what reaches EL1 ends a case. */
+
 import { STATE } from "../../src/a64/state.ts";
 import { EC } from "../../src/arm/syndromes.ts";
-import type { Ipn, Pfn } from "../../src/common/address.ts";
+import { lonePlatform } from "../../src/cpu/core.testing.ts";
 import { Core } from "../../src/cpu/core.ts";
 import { CoreCode } from "../../src/cpu/execute/core-code.ts";
 import { CpuMemory } from "../../src/cpu/memory.ts";
-import { stage2Config } from "../../src/mmu/config.ts";
 import { BREAK, fillData, INPUT, OUTPUT, PLACES, SIGNAL, SUM_START, startOf, sumData } from "./format.ts";
 
 const PAGE_WORDS = 1024;
@@ -34,22 +34,7 @@ export class CaseMachine {
     this.#base = memory.vcpuBase(0);
     const code = new CoreCode(memory);
     const pages = this.#pages;
-    this.core = new Core(0, code, {
-      stage2: stage2Config({ VTCR_EL2: 0n, VTTBR_EL2: 0n, HCR_EL2: 0n }),
-      physical: { page: (page) => pages[page], wrote: () => undefined },
-      contentOf: (frame: Pfn) => pages[frame]!,
-      isMemory: (page: Ipn) => page < pages.length,
-      mpidr: 0n,
-      isPmu: () => false,
-      isAhead: () => false,
-      tellsTime: () => false,
-      streamed: () => false,
-      isWatched: () => false,
-      stored: () => undefined,
-      readRegister: () => undefined,
-      writeRegister: () => false,
-      broadcast: () => undefined,
-    });
+    this.core = new Core(0, code, lonePlatform(pages));
     const root = this.#allocate();
     const map = (va: bigint, page: number, flags: number): void => this.#map(root, va, page, flags);
     for (let i = 0; i < codePages; i++) {

@@ -1,4 +1,5 @@
 /** Accesses to pages whose accesses must be aligned, for all handlers of an interpreter in one place. */
+import { entryOf } from "../../a64/access.ts";
 import { ACCESS, DTLB, STATE, STRICT } from "../../a64/state.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
 import type { Local } from "../../wasm/entities.ts";
@@ -34,13 +35,7 @@ export function emitStrictPlace(f: FunctionBody, cpu: Local<"i32">): void {
   state32(STATE.DTLB);
   has(ACCESS.UNPRIVILEGED);
   f.select();
-  f.local.get(va);
-  f.i64.const(7);
-  f.i64.shrU();
-  f.i32.wrapI64();
-  f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
-  f.i32.and();
-  f.i32.add();
+  entryOf(f, va);
   f.local.tee(entry);
   f.i32.load(DTLB.ADDRESS);
   f.local.get(va);

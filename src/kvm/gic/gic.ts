@@ -312,7 +312,7 @@ export class Gic {
 
   writeDistributor(offset: number, sizeBytes: number, value: bigint): void {
     if (isPart(offset, sizeBytes, isRouter(offset))) {
-      // Aff3, in the upper word, and IRM are not implemented.
+      // Aff3, in the upper word, and IRM are RES0, as KVM has them (vgic_mmio_write_irouter).
       if ((offset & 4) === 0 && routed(offset) < this.#spis.count)
         this.#route[routed(offset)] = Number(value & BigInt(ALL_AFFINITIES));
     } else if (!isWord(offset, sizeBytes, isPriority(offset))) return;
