@@ -7,7 +7,7 @@ import type { Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
 import type { Control } from "./emit-parts.ts";
 import type { StateEmit } from "./emit-state.ts";
-import { ACCESS, DTLB, STATE } from "./state.ts";
+import { ACCESS, DTLB, DTLB_FOLD, STATE } from "./state.ts";
 
 export interface AccessOptions {
   /** As EL0 would be checked: LDTR, STTR. */
@@ -38,9 +38,14 @@ export type AccessEmitter = (e: StateEmit, control: Control, access: Access) => 
 
 /** Takes a soft TLB's address and pushes that of the entry which a VA's page has in it. */
 export function entryOf(f: FunctionBody, va: Local<"i64">): void {
+  const place = 12 - Math.log2(DTLB.ENTRY_BYTES);
   f.local.get(va);
-  f.i64.const(12 - Math.log2(DTLB.ENTRY_BYTES));
+  f.i64.const(place);
   f.i64.shrU();
+  f.local.get(va);
+  f.i64.const(place + DTLB_FOLD);
+  f.i64.shrU();
+  f.i64.xor();
   f.i32.wrapI64();
   f.i32.const((DTLB.ENTRIES - 1) * DTLB.ENTRY_BYTES);
   f.i32.and();

@@ -114,7 +114,8 @@ export const CYCLES_PER_NS = 2;
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
  * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
- * A page has one place; with so many places, the few dozens of pages that a kernel uses at once rarely share one.
+ * A page has one place; with so many places, the few dozens of pages that a kernel uses at once rarely share one. High bits of
+ * the VA count for the place (DTLB_FOLD), since a kernel's linear map and its vmalloc area are used side by side.
  */
 export const DTLB = {
   ENTRIES: 2048,
@@ -126,6 +127,13 @@ export const DTLB = {
   STRICT_TAG: 24,
   BYTES: 2048 * 32,
 } as const;
+
+/** How far apart the two bits of a VA are whose XOR is a bit of the entry's index: VA[22:12] and VA[50:40]. */
+export const DTLB_FOLD = 28;
+
+/** Which entry of a soft TLB a VA's page has. Bits from 51 up do not count: a TLBI names VA[55:12], whatever the tag. */
+export const dtlbIndexOf = (va: bigint): number =>
+  Number(((va >> 12n) ^ (va >> BigInt(12 + DTLB_FOLD))) & BigInt(DTLB.ENTRIES - 1));
 
 /** What the strict tag of an entry is good for. */
 export const STRICT = { READ: 1, WRITE: 2 } as const;

@@ -5,7 +5,7 @@
  * values of TTBR0_EL1 and TTBR1_EL1, ASID and all), so that switching between programs forgets neither the kernel's
  * translations nor theirs. Entries of EL1's tables that belong to a context go when it does.
  */
-import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STRICT } from "../a64/state.ts";
+import { CTLB, DTLB, dtlbIndexOf, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STRICT } from "../a64/state.ts";
 import type { Ipn } from "../common/address.ts";
 import { type CpuMemory, EL0_CONTEXTS, VCPU_AREA } from "./memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
@@ -163,7 +163,7 @@ export class SoftTlbs {
     const { view, words } = this.#memory;
     if (kind.unprivileged) this.needEl0();
     const table = state.get32(kind.unprivileged ? "DTLB_EL0" : "DTLB");
-    const index = Number((va >> 12n) & BigInt(DTLB.ENTRIES - 1));
+    const index = dtlbIndexOf(va);
     const entry = table + index * DTLB.ENTRY_BYTES;
     const tag = va & ~0xfffn;
     const isSamePage = words[(entry + DTLB.ADDRESS) >>> 2] === page;
@@ -291,7 +291,7 @@ export class SoftTlbs {
         this.flush();
         return;
       }
-    const index = page % DTLB.ENTRIES;
+    const index = dtlbIndexOf(BigInt(page) << 12n);
     for (let i = 0; i < TLBS; i++)
       if (this.#isUsed(i - EL1_TLBS)) this.empty(this.#entryAt(i * DTLB.ENTRIES + index));
     this.forgetCode(page);
