@@ -43,6 +43,7 @@ export function smallRun(): { readonly session: Session; readonly said: () => st
       startSeconds: 1_767_225_600,
       shares: [],
       disks: [],
+      spe: { version: "1.2", intervalOps: 1024 },
       agent: false,
     },
     policy: adaptive,

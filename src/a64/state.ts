@@ -96,6 +96,8 @@ export const STATE = {
   /** The host address at which the access is prepared (SCRATCH, or its own), or 0. */
   SLOW_AT: place(4),
   SCRATCH: place(64, 16),
+  /** Where the next entry of the log of ops goes (LOG): a host address. */
+  LOG_AT: place(4),
   /** Operands and result of a floating-point operation on the slow path: see fp/entry.ts. */
   FP: place(64, 16),
 } as const;
@@ -162,6 +164,29 @@ export const DECODED = {
   /** i64. */
   IMM: 8,
   PAGE_BYTES: 1025 * 16,
+} as const;
+
+/**
+ * The log of what is executed while somebody wants to see each op: entries of {address, where, what}. An op's own entry has its
+ * PC and the host address of the decoded instruction, and what is 0; those of its accesses follow it, with VA, the host address
+ * of their bytes, and LOG.ACCESS with the size in bytes and the kind. Ops that have not happened are not there.
+ */
+export const LOG = {
+  ENTRY_BYTES: 16,
+  ADDRESS: 0,
+  WHERE: 8,
+  WHAT: 12,
+  ACCESS: 1 << 31,
+  /** An atomic access reads and writes. */
+  READ: 1 << 30,
+  WRITE: 1 << 29,
+  /** Bytes; and log2 of those of an element, to which it is aligned or not. */
+  SIZE: 0xff,
+  ELEMENT_SHIFT: 8,
+  ELEMENT: 0xf,
+  /** Ops that may be executed before the log is read: none has more than 64 accesses. */
+  OPS: 60,
+  BYTES: 0x1_0000,
 } as const;
 
 /** Why WebAssembly was left. */

@@ -11,6 +11,7 @@ import { machineMirror } from "../guest/node/mirror.ts";
 import { costTable } from "../host/costs.ts";
 import { linuxRecordOf } from "../lab/linux-record.ts";
 import { checkRun } from "../lab/report/run.ts";
+import { DEFAULT_SPE } from "../spe/implementation.ts";
 import { quoted } from "../vmm/agent.ts";
 import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
 import type { MachineConfig } from "../vmm/machine-config.ts";
@@ -176,6 +177,7 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
     startSeconds: START_SECONDS,
     shares: placed.map(({ tag }) => tag),
     disks: [],
+    spe: DEFAULT_SPE,
     agent: true,
   };
   const cacheDir = options.cacheFolder ?? cacheFolder(process.env);

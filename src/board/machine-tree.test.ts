@@ -11,7 +11,7 @@ import { VIRTIO_TRANSPORTS } from "./memory-map.ts";
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 const CPUS = [1, 2, 4, 16];
-const tree = (cpus: number, virtio: number = VIRTIO_TRANSPORTS): Uint8Array =>
+const tree = (cpus: number, virtio: number = VIRTIO_TRANSPORTS, spe = false): Uint8Array =>
   machineTree({
     cpus,
     memoryBytes: 512 * MIB,
@@ -19,6 +19,7 @@ const tree = (cpus: number, virtio: number = VIRTIO_TRANSPORTS): Uint8Array =>
     initrd: { start: 0x4800_0000, end: 0x4900_0000 },
     seed: { kaslr: new Uint8Array(8).fill(1), rng: new Uint8Array(32).fill(2) },
     virtio,
+    spe,
   });
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 const haveDtc = has("dtc");
@@ -70,6 +71,15 @@ const DIFFERENT: readonly (readonly [path: RegExp, property: RegExp, why: string
   [/^\/$/, /^dma-coherent$/, "QEMU says so of each device since 8.0"],
   [/^\/chosen$/, /^(bootargs|kaslr-seed|rng-seed|linux,initrd-(start|end))$/, "of each boot"],
 ];
+
+it("names the profiling unit as Linux's driver looks for it, where there is one", () => {
+  const node = (spe: boolean) => readFdt(tree(2, 1, spe), "ours").root.children?.["spe-pmu"]?.properties;
+  expect(node(false)).toBeUndefined();
+  const { compatible, interrupts } = node(true) as Record<string, Uint8Array>;
+  expect(new TextDecoder().decode(compatible)).toBe("arm,statistical-profiling-extension-v1\0");
+  // PPI 5, level-triggered and active high.
+  expect([...(interrupts as Uint8Array)]).toEqual([0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 4]);
+});
 
 describe.skipIf(!haveQemu)("QEMU's virt machine", () => {
   const scratch = mkdtempSync(join(tmpdir(), "machine-tree-"));

@@ -14,6 +14,8 @@ export interface TreeOptions {
   readonly seed?: { readonly kaslr: Uint8Array; readonly rng: Uint8Array };
   /** How many virtio transports the machine has. */
   readonly virtio: number;
+  /** Whether the CPUs have a profiling unit. */
+  readonly spe: boolean;
 }
 
 const GIC = 0x8001;
@@ -21,11 +23,20 @@ const CLOCK = 0x8000;
 const SPI_TYPE = 0;
 const PPI_TYPE = 1;
 const LEVEL = 4;
+/** INTID 21: PPIs count from 16. */
+const PMBIRQ_PPI = 5;
 
 /** An address and a size as two cells each. */
 const reg = (...values: number[]): bigint[] => values.map((value) => BigInt(value));
 const PSCI: Node = {
   properties: { compatible: ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], method: "hvc" },
+};
+/** Linux Documentation/devicetree/bindings/perf/spe-pmu.yaml. */
+const SPE: Node = {
+  properties: {
+    compatible: "arm,statistical-profiling-extension-v1",
+    interrupts: [PPI_TYPE, PMBIRQ_PPI, LEVEL],
+  },
 };
 const hexOf = (value: number): string => value.toString(16);
 
@@ -90,6 +101,7 @@ export function machineTree(options: TreeOptions): Uint8Array {
         },
       },
       pmu: { properties: { compatible: "arm,armv8-pmuv3", interrupts: [PPI_TYPE, 7, LEVEL] } },
+      ...(options.spe ? { "spe-pmu": SPE } : {}),
       [`intc@${hexOf(MAP.gicDistributor.base)}`]: {
         properties: {
           compatible: "arm,gic-v3",

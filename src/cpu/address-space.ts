@@ -169,6 +169,12 @@ export class AddressSpace {
     return found;
   }
 
+  /** The physical address behind a VA, where a load has one now. */
+  physicalOf(va: bigint): number | undefined {
+    const found = this.#translate(va, { by: "inspect", el: this.#state.el, write: false });
+    return isFault(found) ? undefined : found.outputPage * PAGE_BYTES + Number(va & BigInt(PAGE_BYTES - 1));
+  }
+
   #problemOf(fault: Fault, va: bigint, attempt: Attempt): AccessProblem {
     return problemOf(fault, va, attempt, this.#platform.isMemory);
   }

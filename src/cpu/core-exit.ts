@@ -16,8 +16,8 @@ export type CoreExit =
   | { readonly kind: "wfe" }
   | { readonly kind: "hvc"; readonly imm: number }
   | { readonly kind: "smc"; readonly imm: number }
-  /** An access to the PMU, which the hypervisor carries out. The instruction has not happened. */
-  | { readonly kind: "pmu"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
+  /** An access to a system register, which the hypervisor carries out. The instruction has not happened. */
+  | { readonly kind: "sysreg"; readonly encoding: Encoding; readonly isRead: boolean; readonly rt: number }
   | { readonly kind: "stage2-fault"; readonly ipa: number; readonly write: boolean }
   /** A load or store to an IPA without memory. A read is answered by `completeRead` and happens in the next run. */
   | MmioAccess;

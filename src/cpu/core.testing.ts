@@ -1,5 +1,4 @@
 /** A core by itself, for tests: EL1, no stage 2, nothing around it. */
-import type { AccessEmitter } from "../a64/access.ts";
 import type { Ipn, Pfn } from "../common/address.ts";
 import { stage2Config } from "../mmu/config.ts";
 import { Core } from "./core.ts";
@@ -35,7 +34,7 @@ export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
   contentOf: (frame: Pfn) => pages[frame]!,
   isMemory: (page: Ipn) => page < pages.length,
   mpidr: 0n,
-  isPmu: () => false,
+  traps: () => false,
   isAhead: () => false,
   tellsTime: () => false,
   streamed: () => false,
@@ -46,14 +45,11 @@ export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
   broadcast: () => undefined,
 });
 
-/**
- * A core out of reset with its MMU off, FP and SIMD allowed.
- * @param access how instructions make their accesses; by the soft TLB if left out
- */
-export function bareCore(implementation: Implementation = IMPLEMENTATION, access?: AccessEmitter): Bare {
+/** A core out of reset with its MMU off, FP and SIMD allowed. */
+export function bareCore(implementation: Implementation = IMPLEMENTATION): Bare {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
-  const core = new Core(0, new CoreCode(memory, implementation, access), lonePlatform(pages));
+  const core = new Core(0, new CoreCode(memory, implementation), lonePlatform(pages));
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);

@@ -15,6 +15,7 @@ import type { CoreCode } from "./execute/core-code.ts";
 import type { Implementation } from "./implementation.ts";
 import type { InstructionHost } from "./instruction-host.ts";
 import { VCPU_AREA } from "./memory.ts";
+import type { OpWatcher } from "./op-watcher.ts";
 import type { CorePlatform } from "./platform.ts";
 import type { Translations } from "./soft-tlbs.ts";
 import { SystemInstructions } from "./system-instructions.ts";
@@ -71,6 +72,8 @@ export class Core implements InstructionHost {
   readonly #system: SystemInstructions;
   readonly #base: number;
   #exit: CoreExit | undefined;
+  /** Who watches what is executed, if anybody ever does. */
+  watcher: OpWatcher | undefined;
 
   constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
     const { memory, implementation } = code;
@@ -85,6 +88,7 @@ export class Core implements InstructionHost {
         const { cycles } = this;
         this.#atLevel[from] += cycles - this.#levelSince;
         this.#levelSince = cycles;
+        this.watcher?.levelChanges();
       },
       entry: () => this.#spend(EXCEPTION_CYCLES),
       cycles: () => this.cycles,
@@ -245,7 +249,8 @@ export class Core implements InstructionHost {
   /** Executes until something is left to TypeScript, and returns what. */
   #enter(): number {
     this.state.set32("LEFT_SAVED", 0);
-    return this.code.interpreter.run(this.#base);
+    const { watcher } = this;
+    return watcher?.isWatching === true ? watcher.enter() : this.code.interpreter.run(this.#base);
   }
 
   /**
@@ -299,6 +304,23 @@ export class Core implements InstructionHost {
   }
 
   #carryOut(reason: number): void {
+    const { watcher, exceptions } = this;
+    if (reason <= LEAVE.DECODE || watcher?.isWatching !== true) {
+      this.#carryOutUnseen(reason);
+      return;
+    }
+    const { taken } = exceptions;
+    watcher.begins();
+    this.#carryOutUnseen(reason);
+    // What the core does by itself (a TLB is filled, others go first, user space answers a load) is not executing an instruction.
+    const isExecuted =
+      reason === LEAVE.ACCESS
+        ? exceptions.taken !== taken || this.#exit?.kind === "stage2-fault"
+        : this.#exit !== AHEAD;
+    watcher.ends(isExecuted, exceptions.taken !== taken);
+  }
+
+  #carryOutUnseen(reason: number): void {
     const { state } = this;
     switch (reason) {
       case LEAVE.BUDGET:

@@ -8,12 +8,18 @@ import type { CodeCore, CoreCounters, CoreHardware, CoreRegisters, Exit } from "
 import type { Pmu } from "../kvm/pmu.ts";
 import { isPmuRegister } from "../kvm/sys-regs.ts";
 import { nextStreamEventNs } from "../kvm/timers.ts";
+import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { Spu } from "../spe/spu.ts";
 import { Core, type CoreState } from "./core.ts";
 import type { CoreCode } from "./execute/core-code.ts";
 import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
-import type { Broadcast } from "./platform.ts";
+import type { Broadcast, TlbiTarget } from "./platform.ts";
+import { CoreSpe, type CoreSpeState } from "./spe/core-spe.ts";
+
+/** What stands for a unit that is not there: nothing reaches it. */
+const noSpu = (): Spu =>
+  new Spu({ memory: { write: () => undefined }, random: () => 0, counter: () => 0, storeRecords: false });
 
 /** A run is at most this long, so that V8 can replace its code by better code. */
 const LONGEST_RUN = 500_000;
@@ -34,7 +40,7 @@ export class CoreGroup {
         this.cores[0]?.core.code.memory.code.drop();
         return;
       case "tlb":
-        for (const { core } of this.cores) core.space.forget(what.what);
+        for (const core of this.cores) core.forget(what.what);
         return;
       case "event":
         for (const core of this.cores) if (core !== from) core.event(from.nowNs);
@@ -73,6 +79,7 @@ export interface GuestCoreState {
   /** Where it waits in WFE: the frame and place of the granule that it had reserved, if any. */
   readonly waiting: { readonly granule: readonly [frame: number, offset: number] | null } | null;
   readonly streamedNs: number;
+  readonly spe: CoreSpeState | undefined;
 }
 
 export class CpuGuestCore implements CodeCore {
@@ -82,6 +89,7 @@ export class CpuGuestCore implements CodeCore {
   readonly #hardware: CoreHardware;
   readonly #devices: VmDevices;
   readonly #pmu: Pmu;
+  readonly #spe: CoreSpe | undefined;
   readonly #group: CoreGroup;
   /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
@@ -98,7 +106,7 @@ export class CpuGuestCore implements CodeCore {
     devices: VmDevices,
     code: CoreCode,
     group: CoreGroup,
-    isMemory: (page: Ipn) => boolean,
+    { isMemory, seed }: { readonly isMemory: (page: Ipn) => boolean; readonly seed: number },
   ) {
     this.#hardware = hardware;
     this.#devices = devices;
@@ -110,9 +118,11 @@ export class CpuGuestCore implements CodeCore {
       contentOf: (frame) => hardware.frames.writable(frame),
       isMemory,
       mpidr: mpidrOf(vcpu),
-      isPmu: isPmuRegister,
-      readRegister: (encoding) => devices.readRegister(vcpu, encoding, this.nowNs),
+      traps: (encoding, isRead) => isPmuRegister(encoding) || this.#spe?.traps(encoding, isRead) === true,
+      readRegister: (encoding) =>
+        this.#spe?.read(encoding) ?? devices.readRegister(vcpu, encoding, this.nowNs),
       writeRegister: (encoding, value) => {
+        if (this.#spe?.write(encoding, value) === true) return true;
         const known = devices.writeRegister(vcpu, encoding, value, this.nowNs);
         // A timer may be due earlier now, or an interrupt may be taken: look again.
         if (known) this.core.exitWith({ kind: "budget" });
@@ -129,15 +139,16 @@ export class CpuGuestCore implements CodeCore {
         this.core.exitWith({ kind: "budget" });
       },
     });
-    // There is no SPE on this core yet: ID_AA64DFR0_EL1.PMSVer is 0 and its registers are UNDEFINED.
     const { spe } = code.implementation;
-    this.spu = new Spu({
-      ...(spe === undefined ? {} : { implementation: spe }),
-      memory: { write: () => undefined },
-      random: () => 0,
-      counter: () => 0,
-      storeRecords: false,
-    });
+    this.#spe =
+      spe === undefined
+        ? undefined
+        : new CoreSpe(this.core, hardware, spe, {
+            seed,
+            nowNs: () => this.nowNs,
+            isAhead: () => this.nowNs > hardware.turn.horizonNs,
+          });
+    this.spu = this.#spe?.spu ?? noSpu();
     const { state } = this.core;
     this.regs = {
       read: (rt) => state.x(rt),
@@ -164,6 +175,12 @@ export class CpuGuestCore implements CodeCore {
     return this.#waitsFor;
   }
 
+  /** TLBI. */
+  forget(what: TlbiTarget): void {
+    this.core.space.forget(what);
+    this.#spe?.forgetTranslations();
+  }
+
   /** SEV, or a store to what this core had reserved. */
   event(atNs: number): void {
     this.core.state.set32("EVENT", 1);
@@ -175,16 +192,18 @@ export class CpuGuestCore implements CodeCore {
   run(untilNs: number): Exit {
     const { timeline, vcpu, turn } = this.#hardware;
     const { state } = this.core;
+    const spe = this.#spe;
     if (!this.#goesOn) this.#resume();
     this.#goesOn = false;
     const devices = this.#devices;
     for (;;) {
       const now = timeline.nowNs;
       devices.update(vcpu, now);
+      if (spe !== undefined && this.#managementIrq(spe, now)) return { kind: "pmbirq" };
       this.core.setInterrupts(devices.lines(vcpu));
       const endNs = Math.min(untilNs, turn.untilNs);
       if (now >= endNs) return { kind: "deadline" };
-      const deadline = Math.min(endNs, devices.nextEventNs(vcpu, now));
+      const deadline = Math.min(endNs, devices.nextEventNs(vcpu, now), spe?.pmbirq.dueNs ?? Infinity);
       const pending = this.core.cycles - this.#charged;
       const budget = Math.min(
         LONGEST_RUN,
@@ -195,6 +214,7 @@ export class CpuGuestCore implements CodeCore {
       const horizon = (turn.horizonNs + 1) * CYCLES_PER_NS - 1;
       const exit = this.core.run(budget, now * CYCLES_PER_NS + pending, horizon);
       this.#charge();
+      spe?.pauses();
       switch (exit.kind) {
         case "budget":
           continue;
@@ -219,15 +239,29 @@ export class CpuGuestCore implements CodeCore {
           return { kind: "stage2-fault", ipn: Math.floor(exit.ipa / PAGE_BYTES) as Ipn, write: exit.write };
         case "mmio":
           return exit;
-        case "pmu":
-          return { ...exit, kind: "sysreg" };
+        case "sysreg":
+          return exit;
       }
     }
+  }
+
+  /**
+   * The management interrupt at an instant: on bare metal it is a wire to the GIC, else an exit to the hypervisor.
+   * @returns whether the hypervisor takes it now
+   */
+  #managementIrq({ pmbirq, spu }: CoreSpe, nowNs: number): boolean {
+    const isDue = pmbirq.dueNs <= nowNs;
+    if (isDue) pmbirq.take();
+    const { bareMetal, wires } = this.#hardware;
+    if (!bareMetal) return isDue;
+    if (isDue || !spu.pmbirq) wires.setLevel(PMBIRQ_INTID, spu.pmbirq);
+    return false;
   }
 
   /** The guest is entered: an exception return, by which the monitor becomes clear; that it does is an event. */
   #resume(): void {
     const { state } = this.core;
+    this.#spe?.resumes();
     if (state.get32("MONITOR_SET") !== 0) state.set32("EVENT", 1);
     state.set32("MONITOR_SET", 0);
     if (!this.#waiting) return;
@@ -268,16 +302,21 @@ export class CpuGuestCore implements CodeCore {
       charged: this.#charged,
       waiting: this.#waiting ? { granule: at === undefined ? null : [frameAt(at - offset), offset] } : null,
       streamedNs: this.#streamedNs,
+      spe: this.#spe?.save(),
     };
   }
 
-  restore({ core, charged, waiting, streamedNs }: GuestCoreState, pageOf: (frame: number) => number): void {
+  restore(
+    { core, charged, waiting, streamedNs, spe }: GuestCoreState,
+    pageOf: (frame: number) => number,
+  ): void {
     this.core.restore(core, pageOf);
     this.#charged = charged;
     this.#waiting = waiting !== null;
     const granule = waiting?.granule ?? null;
     this.#waitsFor = granule === null ? undefined : pageOf(granule[0]) + granule[1];
     this.#streamedNs = streamedNs;
+    if (spe !== undefined) this.#spe?.restore(spe);
   }
 
   #charge(): void {
@@ -301,6 +340,7 @@ export class CpuGuestCore implements CodeCore {
   /** CPU_ON: from reset at an address, X0 as the caller wants it. */
   powerOn(entry: bigint, contextId: bigint): void {
     this.core.reset();
+    this.#spe?.reset();
     this.#devices.reset(this.#hardware.vcpu);
     this.core.state.pc = entry;
     this.core.state.setX(0, contextId);
@@ -312,6 +352,7 @@ export class CpuGuestCore implements CodeCore {
 
   invalidateTlb(first: Ipn, pages: number): void {
     this.core.space.forgetIpns(first, pages);
+    this.#spe?.invalidateByIpa(first, pages);
   }
 
   counters(): CoreCounters {

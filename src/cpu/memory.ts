@@ -3,7 +3,7 @@
  * pages. Addresses in it are "host addresses" here: byte offsets.
  */
 import { INVERSE_SBOX, SBOX } from "../a64/aes-tables.ts";
-import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STATE_BYTES, TABLES } from "../a64/state.ts";
+import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, LOG, STATE_BYTES, TABLES } from "../a64/state.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import { engine, type LinearMemory } from "../wasm/engine.ts";
 import { CODE_CACHE_BYTES, CodeCache } from "./execute/code-cache.ts";
@@ -23,12 +23,14 @@ const CODE_MAPS = 1 + EL0_CONTEXTS;
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 const STATE_AREA = roundUp(STATE_BYTES, 64);
+const LOG_AREA = STATE_AREA + (SOFT_TLBS + 1) * DTLB.BYTES + CODE_MAPS * CTLB.BYTES;
 /** Places of a vCPU's area, from its base. NO_DTLB is a soft TLB that stays empty. */
 export const VCPU_AREA = {
   DTLB: STATE_AREA,
   NO_DTLB: STATE_AREA + SOFT_TLBS * DTLB.BYTES,
   CTLB: STATE_AREA + (SOFT_TLBS + 1) * DTLB.BYTES,
-  BYTES: roundUp(STATE_AREA + (SOFT_TLBS + 1) * DTLB.BYTES + CODE_MAPS * CTLB.BYTES, 4096),
+  LOG: LOG_AREA,
+  BYTES: roundUp(LOG_AREA + LOG.BYTES, 4096),
 } as const;
 
 /** The linear memory of a machine with so many vCPUs. */

@@ -27,8 +27,8 @@ export interface CorePlatform {
   isMemory(page: Ipn): boolean;
   /** Affinity of this PE: MPIDR_EL1. */
   readonly mpidr: bigint;
-  /** Whether an access to this system register traps to the hypervisor's PMU (MDCR_EL2.TPM). */
-  isPmu(encoding: Encoding): boolean;
+  /** Whether an access to this system register traps to the hypervisor: the PMU's (MDCR_EL2.TPM), and SPE's as it likes. */
+  traps(encoding: Encoding, isRead: boolean): boolean;
   /**
    * Whether others are behind this vCPU: what they could tell the time by (counters, timers, interrupts to them, devices) must
    * wait for them.

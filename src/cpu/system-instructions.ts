@@ -94,9 +94,10 @@ export class SystemInstructions {
           core.letOthersGo();
           return;
         }
-        if (this.#platform.isPmu(encoding) && (state.el === 1 || f.op1 === 3))
-          core.exitWith({ kind: "pmu", encoding, isRead: row.name === "MRS", rt: f.Rt });
-        else if (row.name === "MRS") {
+        const isRead = row.name === "MRS";
+        if ((state.el === 1 || f.op1 === 3) && this.#platform.traps(encoding, isRead))
+          core.exitWith({ kind: "sysreg", encoding, isRead, rt: f.Rt });
+        else if (isRead) {
           if (this.#read(encoding, f.Rt)) core.retire();
           else this.#refuse(encoding, true, word);
         } else if (this.#write(encoding, state.x(f.Rt))) core.retire();

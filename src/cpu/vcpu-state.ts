@@ -19,6 +19,16 @@ export const SPSR = {
 
 export const MODE = { EL0T: 0, EL1T: 4, EL1H: 5 } as const;
 
+/** Whether a condition holds with these flags, as SPSR_EL1 has them (ConditionHolds). */
+export function ConditionHolds(cond: number, nzcv: number): boolean {
+  const n = (nzcv & SPSR.N) !== 0;
+  const z = (nzcv & SPSR.Z) !== 0;
+  const c = (nzcv & SPSR.C) !== 0;
+  const v = (nzcv & SPSR.V) !== 0;
+  const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][cond >> 1] as boolean;
+  return (cond & 1) === 1 && cond < 14 ? !base : base;
+}
+
 export class VcpuState {
   readonly view: DataView;
   readonly base: number;
@@ -42,6 +52,17 @@ export class VcpuState {
 
   set64(field: StateField, value: bigint): void {
     this.view.setBigUint64(this.base + STATE[field], value, true);
+  }
+
+  /** The host address of a field. */
+  addressOf(field: StateField): number {
+    return this.base + STATE[field];
+  }
+
+  /** Adds to a count of up to 2^53 in a 64-bit field. */
+  addCount(field: StateField, more: number): void {
+    const at = this.base + STATE[field];
+    this.setCount(field, this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32 + more);
   }
 
   /** Writes a count of up to 2^53 into a 64-bit field. Infinity is more than any. */
@@ -97,15 +118,9 @@ export class VcpuState {
     else view.setUint8(at, Number(BigInt.asUintN(8, value)));
   }
 
-  /** Whether a condition holds (ConditionHolds). */
+  /** Whether a condition holds. */
   holds(cond: number): boolean {
-    const { nzcv } = this;
-    const n = (nzcv & SPSR.N) !== 0;
-    const z = (nzcv & SPSR.Z) !== 0;
-    const c = (nzcv & SPSR.C) !== 0;
-    const v = (nzcv & SPSR.V) !== 0;
-    const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][cond >> 1] as boolean;
-    return (cond & 1) === 1 && cond < 14 ? !base : base;
+    return ConditionHolds(cond, this.nzcv);
   }
 
   get sp(): bigint {

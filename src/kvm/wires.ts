@@ -7,6 +7,9 @@
 export const FIRST_PPI = 16;
 export const LAST_PPI = 31;
 
+/** The conventional PPI of SPE's PMBIRQ (Linux Documentation/devicetree/bindings/perf/spe-pmu.yaml). */
+export const PMBIRQ_INTID = 21;
+
 export interface PpiWires {
   /**
    * Sets the level of a PPI.

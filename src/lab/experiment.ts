@@ -19,9 +19,10 @@ import type { PressureEvent } from "../host/pressure.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
+import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { BareMetal } from "../vmm/bare-metal.ts";
-import { Machine, PMBIRQ_INTID } from "../vmm/machine.ts";
+import { Machine } from "../vmm/machine.ts";
 
 /** What runs, whatever the policy and the costs. */
 export interface Setting {

@@ -53,6 +53,55 @@ export const DEFAULT_IMPLEMENTATION: SpeImplementation = {
   dataSourceBytes: 2,
 };
 
+/** Recommended minimum intervals by PMSIDR_EL1.Interval; 1 and 9..15 are reserved. */
+const MINIMUM_INTERVAL_OPS: Readonly<Record<number, number>> = {
+  0: 256,
+  2: 512,
+  3: 768,
+  4: 1024,
+  5: 1536,
+  6: 2048,
+  7: 3072,
+  8: 4096,
+};
+
+/** FEAT_SPE by its names, and ID_AA64DFR0_EL1.PMSVer. */
+export const SPE_VERSIONS = { "1.0": 1, "1.1": 2, "1.2": 3, "1.3": 4, "1.4": 5, "1.5": 6 } as const;
+export type SpeVersion = keyof typeof SPE_VERSIONS;
+
+/** What a machine's user chooses of its profiling units. */
+export interface SpeConfig {
+  readonly version: SpeVersion;
+  /** The recommended minimum interval in ops, which is perf's default period: one of INTERVALS. */
+  readonly intervalOps: number;
+}
+
+/** Recommended minimum intervals that PMSIDR_EL1 can tell, in ops. */
+export const INTERVALS: readonly number[] = Object.values(MINIMUM_INTERVAL_OPS);
+
+/** As server cores have it. */
+export const DEFAULT_SPE: SpeConfig = { version: "1.2", intervalOps: 1024 };
+
+/**
+ * The unit of a machine that executes code. Records have 128 bytes: at two instructions a nanosecond half of perf's default buffer
+ * is full after half a second at a period of 65,536, and perf's own test wants to see that within one.
+ */
+export function implementationOf({ version, intervalOps }: SpeConfig): SpeImplementation {
+  const pmsVer = SPE_VERSIONS[version];
+  const interval = Object.entries(MINIMUM_INTERVAL_OPS).find(([, ops]) => ops === intervalOps);
+  invariant(interval !== undefined, `PMSIDR_EL1.Interval has no code for ${intervalOps} ops`);
+  return {
+    ...DEFAULT_IMPLEMENTATION,
+    pmsVer,
+    pmsidr: PMSIDR_EL1.with(DEFAULT_IMPLEMENTATION.pmsidr, {
+      Interval: Number(interval[0]),
+      MaxSize: 7,
+      FnE: pmsVer >= 3,
+    }),
+    pmbidr: PMBIDR_EL1.with(DEFAULT_IMPLEMENTATION.pmbidr, { Align: 7 }),
+  };
+}
+
 /** What follows from an implementation's choices, computed once. */
 export interface ImplementationFacts {
   readonly maxRecordBytes: number;
@@ -71,18 +120,6 @@ export interface ImplementationFacts {
   readonly hasCallReturn: boolean;
   readonly v1p2: boolean;
 }
-
-/** Recommended minimum intervals by PMSIDR_EL1.Interval; 1 and 9..15 are reserved. */
-const MINIMUM_INTERVAL_OPS: Readonly<Record<number, number>> = {
-  0: 256,
-  2: 512,
-  3: 768,
-  4: 1024,
-  5: 1536,
-  6: 2048,
-  7: 3072,
-  8: 4096,
-};
 
 /** The recommended minimum sampling interval, in ops (perf's default period); undefined for a reserved code. */
 export const minimumIntervalOps = (pmsidr: bigint): number | undefined =>

@@ -12,7 +12,7 @@ import { type PeContext, ProfilingBufferOwner } from "./enables.ts";
 import type { RecordFault, RecordMemory } from "./outcomes.ts";
 
 export interface RecordTranslation {
-  /** EL1&0 stage 1 as its registers select it now; asked where the TLB has no entry. */
+  /** EL1&0 stage 1 as its registers select it now: the same value until one of them is written. */
   readonly stage1: () => Stage1Regime;
   readonly stage2: Stage2Config;
   /** Physical memory, stage-2 tables included. */
@@ -39,6 +39,8 @@ export class TranslatedRecords implements RecordMemory {
   readonly #translation: RecordTranslation;
   readonly #pe: PeContext;
   #tlb: TlbEntry[] = [];
+  /** The regime of what the TLB has: another one has translations of its own. */
+  #regime: Stage1Regime | undefined;
 
   /** @param pe the PE of the SPU: who owns the buffer */
   constructor(translation: RecordTranslation, pe: PeContext) {
@@ -68,7 +70,7 @@ export class TranslatedRecords implements RecordMemory {
     this.#tlb = this.#tlb.filter((entry) => entry.ipn < first || entry.ipn >= first + pages);
   }
 
-  /** TLBI VMALLE1, from the guest itself; or another ASID is selected, of which nothing is kept. */
+  /** TLBI, from the guest itself. */
   invalidateAll(): void {
     this.#tlb = [];
   }
@@ -79,17 +81,21 @@ export class TranslatedRecords implements RecordMemory {
 
   restore(tlb: RecordTlb): void {
     this.#tlb = [...tlb];
+    this.#regime = undefined;
   }
 
   #translate(page: Vpn): { readonly frame: Pfn } | RecordFault {
     const { stage1, stage2, physical, ownBuffer, onRecordPage } = this.#translation;
     if (ProfilingBufferOwner(this.#pe) === 2) return { frame: ownBuffer(page) };
+    const regime = stage1();
+    if (this.#regime !== undefined && this.#regime !== regime) this.#tlb = [];
+    this.#regime = regime;
     const hit = this.#tlb.find((entry) => entry.page === page);
     if (hit !== undefined) {
       onRecordPage?.(hit.ipn, hit.frame);
       return hit;
     }
-    const result = translateBoth(halfOf(stage1(), page), stage2, page, PROFILING_BUFFER_WRITE, physical);
+    const result = translateBoth(halfOf(regime, page), stage2, page, PROFILING_BUFFER_WRITE, physical);
     if (isFault(result))
       return {
         kind: result.kind === "external" ? "external" : "mmu",

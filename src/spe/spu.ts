@@ -195,6 +195,11 @@ export class Spu {
     return this.buffer.remainingBytes;
   }
 
+  /** The op in flight has the physical address of its access recorded. */
+  get collectsPa(): boolean {
+    return this.selection.collectPa;
+  }
+
   /** A sample is in flight. */
   get inFlight(): boolean {
     return this.isInFlight;

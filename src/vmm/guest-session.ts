@@ -4,6 +4,7 @@
  */
 import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
+import { implementationOf } from "../spe/implementation.ts";
 import { type AgentState, GuestAgent, type MountedShare, releaseWithoutPort } from "./agent.ts";
 import { ConsoleLines, KernelLog } from "./console-lines.ts";
 import { type CodeFigures, codeFigures, restartPeaks, since } from "./figures.ts";
@@ -127,6 +128,7 @@ export class Session {
       costs: options.costs,
       backing: "thp",
       seed: config.seed,
+      spe: implementationOf(config.spe),
       startSeconds: config.startSeconds,
       boot: options.boot,
       bareMetal: this.isBareMetal,

@@ -1,4 +1,5 @@
 /** What a machine was made with. */
+import type { SpeConfig } from "../spe/implementation.ts";
 
 /**
  * What becomes of the guest's writes: they go to the file, are refused, or stay in memory and are gone when the machine is
@@ -24,6 +25,8 @@ export interface MachineConfig {
   /** Tags of shares, in order. */
   readonly shares: readonly string[];
   readonly disks: readonly DiskConfig[];
+  /** The profiling unit of its CPUs. */
+  readonly spe: SpeConfig;
   /** Whether its first process is spevisor's own, which takes orders. */
   readonly agent: boolean;
 }

@@ -22,12 +22,10 @@ import type { Statistics } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type CodeCoreFactory, type CoreFactory, type SavedVcpu, Vcpu, type VcpuGuest } from "../kvm/vcpu.ts";
 import { Vm, type VmState } from "../kvm/vm.ts";
+import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
 import { AGAIN, OVER, type PlaceState, RUNS, type Scheduler, type TurnEnd } from "./scheduler.ts";
-
-/** The conventional PPI of SPE's PMBIRQ. */
-export const PMBIRQ_INTID = 21;
 
 export interface MachineOptions {
   readonly memoryPages: number;

@@ -8,6 +8,7 @@ import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
 import { CoreCode } from "../cpu/execute/core-code.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
+import { IMPLEMENTATION } from "../cpu/implementation.ts";
 import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
@@ -18,6 +19,7 @@ import type { CodeCoreFactory } from "../kvm/vcpu.ts";
 import type { Access } from "../mmu/access.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import type { SpeImplementation } from "../spe/implementation.ts";
 import { BareMetal } from "./bare-metal.ts";
 import type { CountedMachine } from "./figures.ts";
 import { type Kernel, placeImage } from "./image.ts";
@@ -50,6 +52,8 @@ export interface VirtualMachineOptions {
   readonly startSeconds: number;
   /** What a new machine boots; a restored one has it in memory. */
   readonly boot: BootFiles | undefined;
+  /** The profiling unit of the cores; undefined: they have none. */
+  readonly spe: SpeImplementation | undefined;
   /** Without a hypervisor: `policy` and what it costs do not matter. By default under one. */
   readonly bareMetal?: boolean;
   /** Told of each character that the guest writes to its serial console. */
@@ -109,7 +113,7 @@ export class VirtualMachine {
     const memoryPages = pagesFor(options.memoryBytes);
     const firstIpn = ipn(MAP.ram.base / PAGE_BYTES);
     const memory = new CpuMemory(options.cpus, memoryPages + TABLE_PAGES);
-    this.code = new CoreCode(memory);
+    this.code = new CoreCode(memory, { ...IMPLEMENTATION, spe: options.spe });
     const around = {
       store: memory.pages,
       alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },
@@ -162,7 +166,7 @@ export class VirtualMachine {
     });
     const group = new CoreGroup();
     const core: CodeCoreFactory = (hardware) =>
-      new CpuGuestCore(hardware, devices, this.code, group, isMemory);
+      new CpuGuestCore(hardware, devices, this.code, group, { isMemory, seed: options.seed });
     if (made instanceof Machine) made.addCodeVcpus(options.cpus, core, devices);
     else
       made.addCodeCpus(options.cpus, core, devices, {
@@ -289,7 +293,11 @@ export class VirtualMachine {
     };
   }
 
-  #load({ cpus, memoryBytes, seed }: VirtualMachineOptions, boot: BootFiles, memory: TableMemory<Ipn>): void {
+  #load(
+    { cpus, memoryBytes, seed, spe }: VirtualMachineOptions,
+    boot: BootFiles,
+    memory: TableMemory<Ipn>,
+  ): void {
     const { kernel, initrd, append } = boot;
     const ram = { base: MAP.ram.base, bytes: memoryBytes };
     const random = (bytes: number, from: number): Uint8Array =>
@@ -307,6 +315,7 @@ export class VirtualMachine {
         cpus,
         ...filling,
         virtio: this.board.transports,
+        spe: spe !== undefined,
         seed: { kaslr: random(8, 0), rng: random(32, 8) },
       });
     };

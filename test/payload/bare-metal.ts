@@ -101,6 +101,7 @@ export function machineWith(
     costs: costTable(PROFILES[0]!),
     backing: "thp",
     seed: 1,
+    spe: undefined,
     console: (byte) => print(String.fromCharCode(byte)),
   });
 }

@@ -29,6 +29,7 @@ const config: MachineConfig = {
   startSeconds: 0,
   shares: ["share0"],
   disks: [],
+  spe: { version: "1.2", intervalOps: 1024 },
   agent: false,
 };
 const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}, agent?: AgentState): void =>

@@ -4,6 +4,7 @@ import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { SUITES } from "../../guest/debian/recipe.ts";
 import { REPORT_SCHEMA, writeReport } from "../../lab/report/run.ts";
+import { DEFAULT_SPE, INTERVALS, SPE_VERSIONS } from "../../spe/implementation.ts";
 import type { Stopped } from "../../vmm/guest-session.ts";
 import { beginFile } from "../files.ts";
 import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
@@ -95,13 +96,26 @@ function memory(text: string): number {
 }
 
 /** An option as it is typed, by commander's name of it. */
-const flagOf = (name: string): string => (name === "defaultAppend" ? "no-default-append" : name);
+const flagOf = (name: string): string =>
+  name === "defaultAppend"
+    ? "no-default-append"
+    : name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** An option that may be given more than once. */
 const several = (text: string, before: readonly string[] | undefined): readonly string[] => [
   ...(before ?? []),
   nonEmpty(text),
 ];
+
+/** One of the intervals that PMSIDR_EL1 can tell. */
+function speInterval(text: string): number {
+  const found = INTERVALS.find((ops) => String(ops) === text);
+  if (found !== undefined) return found;
+  throw new UserError(
+    `--spe-interval: "${text}" is no interval that PMSIDR_EL1 can tell`,
+    `Give one of ${INTERVALS.join(", ")}`,
+  );
+}
 
 /** A date for the guest's clock: ISO 8601, as QEMU's -rtc base. */
 function rtc(text: string): number | "now" {
@@ -160,6 +174,19 @@ export function addRun(program: Command, world: World): void {
       new Option("--suite <name>", "the Debian release of the default guest")
         .choices(SUITES)
         .default("bookworm"),
+    )
+    .addOption(
+      new Option("--spe-version <version>", "the CPUs' profiling unit: FEAT_SPE of this version")
+        .choices(Object.keys(SPE_VERSIONS))
+        .default(DEFAULT_SPE.version),
+    )
+    .addOption(
+      new Option(
+        "--spe-interval <n>",
+        `instructions between samples at least, and perf's default period: ${INTERVALS.join(", ")}`,
+      )
+        .argParser(speInterval)
+        .default(DEFAULT_SPE.intervalOps),
     )
     .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
     .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
@@ -244,6 +271,8 @@ Examples:
           "policy",
           "profile",
           "seed",
+          "speVersion",
+          "speInterval",
           "rtc",
         ])
           if (self.getOptionValueSource(option) === "cli")

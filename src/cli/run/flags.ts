@@ -1,5 +1,6 @@
 /** What `spevisor run` is told. */
 import type { Suite } from "../../guest/debian/recipe.ts";
+import type { SpeVersion } from "../../spe/implementation.ts";
 import type { ShareFlag } from "./shares.ts";
 
 /** What the guest's kernel is told beside --append: a panic ends the machine. */
@@ -29,6 +30,9 @@ export interface MachineFlags {
   readonly timeout?: number;
   readonly json?: string;
   readonly seed: number;
+  readonly speVersion: SpeVersion;
+  /** Ops. */
+  readonly speInterval: number;
   /** Seconds since 1970; "now" is the host's clock. */
   readonly rtc: number | "now";
   readonly snapshot?: string;

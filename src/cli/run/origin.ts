@@ -130,6 +130,7 @@ async function originInFiles(
     policy: flags.policy,
     profile: flags.profile,
     seed: flags.seed,
+    spe: { version: flags.speVersion, intervalOps: flags.speInterval },
     // A guest of ours is told the time when it is ready.
     startSeconds: agent && flags.rtc === "now" ? DEFAULT_RTC_SECONDS : startSeconds,
     shares: shares.map(({ tag }) => tag),

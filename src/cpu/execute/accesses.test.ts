@@ -1,58 +1,38 @@
 import { beforeAll, beforeEach, expect, it } from "vitest";
-import { type AccessEmitter, softTlbAccess } from "../../a64/access.ts";
 import { ROWS, type RowName } from "../../a64/encodings/index.ts";
+import { LOG } from "../../a64/state.ts";
 import { type Bare, bareCore, DATA } from "../core.testing.ts";
-import { IMPLEMENTATION } from "../implementation.ts";
+import { VCPU_AREA } from "../memory.ts";
 
-/** Where the log of accesses lies in the linear memory: a page that the code does not know. How many there are, then each. */
-const LOG_PAGE = 31;
-const ENTRY_BYTES = 16;
-const KINDS = ["load", "store", "atomic"] as const;
-
-let log = 0;
-
-/** As the soft TLB does it, and writes down {va, bytes, kind} of what was granted. */
-const logged: AccessEmitter = (e, control, access) => {
-  const { f } = e;
-  const va = f.local.take("i64");
-  const entry = f.local.take("i32");
-  f.local.tee(va);
-  softTlbAccess(e, control, access);
-  const count = () => {
-    f.i32.const(0);
-    f.i32.load(log);
-  };
-  count();
-  f.i32.const(ENTRY_BYTES);
-  f.i32.mul();
-  f.local.tee(entry);
-  f.local.get(va);
-  f.i64.store(log + 16);
-  f.local.get(entry);
-  f.i32.const(access.bytes);
-  f.i32.store(log + 24);
-  f.local.get(entry);
-  f.i32.const(KINDS.indexOf(access.kind));
-  f.i32.store(log + 28);
-  f.i32.const(0);
-  count();
-  f.i32.const(1);
-  f.i32.add();
-  f.i32.store(log);
-  f.local.release(va);
-  f.local.release(entry);
-};
+const KINDS = new Map<number, string>([
+  [LOG.READ, "load"],
+  [LOG.WRITE, "store"],
+  [LOG.READ | LOG.WRITE, "atomic"],
+]);
 
 let bare: Bare;
 
+/** The log of the last run. */
+let log = 0;
+const endOfLog = (): number => bare.core.state.get32("LOG_AT");
+
 beforeAll(() => {
-  // The page's address is the same for every core.
-  log = bareCore().pages[LOG_PAGE]!.byteOffset;
-  bare = bareCore(IMPLEMENTATION, logged);
+  bare = bareCore();
+  const { core } = bare;
+  log = core.state.base + VCPU_AREA.LOG;
+  core.watcher = {
+    isWatching: true,
+    levelChanges: () => undefined,
+    enter: () => {
+      core.state.set32("LOG_AT", log);
+      return core.code.careful.run(core.state.base);
+    },
+    begins: () => undefined,
+    ends: () => undefined,
+  };
 });
 
 beforeEach(() => {
-  bare.memory.view.setUint32(log, 0, true);
   bare.core.state.setX(1, DATA);
 });
 
@@ -60,11 +40,14 @@ beforeEach(() => {
 function accessesOf(word: number): readonly (readonly [va: number, bytes: number, kind: string])[] {
   const { view } = bare.memory;
   expect(bare.execute([word >>> 0])).toBe(undefined);
-  return Array.from({ length: view.getUint32(log, true) }, (_, i) => {
-    const at = log + 16 + i * ENTRY_BYTES;
-    const va = Number(view.getBigUint64(at, true) - DATA);
-    return [va, view.getUint32(at + 8, true), KINDS[view.getUint32(at + 12, true)]!] as const;
-  });
+  const found: (readonly [number, number, string])[] = [];
+  for (let at = log; at < endOfLog(); at += LOG.ENTRY_BYTES) {
+    const what = view.getUint32(at + LOG.WHAT, true);
+    if (what === 0) continue;
+    const va = Number(view.getBigUint64(at + LOG.ADDRESS, true) - DATA);
+    found.push([va, what & LOG.SIZE, KINDS.get(what & (LOG.READ | LOG.WRITE)) as string]);
+  }
+  return found;
 }
 
 /** Rn is X1, Rt is X3, Rt2 is X4, Rs is X6. */
@@ -98,7 +81,7 @@ it("an access that is not granted is none", () => {
   // With the MMU off memory is Device memory: an alignment fault.
   bare.core.state.setX(1, DATA + 1n);
   expect(bare.execute([word("LDR_imm_unsigned", DOUBLES)])).not.toBe(undefined);
-  expect(bare.memory.view.getUint32(log, true)).toBe(0);
+  expect(endOfLog()).toBe(log);
 });
 
 it("what makes no access is not told of", () => {

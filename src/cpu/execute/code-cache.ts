@@ -56,6 +56,13 @@ export class CodeCache {
     return this.#pageOf.get(decoded);
   }
 
+  /** The host address of the instruction whose decoded form lies at `at`; undefined if its page is none any more. */
+  instructionOf(at: number): number | undefined {
+    const offset = (at - this.#start) % DECODED.PAGE_BYTES;
+    const page = this.#pageOf.get(at - offset);
+    return page === undefined ? undefined : page + offset / SCALE;
+  }
+
   /** The generation of the decoded code that has a place, or had. */
   generationOf(decoded: number): number {
     return this.#generations[(decoded - this.#start) / DECODED.PAGE_BYTES] as number;

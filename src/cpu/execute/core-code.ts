@@ -1,9 +1,8 @@
 /** What the cores of a machine have in common: their decoder, and what executes what it has decoded. */
-import type { AccessEmitter } from "../../a64/access.ts";
 import { Decoder } from "../../a64/decoder.ts";
 import type { Semantics } from "../../a64/emit.ts";
 import { ALL_ROWS } from "../../a64/encodings/index.ts";
-import { HANDLER, Handlers, writeDecoded } from "../../a64/handlers.ts";
+import { type Encoded, HANDLER, Handlers, writeDecoded } from "../../a64/handlers.ts";
 import { SEMANTICS } from "../../a64/semantics/index.ts";
 import { DECODED } from "../../a64/state.ts";
 import { checkImplementation, IMPLEMENTATION, type Implementation } from "../implementation.ts";
@@ -27,15 +26,34 @@ export class CoreCode {
   readonly #known = new Map<number, number>();
   readonly #pool = new Uint32Array(DECODED_WORDS * KNOWN_WORDS);
 
-  /** @param access how instructions make their accesses; by the soft TLB if left out */
-  constructor(memory: CpuMemory, implementation: Implementation = IMPLEMENTATION, access?: AccessEmitter) {
+  #careful: Interpreter | undefined;
+  /** Handlers that decoded instructions name. */
+  readonly #needed = new Map<number, Encoded>();
+
+  constructor(memory: CpuMemory, implementation: Implementation = IMPLEMENTATION) {
     checkImplementation(implementation);
     this.memory = memory;
     this.implementation = implementation;
     this.decoder = new Decoder(implementation.features);
     const semantics: Readonly<Record<string, Semantics | undefined>> = SEMANTICS;
     this.handlers = new Handlers(ALL_ROWS, (row) => semantics[row.name]);
-    this.interpreter = new Interpreter(this.handlers, memory.memory, access);
+    this.interpreter = new Interpreter(this.handlers, memory.memory);
+  }
+
+  /** The same semantics, with ops and accesses logged (LOG in a64/state.ts): for ops that somebody wants to see. */
+  get careful(): Interpreter {
+    if (this.#careful === undefined) {
+      this.#careful = new Interpreter(this.handlers, this.memory.memory, true);
+      for (const [id, encoded] of this.#needed) this.#careful.need(encoded, id);
+    }
+    return this.#careful;
+  }
+
+  #need(encoded: Encoded, id: number): void {
+    if (this.#needed.has(id)) return;
+    this.#needed.set(id, encoded);
+    this.interpreter.need(encoded, id);
+    this.#careful?.need(encoded, id);
   }
 
   /** Decodes a word to a host address. */
@@ -49,7 +67,7 @@ export class CoreCode {
     const row = this.decoder.decode(word);
     const encoded = row === undefined ? undefined : this.handlers.encoded(row);
     if (encoded === undefined) view.setUint16(at + DECODED.HANDLER, HANDLER.UNDEFINED, true);
-    else this.interpreter.need(encoded, writeDecoded(view, at, encoded, word));
+    else this.#need(encoded, writeDecoded(view, at, encoded, word));
     const to = DECODED_WORDS * this.#known.size;
     if (to === this.#pool.length) return;
     this.#known.set(word, to);

@@ -1,8 +1,8 @@
 /** An interpreter of decoded instructions: WebAssembly made from the semantics, the loop at once and other handlers as they are met. */
-import type { AccessEmitter } from "../../a64/access.ts";
 import type { Encoded, Handlers } from "../../a64/handlers.ts";
 import { engine, type FunctionTable, type LinearMemory, type ModuleInstance } from "../../wasm/engine.ts";
 import { handlersModule, madeWith } from "./handlers.ts";
+import { loggedAccess } from "./log.ts";
 import { interpreterModule } from "./loop.ts";
 import type { ModuleOptions } from "./module.ts";
 
@@ -18,11 +18,14 @@ export class Interpreter {
   readonly #table: FunctionTable;
   readonly #made = new Set<number>();
 
-  /** @param access how instructions make their accesses; by the soft TLB if left out */
-  constructor(handlers: Handlers, memory: LinearMemory, access?: AccessEmitter) {
+  /** @param logs whether ops and their accesses are logged */
+  constructor(handlers: Handlers, memory: LinearMemory, logs = false) {
     this.#handlers = handlers;
     this.#memory = memory;
-    this.#options = { memoryPages: memory.buffer.byteLength / WASM_PAGE_BYTES, access };
+    this.#options = {
+      memoryPages: memory.buffer.byteLength / WASM_PAGE_BYTES,
+      ...(logs ? { logs, access: loggedAccess } : {}),
+    };
     const { exports } = this.#instance(interpreterModule(handlers, this.#options));
     this.run = exports["run"] as (cpu: number) => number;
     this.#table = exports["handlers"] as FunctionTable;

@@ -11,6 +11,7 @@ import { PAGE_BYTES } from "../../common/address.ts";
 import type { Label, Local } from "../../wasm/entities.ts";
 import type { FunctionBody } from "../../wasm/function-body.ts";
 import { DecodedOperands } from "./decoded-operands.ts";
+import { logOp, takeBackOp } from "./log.ts";
 import { type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
 import { emitStrictPlace } from "./strict-place.ts";
 
@@ -26,6 +27,8 @@ interface LoopLocals {
   readonly left: Local<"i32">;
   /** Where to go on. */
   readonly target: Local<"i64">;
+  /** The entry of the op in the log; undefined: none is kept. */
+  readonly mark: Local<"i32"> | undefined;
 }
 
 interface LoopLabels {
@@ -157,7 +160,8 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const status = f.local.take("i32");
   const page = f.local.take("i64");
   const target = f.local.take("i64");
-  const locals: LoopLocals = { cpu, at, left, decoded, page, target };
+  const mark = options.logs === true ? f.local.take("i32") : undefined;
+  const locals: LoopLocals = { cpu, at, left, decoded, page, target, mark };
   f.local.get(cpu);
   f.i64.load(STATE.PC);
   f.local.set(target);
@@ -172,6 +176,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const slow = f.block();
   const control = new LoopControl(f, locals, { next, lookup, leave, slow });
   emitBudget(f, locals, control, out);
+  if (mark !== undefined) logOp(control, at, mark, () => control.pc());
   const cold = f.block();
   emitCases(f, handlers, options, { locals, control, cold });
   f.end(cold);
@@ -205,7 +210,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   f.local.get(cpu);
   f.local.get(status);
   f.i32.store(STATE.SLOW_AT);
-  giveBack(f, left);
+  giveBack(control, locals);
   f.br(next);
   f.end(next);
   f.end(lookup);
@@ -213,7 +218,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   f.end(leave);
   // The instruction has not happened.
   storePc(f, cpu, control);
-  giveBack(f, left);
+  giveBack(control, locals);
   f.end(out);
   f.local.get(cpu);
   f.local.get(left);
@@ -231,7 +236,9 @@ function storePc(f: FunctionBody, cpu: Local<"i32">, control: LoopControl): void
 }
 
 /** An instruction that was counted has not happened. */
-function giveBack(f: FunctionBody, left: Local<"i32">): void {
+function giveBack(control: LoopControl, { left, mark }: LoopLocals): void {
+  const { f } = control;
+  if (mark !== undefined) takeBackOp(control, mark);
   f.local.get(left);
   f.i32.const(1);
   f.i32.add();
@@ -263,7 +270,7 @@ function emitCases(
   loop: { readonly locals: LoopLocals; readonly control: LoopControl; readonly cold: Label },
 ): void {
   const { locals, control, cold } = loop;
-  const { cpu, at, page, left } = locals;
+  const { cpu, at, page } = locals;
   const inline = handlers.encodings
     .filter(({ first }) => first < handlers.inlineEnd)
     .flatMap((encoded) => handlers.variantsOf(encoded));
@@ -282,7 +289,7 @@ function emitCases(
   f.end(decode);
   control.leave(LEAVE.DECODE);
   f.end(pageEnd);
-  giveBack(f, left);
+  giveBack(control, locals);
   f.local.get(page);
   f.i64.const(PAGE_BYTES);
   f.i64.add();

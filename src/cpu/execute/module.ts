@@ -8,6 +8,8 @@ export interface ModuleOptions {
   readonly checked?: boolean;
   /** How instructions make their accesses; by the soft TLB if left out. */
   readonly access?: AccessEmitter | undefined;
+  /** Whether ops are logged (LOG in a64/state.ts); their accesses are if `access` does it. */
+  readonly logs?: boolean | undefined;
 }
 
 /** Starts a module that imports env.memory. */

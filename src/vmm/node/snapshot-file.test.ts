@@ -23,6 +23,7 @@ const config: MachineConfig = {
   startSeconds: 1_767_225_600,
   shares: ["share0"],
   disks: [],
+  spe: { version: "1.2", intervalOps: 1024 },
   agent: true,
 };
 // The file does not look into the state: any JSON will do.

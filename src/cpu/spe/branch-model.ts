@@ -1,0 +1,79 @@
+/**
+ * A branch predictor: gshare for directions, targets of indirect branches by address and history, a stack of return addresses.
+ * Addresses are instruction numbers: VA[48:2], as natural numbers.
+ */
+
+const HISTORY_BITS = 12;
+const COUNTERS = 1 << HISTORY_BITS;
+const TARGETS = 512;
+const RETURNS = 16;
+
+export interface Branch {
+  readonly from: number;
+  /** Where execution went on: a branch that was not taken goes on behind itself. */
+  readonly to: number;
+  readonly taken: boolean;
+  readonly conditional: boolean;
+  readonly indirect: boolean;
+  readonly procedure: "call" | "return" | "neither";
+}
+
+export interface BranchModelState {
+  readonly history: number;
+  readonly counters: readonly (readonly [place: number, counter: number])[];
+  readonly targets: readonly (readonly [place: number, target: number])[];
+  readonly returns: readonly number[];
+}
+
+/** Two-bit counters start as "weakly not taken". */
+const WEAK = 1;
+
+export class BranchModel {
+  #history = 0;
+  readonly #counters = new Uint8Array(COUNTERS).fill(WEAK);
+  readonly #targets = new Float64Array(TARGETS);
+  #returns: number[] = [];
+
+  /** Follows a branch. Returns whether it was predicted rightly. */
+  follow({ from, to, taken, conditional, indirect, procedure }: Branch): boolean {
+    let isRight = true;
+    if (conditional) {
+      const place = (from ^ this.#history) & (COUNTERS - 1);
+      const counter = this.#counters[place] as number;
+      isRight = counter >= 2 === taken;
+      this.#counters[place] = taken ? Math.min(3, counter + 1) : Math.max(0, counter - 1);
+      this.#history = ((this.#history << 1) | (taken ? 1 : 0)) & (COUNTERS - 1);
+    } else if (procedure === "return") isRight = this.#returns.pop() === to;
+    else if (indirect) {
+      const place = (from ^ (this.#history << 2)) & (TARGETS - 1);
+      isRight = this.#targets[place] === to;
+      this.#targets[place] = to;
+    }
+    if (procedure === "call") {
+      this.#returns.push(from + 1);
+      if (this.#returns.length > RETURNS) this.#returns.shift();
+    }
+    return isRight;
+  }
+
+  save(): BranchModelState {
+    const counters: [number, number][] = [];
+    this.#counters.forEach((counter, place) => {
+      if (counter !== WEAK) counters.push([place, counter]);
+    });
+    const targets: [number, number][] = [];
+    this.#targets.forEach((target, place) => {
+      if (target !== 0) targets.push([place, target]);
+    });
+    return { history: this.#history, counters, targets, returns: [...this.#returns] };
+  }
+
+  restore({ history, counters, targets, returns }: BranchModelState): void {
+    this.#history = history;
+    this.#counters.fill(WEAK);
+    for (const [place, counter] of counters) this.#counters[place] = counter;
+    this.#targets.fill(0);
+    for (const [place, target] of targets) this.#targets[place] = target;
+    this.#returns = [...returns];
+  }
+}
