@@ -11,6 +11,8 @@ export interface OpInfo {
   readonly class: OpClass;
   /** The condition under which it does what it is for (CSEL, CCMP, B.cond), as NZCV is tested; undefined: none of NZCV. */
   readonly cond: number | undefined;
+  /** The bits of a register whose being zero, or not, a branch depends on (CBZ, TBNZ). */
+  readonly tested: { readonly register: number; readonly bits: bigint; readonly zero: boolean } | undefined;
   /** Where it branches to, less its own address; undefined for what is no direct branch. */
   readonly offset: bigint | undefined;
 }
@@ -20,6 +22,7 @@ const UNDEFINED_INFO: OpInfo = {
   ...recordedOperation(UNDEFINED_OP),
   class: UNDEFINED_OP,
   cond: undefined,
+  tested: undefined,
   offset: undefined,
 };
 
@@ -33,6 +36,19 @@ function offsetOf(op: OpClass, row: Row, f: Fields): bigint | undefined {
   if (op.kind !== "branch" || op.indirect) return undefined;
   const found = BRANCH_OFFSETS.find(([name]) => row.fields[name] !== undefined);
   return found === undefined ? undefined : 4n * BigInt.asIntN(found[1], BigInt(f[found[0]]));
+}
+
+function testedBy({ name }: Row, f: Fields): OpInfo["tested"] {
+  switch (name) {
+    case "CBZ":
+    case "CBNZ":
+      return { register: f.Rt, bits: f.sf === 1 ? 2n ** 64n - 1n : 2n ** 32n - 1n, zero: name === "CBZ" };
+    case "TBZ":
+    case "TBNZ":
+      return { register: f.Rt, bits: 1n << BigInt(32 * f.b5 + f.b40), zero: name === "TBZ" };
+    default:
+      return undefined;
+  }
 }
 
 /** Keeps them by word, of which a program has few. */
@@ -63,6 +79,7 @@ export class OpInfos {
       ...recordedOperation(op),
       class: op,
       cond: row.fields["cond"] === undefined ? undefined : fields.cond,
+      tested: testedBy(row, fields),
       offset: offsetOf(op, row, fields),
     };
   }

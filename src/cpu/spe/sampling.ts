@@ -15,7 +15,7 @@ import type { Core } from "../core.ts";
 import type { Interpreter } from "../execute/interpreter.ts";
 import { VCPU_AREA } from "../memory.ts";
 import type { OpWatcher } from "../op-watcher.ts";
-import { ConditionHolds } from "../vcpu-state.ts";
+import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
 import { type Followed, type FollowedAccess, Models, type ModelsState } from "./models.ts";
 import { type OpInfo, OpInfos } from "./op-info.ts";
 
@@ -302,7 +302,7 @@ export class Sampling implements OpWatcher {
   #followBranch(info: OpInfo, pc: bigint, to: bigint, nzcv: number): Followed & { readonly taken: boolean } {
     if (info.class.kind !== "branch") throw new BrokenInvariant("no branch");
     const { conditional, indirect, procedure } = info.class;
-    const taken = isTaken(info, pc, to, nzcv);
+    const taken = isTaken(info, pc, to, nzcv, this.#core.state);
     const from = instructionNumber(pc);
     const followed = this.models.branch({
       from,
@@ -362,9 +362,12 @@ export class Sampling implements OpWatcher {
 
 const isSimd = ({ class: op }: OpInfo): boolean => op.kind === "other" && (op.simd || op.floatingPoint);
 
-/** Whether a branch was taken. One to the next instruction is told by its condition. */
-function isTaken({ cond, offset, class: op }: OpInfo, pc: bigint, to: bigint, nzcv: number): boolean {
+/** Whether a branch was taken. One to the next instruction is told by what it depends on. */
+function isTaken(info: OpInfo, pc: bigint, to: bigint, nzcv: number, state: VcpuState): boolean {
+  const { cond, tested, offset, class: op } = info;
   if (op.kind !== "branch" || !op.conditional) return true;
   if (to !== BigInt.asUintN(64, pc + 4n)) return true;
-  return offset === 4n && cond !== undefined && ConditionHolds(cond, nzcv);
+  if (offset !== 4n) return false;
+  if (cond !== undefined) return ConditionHolds(cond, nzcv);
+  return tested !== undefined && ((state.x(tested.register) & tested.bits) === 0n) === tested.zero;
 }
