@@ -176,8 +176,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     });
   }
 
-  line(high: boolean): boolean {
-    return this.wires.setLevel(this.pmbirq, high);
+  line(high: boolean): void {
+    if (this.wires.setLevel(this.pmbirq, high)) this.timeline.charge("irq", this.vm.costs.injectIrq);
   }
 
   armTimer(atNs: number, tag: string): void {
@@ -202,7 +202,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
-      spe.load();
+      spe.policy.load();
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       if (!this.#inGuest) {
@@ -253,7 +253,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.#timers.restore(state.timers);
     this.truth.restore(state.truth);
     this.spe.restore(state.spe);
-    this.line(state.pmbirq);
+    this.wires.setLevel(this.pmbirq, state.pmbirq);
   }
 
   /** Lets time pass without the guest, until `atNs`. */
@@ -402,13 +402,13 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
 
   #put(): void {
     this.#loaded = false;
-    this.spe.put();
+    this.spe.policy.put();
   }
 
   #exit(reason: ExitReason): void {
     this.#vmSpe.statistics.exit(reason);
     this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
-    this.spe.exited(reason);
+    this.spe.policy.exited(reason);
   }
 
   /** Calls the policy for each timer that is due. */
@@ -417,7 +417,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       const tag = this.#timers.take(this.timeline.nowNs);
       if (tag === undefined) return;
       this.timeline.charge("irq", this.vm.costs.timerIrq);
-      this.spe.timer(tag);
+      this.spe.policy.timer(tag);
     }
   }
 

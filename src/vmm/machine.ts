@@ -258,7 +258,7 @@ export class Machine {
     const startNs = first.timeline.nowNs;
     for (const vcpu of this.vcpus) vcpu.spe.trapBuffer(spe.policy.trapsBuffer, vcpu.timeline);
     for (;;) {
-      const outcome = spe.start(first.spe.context);
+      const outcome = spe.start(first.spe.policy.context);
       if (outcome?.kind !== "over-memlock") break;
       this.#raiseMemlock(first, outcome.byBytes);
     }
