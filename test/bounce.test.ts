@@ -14,7 +14,8 @@ import { bounceOf } from "../src/kvm/spe/policies/bounce.ts";
 import { untilChanged } from "../src/kvm/spe/policies/until-changed.ts";
 import type { PinPolicy } from "../src/kvm/spe/policy.ts";
 import { decodeSpe } from "../src/perf/spe-record.ts";
-import { Machine, PMBIRQ_INTID } from "../src/vmm/machine.ts";
+import { Machine } from "../src/vmm/machine.ts";
+import { PMBIRQ_INTID } from "../src/vmm/spe-device.ts";
 
 const NO_COSTS = Object.fromEntries(COST_NAMES.map((name) => [name, 0])) as CostTable;
 const MEMORY_PAGES = 2048;

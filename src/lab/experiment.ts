@@ -23,7 +23,8 @@ import type { Tracer } from "../kvm/trace.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
 import { BareMetal } from "../vmm/bare-metal.ts";
-import { Machine, PMBIRQ_INTID } from "../vmm/machine.ts";
+import { Machine } from "../vmm/machine.ts";
+import { PMBIRQ_INTID } from "../vmm/spe-device.ts";
 
 /** What runs, whatever the policy and the costs. */
 export interface Setting {

@@ -12,7 +12,8 @@ import { ScriptedTables } from "../guest/scripted-memory.ts";
 import { modelWorkload } from "../guest/workload.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import { Machine, type MachineOptions, PMBIRQ_INTID } from "../vmm/machine.ts";
+import { Machine, type MachineOptions } from "../vmm/machine.ts";
+import { PMBIRQ_INTID } from "../vmm/spe-device.ts";
 import { DEFAULT_CLOCK_GHZ, DEFAULT_IPC, DEFAULT_IRQ_LATENCY_NS } from "./scenarios.ts";
 
 /** The VA page of RAM's page 0. */
