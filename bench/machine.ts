@@ -14,7 +14,8 @@ import { SEMANTICS } from "../src/a64/semantics/index.ts";
 import { cacheFolder } from "../src/cli/cache-folder.ts";
 import { interpreterModule } from "../src/cpu/execute/loop.ts";
 import { guestFiles } from "../src/guest/node/guests.ts";
-import { type Host, type LinuxRun, readReport } from "../src/lab/report/run.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
+import type { Host, LinuxRun } from "../src/lab/report/run.ts";
 import { engine } from "../src/wasm/engine.ts";
 import { comparePrograms, missingForPrograms } from "./programs.ts";
 

@@ -1,7 +1,8 @@
 /** Debian without a hypervisor: the same guest, from its boot or from a snapshot of a VM, and nothing that was charged. */
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { type LinuxRun, readReport } from "../src/lab/report/run.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
+import type { LinuxRun } from "../src/lab/report/run.ts";
 import { runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 

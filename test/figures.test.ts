@@ -7,7 +7,8 @@ import { PROFILES } from "../src/host/profiles.ts";
 import { linuxRecordOf } from "../src/lab/linux-record.ts";
 import { Baseline, measure } from "../src/lab/measure.ts";
 import { policyNamed } from "../src/lab/policies.ts";
-import { checkRun, type ModelRun } from "../src/lab/report/run.ts";
+import { checkRun } from "../src/lab/report/report-file.ts";
+import type { ModelRun } from "../src/lab/report/run.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
 import { runTurns, smallRun } from "./small-run.ts";
 

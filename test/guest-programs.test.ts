@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readReport } from "../src/lab/report/run.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
 import { type Ended, runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import {

@@ -1,7 +1,8 @@
 /** What a command's record says of Debian's guest: it counts from the command's start, and the boot stands beside it. */
 import { readFileSync } from "node:fs";
 import { afterAll, expect, it } from "vitest";
-import { type LinuxRun, readReport } from "../src/lab/report/run.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
+import type { LinuxRun } from "../src/lab/report/run.ts";
 import { runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readReport } from "../src/lab/report/run.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
 import { type Ended, runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 

@@ -2,7 +2,7 @@
 
 import type { Engine, PolicyChoice, PolicyInfo } from "../src/cli/engine.ts";
 import { UserError } from "../src/common/errors.ts";
-import type { RunDetail } from "../src/lab/report/run.ts";
+import type { RunDetail } from "../src/lab/report/detail.ts";
 import { syntheticRun, syntheticThread } from "./synthetic-runs.ts";
 
 const policy = (name: string): PolicyInfo => ({

@@ -2,14 +2,9 @@
  * Runs made up for tests of what stands outside the engine: report, tables, page, command line. Their sums hold;
  * their figures mean nothing.
  */
-import {
-  type Model,
-  type ModelRun,
-  RUN_SCHEMA,
-  type RunDetail,
-  type Span,
-  type TimePart,
-} from "../src/lab/report/run.ts";
+
+import type { RunDetail, Span } from "../src/lab/report/detail.ts";
+import { type Model, type ModelRun, RUN_SCHEMA, type TimePart } from "../src/lab/report/run.ts";
 
 const MIB = 1024 * 1024;
 

@@ -10,7 +10,7 @@ import { guestFiles, type StoredGuest } from "../guest/node/guests.ts";
 import { machineMirror } from "../guest/node/mirror.ts";
 import { costTable } from "../host/costs.ts";
 import { linuxRecordOf } from "../lab/linux-record.ts";
-import { checkRun } from "../lab/report/run.ts";
+import { checkRun } from "../lab/report/report-file.ts";
 import { DEFAULT_SPE } from "../spe/implementation.ts";
 import { quoted } from "../vmm/agent.ts";
 import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";

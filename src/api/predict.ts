@@ -90,7 +90,7 @@ export async function predict(
     import("../cli/lab.ts"),
     import("../vmm/node/file-source.ts"),
     import("../perf/byte-source.ts"),
-    import("../lab/report/run.ts"),
+    import("../lab/report/report-file.ts"),
     import("../cli/options.ts"),
   ]);
   const engine = await loadLab();

@@ -2,7 +2,7 @@
  * What the commands need of the laboratory, and no more. Options are plain data: they cross to a worker thread, so
  * that a long computation never delays Ctrl-C or the progress line.
  */
-import type { RunDetail } from "../lab/report/run.ts";
+import type { RunDetail } from "../lab/report/detail.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
 
 /** One line of `spevisor policies`, one page of `spevisor explain`. */

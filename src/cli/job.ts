@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { RunDetail } from "../lab/report/run.ts";
+import type { RunDetail } from "../lab/report/detail.ts";
 import { openSource } from "../vmm/node/file-source.ts";
 import type {
   CommonOptions,

@@ -15,7 +15,7 @@ import type { Setting } from "../lab/experiment.ts";
 import { Baseline, type MeasureOptions, measure } from "../lab/measure.ts";
 import { asPolicy, policyNamed } from "../lab/policies.ts";
 import { checkBuffer, leavesEnablesOpen, type PredictSettings, predictionSetting } from "../lab/predict.ts";
-import type { RunDetail } from "../lab/report/run.ts";
+import type { RunDetail } from "../lab/report/detail.ts";
 import { DEFAULT_IRQ_LATENCY_NS, SCENARIOS, THREAD_SCENARIOS } from "../lab/scenarios.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
 import type {

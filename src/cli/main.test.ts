@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { type Calls, syntheticEngine } from "../../test/synthetic-engine.ts";
 import { BrokenInvariant } from "../common/errors.ts";
-import { readReport } from "../lab/report/run.ts";
+import { readReport } from "../lab/report/report-file.ts";
 import { runJob } from "./job.ts";
 import { main } from "./main.ts";
 

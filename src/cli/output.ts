@@ -1,8 +1,10 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import type { RunDetail } from "../lab/report/detail.ts";
 import { renderHtml } from "../lab/report/html.ts";
-import { checkRun, REPORT_SCHEMA, type RunDetail, writeReport } from "../lab/report/run.ts";
+import { checkRun, writeReport } from "../lab/report/report-file.ts";
+import { REPORT_SCHEMA } from "../lab/report/run.ts";
 import { beginFile, type PendingFile } from "./files.ts";
 import { hostFacts } from "./host-facts.ts";
 import type { Job } from "./job.ts";

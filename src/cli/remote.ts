@@ -2,7 +2,7 @@
 import { on } from "node:events";
 import { Worker } from "node:worker_threads";
 import { assertNever, UserError } from "../common/errors.ts";
-import type { RunDetail } from "../lab/report/run.ts";
+import type { RunDetail } from "../lab/report/detail.ts";
 import type { OnProgress } from "./engine.ts";
 import type { Job } from "./job.ts";
 import type { WorkerMessage } from "./worker.ts";

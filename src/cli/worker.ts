@@ -1,7 +1,7 @@
 /** The worker's side: carries out one job and posts what comes of it. Started by bin/worker.js. */
 import { parentPort, workerData } from "node:worker_threads";
 import { UserError } from "../common/errors.ts";
-import type { RunDetail } from "../lab/report/run.ts";
+import type { RunDetail } from "../lab/report/detail.ts";
 import { type Job, runJob } from "./job.ts";
 import { loadLab } from "./lab.ts";
 

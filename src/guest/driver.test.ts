@@ -19,8 +19,9 @@ import { GroundTruth } from "../kvm/spe/ground-truth.ts";
 import { VcpuGic } from "../kvm/vgic.ts";
 import { stage1Regime, stage2Config } from "../mmu/config.ts";
 import { AuxBuffer } from "./aux-buffer.ts";
-import { DEFAULT_EVENT, READER, SpeDriver, type SpeEvent } from "./driver.ts";
+import { READER, SpeDriver } from "./driver.ts";
 import { ModelPe } from "./pe.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "./spe-event.ts";
 
 const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);
 const BASE = 0xffff_8000_8000_0000n;

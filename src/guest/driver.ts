@@ -2,45 +2,14 @@
  * arm_spe_pmu as a state machine: the order of its register accesses at start, stop and overflow, and what it does
  * with perf's AUX buffer in between (drivers/perf/arm_spe_pmu.c of Linux 6.12 and 7.2; where 6.12 loses an event
  * that ran out of AUX space, this does as 7.2).
- *
- * A sequence stops at an access that traps and goes on when the hypervisor has emulated it.
  */
-import type { SpeRegisterName } from "../arm/registers.ts";
-import { ENCODINGS, PMBLIMITR_EL1, PMBSR_EL1, PMSCR_EL1, PMSFCR_EL1 } from "../arm/registers.ts";
+import { PMBLIMITR_EL1, PMBSR_EL1 } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
 import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
 import type { AuxBuffer, AuxBufferState, AuxWindow } from "./aux-buffer.ts";
 import type { ModelPe } from "./pe.ts";
-
-/** The event's configuration, as on perf's command line. */
-export interface SpeEvent {
-  /** Ops between samples: -c, or the driver's min_interval. */
-  readonly period: number;
-  readonly jitter: boolean;
-  readonly tsEnable: boolean;
-  /** min_latency: records below it are filtered out; 0: no filter. */
-  readonly minLatency: number;
-  /** event_filter: every one of these event bits must be set; 0: no filter. */
-  readonly eventFilter: number;
-  readonly branchFilter: boolean;
-  readonly loadFilter: boolean;
-  readonly storeFilter: boolean;
-  readonly excludeUser: boolean;
-  readonly excludeKernel: boolean;
-}
-
-export const DEFAULT_EVENT: SpeEvent = {
-  period: 4096,
-  jitter: false,
-  tsEnable: true,
-  minLatency: 0,
-  eventFilter: 0,
-  branchFilter: false,
-  loadFilter: false,
-  storeFilter: false,
-  excludeUser: false,
-  excludeKernel: false,
-};
+import { NOTHING, RegisterSequence, type SequenceState, type Step } from "./register-sequence.ts";
+import { type EventRegisters, registersOf, type SpeEvent } from "./spe-event.ts";
 
 /** How soon perf's reader has copied what a wake-up told it of: assumed. */
 export const READER = {
@@ -48,28 +17,11 @@ export const READER = {
   bytesPerNs: 1,
 } as const;
 
-type Step =
-  | {
-      readonly op: "write";
-      readonly register: SpeRegisterName;
-      readonly value: () => bigint;
-      readonly when?: () => boolean;
-    }
-  | { readonly op: "read"; readonly register: SpeRegisterName; readonly into: (value: bigint) => void }
-  | { readonly op: "run"; readonly run: () => void };
-
 /** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
 const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
 
-const NOTHING: readonly Step[] = [];
-
-/** The general register that the model's accesses go through. */
-const RT = 0;
-
 export interface SpeDriverState {
-  readonly sequence: number;
-  readonly next: number;
-  readonly x0: bigint;
+  readonly sequence: SequenceState;
   readonly window: AuxWindow | undefined;
   readonly periodLeft: bigint;
   readonly pmbsr: bigint;
@@ -87,13 +39,8 @@ export class SpeDriver {
   readonly #pe: ModelPe;
   readonly #aux: AuxBuffer;
   readonly #base: bigint;
-  readonly #registers: {
-    readonly pmscr: bigint;
-    readonly pmsfcr: bigint;
-    readonly pmsevfr: bigint;
-    readonly pmslatfr: bigint;
-    readonly pmsirr: bigint;
-  };
+  readonly #registers: EventRegisters;
+  readonly #sequence: RegisterSequence;
   readonly #start: readonly Step[];
   readonly #stop: readonly Step[];
   readonly #irq: readonly Step[];
@@ -102,9 +49,6 @@ export class SpeDriver {
   readonly #haltWithoutSpace: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
-  #steps: readonly Step[] = NOTHING;
-  #next = 0;
-  #x0 = 0n;
   #window: AuxWindow | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
@@ -125,26 +69,8 @@ export class SpeDriver {
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
-    const byType = event.branchFilter || event.loadFilter || event.storeFilter;
-    this.#registers = {
-      pmscr: PMSCR_EL1.with(0n, {
-        E0SPE: !event.excludeUser,
-        E1SPE: !event.excludeKernel,
-        CX: 1,
-        TS: event.tsEnable,
-      }),
-      pmsfcr: PMSFCR_EL1.with(0n, {
-        FE: event.eventFilter !== 0,
-        FT: byType,
-        FL: event.minLatency !== 0,
-        B: event.branchFilter,
-        LD: event.loadFilter,
-        ST: event.storeFilter,
-      }),
-      pmsevfr: BigInt(event.eventFilter >>> 0),
-      pmslatfr: BigInt(event.minLatency),
-      pmsirr: (BigInt(event.period) & ~0xffn) | (event.jitter ? 1n : 0n),
-    };
+    this.#registers = registersOf(event);
+    this.#sequence = new RegisterSequence(pe);
     this.#start = this.#startSteps();
     this.#stop = this.#stopSteps();
     this.#irq = this.#irqSteps();
@@ -163,29 +89,26 @@ export class SpeDriver {
     ];
   }
 
-  /** General registers, for the hypervisor's emulation of a trapped access. */
-  readonly regs: CoreRegisters = {
-    read: () => this.#x0,
-    write: (_rt, value) => {
-      this.#x0 = value;
-    },
-    skipInstruction: () => {
-      const step = this.#steps[this.#next];
-      if (step?.op === "read") step.into(this.#x0);
-      this.#next += 1;
-    },
-  };
-
   /** A sequence is under way: interrupts are masked. */
   get busy(): boolean {
-    return this.#next < this.#steps.length;
+    return this.#sequence.busy;
+  }
+
+  /** General registers, for the hypervisor's emulation of a trapped access. */
+  get regs(): CoreRegisters {
+    return this.#sequence.regs;
+  }
+
+  /** Goes on with the sequence until it is through (undefined) or an access traps. */
+  pump(): Exit | undefined {
+    return this.#sequence.pump();
   }
 
   /** arm_spe_pmu_start: the event is scheduled in. */
   start(): void {
     this.#started = true;
     this.#why = "switch-in";
-    this.#begin(this.#start);
+    this.#sequence.begin(this.#start);
   }
 
   /** arm_spe_pmu_stop: the event is scheduled out. */
@@ -193,12 +116,12 @@ export class SpeDriver {
     this.#started = false;
     // Without AUX space nothing was started, so there is nothing to stop.
     if (this.#pe.noSpace) this.#pe.noSpace = false;
-    else this.#begin(this.#stop);
+    else this.#sequence.begin(this.#stop);
   }
 
   /** arm_spe_pmu_irq_handler. */
   interrupt(): void {
-    this.#begin(this.#irq);
+    this.#sequence.begin(this.#irq);
   }
 
   /** perf's reader has caught up: an event that had no space starts again, if its task is running. */
@@ -208,16 +131,14 @@ export class SpeDriver {
     if (this.#pe.noSpace && this.#started) {
       this.#pe.noSpace = false;
       this.#why = "reader caught up";
-      this.#begin(this.#start);
+      this.#sequence.begin(this.#start);
     }
   }
 
   /** What `restore` takes. */
   save(): SpeDriverState {
     return {
-      sequence: this.#sequences.indexOf(this.#steps),
-      next: this.#next,
-      x0: this.#x0,
+      sequence: this.#sequence.save(this.#sequences),
       window: this.#window,
       periodLeft: this.#periodLeft,
       pmbsr: this.#pmbsr,
@@ -234,9 +155,7 @@ export class SpeDriver {
 
   /** Into the driver of the same event, on a PE that is restored by itself. */
   restore(state: SpeDriverState): void {
-    this.#steps = this.#sequences[state.sequence] as readonly Step[];
-    this.#next = state.next;
-    this.#x0 = state.x0;
+    this.#sequence.restore(this.#sequences, state.sequence);
     this.#window = state.window;
     this.#periodLeft = state.periodLeft;
     this.#pmbsr = state.pmbsr;
@@ -250,48 +169,12 @@ export class SpeDriver {
     this.#aux.restore(state.aux);
   }
 
-  /** Goes on with the sequence until it is through (undefined) or an access traps. */
-  pump(): Exit | undefined {
-    while (this.#next < this.#steps.length) {
-      const step = this.#steps[this.#next] as Step;
-      if (step.op === "run") {
-        this.#next += 1;
-        step.run();
-        continue;
-      }
-      if (step.op === "write") {
-        if (step.when?.() === false) {
-          this.#next += 1;
-          continue;
-        }
-        const value = step.value();
-        if (this.#pe.traps(step.register, true)) {
-          this.#x0 = value;
-          return { kind: "sysreg", encoding: ENCODINGS[step.register], isRead: false, rt: RT };
-        }
-        this.#pe.write(step.register, value);
-        this.#next += 1;
-        continue;
-      }
-      if (this.#pe.traps(step.register, false))
-        return { kind: "sysreg", encoding: ENCODINGS[step.register], isRead: true, rt: RT };
-      step.into(this.#pe.read(step.register));
-      this.#next += 1;
-    }
-    return undefined;
-  }
-
-  #begin(steps: readonly Step[]): void {
-    this.#steps = steps;
-    this.#next = 0;
-  }
-
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
   #openWindow(): void {
     this.#window = this.#aux.begin();
     this.#pe.noSpace = this.#window === undefined;
     if (this.#window === undefined) {
-      this.#begin(NO_LIMIT);
+      this.#sequence.begin(NO_LIMIT);
       this.#wakeReader();
     }
   }
@@ -393,7 +276,7 @@ export class SpeDriver {
         op: "run",
         run: () => {
           // A line that fell meanwhile: IRQ_NONE.
-          if (!isSet(this.#pmbsr)) this.#begin(NOTHING);
+          if (!isSet(this.#pmbsr)) this.#sequence.begin(NOTHING);
         },
       },
       { op: "read", register: "PMBPTR_EL1", into: (value) => this.#commit(value) },
@@ -404,7 +287,7 @@ export class SpeDriver {
             PMBSR_EL1.num(this.#pmbsr, "EC") === PMBSR_EC.buffer &&
             (PMBSR_EL1.num(this.#pmbsr, "MSS") & 0x3f) === PMBSR_BSC.filled;
           if (!full) this.fatalInterrupts += 1;
-          this.#begin(full ? this.#restart : this.#halt);
+          this.#sequence.begin(full ? this.#restart : this.#halt);
         },
       },
     ];
@@ -420,7 +303,7 @@ export class SpeDriver {
           this.#pe.noSpace = this.#window === undefined;
           if (this.#window !== undefined) return;
           this.#wakeReader();
-          this.#begin(this.#haltWithoutSpace);
+          this.#sequence.begin(this.#haltWithoutSpace);
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },

@@ -189,23 +189,24 @@ export class ModelPe {
   /** Runs at most `ops` ops with the hardware sampling; stops early when the SPU stops. Returns the ops that ran. */
   #sample(workload: Workload, ops: number, position: number): number {
     const { spu } = this;
+    const { bulk } = spu;
     let left = ops;
-    const rejected = spu.rejectsEverything(workload.bounds) && spu.periodOps !== undefined;
+    const rejected = bulk.rejectsEverything(workload.bounds) && bulk.periodOps !== undefined;
     while (left > 0) {
       if (rejected) {
-        left -= spu.takeRejectedSamples(spu.samplesWithin(left));
+        left -= bulk.takeRejectedSamples(bulk.samplesWithin(left));
         spu.advance(left);
         return ops;
       }
-      if (spu.canTakeSamples) {
-        const due = spu.samplesWithin(left);
+      if (bulk.canTakeSamples) {
+        const due = bulk.samplesWithin(left);
         if (due === 0) {
           spu.advance(left);
           return ops;
         }
-        const fit = this.#translates() ? Math.min(due, spu.recordsToFull(), spu.recordsToPageEnd()) : 0;
+        const fit = this.#translates() ? Math.min(due, bulk.recordsToFull(), bulk.recordsToPageEnd()) : 0;
         if (fit > 0) {
-          left -= spu.takeSamples(fit);
+          left -= bulk.takeSamples(fit);
           if (spu.pmbirq) return ops - left;
           continue;
         }

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { COST_NAMES, type CostTable } from "../host/costs.ts";
 import { fault } from "../kvm/spe/policies/fault.ts";
 import { runBareMetal, runVm, type Setting } from "../lab/experiment.ts";
-import { DEFAULT_EVENT } from "./driver.ts";
 import type { Waits } from "./replay.ts";
 import { NO_SEGMENT, type Schedule, SEGMENT, type Segments, WAIT } from "./schedule.ts";
+import { DEFAULT_EVENT } from "./spe-event.ts";
 
 const US = 1_000;
 

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { Timeline } from "../common/timeline.ts";
 import { costTable } from "./costs.ts";
 import { HUGE_PAGES } from "./frames.ts";
-import { type Backing, HOST_PAGE, HostMm } from "./mm.ts";
+import { HOST_PAGE } from "./host-page.ts";
+import { type Backing, HostMm } from "./mm.ts";
 import { PageList, type PinnedRun } from "./pins.ts";
 import { PROFILES } from "./profiles.ts";
 
@@ -29,7 +30,7 @@ function host(backing: Backing = "base", pages = 2 * HUGE_PAGES): Host {
 const listOf = (...pages: number[]): PageList => new PageList(Int32Array.from(pages));
 
 function pinned({ mm, time }: Host, list: PageList, from = 0, to = list.pages.length): PinnedRun {
-  const result = mm.pin(list, from, to, time);
+  const result = mm.gup.pin(list, from, to, time);
   if (result.kind !== "pinned") throw new Error(`page ${result.page} is not there`);
   return result.run;
 }
@@ -55,7 +56,7 @@ describe("pin_user_pages(FOLL_WRITE | FOLL_LONGTERM)", () => {
   it("charges no fault for what is present", () => {
     const h = host();
     const list = listOf(3, 9, 4);
-    h.mm.unpin(pinned(h, list), h.time);
+    h.mm.gup.unpin(pinned(h, list), h.time);
     const before = h.time.spentNs("stage2");
     pinned(h, list);
     pinned(h, listOf(9));
@@ -130,8 +131,8 @@ describe("pin_user_pages(FOLL_WRITE | FOLL_LONGTERM)", () => {
     const h = host();
     h.mm.munmap(8, 1, h.time);
     const spent = h.time.spentNs("pin");
-    expect(h.mm.pin(listOf(7, 8, 9), 0, 3, h.time)).toEqual({ kind: "efault", page: 8 });
-    expect(h.mm.pin(listOf(h.mm.pages), 0, 1, h.time)).toEqual({ kind: "efault", page: h.mm.pages });
+    expect(h.mm.gup.pin(listOf(7, 8, 9), 0, 3, h.time)).toEqual({ kind: "efault", page: 8 });
+    expect(h.mm.gup.pin(listOf(h.mm.pages), 0, 1, h.time)).toEqual({ kind: "efault", page: h.mm.pages });
     expect(h.mm.pins.pages).toBe(0);
     expect(h.mm.isPinned(7)).toBe(false);
     expect(h.time.spentNs("pin")).toBe(spent);
@@ -183,7 +184,7 @@ describe("pin_user_pages(FOLL_WRITE | FOLL_LONGTERM)", () => {
     const h = host();
     const list = listOf(2, 3);
     const first = pinned(h, list);
-    h.mm.unpin(first, h.time);
+    h.mm.gup.unpin(first, h.time);
     h.mm.change(3, 1, "CLEAR", h.time, (page) => h.mm.zap(page));
     const second = pinned(h, list);
     expect(h.mm.accessible(3, true)).toBe(true);
@@ -206,7 +207,7 @@ describe("the address space", () => {
     expect(h.mm.pins.countOf(2, frame)).toBe(1);
     expect(h.mm.frames.read(frame)[0]).toBe(5);
     expect(h.mm.faultIn(2, true, h.time)).toBe(false);
-    h.mm.unpin(run, h.time);
+    h.mm.gup.unpin(run, h.time);
     expect(h.mm.pins.pages).toBe(0);
   });
 

@@ -6,11 +6,12 @@
  * Invariants: a frame backs at most one host page, or several read-only ones (KSM); whatever changes a present page's frame or takes permissions
  * away goes through the notifiers and raises `generation`; a pinned frame is never freed before its last unpin.
  */
-import { BrokenInvariant } from "../common/errors.ts";
 import { type Timeline, TimelineLock, type TimelineLockState } from "../common/timeline.ts";
 import type { CostTable } from "./costs.ts";
 import { Frames, type FramesState, HUGE_PAGES, type PageStore } from "./frames.ts";
-import { type PageList, type PinnedRun, Pins, Snapshot } from "./pins.ts";
+import { Gup } from "./gup.ts";
+import { HOST_PAGE, NO_FRAME } from "./host-page.ts";
+import { Pins } from "./pins.ts";
 
 /** What backs guest memory. */
 export const BACKINGS = ["base", "thp", "hugetlb-2M", "guest-memfd"] as const;
@@ -34,29 +35,6 @@ export interface MmuNotifier {
   invalidateRangeEnd(first: number, pages: number, event: NotifierEvent, timeline: Timeline): void;
 }
 
-/** Bits of a host page's state. */
-export const HOST_PAGE = {
-  present: 1,
-  writable: 2,
-  /** Mapped by a PMD: one of 512. */
-  huge: 4,
-  swapped: 8,
-  /** Its frame lies in ZONE_MOVABLE or a CMA area: a long-term pin must migrate it out first. */
-  movable: 16,
-  /** PROT_NONE for NUMA balancing: the next access faults and restores it. */
-  numaHint: 32,
-  mapped: 64,
-  /** Shares a frame with other pages until written to (KSM). */
-  ksm: 128,
-} as const;
-
-export type PinResult =
-  | { readonly kind: "pinned"; readonly run: PinnedRun }
-  /** GUP came to a page that no VMA maps (EFAULT). */
-  | { readonly kind: "efault"; readonly page: number };
-
-const NO_FRAME = -1;
-
 /** Pages of one state whose frames follow each other: the first page, how many, the first frame (or -1), HOST_PAGE bits. */
 type SavedRun = readonly [page: number, pages: number, frame: number, flags: number];
 
@@ -71,6 +49,7 @@ export interface HostMmState {
 export class HostMm {
   readonly frames: Frames;
   readonly pins = new Pins();
+  readonly gup = new Gup(this);
   readonly mmapLock = new TimelineLock("mmap_lock");
   readonly costs: CostTable;
   /** Whether snapshots may vouch for pages that were looked at before. Off in the test of the caches. */
@@ -174,16 +153,6 @@ export class HostMm {
     this.mmapLock.restore(mmapLock);
   }
 
-  /** Pins [from, to) of a list again, on the frames that it was pinned on when it was saved. */
-  repin(list: PageList, from: number, frames: readonly number[]): PinnedRun {
-    // Of no generation: what it vouches for is the pin alone.
-    const snapshot = new Snapshot(list, -1);
-    snapshot.frames.set(frames, from);
-    snapshot.verifiedFrom = from;
-    snapshot.verifiedTo = from + frames.length;
-    return this.pins.add(snapshot, from, from + frames.length);
-  }
-
   flags(page: number): number {
     return this.#flags[page] ?? 0;
   }
@@ -250,50 +219,6 @@ export class HostMm {
     if (write && (this.flags(page) & HOST_PAGE.writable) === 0) ns += this.#breakSharing(page, timeline);
     if (charge) timeline.charge("stage2", ns);
     return true;
-  }
-
-  /**
-   * pin_user_pages(FOLL_WRITE | FOLL_LONGTERM) over [from, to) of a list: faults pages in for writing, moves them
-   * out of movable zones, raises each frame's pin count. The mmap lock is held for reading; costs go to `timeline`.
-   */
-  pin(list: PageList, from: number, to: number, timeline: Timeline): PinResult {
-    const result = this.pinAll([{ list, from, to }], timeline);
-    return result.kind === "pinned" ? { kind: "pinned", run: result.runs[0] as PinnedRun } : result;
-  }
-
-  /** The same over several runs in one call: all or none, and one charge however the pages are cut into runs. */
-  pinAll(
-    wanted: readonly { readonly list: PageList; readonly from: number; readonly to: number }[],
-    timeline: Timeline,
-  ): { readonly kind: "pinned"; readonly runs: readonly PinnedRun[] } | (PinResult & { kind: "efault" }) {
-    return this.mmapLock.hold(timeline, "shared", () => {
-      const runs: PinnedRun[] = [];
-      let pages = 0;
-      for (const { list, from, to } of wanted) {
-        const snapshot = this.#verified(list, from, to, timeline);
-        if (typeof snapshot === "number") {
-          for (const run of runs) this.pins.remove(run);
-          return { kind: "efault", page: snapshot };
-        }
-        runs.push(this.pins.add(snapshot, from, to));
-        pages += to - from;
-      }
-      timeline.charge("pin", this.costs.pinCall + pages * this.costs.pinPage);
-      return { kind: "pinned", runs };
-    });
-  }
-
-  /** unpin_user_pages_dirty_lock: drops one pin of each page in the run. */
-  unpin(run: PinnedRun, timeline: Timeline): void {
-    this.unpinAll([run], timeline);
-  }
-
-  /** The same over several runs, in one charge. */
-  unpinAll(runs: readonly PinnedRun[], timeline: Timeline): void {
-    let pages = 0;
-    for (const { from, to } of runs) pages += to - from;
-    timeline.charge("unpin", pages * this.costs.unpinPage);
-    for (const run of runs) this.pins.remove(run);
   }
 
   /**
@@ -412,63 +337,5 @@ export class HostMm {
       this.#flags[page] = flags & ~HOST_PAGE.ksm;
     });
     return this.costs.faultInPage + this.costs.copyPage;
-  }
-
-  /** A snapshot that vouches for [from, to), or the page at which GUP fails. */
-  #verified(list: PageList, from: number, to: number, timeline: Timeline): Snapshot | number {
-    let snapshot = list.snapshot;
-    if (!this.extents || snapshot === undefined || snapshot.generation !== this.#generation)
-      snapshot = this.#freshSnapshot(list);
-    if (from >= snapshot.verifiedFrom && to <= snapshot.verifiedTo) return snapshot;
-    const apart = to < snapshot.verifiedFrom || from > snapshot.verifiedTo;
-    if (apart && snapshot.verifiedTo > 0) snapshot = this.#freshSnapshot(list);
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const bad = this.#longterm(list, from, to, timeline);
-      if (bad !== undefined) return bad;
-      // Faulting in or migrating may itself have changed the address space: look again, as GUP does.
-      if (snapshot.generation !== this.#generation) snapshot = this.#freshSnapshot(list);
-      if (this.#record(snapshot, from, to)) return snapshot;
-    }
-    throw new BrokenInvariant("pages keep moving while they are pinned");
-  }
-
-  #freshSnapshot(list: PageList): Snapshot {
-    const snapshot = new Snapshot(list, this.#generation);
-    list.snapshot = snapshot;
-    return snapshot;
-  }
-
-  /** Faults in and migrates until every page of [from, to) can be pinned for long. */
-  #longterm(list: PageList, from: number, to: number, timeline: Timeline): number | undefined {
-    const wanted = HOST_PAGE.present | HOST_PAGE.writable;
-    const unwanted = HOST_PAGE.movable | HOST_PAGE.numaHint | HOST_PAGE.ksm;
-    for (let i = from; i < to; i++) {
-      const page = list.pages[i] as number;
-      const flags = this.flags(page);
-      if ((flags & (wanted | unwanted)) === wanted) continue;
-      if (!this.faultIn(page, true, timeline)) return page;
-      if (this.has(page, HOST_PAGE.movable) && this.pins.countOf(page, this.frameOf(page)) === 0) {
-        if (this.has(page, HOST_PAGE.huge)) this.splitHuge(page, timeline);
-        this.change(page, 1, "CLEAR", timeline, () =>
-          this.moveTo(page, this.frames.allocate(), this.flags(page) & ~HOST_PAGE.movable),
-        );
-        timeline.charge("pin", this.costs.migratePage);
-      }
-    }
-    return undefined;
-  }
-
-  /** Notes the frames of [from, to) in a snapshot; false if one is not fit to be pinned after all. */
-  #record(snapshot: Snapshot, from: number, to: number): boolean {
-    const wanted = HOST_PAGE.present | HOST_PAGE.writable;
-    for (let i = from; i < to; i++) {
-      const page = snapshot.list.pages[i] as number;
-      if ((this.flags(page) & wanted) !== wanted) return false;
-      snapshot.frames[i] = this.#frameOf[page] as number;
-    }
-    const first = snapshot.verifiedTo === 0;
-    snapshot.verifiedFrom = first ? from : Math.min(from, snapshot.verifiedFrom);
-    snapshot.verifiedTo = first ? to : Math.max(to, snapshot.verifiedTo);
-    return true;
   }
 }

@@ -56,7 +56,7 @@ describe("pins", () => {
             const size = list.pages.length;
             const [a, b] = [action.a % size, action.b % size];
             const [from, to] = [Math.min(a, b), Math.max(a, b) + 1];
-            const result = mm.pin(list, from, to, time);
+            const result = mm.gup.pin(list, from, to, time);
             expect(result.kind).toBe("pinned");
             if (result.kind !== "pinned") continue;
             held.push(result.run);
@@ -69,7 +69,7 @@ describe("pins", () => {
             const [a, b] = [action.a % size, action.b % size];
             const from = run.from + Math.min(a, b);
             const to = run.from + Math.max(a, b) + 1;
-            mm.unpin({ snapshot: run.snapshot, from, to }, time);
+            mm.gup.unpin({ snapshot: run.snapshot, from, to }, time);
             for (let i = from; i < to; i++)
               add(run.snapshot.list.pages[i] as number, run.snapshot.frames[i] as number, -1);
             const rest = [
@@ -95,10 +95,12 @@ describe("pins", () => {
     const mm = new HostMm(COSTS);
     mm.mmap(PAGES, "base");
     const time = new Timeline("t");
-    const result = mm.pin(new PageList(Int32Array.of(1, 2, 3)), 0, 3, time);
+    const result = mm.gup.pin(new PageList(Int32Array.of(1, 2, 3)), 0, 3, time);
     if (result.kind !== "pinned") throw new Error("not pinned");
-    mm.unpin({ snapshot: result.run.snapshot, from: 1, to: 2 }, time);
-    expect(() => mm.unpin({ snapshot: result.run.snapshot, from: 1, to: 2 }, time)).toThrow(BrokenInvariant);
+    mm.gup.unpin({ snapshot: result.run.snapshot, from: 1, to: 2 }, time);
+    expect(() => mm.gup.unpin({ snapshot: result.run.snapshot, from: 1, to: 2 }, time)).toThrow(
+      BrokenInvariant,
+    );
     expect(() => mm.pins.add(result.run.snapshot, 2, 2)).toThrow(BrokenInvariant);
     expect(() => mm.pins.add(result.run.snapshot, 0, 4)).toThrow(BrokenInvariant);
   });
@@ -107,9 +109,9 @@ describe("pins", () => {
     const mm = new HostMm(COSTS);
     mm.mmap(PAGES, "base");
     const time = new Timeline("t");
-    const result = mm.pin(new PageList(Int32Array.of(1, 2, 3)), 0, 3, time);
+    const result = mm.gup.pin(new PageList(Int32Array.of(1, 2, 3)), 0, 3, time);
     if (result.kind !== "pinned") throw new Error("not pinned");
-    mm.unpin({ snapshot: result.run.snapshot, from: 0, to: 2 }, time);
+    mm.gup.unpin({ snapshot: result.run.snapshot, from: 0, to: 2 }, time);
     expect(time.spentNs("unpin")).toBe(2 * COSTS.unpinPage);
     expect(mm.pins.pages).toBe(1);
   });

@@ -3,7 +3,8 @@ import { randomStream } from "../common/random.ts";
 import { Timeline } from "../common/timeline.ts";
 import { costTable } from "./costs.ts";
 import { HUGE_PAGES } from "./frames.ts";
-import { type Backing, HOST_PAGE, HostMm } from "./mm.ts";
+import { HOST_PAGE } from "./host-page.ts";
+import { type Backing, HostMm } from "./mm.ts";
 import { PageList } from "./pins.ts";
 import { applyPressure, PRESSURE_KINDS, type PressureKind, randomPressure } from "./pressure.ts";
 import { PROFILES } from "./profiles.ts";
@@ -20,7 +21,7 @@ function scene(backing: Backing, pin: boolean) {
   for (let page = BLOCK; page < 2 * BLOCK; page++) mm.faultIn(page, true, before);
   mm.frames.writable(mm.frameOf(PAGE))[7] = 99;
   mm.frames.wrote();
-  if (pin) mm.pin(new PageList(Int32Array.of(PAGE)), 0, 1, before);
+  if (pin) mm.gup.pin(new PageList(Int32Array.of(PAGE)), 0, 1, before);
   const heard: string[] = [];
   mm.register({
     invalidateRangeStart: (first, pages, event) => heard.push(`${event} ${first}+${pages}`),

@@ -7,7 +7,8 @@ import { assertNever } from "../common/errors.ts";
 import type { RandomStream } from "../common/random.ts";
 import type { Timeline } from "../common/timeline.ts";
 import { HUGE_PAGES } from "./frames.ts";
-import { HOST_PAGE, type HostMm } from "./mm.ts";
+import { HOST_PAGE } from "./host-page.ts";
+import type { HostMm } from "./mm.ts";
 
 export const PRESSURE_KINDS = [
   /** Reclaim to swap: looks for pins before it unmaps, so a pinned page hears nothing. */

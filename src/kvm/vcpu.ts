@@ -3,62 +3,26 @@
  * stage 2. A vCPU's time without SPE (WFI, other exits) is not KVM's SPE's doing and costs nothing here.
  */
 import type { Encoding } from "../arm/registers.ts";
-import type { Ipn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { Timeline, type TimelineState } from "../common/timeline.ts";
 import { CodeExits, type PsciVcpu } from "./code-exits.ts";
-import type { VmDevices } from "./devices.ts";
 import type { ExitReason } from "./exit-reasons.ts";
-import type { CodeCore, CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import type { CoreHardware, Exit, GuestCore, Turn } from "./guest-core.ts";
+import { GuestStops, type GuestStopsState } from "./guest-stops.ts";
 import { type KvmExit, OFF } from "./kvm-exit.ts";
 import type { Pmu } from "./pmu.ts";
 import { PolicyTimers, type PolicyTimersState } from "./policy-timers.ts";
-import type { SpeAttributes } from "./spe/attributes.ts";
 import { GroundTruth, type GroundTruthState } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe, type VcpuSpeState } from "./spe/vcpu-spe.ts";
 import type { VmSpe } from "./spe/vm-spe.ts";
 import { emulateSysReg, findSysReg, type SysReg, type SysRegUnits } from "./sys-regs.ts";
+import type { VcpuOptions } from "./vcpu-options.ts";
 import { VcpuGic } from "./vgic.ts";
 import type { Vm } from "./vm.ts";
 import type { PpiWires } from "./wires.ts";
 
-/** Makes the core of a vCPU from the hardware that the VM gives it. */
-export type CoreFactory = (hardware: CoreHardware) => GuestCore;
-export type CodeCoreFactory = (hardware: CoreHardware) => CodeCore;
-
-/** A vCPU whose guest is a model. */
-interface ModelOptions {
-  readonly core: CoreFactory;
-  readonly devices?: undefined;
-}
-
-/** A vCPU that executes code: it has a GIC, timers and a PMU, and PSCI switches it on and off. */
-interface CodeOptions {
-  readonly core: CodeCoreFactory;
-  readonly devices: VmDevices;
-  /** Off until another vCPU's CPU_ON. */
-  readonly startsOff: boolean;
-}
-
-interface CommonOptions {
-  /** Its number, from 0. */
-  readonly index: number;
-  /** The vCPUs of its VM by number, itself among them: who PSCI can name. */
-  readonly all: readonly Vcpu[];
-  /** Its place among the other vCPUs. */
-  readonly turn: Turn;
-  readonly attributes: SpeAttributes;
-  readonly irqLatencyNs: number;
-  readonly seed: number;
-  readonly kick: (vcpu: number, atNs: number) => void;
-  readonly onRecordPage?: ((ipn: Ipn, frame: number) => void) | undefined;
-}
-
-/** What executes in a vCPU. */
-export type VcpuGuest = ModelOptions | CodeOptions;
-
-export type VcpuOptions = CommonOptions & VcpuGuest;
+export type { CodeCoreFactory, CoreFactory, VcpuGuest } from "./vcpu-options.ts";
 
 const QUANTUM: KvmExit = { kind: "quantum" };
 const AGAIN: KvmExit = { kind: "again" };
@@ -71,8 +35,7 @@ const MOST_EXITS = 256;
 export interface SavedVcpu {
   readonly off: boolean;
   readonly loaded: boolean;
-  readonly stoppedAtNs: number;
-  readonly idleInStopNs: number;
+  readonly stops: GuestStopsState;
   readonly timeline: TimelineState;
   readonly timers: PolicyTimersState;
   /** The level of the virtual PMBIRQ. */
@@ -101,10 +64,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
   #inGuest = false;
   readonly #code: CodeExits | undefined;
+  readonly #stops: GuestStops;
   #off: boolean;
-  /** When the vCPU last stopped executing the guest. */
-  #stoppedAtNs = 0;
-  #idleInStopNs = 0;
 
   constructor(vmSpe: VmSpe, options: VcpuOptions) {
     const { vm } = vmSpe;
@@ -112,6 +73,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.#vmSpe = vmSpe;
     this.index = options.index;
     this.timeline = new Timeline(`vcpu ${this.index}`);
+    this.#stops = new GuestStops(this.timeline, vmSpe.statistics);
     this.truth = new GroundTruth(options.seed + this.index);
     const { trace } = vm;
     if (trace !== undefined)
@@ -176,8 +138,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     });
   }
 
-  line(high: boolean): boolean {
-    return this.wires.setLevel(this.pmbirq, high);
+  line(high: boolean): void {
+    if (this.wires.setLevel(this.pmbirq, high)) this.timeline.charge("irq", this.vm.costs.injectIrq);
   }
 
   armTimer(atNs: number, tag: string): void {
@@ -202,21 +164,21 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     if (this.#off) return OFF;
     if (!this.#loaded) {
       this.#loaded = true;
-      spe.load();
+      spe.policy.load();
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       if (!this.#inGuest) {
         this.serveTimers();
         if (timeline.nowNs >= turn.untilNs) return QUANTUM;
-        this.#resumed();
+        this.#stops.resumed(spe.accounts.coldStop);
+        spe.accounts.coldStop = false;
         spe.enter();
       }
       const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
       this.#inGuest = exit.kind === "busy";
       if (this.#inGuest) return AGAIN;
       spe.leave();
-      this.#stoppedAtNs = timeline.nowNs;
-      this.#idleInStopNs = 0;
+      this.#stops.stopped();
       events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
@@ -234,8 +196,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     return {
       off: this.#off,
       loaded: this.#loaded,
-      stoppedAtNs: this.#stoppedAtNs,
-      idleInStopNs: this.#idleInStopNs,
+      stops: this.#stops.save(),
       timeline: this.timeline.save(),
       timers: this.#timers.save(),
       pmbirq: this.wires.level(this.pmbirq),
@@ -247,20 +208,19 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   restore(state: SavedVcpu): void {
     this.#loaded = state.loaded;
     this.#off = state.off;
-    this.#stoppedAtNs = state.stoppedAtNs;
-    this.#idleInStopNs = state.idleInStopNs;
+    this.#stops.restore(state.stops);
     this.timeline.restore(state.timeline);
     this.#timers.restore(state.timers);
     this.truth.restore(state.truth);
     this.spe.restore(state.spe);
-    this.line(state.pmbirq);
+    this.wires.setLevel(this.pmbirq, state.pmbirq);
   }
 
   /** Lets time pass without the guest, until `atNs`. */
   idleUntil(atNs: number): void {
     const before = this.timeline.nowNs;
     this.timeline.skipTo("idle", atNs);
-    this.#idleInStopNs += this.timeline.nowNs - before;
+    this.#stops.idled(this.timeline.nowNs - before);
   }
 
   /** What an exit is called in reports and costs by itself. An access to a device comes before its costs. */
@@ -402,13 +362,13 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
 
   #put(): void {
     this.#loaded = false;
-    this.spe.put();
+    this.spe.policy.put();
   }
 
   #exit(reason: ExitReason): void {
     this.#vmSpe.statistics.exit(reason);
     this.vm.trace?.({ atNs: this.timeline.nowNs, vcpu: this.index, what: "exit", name: reason });
-    this.spe.exited(reason);
+    this.spe.policy.exited(reason);
   }
 
   /** Calls the policy for each timer that is due. */
@@ -417,20 +377,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       const tag = this.#timers.take(this.timeline.nowNs);
       if (tag === undefined) return;
       this.timeline.charge("irq", this.vm.costs.timerIrq);
-      this.spe.timer(tag);
+      this.spe.policy.timer(tag);
     }
-  }
-
-  /** The guest goes on: how long was it stopped by host work? */
-  #resumed(): void {
-    const stopNs = this.timeline.nowNs - this.#stoppedAtNs - this.#idleInStopNs;
-    const { statistics } = this.#vmSpe;
-    if (this.spe.accounts.coldStop)
-      statistics.longestStopColdNs = Math.max(statistics.longestStopColdNs, stopNs);
-    else statistics.longestStopWarmNs = Math.max(statistics.longestStopWarmNs, stopNs);
-    this.spe.accounts.coldStop = false;
-    this.#stoppedAtNs = this.timeline.nowNs;
-    this.#idleInStopNs = 0;
   }
 }
 

@@ -18,7 +18,8 @@ import {
 } from "./compare/stretches.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { recordOf } from "./record.ts";
-import { checkRun, type ModelRun } from "./report/run.ts";
+import { checkRun } from "./report/report-file.ts";
+import type { ModelRun } from "./report/run.ts";
 
 export const COMPARE_SCHEMA = "spevisor.compare/1";
 

@@ -2,7 +2,7 @@
 import { PAGE_BYTES } from "../common/address.ts";
 import type { TimeKind } from "../common/timeline.ts";
 import type { Machine } from "../vmm/machine.ts";
-import type { Span, SpanKind } from "./report/run.ts";
+import type { Span, SpanKind } from "./report/detail.ts";
 
 /** Stretches kept; beyond that, stretches of a kind that lie close together are told as one. */
 const MOST_SPANS = 12_000;

@@ -19,7 +19,9 @@ import type { Tracer } from "../kvm/trace.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { SpanListener } from "./listener.ts";
 import { recordOf } from "./record.ts";
-import { checkRun, type Model, type ModelRun, type RunDetail, type TimePart } from "./report/run.ts";
+import type { RunDetail } from "./report/detail.ts";
+import { checkRun } from "./report/report-file.ts";
+import type { Model, ModelRun, TimePart } from "./report/run.ts";
 import { speedTone } from "./report/verdicts.ts";
 
 export interface MeasureOptions {

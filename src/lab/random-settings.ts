@@ -4,9 +4,9 @@
  */
 import { PAGE_BYTES } from "../common/address.ts";
 import { type RandomStream, randomStream } from "../common/random.ts";
-import { DEFAULT_EVENT, type SpeEvent } from "../guest/driver.ts";
 import type { GuestPageBytes } from "../guest/memory.ts";
 import { type Schedule, WAIT } from "../guest/schedule.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "../guest/spe-event.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import { BACKINGS } from "../host/mm.ts";
 import { DEFAULT_IMPLEMENTATION, minimumIntervalOps } from "../spe/implementation.ts";

@@ -1,6 +1,7 @@
 /** The hand-written scenarios: the thread's two commands, as posted and with samples let through. */
-import { DEFAULT_EVENT, type SpeEvent } from "../guest/driver.ts";
+
 import type { Schedule } from "../guest/schedule.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "../guest/spe-event.ts";
 import { DEFAULT_MEMLOCK_BYTES, defaultMemoryBytes, type Setting } from "./experiment.ts";
 import type { Model } from "./report/run.ts";
 import { type Burst, perCpu, scheduleOf, toggling } from "./schedules.ts";

@@ -470,18 +470,18 @@ describe("samples taken at once", () => {
   it("leave the same PMBPTR_EL1, PMBSR_EL1, PMSICR_EL1 and counts as one by one", () => {
     fc.assert(
       fc.property(anyRun, (r) => {
-        const [bulk, single] = [prepared(r), prepared(r)];
-        const samples = Math.min(r.samples, bulk.recordsToFull());
+        const [many, single] = [prepared(r), prepared(r)];
+        const samples = Math.min(r.samples, many.bulk.recordsToFull());
         let ops = 0;
         for (let i = 0; i < samples; i++) {
           ops += single.opsToNextSample() + 1;
           toSample(single);
           single.sample(LOAD);
         }
-        expect(bulk.canTakeSamples).toBe(true);
-        expect(bulk.takeSamples(samples)).toBe(ops);
-        expect(bulk.save()).toEqual(single.save());
-        expect(bulk.pmbirq).toBe(!r.discard && samples > 0 && samples === prepared(r).recordsToFull());
+        expect(many.bulk.canTakeSamples).toBe(true);
+        expect(many.bulk.takeSamples(samples)).toBe(ops);
+        expect(many.save()).toEqual(single.save());
+        expect(many.pmbirq).toBe(!r.discard && samples > 0 && samples === prepared(r).bulk.recordsToFull());
       }),
     );
   });
@@ -489,20 +489,20 @@ describe("samples taken at once", () => {
   it("leave the same state as one by one when all of them are filtered out", () => {
     fc.assert(
       fc.property(anyRun, (r) => {
-        const [bulk, single] = [prepared(r), prepared(r)];
-        for (const spu of [bulk, single]) {
+        const [many, single] = [prepared(r), prepared(r)];
+        for (const spu of [many, single]) {
           spu.write("PMSFCR_EL1", 4n);
           spu.write("PMSLATFR_EL1", 1000n);
         }
-        expect(bulk.rejectsEverything({ maxTotalLatency: 999 })).toBe(true);
+        expect(many.bulk.rejectsEverything({ maxTotalLatency: 999 })).toBe(true);
         let ops = 0;
         for (let i = 0; i < r.samples; i++) {
           ops += single.opsToNextSample() + 1;
           toSample(single);
           expect(single.sample(LOAD).kind).toBe("filtered");
         }
-        expect(bulk.takeRejectedSamples(r.samples)).toBe(ops);
-        expect(bulk.save()).toEqual(single.save());
+        expect(many.bulk.takeRejectedSamples(r.samples)).toBe(ops);
+        expect(many.save()).toEqual(single.save());
       }),
     );
   });
@@ -510,27 +510,29 @@ describe("samples taken at once", () => {
   it("are refused where they would be wrong", () => {
     const { spu } = unit();
     start(spu, 256);
-    expect(spu.canTakeSamples).toBe(false); // its records are stored
-    expect(() => spu.takeSamples(1)).toThrow(/one by one/);
+    expect(spu.bulk.canTakeSamples).toBe(false); // its records are stored
+    expect(() => spu.bulk.takeSamples(1)).toThrow(/one by one/);
     const counting = unit({ storeRecords: false }).spu;
     start(counting, 256, 4096);
-    expect(() => counting.takeSamples(65)).toThrow(/do not fit/);
+    expect(() => counting.bulk.takeSamples(65)).toThrow(/do not fit/);
     counting.write("PMSFCR_EL1", 4n);
     counting.write("PMSLATFR_EL1", 1n);
-    expect(counting.canTakeSamples).toBe(false);
+    expect(counting.bulk.canTakeSamples).toBe(false);
     counting.write("PMSFCR_EL1", 0n);
     counting.write("PMSIRR_EL1", 0x101n);
-    expect([counting.canTakeSamples, counting.periodOps]).toEqual([false, undefined]);
+    expect([counting.bulk.canTakeSamples, counting.bulk.periodOps]).toEqual([false, undefined]);
   });
 
   it("know the distance to the page end and to the full buffer", () => {
     const { spu } = unit({ storeRecords: false });
     start(spu, 256, 8192);
-    expect([spu.recordsToPageEnd(), spu.recordsToFull(), spu.periodOps]).toEqual([64, 128, 257]);
-    spu.takeSamples(3);
-    expect([spu.recordsToPageEnd(), spu.recordsToFull()]).toEqual([61, 125]);
-    expect(spu.samplesWithin(257 * 5)).toBe(5);
-    expect(spu.samplesWithin(257 * 5 - 1)).toBe(4);
+    expect([spu.bulk.recordsToPageEnd(), spu.bulk.recordsToFull(), spu.bulk.periodOps]).toEqual([
+      64, 128, 257,
+    ]);
+    spu.bulk.takeSamples(3);
+    expect([spu.bulk.recordsToPageEnd(), spu.bulk.recordsToFull()]).toEqual([61, 125]);
+    expect(spu.bulk.samplesWithin(257 * 5)).toBe(5);
+    expect(spu.bulk.samplesWithin(257 * 5 - 1)).toBe(4);
   });
 
   it("size records as storing them does, whatever the alignment", () => {

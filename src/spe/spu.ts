@@ -14,9 +14,10 @@
  */
 
 import type { SpeRegisterName } from "../arm/registers.ts";
-import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
 import { type Vpn, vpn } from "../common/address.ts";
 import { invariant } from "../common/errors.ts";
+import { fill, raiseFault, recordsWritten } from "./buffer.ts";
+import { BulkSampling } from "./bulk.ts";
 import {
   bareMetalPe,
   CollectContextIDR1,
@@ -25,10 +26,9 @@ import {
   CollectTimeStamp,
   type ExceptionLevel,
   type PeContext,
-  StatisticalProfilingEnabled,
   type TimestampKind,
 } from "./enables.ts";
-import { type FilterSelectors, Filters, type OpBounds } from "./filters.ts";
+import { type FilterSelectors, Filters } from "./filters.ts";
 import {
   DEFAULT_IMPLEMENTATION,
   factsOf,
@@ -37,28 +37,23 @@ import {
 } from "./implementation.ts";
 import { IntervalCounter, type IntervalState } from "./interval.ts";
 import type { SampledOp } from "./op.ts";
-import {
-  noCounts,
-  type RecordFault,
-  type RecordMemory,
-  type SampleOutcome,
-  type SpuCounters,
-} from "./outcomes.ts";
+import { noCounts, type RecordMemory, type SampleOutcome, type SpuCounters } from "./outcomes.ts";
 import { RecordWriter, type Selection } from "./record.ts";
 import {
   type Buffer,
   type Controls,
-  FILL_MODE_DISCARD,
+  discards,
   initialBuffer,
   initialControls,
   initialStatus,
-  recomputeRemaining,
+  profilingBufferEnabled,
   type SpuState,
   type Status,
+  statisticalProfilingEnabled,
 } from "./state.ts";
 import { implementsRegister, readRegister, writeRegister } from "./sysregs.ts";
 
-export type { RecordFault, RecordMemory, SampleOutcome, SpuCounters } from "./outcomes.ts";
+export type { RecordMemory, SampleOutcome, SpuCounters } from "./outcomes.ts";
 
 export interface SpuOptions {
   /** The PE that the unit is of. Default: bare metal, at EL1. */
@@ -92,14 +87,14 @@ export interface SpuSnapshot {
   readonly counters: SpuCounters;
 }
 
-const PAGES_OF_VA = 2 ** 52;
-
 export class Spu {
   readonly implementation: SpeImplementation;
   readonly facts: ImplementationFacts;
   /** What the unit knows of its PE; write it when the PE changes. */
   readonly pe: PeContext;
   readonly counters: SpuCounters = noCounts();
+  /** For callers that only count samples. */
+  readonly bulk: BulkSampling;
   private readonly memory: RecordMemory;
   private readonly counter: (kind: TimestampKind) => number | bigint;
   private readonly storeRecords: boolean;
@@ -117,7 +112,6 @@ export class Spu {
     timestamp: undefined,
     collectPa: false,
   };
-  private isInFlight = false;
   /** Records of one size whose bytes nobody wants do not depend on what was collected. */
   private readonly collects: boolean;
 
@@ -134,25 +128,29 @@ export class Spu {
     this.state = {
       implementation: this.implementation,
       facts: this.facts,
+      storeRecords: this.storeRecords,
       pe: this.pe,
       controls: this.controls,
       buffer: this.buffer,
       status: this.status,
       interval: this.interval,
       filters: this.filters,
+      counters: this.counters,
+      inFlight: false,
     };
+    this.bulk = new BulkSampling(this.state);
   }
 
   // ---- What holds now ----
 
   /** PMBLIMITR_EL1.E is 1 and PMBSR_EL1.S is 0 (ProfilingBufferEnabled). */
   profilingBufferEnabled(): boolean {
-    return this.buffer.enabled && !this.status.s;
+    return profilingBufferEnabled(this.state);
   }
 
   /** Whether ops at an exception level are sampled (StatisticalProfilingEnabled). Default: where the PE is. */
   statisticalProfilingEnabled(el: ExceptionLevel = this.pe.el): boolean {
-    return StatisticalProfilingEnabled(el, this.profilingBufferEnabled(), this.controls, this.pe);
+    return statisticalProfilingEnabled(this.state, el);
   }
 
   /** PMSCR_EL1.E0SPE or E1SPE: whether ops at EL0 or EL1 are profiled while the buffer is enabled. */
@@ -187,7 +185,7 @@ export class Spu {
 
   /** PMBLIMITR_EL1.FM says discard (FEAT_SPEv1p2). */
   get discards(): boolean {
-    return this.facts.v1p2 && this.buffer.fillMode === FILL_MODE_DISCARD;
+    return discards(this.state);
   }
 
   /** Bytes between PMBPTR_EL1 and the limit; negative beyond it. */
@@ -202,7 +200,7 @@ export class Spu {
 
   /** A sample is in flight. */
   get inFlight(): boolean {
-    return this.isInFlight;
+    return this.state.inFlight;
   }
 
   // ---- Sampling ----
@@ -235,12 +233,12 @@ export class Spu {
     this.interval.passSample();
     this.counters.population++;
     this.counters.selected++;
-    if (this.isInFlight) {
+    if (this.state.inFlight) {
       this.counters.collided++;
       this.status.coll = true;
       return false;
     }
-    this.isInFlight = true;
+    this.state.inFlight = true;
     if (this.collects) this.collect();
     return true;
   }
@@ -257,8 +255,8 @@ export class Spu {
 
   /** Completes the sample in flight: filters it and writes its record. */
   complete(op: SampledOp): SampleOutcome {
-    invariant(this.isInFlight, "no sample is in flight");
-    this.isInFlight = false;
+    invariant(this.state.inFlight, "no sample is in flight");
+    this.state.inFlight = false;
     if (!this.filters.keeps(op)) {
       this.counters.filtered++;
       return FILTERED;
@@ -280,11 +278,11 @@ export class Spu {
   }
 
   private writeRecord(op: SampledOp): SampleOutcome {
-    const { buffer, counters, facts } = this;
+    const { buffer, counters, facts, state } = this;
     // The pseudocode would write one record beyond the limit and report full afterwards.
     if (this.remainingBytes < facts.maxRecordBytes) {
       counters.truncated++;
-      this.fill();
+      fill(state);
       return REFUSED_FULL;
     }
     const bytes = this.storeRecords ? this.writer.build(op, this.selection) : undefined;
@@ -292,153 +290,15 @@ export class Spu {
     const fault = this.memory.write(vpn(buffer.pointerPage), buffer.pointerOffset, sizeBytes, bytes);
     if (fault !== undefined) {
       counters.truncated++;
-      this.raiseFault(fault);
+      raiseFault(state, fault);
       return { kind: "fault", fault };
     }
-    counters.written++;
-    counters.writtenBytes += sizeBytes;
-    this.movePointer(sizeBytes);
-    if (this.remainingBytes >= facts.maxRecordBytes) return WRITTEN;
-    this.fill();
-    return FULL_AFTER_WRITE;
-  }
-
-  private movePointer(bytes: number): void {
-    const { buffer } = this;
-    const offset = buffer.pointerOffset + bytes;
-    if (offset < 4096) {
-      buffer.pointerOffset = offset;
-      buffer.remainingBytes -= bytes;
-      return;
-    }
-    buffer.pointerOffset = offset % 4096;
-    buffer.pointerPage = (buffer.pointerPage + Math.floor(offset / 4096)) % PAGES_OF_VA;
-    recomputeRemaining(buffer);
-  }
-
-  /** SPEBufferFilled. S is 0 here: with S set nothing is written. */
-  private fill(): void {
-    const { status } = this;
-    status.s = true;
-    status.ec = PMBSR_EC.buffer;
-    status.mss = PMBSR_BSC.filled;
-    this.counters.filledBuffers++;
-  }
-
-  /** DebugWriteFault and DebugWriteExternalAbort. */
-  private raiseFault(fault: RecordFault): void {
-    const { status } = this;
-    const incomplete = fault.incompleteBytes ?? 0;
-    status.s = true;
-    status.mss = fault.dfsc;
-    status.ec =
-      fault.kind === "granule-protection"
-        ? PMBSR_EC.granuleProtection
-        : fault.kind === "implementation-defined"
-          ? PMBSR_EC.implementationDefined
-          : fault.stage === 2
-            ? PMBSR_EC.stage2Abort
-            : PMBSR_EC.stage1Abort;
-    if (fault.kind === "external") status.ea = true;
-    if (incomplete > 0) {
-      status.dl = true;
-      this.movePointer(incomplete - (incomplete % this.facts.alignBytes));
-    }
+    return recordsWritten(state, 1, sizeBytes) ? FULL_AFTER_WRITE : WRITTEN;
   }
 
   /** PSB CSYNC: the writes of all records sampled before it are complete when this returns. */
   psbCsync(): void {
     this.memory.drain?.();
-  }
-
-  // ---- Many samples at once ----
-
-  /** No record can be rejected by the filters: their verdict needs no op. */
-  get acceptsEverything(): boolean {
-    return this.filters.acceptsEverything;
-  }
-
-  /** Every record is rejected by the filters, whatever op within the bounds it is of. */
-  rejectsEverything(bounds: OpBounds): boolean {
-    return this.filters.rejectsEverything(bounds);
-  }
-
-  /** Ops from one selected op to the next, that one included; undefined with jitter (or a zero interval). */
-  get periodOps(): number | undefined {
-    return this.interval.isRegular ? this.interval.periodOps : undefined;
-  }
-
-  /** How many of the next `ops` ops are selected, at a regular period, if nothing changes meanwhile. */
-  samplesWithin(ops: number): number {
-    if (!this.statisticalProfilingEnabled()) return 0;
-    invariant(this.interval.isRegular, "samples do not come at a fixed distance");
-    return this.interval.samplesWithin(ops);
-  }
-
-  /**
-   * Records that can be written until the one, included, that fills the buffer; 0 if it is full already. Infinity in
-   * discard mode. With records of varying size it is a lower bound (all of them MaxSize).
-   */
-  recordsToFull(): number {
-    if (this.discards) return Number.POSITIVE_INFINITY;
-    return Math.max(0, Math.floor(this.remainingBytes / this.facts.maxRecordBytes));
-  }
-
-  /** Records that fit entirely into the page of PMBPTR_EL1 (all of them MaxSize). */
-  recordsToPageEnd(): number {
-    return Math.floor((4096 - this.buffer.pointerOffset) / this.facts.maxRecordBytes);
-  }
-
-  /** Whether `takeSamples` may be called: see there. */
-  get canTakeSamples(): boolean {
-    return (
-      this.facts.fixedRecordBytes !== undefined &&
-      !this.storeRecords &&
-      !this.isInFlight &&
-      this.interval.isRegular &&
-      this.filters.acceptsEverything &&
-      this.statisticalProfilingEnabled()
-    );
-  }
-
-  /**
-   * Lets ops pass up to and including the `samples`-th selected one and counts their records as written, without
-   * asking the memory: the caller vouches that the pages to be written translate. The state afterwards is that of the
-   * same samples taken one by one. At most recordsToFull(); the last of those fills the buffer (PMBSR_EL1.S).
-   * @returns the ops that passed
-   */
-  takeSamples(samples: number): number {
-    invariant(this.canTakeSamples, "these samples must be taken one by one");
-    invariant(samples <= this.recordsToFull(), `${samples} records do not fit into the buffer`);
-    const ops = this.passSelected(samples);
-    if (this.discards) this.counters.discarded += samples;
-    else if (samples > 0) {
-      const bytes = samples * this.facts.maxRecordBytes;
-      this.counters.written += samples;
-      this.counters.writtenBytes += bytes;
-      this.movePointer(bytes);
-      if (this.remainingBytes < this.facts.maxRecordBytes) this.fill();
-    }
-    return ops;
-  }
-
-  /**
-   * Lets ops pass up to and including the `samples`-th selected one, all of them filtered out: the caller knows from
-   * rejectsEverything() that none can be kept. A regular period is needed.
-   * @returns the ops that passed
-   */
-  takeRejectedSamples(samples: number): number {
-    invariant(!this.isInFlight && this.statisticalProfilingEnabled(), "these ops are not sampled");
-    const ops = this.passSelected(samples);
-    this.counters.filtered += samples;
-    return ops;
-  }
-
-  private passSelected(samples: number): number {
-    const ops = this.interval.passSamples(samples);
-    this.counters.population += ops;
-    this.counters.selected += samples;
-    return ops;
   }
 
   // ---- Registers ----
@@ -474,7 +334,7 @@ export class Spu {
       status: { ...this.status },
       selectors: { ...this.filters.selectors },
       interval: this.interval.save(),
-      inFlight: this.isInFlight ? { ...this.selection } : undefined,
+      inFlight: this.state.inFlight ? { ...this.selection } : undefined,
       counters: { ...this.counters },
     };
   }
@@ -486,7 +346,7 @@ export class Spu {
     Object.assign(this.status, snapshot.status);
     this.filters.update(snapshot.selectors);
     this.interval.restore(snapshot.interval);
-    this.isInFlight = snapshot.inFlight !== undefined;
+    this.state.inFlight = snapshot.inFlight !== undefined;
     if (snapshot.inFlight !== undefined) Object.assign(this.selection, snapshot.inFlight);
     Object.assign(this.counters, snapshot.counters);
   }

@@ -1,8 +1,9 @@
 /** The registers' state, taken apart so that nothing per sample needs 64-bit arithmetic. */
-import type { PeContext } from "./enables.ts";
+import { type ExceptionLevel, type PeContext, StatisticalProfilingEnabled } from "./enables.ts";
 import type { Filters } from "./filters.ts";
 import type { ImplementationFacts, SpeImplementation } from "./implementation.ts";
 import type { IntervalCounter } from "./interval.ts";
+import type { SpuCounters } from "./outcomes.ts";
 
 /** PMSCR_EL1 (1) and PMSCR_EL2 (2). */
 export interface Controls {
@@ -42,20 +43,35 @@ export interface Status {
   ec: number;
 }
 
-/** All that registers read and write. */
+/** What a unit's parts share. */
 export interface SpuState {
   readonly implementation: SpeImplementation;
   readonly facts: ImplementationFacts;
+  readonly storeRecords: boolean;
   readonly pe: PeContext;
   readonly controls: Controls;
   readonly buffer: Buffer;
   readonly status: Status;
   readonly interval: IntervalCounter;
   readonly filters: Filters;
+  readonly counters: SpuCounters;
+  /** A sample is in flight. */
+  inFlight: boolean;
 }
 
 /** PMBLIMITR_EL1.FM: discard mode (FEAT_SPEv1p2). */
-export const FILL_MODE_DISCARD = 2;
+const FILL_MODE_DISCARD = 2;
+
+/** PMBLIMITR_EL1.E is 1 and PMBSR_EL1.S is 0 (ProfilingBufferEnabled). */
+export const profilingBufferEnabled = ({ buffer, status }: SpuState): boolean => buffer.enabled && !status.s;
+
+/** Whether ops at an exception level are sampled (StatisticalProfilingEnabled). Default: where the PE is. */
+export const statisticalProfilingEnabled = (state: SpuState, el: ExceptionLevel = state.pe.el): boolean =>
+  StatisticalProfilingEnabled(el, profilingBufferEnabled(state), state.controls, state.pe);
+
+/** PMBLIMITR_EL1.FM says discard (FEAT_SPEv1p2). */
+export const discards = ({ facts, buffer }: SpuState): boolean =>
+  facts.v1p2 && buffer.fillMode === FILL_MODE_DISCARD;
 
 export const initialControls = (): Controls => ({
   e0spe: false,

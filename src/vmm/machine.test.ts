@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULT_EVENT } from "../guest/driver.ts";
 import { WAIT } from "../guest/schedule.ts";
+import { DEFAULT_EVENT } from "../guest/spe-event.ts";
 import { costTable } from "../host/costs.ts";
 import { PROFILES } from "../host/profiles.ts";
 import { adaptive } from "../kvm/spe/policies/adaptive.ts";

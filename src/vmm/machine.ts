@@ -10,11 +10,10 @@ import type { CostTable } from "../host/costs.ts";
 import { HUGE_PAGES, type PageStore } from "../host/frames.ts";
 import { Memlock } from "../host/memlock.ts";
 import { type Backing, HostMm } from "../host/mm.ts";
-import { applyPressure, type PressureEvent } from "../host/pressure.ts";
+import type { PressureEvent } from "../host/pressure.ts";
 import type { VmDevices } from "../kvm/devices.ts";
 import { aloneTurn, type Turn } from "../kvm/guest-core.ts";
 import type { KvmExit } from "../kvm/kvm-exit.ts";
-import { SpeDevice } from "../kvm/spe/attributes.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import { VmSpe, type VmSpeState } from "../kvm/spe/vm-spe.ts";
 import { decodeState, type EncodedState, encodeState } from "../kvm/state-codec.ts";
@@ -22,10 +21,11 @@ import type { Statistics } from "../kvm/statistics.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type CodeCoreFactory, type CoreFactory, type SavedVcpu, Vcpu, type VcpuGuest } from "../kvm/vcpu.ts";
 import { Vm, type VmState } from "../kvm/vm.ts";
-import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import { HostPressure } from "./host-pressure.ts";
 import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS } from "./machine-loop.ts";
 import { AGAIN, OVER, type PlaceState, RUNS, type Scheduler, type TurnEnd } from "./scheduler.ts";
+import { configureSpe } from "./spe-device.ts";
 
 export interface MachineOptions {
   readonly memoryPages: number;
@@ -95,10 +95,9 @@ export class Machine {
   readonly devices: VmDevices | undefined;
   readonly #loop: MachineLoop;
   readonly #options: MachineOptions;
-  readonly #hostFirstPage: number;
   /** What the scheduler calls vCPU 0; the others follow. */
   readonly #firstVcpu: number;
-  #nextPressure: PressureEvent | undefined;
+  readonly #pressure: HostPressure | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -109,15 +108,14 @@ export class Machine {
     this.spe = new VmSpe(this.vm, { memlock: this.memlock, policy: options.policy });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
-    this.#hostFirstPage = this.mm.mmap(options.memoryPages, options.policy.backing ?? options.backing);
-    this.vm.addMemslot({
-      firstIpn: options.firstIpn,
-      pages: options.memoryPages,
-      hostPage: this.#hostFirstPage,
-    });
-    this.#nextPressure = options.pressure?.next().value;
+    const hostPage = this.mm.mmap(options.memoryPages, options.policy.backing ?? options.backing);
+    this.vm.addMemslot({ firstIpn: options.firstIpn, pages: options.memoryPages, hostPage });
     this.#loop = new MachineLoop(options.devices !== undefined);
-    if (options.pressure !== undefined) this.#addPressure();
+    if (options.pressure !== undefined) {
+      this.#pressure = new HostPressure(this.spe, this.host, hostPage, options.pressure);
+      // Before any vCPU goes on from the instant of an event.
+      this.#scheduler.add(this.#pressure, aloneTurn());
+    }
     if (options.alarm !== undefined) this.#loop.addAlarm(options.alarm);
     this.#firstVcpu = this.#scheduler.count;
   }
@@ -141,7 +139,12 @@ export class Machine {
         index,
         all: this.vcpus,
         turn,
-        attributes: this.#configureSpe(count),
+        attributes: configureSpe(this.memlock, {
+          vcpus: count,
+          trapsBuffer: options.policy.trapsBuffer,
+          maxBufferBytes: options.maxBufferBytes,
+          memlockMaxBytes: options.memlockMaxBytes,
+        }),
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
         kick: (to, atNs) => this.#scheduler.kick(this.#firstVcpu + to, atNs),
@@ -164,26 +167,6 @@ export class Machine {
         run: () => this.#answer(vcpu, vcpu.run()),
       },
       turn,
-    );
-  }
-
-  /** What the host does to guest memory comes exactly when it is due: before any vCPU goes on from there. */
-  #addPressure(): void {
-    const next = (): number => this.#nextPressure?.atNs ?? Number.POSITIVE_INFINITY;
-    this.#scheduler.add(
-      {
-        get nowNs() {
-          return next();
-        },
-        quantumNs: 0,
-        isGuest: false,
-        waitUntil: () => undefined,
-        run: () => {
-          this.#applyPressure();
-          return this.#nextPressure === undefined ? OVER : RUNS;
-        },
-      },
-      aloneTurn(),
     );
   }
 
@@ -212,7 +195,7 @@ export class Machine {
    */
   save(): MachineState | string {
     if (this.#loop.ending !== "running") return `it has ended (${this.#loop.ending})`;
-    if (this.#nextPressure !== undefined) return "the host takes memory from it";
+    if (this.#pressure?.isOver === false) return "the host takes memory from it";
     this.#loop.settle();
     const content: MachineContent = {
       vm: this.vm.save(),
@@ -256,7 +239,7 @@ export class Machine {
     const startNs = first.timeline.nowNs;
     for (const vcpu of this.vcpus) vcpu.spe.trapBuffer(spe.policy.trapsBuffer, vcpu.timeline);
     for (;;) {
-      const outcome = spe.start(first.spe.context);
+      const outcome = spe.start(first.spe.policy.context);
       if (outcome?.kind !== "over-memlock") break;
       this.#raiseMemlock(first, outcome.byBytes);
     }
@@ -410,49 +393,5 @@ export class Machine {
       );
     this.memlock.limitBytes = wanted;
     vcpu.timeline.charge("exit", this.vm.costs.setrlimit);
-  }
-
-  #applyPressure(): void {
-    const event = this.#nextPressure as PressureEvent;
-    this.host.skipTo("idle", event.atNs);
-    this.#options.trace?.({
-      atNs: this.host.nowNs,
-      vcpu: -1,
-      what: "host",
-      name: event.kind,
-      detail: { first: event.first, pages: event.pages },
-    });
-    this.spe.events.enter();
-    applyPressure(this.mm, event, this.#hostFirstPage, this.host);
-    this.spe.events.leave();
-    this.#nextPressure = this.#options.pressure?.next().value;
-  }
-
-  #configureSpe(vcpus: number) {
-    const { policy, maxBufferBytes, memlockMaxBytes } = this.#options;
-    const wanted = policy.trapsBuffer ? (maxBufferBytes ?? 0) : 0;
-    if (wanted * vcpus > this.memlock.limitBytes && wanted * vcpus <= memlockMaxBytes)
-      this.memlock.limitBytes = wanted * vcpus;
-    const device = new SpeDevice({
-      spus: [0],
-      memlock: this.memlock,
-      vcpus,
-      trapsBuffer: policy.trapsBuffer,
-    });
-    const set = [device.set("irq", PMBIRQ_INTID), device.set("spu", 0)];
-    if (policy.trapsBuffer) set.push(device.set("max-buffer-size", wanted));
-    set.push(device.set("init", 0));
-    if (set.includes("ENOMEM"))
-      throw new UserError(
-        `the maximum buffer of ${formatBytes(wanted)} for ${vcpus} vCPU${vcpus === 1 ? "" : "s"} is beyond RLIMIT_MEMLOCK (${formatBytes(memlockMaxBytes)}): ENOMEM`,
-        "Raise --memlock or take a smaller --buffer",
-      );
-    const failed = set.find((result) => result !== 0);
-    if (failed !== undefined)
-      throw new UserError(
-        `KVM refuses a maximum buffer of ${formatBytes(wanted)}: ${failed}`,
-        "PMBIDR_EL1.MaxBuffSize holds 4 KiB multiples with at most 10 significant bits: try 256M",
-      );
-    return device.attributes;
   }
 }

@@ -5,7 +5,8 @@ import type { PinPolicy } from "../../src/kvm/spe/policy.ts";
 import { runBareMetal, runVm, type Setting, type VmOutcome } from "../../src/lab/experiment.ts";
 import { SpanListener } from "../../src/lab/listener.ts";
 import { recordOf } from "../../src/lab/record.ts";
-import { checkRun, type ModelRun } from "../../src/lab/report/run.ts";
+import { checkRun } from "../../src/lab/report/report-file.ts";
+import type { ModelRun } from "../../src/lab/report/run.ts";
 
 export function costsOf(profile: string): CostTable {
   const found = PROFILES.find(({ name }) => name === profile);

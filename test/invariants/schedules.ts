@@ -1,8 +1,8 @@
 /** Small random schedules and settings for the driver model, for tests that compare whole records. */
 import fc from "fast-check";
 import { randomStream } from "../../src/common/random.ts";
-import { DEFAULT_EVENT } from "../../src/guest/driver.ts";
 import { NO_SEGMENT, type Schedule, SEGMENT, type Segments, WAIT } from "../../src/guest/schedule.ts";
+import { DEFAULT_EVENT } from "../../src/guest/spe-event.ts";
 import { BACKINGS } from "../../src/host/mm.ts";
 import {
   PRESSURE_KINDS,

@@ -19,7 +19,6 @@ export const PLACE = { vectors: 0x2000, code: 0x10000, data: 0x20000, buffer: 0x
 const PAGES = 128;
 const BUFFER_BYTES = PAGES * 4096 - PLACE.buffer;
 const SPE = implementationOf({ version: "1.2", intervalOps: 256 });
-export const RECORD_BYTES = 128;
 
 export interface SpeCore {
   readonly core: Core;

@@ -6,11 +6,8 @@ export interface SpeOwner {
   readonly index: number;
   readonly timeline: Timeline;
   readonly core: GuestCore;
-  /**
-   * Sets the level of the vCPU's virtual PMBIRQ.
-   * @returns whether it rose
-   */
-  line(high: boolean): boolean;
+  /** Sets the level of the vCPU's virtual PMBIRQ; where it rises, the guest is interrupted, which is charged. */
+  line(high: boolean): void;
   /** Has the policy's onTimer called with `tag` at an instant; a timer of the same tag is moved there (mod_timer). */
   armTimer(atNs: number, tag: string): void;
 }

@@ -43,7 +43,7 @@ export class PinnedPages {
   pin(pages: PageSet, timeline: Timeline): PinOutcome {
     const locked = this.#memlock.lock(pages.pages * PAGE_BYTES);
     if (locked.kind === "over") return { kind: "over-memlock", byBytes: locked.byBytes };
-    const result = this.#mm.pinAll(
+    const result = this.#mm.gup.pinAll(
       pages.runs.map(({ list, from, to }) => ({ list: list.host, from, to })),
       timeline,
     );
@@ -76,7 +76,7 @@ export class PinnedPages {
       }
       if (at < held.run.to) left.push(part(held, at, held.run.to));
     }
-    this.#mm.unpinAll(given, timeline);
+    this.#mm.gup.unpinAll(given, timeline);
     this.#memlock.unlock(gone.pages * PAGE_BYTES);
     this.#replace(left, timeline.nowNs);
     return gone;
@@ -107,7 +107,7 @@ export class PinnedPages {
   restore(state: PinnedPagesState): void {
     this.#held = state.map(({ pages, frames }) => {
       const run = pages.runs[0] as PageRun;
-      return { run, pin: this.#mm.repin(run.list.host, run.from, frames) };
+      return { run, pin: this.#mm.gup.repin(run.list.host, run.from, frames) };
     });
     this.#set = PageSet.of(this.#held.map(({ run }) => run));
   }

@@ -318,12 +318,12 @@ describe("what the hardware reports", () => {
   it("the end of what the policy let it have: the guest is not told, even if the policy has changed its mind", () => {
     const m = machine(fault);
     m.enable();
-    m.spe.context.setHardwareLimit(m.buffer.base + BigInt(PAGE_BYTES));
+    m.spe.policy.context.setHardwareLimit(m.buffer.base + BigInt(PAGE_BYTES));
     m.spe.enter();
     m.spu.write("PMBPTR_EL1", m.buffer.base + BigInt(PAGE_BYTES));
     m.spu.write("PMBSR_EL1", FULL);
     m.spe.leave();
-    m.spe.context.setHardwareLimit(undefined);
+    m.spe.policy.context.setHardwareLimit(undefined);
     expect(m.spe.handleManagementEvent()).toEqual({ kind: "done" });
     expect(m.line()).toBe(false);
     m.spe.enter();
@@ -423,7 +423,7 @@ describe("a bounce buffer", () => {
     m.spe.write("PMSCR_EL1", PMSCR_EL1.with(0n, { TS: 1, E1SPE: 1 }));
     expect(ts()).toBe(true);
     expect(PMSCR_EL1.is(m.spu.read("PMSCR_EL1"), "E1SPE")).toBe(true);
-    m.spe.context.bounce(undefined);
+    m.spe.policy.context.bounce(undefined);
     expect(ts()).toBe(false);
     expect(m.spe.traps.traps("PMSCR_EL1", true)).toBe(false);
     expect(m.spu.pe.e2pb).toBe(2);
@@ -476,7 +476,7 @@ describe("a bounce buffer", () => {
   it("that is given up when it has just been full leaves the guest's as it is", () => {
     const m = bouncing({}, 0n);
     m.spuWrites(PAGES_OF_OWN * PAGE_BYTES, 7, FULL);
-    m.spe.context.bounce(undefined);
+    m.spe.policy.context.bounce(undefined);
     m.spe.handleManagementEvent();
     expect(m.line()).toBe(false);
     m.spe.enter();
@@ -528,7 +528,7 @@ describe("a bounce buffer", () => {
   });
 
   it("has two pages at least and, with what is pinned, no more than a buffer may", () => {
-    const { context } = machine(fault, { maxBufferBytes: 4 * PAGE_BYTES }).spe;
+    const { context } = machine(fault, { maxBufferBytes: 4 * PAGE_BYTES }).spe.policy;
     for (const pages of [1, 0, 2.5, 100]) expect(() => context.bounce(pages)).toThrow(PolicyRefused);
     expect(context.bounce(80)).toEqual({ kind: "done" });
   });

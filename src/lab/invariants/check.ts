@@ -3,8 +3,8 @@
  * what KVM keeps of them.
  */
 import { type Ipn, ipn, PAGE_BYTES, vpn } from "../../common/address.ts";
+import { HOST_PAGE } from "../../host/host-page.ts";
 import type { HostMm } from "../../host/mm.ts";
-import { HOST_PAGE } from "../../host/mm.ts";
 import type { PageSet } from "../../kvm/guest-pages.ts";
 import type { BufferWalk } from "../../kvm/spe/policy.ts";
 import type { Vcpu } from "../../kvm/vcpu.ts";

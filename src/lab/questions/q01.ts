@@ -1,6 +1,6 @@
 /** Question 1: whether the thread's two commands, on its two kernels, come out of switches and pins alone. */
 import { formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT, type SpeEvent } from "../../guest/driver.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "../../guest/spe-event.ts";
 import type { CostEnd } from "../../host/costs.ts";
 import { pinOnEnable } from "../../kvm/spe/policies/pin-on-enable.ts";
 import { formatCount, formatFactor, listed } from "../report/words.ts";

@@ -1,5 +1,5 @@
 /** Question 3: which policies are worth having: guest time against memory held against samples lost. */
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { POLICIES } from "../../kvm/spe/policies/index.ts";
 import type { Setting } from "../experiment.ts";
 import { policyNamed } from "../policies.ts";

@@ -1,6 +1,6 @@
 /** Question 4: by which rule a policy that keeps its pins should know a buffer again. */
 import { formatBytes } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import type { Setting } from "../experiment.ts";
 import { THRESHOLDS } from "../report/verdicts.ts";
 import { formatCount, formatFactor, formatShare, listed } from "../report/words.ts";

@@ -1,7 +1,7 @@
 /** Question 5: how long an idle buffer should stay pinned. */
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT, type SpeEvent } from "../../guest/driver.ts";
+import { DEFAULT_EVENT, type SpeEvent } from "../../guest/spe-event.ts";
 import { adaptive } from "../../kvm/spe/policies/adaptive.ts";
 import { graceOf } from "../../kvm/spe/policies/grace.ts";
 import { formatPageSeconds } from "../report/frontier.ts";

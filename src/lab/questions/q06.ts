@@ -1,8 +1,8 @@
 /** Question 6: how KVM may find out that a kept pin is stale, what that costs, and what slips through. */
 
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
 import type { GuestAction } from "../../guest/scripted-core.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import type { CostTable } from "../../host/costs.ts";
 import { PageSet } from "../../kvm/guest-pages.ts";
 import { hold } from "../../kvm/spe/hold.ts";

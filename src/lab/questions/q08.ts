@@ -1,7 +1,7 @@
 /** Question 8: pages that are missing now and then, against pinning them all: lost samples, bias and time. */
 import { randomStream } from "../../common/random.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { randomPressure } from "../../host/pressure.ts";
 import type { Setting } from "../experiment.ts";
 import { policyNamed } from "../policies.ts";

@@ -1,7 +1,7 @@
 /** Question 9: how small a window of pinned pages ahead of PMBPTR may be. */
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { windowOf } from "../../kvm/spe/policies/window.ts";
 import { runBareMetal, type Setting } from "../experiment.ts";
 import { hypervisorNs, type ModelRun } from "../report/run.ts";

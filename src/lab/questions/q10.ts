@@ -1,6 +1,7 @@
 /** Question 10: buffer sizes. On the host bigger buffers cost less; under v6 they cost more. */
 import { formatBytes } from "../../common/sizes.ts";
-import { DEFAULT_EVENT, READER } from "../../guest/driver.ts";
+import { READER } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { policyNamed } from "../policies.ts";
 import { formatCount, formatFactor, formatShare, listed } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";

@@ -1,6 +1,6 @@
 /** Question 11: snapshot mode, in which Linux enables the two halves of the buffer in turn. */
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { policyNamed } from "../policies.ts";
 import { formatCount, formatFactor, formatShare, listed } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";

@@ -1,7 +1,7 @@
 /** Question 13: what the host does to guest memory meanwhile, kept from the SPU by pins or obeyed. */
 import { randomStream } from "../../common/random.ts";
 import { formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { type PressureEvent, type PressureKind, randomPressure } from "../../host/pressure.ts";
 import { DONE, type PinPolicy } from "../../kvm/spe/policy.ts";
 import type { Machine } from "../../vmm/machine.ts";

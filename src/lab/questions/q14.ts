@@ -1,7 +1,7 @@
 /** Question 14: how often pins meet RLIMIT_MEMLOCK, and whether unpinning gives any of it back. */
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { DONE, type PinPolicy } from "../../kvm/spe/policy.ts";
 import type { Machine } from "../../vmm/machine.ts";
 import { policyNamed } from "../policies.ts";

@@ -1,7 +1,7 @@
 /** Question 15: a task that moves over many vCPUs, each with a buffer of its own. */
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { graceOf } from "../../kvm/spe/policies/grace.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import type { Machine } from "../../vmm/machine.ts";

@@ -1,6 +1,6 @@
 /** Question 17: how long one pin stops a vCPU, and in which chunks it must be done instead. */
 import { formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import type { CostEnd } from "../../host/costs.ts";
 import { pinOnEnable } from "../../kvm/spe/policies/pin-on-enable.ts";
 import type { PinPolicy, SpeBuffer } from "../../kvm/spe/policy.ts";

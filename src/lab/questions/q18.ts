@@ -1,7 +1,7 @@
 /** Question 18: profiling during migration. Runs are simulated, the migration around them is counted. */
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { policyNamed } from "../policies.ts";
 import { formatCount, formatFactor, formatShare } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";

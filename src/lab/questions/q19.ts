@@ -2,7 +2,7 @@
 
 import { PAGE_BYTES } from "../../common/address.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import { hold } from "../../kvm/spe/hold.ts";
 import { bounceOf } from "../../kvm/spe/policies/bounce.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";

@@ -1,6 +1,6 @@
 /** Question 20: what the traps alone cost. The policy trap-only pays them and does nothing else. */
 import { formatNs } from "../../common/sizes.ts";
-import { DEFAULT_EVENT } from "../../guest/driver.ts";
+import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
 import type { Setting } from "../experiment.ts";
 import { policyNamed } from "../policies.ts";
 import { settingOf, THREAD_SCENARIOS } from "../scenarios.ts";

@@ -4,7 +4,8 @@
  * functions, for what JSON cannot hold.
  */
 import { axisLook, type ChartOption, colorOfPolicy, legend, rowAxis, text, tooltip } from "./chart-style.ts";
-import type { ModelRun, RunDetail, SpanKind, TimePart } from "./run.ts";
+import type { RunDetail, SpanKind } from "./detail.ts";
+import type { ModelRun, TimePart } from "./run.ts";
 import { TIME_PARTS } from "./run.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
 import { type Case, casesOf, THRESHOLDS, worstSlowdown } from "./verdicts.ts";

@@ -10,10 +10,11 @@ import {
   timeSplitChart,
 } from "./charts.ts";
 import { COLUMNS } from "./columns.ts";
+import type { RunDetail } from "./detail.ts";
 import { hasFrontier } from "./frontier.ts";
 import { frontierChart } from "./frontier-chart.ts";
 import { notesOf } from "./notes.ts";
-import type { ModelRun, RunDetail } from "./run.ts";
+import type { ModelRun } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
 
 /** The files that go into the page as they are; the caller reads them. */

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { syntheticRun, syntheticThread } from "../../../test/synthetic-runs.ts";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
-import { checkRun, REPORT_SCHEMA, type Report, readReport, TIME_PARTS, writeReport } from "./run.ts";
+import { checkRun, readReport, writeReport } from "./report-file.ts";
+import { REPORT_SCHEMA, type Report, TIME_PARTS } from "./run.ts";
 
 const report = (runs = [syntheticRun()]): Report => ({
   schema: REPORT_SCHEMA,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Span, SpanKind } from "./run.ts";
+import type { Span, SpanKind } from "./detail.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
 
 const KINDS: readonly SpanKind[] = ["buffer-on", "pin", "blackout"];

@@ -1,5 +1,5 @@
 /** Making a long run small enough to draw without hiding anything in it. */
-import type { Span } from "./run.ts";
+import type { Span } from "./detail.ts";
 
 /**
  * At most about `budget` spans: neighbours of one kind on one vCPU are joined where the gap between them is

@@ -4,8 +4,9 @@ import { concat } from "../../../common/bytes.ts";
 import type { DeviceLink, VirtioDevice } from "../device.ts";
 import { u16Bytes, u32At } from "../memory.ts";
 import { ERRNO, type FileSystem } from "./file-system.ts";
+import { MOST_MESSAGE_BYTES } from "./files.ts";
 import { HEADER_BYTES, MessageWriter, RLERROR } from "./messages.ts";
-import { MOST_MESSAGE_BYTES, P9Server, type P9State } from "./server.ts";
+import { P9Server, type P9State } from "./server.ts";
 
 const MOUNT_TAG = 1n;
 /** Linux puts at most 128 buffers into a request (VIRTQUEUE_NUM). */

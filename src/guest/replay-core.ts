@@ -1,0 +1,261 @@
+/** The core of a vCPU in a replay: it runs its segments of the schedule one after the other, with the driver between them. */
+import type { Ipn } from "../common/address.ts";
+import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
+import type { Stage1Regime } from "../mmu/config.ts";
+import type { Spu } from "../spe/spu.ts";
+import type { SpeDriver, SpeDriverState } from "./driver.ts";
+import type { ModelPe, ModelPeState, Workload } from "./pe.ts";
+import type { Replay } from "./replay.ts";
+import { NO_SEGMENT, SEGMENT } from "./schedule.ts";
+
+export interface ReplayCoreOptions {
+  readonly pe: ModelPe;
+  readonly driver: SpeDriver;
+  readonly replay: Replay;
+  /** What a task's instructions are like. */
+  readonly workloadOf: (task: number) => Workload;
+  readonly clockGHz: number;
+  /** INTID of PMBIRQ. */
+  readonly pmbirq: number;
+  /** Tasks whose cycles and time `perf stat` would print; undefined: all target tasks. */
+  readonly measured: ((task: number) => boolean) | undefined;
+}
+
+type Phase = "between" | "running" | "leaving" | "over";
+
+export interface ReplayCoreState {
+  readonly pe: ModelPeState;
+  readonly driver: SpeDriverState;
+  readonly cursor: number;
+  readonly phase: Phase;
+  readonly segment: number;
+  readonly ranNs: number;
+  readonly lengthNs: number;
+  readonly opsDone: number;
+  readonly startedPerCpu: boolean;
+  readonly startedAtNs: number;
+  readonly guestNsAtStart: number;
+  readonly taskCycles: number;
+  readonly taskNs: number;
+  readonly switches: number;
+}
+
+export class ReplayCore implements GuestCore {
+  readonly regs: CoreRegisters;
+  readonly spu: Spu;
+  readonly #pe: ModelPe;
+  readonly #driver: SpeDriver;
+  readonly #replay: Replay;
+  readonly #options: ReplayCoreOptions;
+  readonly #hardware: CoreHardware;
+  readonly #mine: Int32Array;
+  readonly #perCpu: boolean;
+  #cursor = 0;
+  #phase: Phase = "between";
+  #segment = NO_SEGMENT;
+  #ranNs = 0;
+  #lengthNs = 0;
+  #opsDone = 0;
+  #workload: Workload | undefined;
+  /** Instructions each task has retired: the positions of its ops. */
+  readonly #positions: Float64Array;
+  #startedPerCpu = false;
+  #startedAtNs = 0;
+  #guestNsAtStart = 0;
+  #taskCycles = 0;
+  #taskNs = 0;
+  #switches = 0;
+
+  constructor(options: ReplayCoreOptions, positions: Float64Array) {
+    this.#options = options;
+    this.#pe = options.pe;
+    this.#driver = options.driver;
+    this.#replay = options.replay;
+    this.#hardware = options.pe.hardware;
+    this.spu = options.pe.spu;
+    this.regs = options.driver.regs;
+    this.#mine = options.replay.perVcpu[this.#hardware.vcpu] ?? new Int32Array(0);
+    this.#perCpu = options.replay.schedule.perCpu === true;
+    this.#positions = positions;
+  }
+
+  stage1(): Stage1Regime {
+    return this.#pe.regime;
+  }
+
+  invalidateTlb(first: Ipn, pages: number): void {
+    this.#pe.invalidateByIpa(first, pages);
+  }
+
+  counters(): CoreCounters {
+    return {
+      instructions: this.#pe.instructions,
+      cycles: this.#pe.guestNs * this.#options.clockGHz,
+      taskCycles: this.#taskCycles,
+      taskNs: this.#taskNs,
+      contextSwitches: this.#switches,
+    };
+  }
+
+  /** What `restore` takes, but for what all cores share. */
+  save(): ReplayCoreState {
+    return {
+      pe: this.#pe.save(),
+      driver: this.#driver.save(),
+      cursor: this.#cursor,
+      phase: this.#phase,
+      segment: this.#segment,
+      ranNs: this.#ranNs,
+      lengthNs: this.#lengthNs,
+      opsDone: this.#opsDone,
+      startedPerCpu: this.#startedPerCpu,
+      startedAtNs: this.#startedAtNs,
+      guestNsAtStart: this.#guestNsAtStart,
+      taskCycles: this.#taskCycles,
+      taskNs: this.#taskNs,
+      switches: this.#switches,
+    };
+  }
+
+  restore(state: ReplayCoreState): void {
+    this.#pe.restore(state.pe);
+    this.#driver.restore(state.driver);
+    this.#cursor = state.cursor;
+    this.#phase = state.phase;
+    this.#segment = state.segment;
+    this.#ranNs = state.ranNs;
+    this.#lengthNs = state.lengthNs;
+    this.#opsDone = state.opsDone;
+    this.#startedPerCpu = state.startedPerCpu;
+    this.#startedAtNs = state.startedAtNs;
+    this.#guestNsAtStart = state.guestNsAtStart;
+    this.#taskCycles = state.taskCycles;
+    this.#taskNs = state.taskNs;
+    this.#switches = state.switches;
+    const task = this.#replay.schedule.segments.task[state.segment];
+    this.#workload = task === undefined ? undefined : this.#options.workloadOf(task);
+  }
+
+  /** Why this core's event turned the buffer on and off, and how often. */
+  get reasons(): { readonly enables: SpeDriver["enables"]; readonly disables: SpeDriver["disables"] } {
+    return { enables: this.#driver.enables, disables: this.#driver.disables };
+  }
+
+  run(untilNs: number): Exit {
+    const { timeline, turn } = this.#hardware;
+    for (;;) {
+      const exit = this.#driver.pump();
+      if (exit !== undefined) return exit;
+      if (this.#takeInterrupt()) return { kind: "pmbirq" };
+      if (this.#driver.busy) continue;
+      if (this.#driver.readerAtNs <= timeline.nowNs) {
+        this.#driver.readerCaughtUp();
+        continue;
+      }
+      if (this.#phase === "leaving") this.#left();
+      if (this.#phase === "over") return { kind: "shutdown" };
+      const endNs = Math.min(untilNs, turn.untilNs);
+      if (timeline.nowNs >= endNs) return { kind: "deadline" };
+      const stop = this.#phase === "between" ? this.#enter() : this.#execute(endNs);
+      if (stop !== undefined) return stop;
+    }
+  }
+
+  /** Serves the virtual PMBIRQ, or on bare metal the real one. Returns whether the hypervisor has to take it. */
+  #takeInterrupt(): boolean {
+    const pe = this.#pe;
+    pe.raiseIfAsserted();
+    if (pe.pmbirqAtNs <= this.#hardware.timeline.nowNs) {
+      pe.takePmbirq();
+      if (!this.#hardware.bareMetal) return true;
+      this.#driver.interrupt();
+      return false;
+    }
+    // Where the guest owns PMBSR_EL1 the virtual line is resampled from the hardware: a mapped interrupt.
+    const high =
+      this.#hardware.wires.level(this.#options.pmbirq) && (pe.traps("PMBSR_EL1", false) || this.spu.pmbirq);
+    if (high) this.#driver.interrupt();
+    return false;
+  }
+
+  /** Finds out whether the next segment may start, and starts it. */
+  #enter(): Exit | undefined {
+    const { timeline, vcpu } = this.#hardware;
+    const segment = this.#mine[this.#cursor];
+    if (this.#perCpu && !this.#startedPerCpu) {
+      this.#startedPerCpu = true;
+      this.#driver.start();
+      return undefined;
+    }
+    if (segment === undefined) {
+      this.#phase = "over";
+      if (this.#perCpu) this.#driver.stop();
+      return undefined;
+    }
+    const readyNs = this.#replay.readyAt(segment, vcpu) ?? Number.POSITIVE_INFINITY;
+    if (readyNs > timeline.nowNs)
+      return { kind: "wfi", untilNs: Math.min(readyNs, this.#pe.pmbirqAtNs, this.#driver.readerAtNs) };
+    const { segments, tasks } = this.#replay.schedule;
+    const task = segments.task[segment] as number;
+    this.#segment = segment;
+    this.#phase = "running";
+    this.#ranNs = 0;
+    this.#opsDone = 0;
+    this.#lengthNs = Math.round((segments.endNs[segment] as number) - (segments.startNs[segment] as number));
+    this.#workload = this.#options.workloadOf(task);
+    this.#startedAtNs = timeline.nowNs;
+    this.#guestNsAtStart = this.#pe.guestNs;
+    this.spu.pe.contextIdrEl1 = (tasks[task]?.tid ?? 0) >>> 0;
+    this.spu.pe.el = 0;
+    if (((segments.flags[segment] as number) & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
+    return undefined;
+  }
+
+  #execute(untilNs: number): Exit | undefined {
+    const { timeline, kick } = this.#hardware;
+    const workload = this.#workload as Workload;
+    const segment = this.#segment;
+    const { segments } = this.#replay.schedule;
+    if (this.#ranNs >= this.#lengthNs) {
+      this.#phase = "leaving";
+      const stops = ((segments.flags[segment] as number) & SEGMENT.disables) !== 0;
+      if (stops && !this.#perCpu) this.#driver.stop();
+      return undefined;
+    }
+    const wakeNs = this.#replay.nextWake(segment, this.#ranNs);
+    const sliceNs = Math.ceil(
+      Math.min(
+        this.#lengthNs - this.#ranNs,
+        untilNs - timeline.nowNs,
+        Math.max(1, wakeNs - this.#ranNs),
+        this.#driver.readerAtNs - timeline.nowNs,
+      ),
+    );
+    const ops = Math.floor((this.#ranNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
+    const task = segments.task[segment] as number;
+    const position = this.#positions[task] as number;
+    const beforeNs = timeline.nowNs;
+    const done = this.#pe.execute(workload, ops, sliceNs, position);
+    this.#ranNs += timeline.nowNs - beforeNs;
+    this.#opsDone += done.ops;
+    this.#positions[task] = position + done.ops;
+    if (wakeNs <= this.#ranNs) this.#replay.progress(segment, this.#ranNs, timeline.nowNs, kick);
+    return undefined;
+  }
+
+  /** The segment's task has been switched out, the driver's part included. */
+  #left(): void {
+    const { timeline, kick } = this.#hardware;
+    const { segments, tasks } = this.#replay.schedule;
+    const segment = this.#segment;
+    const task = segments.task[segment] as number;
+    this.#replay.ended(segment, this.#lengthNs, timeline.nowNs, kick);
+    if (this.#options.measured?.(task) ?? tasks[task]?.target === true) {
+      this.#taskNs += timeline.nowNs - this.#startedAtNs;
+      this.#taskCycles += (this.#pe.guestNs - this.#guestNsAtStart) * this.#options.clockGHz;
+    }
+    this.#switches += 1;
+    this.#cursor += 1;
+    this.#phase = "between";
+  }
+}
