@@ -40,7 +40,7 @@ export interface MemoryOp {
 }
 
 /** "Software write to the PC": a branch or an exception return, taken or not. */
-interface BranchOp {
+export interface BranchOp {
   readonly kind: "branch";
   readonly conditional: boolean;
   readonly indirect: boolean;

@@ -145,13 +145,14 @@ export class VcpuState {
 
   /** NZCV at bits 31:28, unsigned. */
   get nzcv(): number {
-    const negative = this.get64("NF") >> 63n !== 0n;
-    const overflow = this.get64("VF") >> 63n !== 0n;
+    const { view, base } = this;
+    const isNegative = (field: "NF" | "VF"): boolean => view.getInt32(base + STATE[field] + 4, true) < 0;
+    const zero = view.getUint32(base + STATE.ZF, true) | view.getUint32(base + STATE.ZF + 4, true);
     return (
-      ((negative ? SPSR.N : 0) |
-        (this.get64("ZF") === 0n ? SPSR.Z : 0) |
+      ((isNegative("NF") ? SPSR.N : 0) |
+        (zero === 0 ? SPSR.Z : 0) |
         (this.get32("CF") !== 0 ? SPSR.C : 0) |
-        (overflow ? SPSR.V : 0)) >>>
+        (isNegative("VF") ? SPSR.V : 0)) >>>
       0
     );
   }

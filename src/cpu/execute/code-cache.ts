@@ -16,6 +16,12 @@ const SCALE = DECODED.BYTES / 4;
 
 export const CODE_CACHE_BYTES = PAGES * DECODED.PAGE_BYTES;
 
+/** The decoded code of a page, and the page: host addresses. */
+export interface DecodedPlace {
+  readonly decoded: number;
+  readonly page: number;
+}
+
 export class CodeCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
@@ -56,11 +62,11 @@ export class CodeCache {
     return this.#pageOf.get(decoded);
   }
 
-  /** The host address of the instruction whose decoded form lies at `at`; undefined if its page is none any more. */
-  instructionOf(at: number): number | undefined {
-    const offset = (at - this.#start) % DECODED.PAGE_BYTES;
-    const page = this.#pageOf.get(at - offset);
-    return page === undefined ? undefined : page + offset / SCALE;
+  /** Which page's decoded code has something at `at`; undefined if that is none any more. */
+  placeOf(at: number): DecodedPlace | undefined {
+    const decoded = at - ((at - this.#start) % DECODED.PAGE_BYTES);
+    const page = this.#pageOf.get(decoded);
+    return page === undefined ? undefined : { decoded, page };
   }
 
   /** The generation of the decoded code that has a place, or had. */

@@ -3,20 +3,12 @@
  * Addresses are instruction numbers: VA[48:2], as natural numbers.
  */
 
+import type { BranchOp } from "../../a64/op-class.ts";
+
 const HISTORY_BITS = 12;
 const COUNTERS = 1 << HISTORY_BITS;
 const TARGETS = 512;
 const RETURNS = 16;
-
-export interface Branch {
-  readonly from: number;
-  /** Where execution went on: a branch that was not taken goes on behind itself. */
-  readonly to: number;
-  readonly taken: boolean;
-  readonly conditional: boolean;
-  readonly indirect: boolean;
-  readonly procedure: "call" | "return" | "neither";
-}
 
 export interface BranchModelState {
   readonly history: number;
@@ -34,8 +26,17 @@ export class BranchModel {
   readonly #targets = new Float64Array(TARGETS);
   #returns: number[] = [];
 
-  /** Follows a branch. Returns whether it was predicted rightly. */
-  follow({ from, to, taken, conditional, indirect, procedure }: Branch): boolean {
+  /**
+   * Follows a branch.
+   * @param to where execution went on: a branch that was not taken goes on behind itself
+   * @returns whether it was predicted rightly
+   */
+  follow(
+    { conditional, indirect, procedure }: Pick<BranchOp, "conditional" | "indirect" | "procedure">,
+    from: number,
+    to: number,
+    taken: boolean,
+  ): boolean {
     let isRight = true;
     if (conditional) {
       const place = (from ^ this.#history) & (COUNTERS - 1);

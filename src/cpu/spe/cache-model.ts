@@ -1,13 +1,13 @@
 /** Sets of ways, the one used last first: caches and TLBs, of which only what is present matters. */
 export class SetAssociative {
   readonly #ways: number;
-  readonly #sets: number;
+  readonly #setMask: number;
   /** Keys plus 1, set by set, the one used last first; 0 is an empty way. */
   readonly #keys: Float64Array;
 
   /** @param sets a power of two */
   constructor(sets: number, ways: number) {
-    this.#sets = sets;
+    this.#setMask = sets - 1;
     this.#ways = ways;
     this.#keys = new Float64Array(sets * ways);
   }
@@ -15,12 +15,13 @@ export class SetAssociative {
   /**
    * Looks a key up and makes it the one used last; the one used longest ago makes room.
    * @param key a natural number below 2^53 - 1
+   * @param low its low 32 bits, by which its set is found: a remainder of a double would take longer than the rest
    * @returns whether it was there
    */
-  touch(key: number): boolean {
+  touch(key: number, low: number): boolean {
     const keys = this.#keys;
     const wanted = key + 1;
-    const first = (key % this.#sets) * this.#ways;
+    const first = (low & this.#setMask) * this.#ways;
     if (keys[first] === wanted) return true;
     const end = first + this.#ways - 1;
     let at = first + 1;

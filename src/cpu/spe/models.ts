@@ -4,12 +4,16 @@
  *
  * Caches are indexed and tagged by VA and ASID: what two contexts share lies in them twice.
  */
+import type { BranchOp } from "../../a64/op-class.ts";
 import { EVENT } from "../../spe/op.ts";
-import { type Branch, BranchModel, type BranchModelState } from "./branch-model.ts";
+import { BranchModel, type BranchModelState } from "./branch-model.ts";
 import { SetAssociative } from "./cache-model.ts";
 
 const LINE_SHIFT = 6;
+const LINE_BYTES = 1 << LINE_SHIFT;
 const PAGE_SHIFT = 12;
+const LINES_OF_WORD = 2 ** (32 - LINE_SHIFT);
+const PAGES_OF_WORD = 2 ** (32 - PAGE_SHIFT);
 
 /** Cycles. */
 const LATENCY = {
@@ -32,21 +36,13 @@ const BACKLOG_OF_OP = 2;
 /** Payloads of the Data Source packet: Neoverse's (Linux tools/perf/util/arm-spe-decoder/arm-spe-decoder.h). */
 const DATA_SOURCE = { l1d: 0x0, l2: 0x8, llc: 0xb, memory: 0xe } as const;
 
-/** What became of an op: what its record says. */
+/** What became of the op that was followed last: what its record says. */
 export interface Followed {
-  readonly events: number;
-  readonly issueLatency: number;
-  readonly totalLatency: number;
-  readonly translationLatency: number | undefined;
-  readonly dataSource: number | undefined;
-}
-
-/** An access: VA as two words, and the ASID that it is made under. */
-export interface FollowedAccess {
-  readonly low: number;
-  readonly high: number;
-  readonly bytes: number;
-  readonly alignedTo: number;
+  events: number;
+  issueLatency: number;
+  totalLatency: number;
+  translationLatency: number | undefined;
+  dataSource: number | undefined;
 }
 
 export interface ModelsState {
@@ -73,71 +69,117 @@ export class Models {
   /** The ASID of the accesses that follow. */
   asid = 0;
 
-  /** Which line or page of the memory an address is in: VA[48:0] and 4 bits of the ASID, the kernel's without. */
-  #unitOf(low: number, high: number, shift: number): number {
-    const isKernel = (high & 0x80_0000) !== 0;
-    const upper = isKernel ? 0x1_0000 | (high & 0xffff) : ((this.asid & 0xf) << 17) | (high & 0xffff);
-    return upper * 2 ** (32 - shift) + (low >>> shift);
-  }
+  /** What became of the last op. The next one overwrites it. */
+  readonly last: Followed = {
+    events: 0,
+    issueLatency: 0,
+    totalLatency: 0,
+    translationLatency: undefined,
+    dataSource: undefined,
+  };
 
   /** An op that is neither a branch nor makes an access. */
   other(isSimd: boolean): Followed {
+    this.#translation = undefined;
+    this.#source = undefined;
     return this.#done(EVENT.retired, isSimd ? LATENCY.simd : LATENCY.other);
   }
 
-  branch(branch: Branch): Followed {
-    const isRight = this.#branches.follow(branch);
-    const events = EVENT.retired | (branch.taken ? 0 : EVENT.notTaken) | (isRight ? 0 : EVENT.mispredicted);
-    const followed = this.#done(events, LATENCY.other);
+  /**
+   * A branch.
+   * @param from,to instruction numbers: see BranchModel
+   */
+  branch(
+    op: Pick<BranchOp, "conditional" | "indirect" | "procedure">,
+    from: number,
+    to: number,
+    taken: boolean,
+  ): Followed {
+    const isRight = this.#branches.follow(op, from, to, taken);
+    this.#translation = undefined;
+    this.#source = undefined;
+    const followed = this.#done(
+      EVENT.retired | (taken ? 0 : EVENT.notTaken) | (isRight ? 0 : EVENT.mispredicted),
+      LATENCY.other,
+    );
     if (!isRight) this.#waitFor(LATENCY.mispredicted);
     return followed;
   }
 
-  /** The accesses of an op: events are those of any of them, latencies those of the slowest. */
-  accesses(accesses: readonly FollowedAccess[], isLoad: boolean): Followed {
-    let events = EVENT.retired | EVENT.tlbAccess | EVENT.l1dAccess;
-    let latency: number = LATENCY.l1d;
-    let translation = 1;
-    let source: number = DATA_SOURCE.l1d;
-    for (const { low, high, bytes, alignedTo } of accesses) {
-      if ((low & (alignedTo - 1)) !== 0) events |= EVENT.misaligned;
-      const page = this.#unitOf(low, high, PAGE_SHIFT);
-      if (!this.#tlb.touch(page)) {
-        const isInL2 = this.#l2Tlb.touch(page);
-        if (!isInL2) events |= EVENT.tlbWalk;
-        translation = Math.max(translation, isInL2 ? LATENCY.l2Tlb : LATENCY.walk);
-      }
-      const first = this.#unitOf(low, high, LINE_SHIFT);
-      const lines = ((low & 63) + bytes - 1) >>> LINE_SHIFT;
-      for (let line = first; line <= first + lines; line++) {
-        if (this.#l1d.touch(line)) continue;
-        events |= EVENT.l1dRefill;
-        if (this.#l2.touch(line)) {
-          if (latency < LATENCY.l2) [latency, source] = [LATENCY.l2, DATA_SOURCE.l2];
-          continue;
-        }
-        events |= EVENT.llcAccess;
-        const isInLlc = this.#llc.touch(line);
-        if (!isInLlc) events |= EVENT.llcMiss;
-        if (!isInLlc) [latency, source] = [LATENCY.memory, DATA_SOURCE.memory];
-        else if (latency < LATENCY.llc) [latency, source] = [LATENCY.llc, DATA_SOURCE.llc];
-      }
+  #events = 0;
+  #latency = 0;
+  #translation: number | undefined;
+  #source: number | undefined;
+
+  /** The accesses of an op follow, one `access` each. */
+  beginAccesses(): void {
+    this.#events = EVENT.retired | EVENT.tlbAccess | EVENT.l1dAccess;
+    this.#latency = LATENCY.l1d;
+    this.#translation = 1;
+    this.#source = DATA_SOURCE.l1d;
+  }
+
+  /**
+   * An access.
+   * @param low,high the words of its VA
+   * @param alignedTo what its address should be a multiple of
+   */
+  access(low: number, high: number, bytes: number, alignedTo: number): void {
+    if ((low & (alignedTo - 1)) !== 0) this.#events |= EVENT.misaligned;
+    // VA[48:0] and 4 bits of the ASID, the kernel's without.
+    const upper =
+      (high & 0x80_0000) !== 0 ? 0x1_0000 | (high & 0xffff) : ((this.asid & 0xf) << 17) | (high & 0xffff);
+    this.#translate(upper * PAGES_OF_WORD + (low >>> PAGE_SHIFT), low >>> PAGE_SHIFT);
+    const line = low >>> LINE_SHIFT;
+    const key = upper * LINES_OF_WORD + line;
+    const more = ((low & (LINE_BYTES - 1)) + bytes - 1) >>> LINE_SHIFT;
+    for (let i = 0; i <= more; i++) if (!this.#l1d.touch(key + i, line + i)) this.#refill(key + i, line + i);
+  }
+
+  #translate(page: number, low: number): void {
+    if (this.#tlb.touch(page, low)) return;
+    const isInL2 = this.#l2Tlb.touch(page, low);
+    if (!isInL2) this.#events |= EVENT.tlbWalk;
+    this.#translation = Math.max(this.#translation ?? 0, isInL2 ? LATENCY.l2Tlb : LATENCY.walk);
+  }
+
+  #refill(key: number, low: number): void {
+    this.#events |= EVENT.l1dRefill;
+    if (this.#l2.touch(key, low)) this.#from(LATENCY.l2, DATA_SOURCE.l2);
+    else if (this.#llc.touch(key, low)) {
+      this.#events |= EVENT.llcAccess;
+      this.#from(LATENCY.llc, DATA_SOURCE.llc);
+    } else {
+      this.#events |= EVENT.llcAccess | EVENT.llcMiss;
+      this.#from(LATENCY.memory, DATA_SOURCE.memory);
     }
-    const followed = this.#done(events, latency + translation - 1);
-    if (isLoad) this.#waitFor(Math.floor((latency + translation - LATENCY.l1d) / 8));
-    return { ...followed, translationLatency: translation, dataSource: isLoad ? source : undefined };
+  }
+
+  /** The slowest of an op's accesses counts. */
+  #from(latency: number, source: number): void {
+    if (latency <= this.#latency) return;
+    this.#latency = latency;
+    this.#source = source;
+  }
+
+  /** They were all of the op's accesses: events are those of any of them, latencies those of the slowest. */
+  endAccesses(isLoad: boolean): Followed {
+    const cycles = this.#latency + (this.#translation ?? 1) - 1;
+    if (!isLoad) this.#source = undefined;
+    const followed = this.#done(this.#events, cycles);
+    if (isLoad) this.#waitFor((cycles - LATENCY.l1d) >> 3);
+    return followed;
   }
 
   #done(events: number, cycles: number): Followed {
-    const issueLatency = LATENCY.issue + this.#backlog;
+    const { last } = this;
+    last.events = events;
+    last.issueLatency = LATENCY.issue + this.#backlog;
+    last.totalLatency = last.issueLatency + cycles;
+    last.translationLatency = this.#translation;
+    last.dataSource = this.#source;
     this.#backlog = Math.max(0, this.#backlog - BACKLOG_OF_OP);
-    return {
-      events,
-      issueLatency,
-      totalLatency: issueLatency + cycles,
-      translationLatency: undefined,
-      dataSource: undefined,
-    };
+    return last;
   }
 
   #waitFor(cycles: number): void {

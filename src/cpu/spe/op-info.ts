@@ -9,6 +9,8 @@ export interface OpInfo {
   readonly kind: OpKind;
   readonly subclass: number;
   readonly class: OpClass;
+  /** SIMD or floating-point arithmetic. */
+  readonly isSimd: boolean;
   /** The condition under which it does what it is for (CSEL, CCMP, B.cond), as NZCV is tested; undefined: none of NZCV. */
   readonly cond: number | undefined;
   /** The bits of a register whose being zero, or not, a branch depends on (CBZ, TBNZ). */
@@ -17,10 +19,13 @@ export interface OpInfo {
   readonly offset: bigint | undefined;
 }
 
+const PLACES = 4096;
+
 const UNDEFINED_OP: OpClass = { kind: "other", conditional: false, floatingPoint: false, simd: false };
 const UNDEFINED_INFO: OpInfo = {
   ...recordedOperation(UNDEFINED_OP),
   class: UNDEFINED_OP,
+  isSimd: false,
   cond: undefined,
   tested: undefined,
   offset: undefined,
@@ -51,22 +56,23 @@ function testedBy({ name }: Row, f: Fields): OpInfo["tested"] {
   }
 }
 
-/** Keeps them by word, of which a program has few. */
+/** Keeps them by word, of which a program has few: each has one place, which another one may take. */
 export class OpInfos {
   readonly #decoder: Decoder;
-  readonly #known = new Map<number, OpInfo>();
+  readonly #words = new Uint32Array(PLACES);
+  readonly #infos: (OpInfo | undefined)[] = new Array(PLACES).fill(undefined);
 
   constructor(decoder: Decoder) {
     this.#decoder = decoder;
   }
 
   of(word: number): OpInfo {
-    let info = this.#known.get(word);
-    if (info === undefined) {
-      info = this.#made(word);
-      if (this.#known.size === MOST_KNOWN) this.#known.clear();
-      this.#known.set(word, info);
-    }
+    const place = (word ^ (word >>> 11) ^ (word >>> 21)) & (PLACES - 1);
+    const known = this.#infos[place];
+    if (known !== undefined && this.#words[place] === word) return known;
+    const info = this.#made(word);
+    this.#words[place] = word;
+    this.#infos[place] = info;
     return info;
   }
 
@@ -78,12 +84,10 @@ export class OpInfos {
     return {
       ...recordedOperation(op),
       class: op,
+      isSimd: op.kind === "other" && (op.simd || op.floatingPoint),
       cond: row.fields["cond"] === undefined ? undefined : fields.cond,
       tested: testedBy(row, fields),
       offset: offsetOf(op, row, fields),
     };
   }
 }
-
-/** A guest may execute any words it likes. */
-const MOST_KNOWN = 0x1_0000;

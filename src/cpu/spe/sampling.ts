@@ -5,18 +5,19 @@
  * The population are the instructions that are executed while profiling is enabled, as the pseudocode has it (SPEPreExecution):
  * those that take an exception, or that the hypervisor is asked about, each time that they are executed.
  */
-import { LEAVE, LOG } from "../../a64/state.ts";
+import { DECODED, LEAVE, LOG } from "../../a64/state.ts";
 import { TCR_EL1 } from "../../arm/registers.ts";
 import { BrokenInvariant } from "../../common/errors.ts";
 import type { TruthFeed } from "../../kvm/spe/ground-truth.ts";
-import { EVENT, type SampledOp } from "../../spe/op.ts";
+import { EVENT, type OpKind, type SampledOp } from "../../spe/op.ts";
 import type { Spu } from "../../spe/spu.ts";
 import type { Core } from "../core.ts";
+import type { DecodedPlace } from "../execute/code-cache.ts";
 import type { Interpreter } from "../execute/interpreter.ts";
 import { VCPU_AREA } from "../memory.ts";
 import type { OpWatcher } from "../op-watcher.ts";
 import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
-import { type Followed, type FollowedAccess, Models, type ModelsState } from "./models.ts";
+import { Models, type ModelsState } from "./models.ts";
 import { type OpInfo, OpInfos } from "./op-info.ts";
 
 export interface SamplingOptions {
@@ -34,9 +35,15 @@ export interface SamplingOptions {
 /** How many ops before a sample the models follow by default. */
 export const WARM_OPS = 32;
 
-const ALL_BITS = 2n ** 48n - 1n;
-/** VA[48:2] as a number, for the predictor: what is above does not tell branches apart. */
-const instructionNumber = (pc: bigint): number => Number((pc & ALL_BITS) >> 2n);
+const NO_PAGE: DecodedPlace = { decoded: Number.NEGATIVE_INFINITY, page: 0 };
+/** Of bytes of decoded code to one of code. */
+const DECODED_SHIFT = Math.log2(DECODED.BYTES / 4);
+
+/** VA[47:2] as a number, for the predictor: what is above does not tell branches apart. */
+const instructionNumber = (low: number, high: number): number => (high & 0xffff) * 2 ** 30 + (low >>> 2);
+
+/** The same bits of a 64-bit address. */
+const PREDICTED = 2n ** 48n - 1n;
 
 interface Taken {
   readonly pc: bigint;
@@ -54,7 +61,7 @@ export class Sampling implements OpWatcher {
   readonly #infos: OpInfos;
   readonly #words: Uint32Array;
   readonly #log: number;
-  readonly #asidAt: readonly [ttbr0: number, ttbr1: number];
+  readonly #logAt: number;
   /** The buffer is enabled. */
   #isArmed = false;
   /** The op that TypeScript carries out, until it has been counted. */
@@ -76,7 +83,7 @@ export class Sampling implements OpWatcher {
     this.#infos = new OpInfos(core.code.decoder);
     this.#words = core.code.memory.words;
     this.#log = core.state.base + VCPU_AREA.LOG;
-    this.#asidAt = [core.state.addressOf("TTBR0_EL1") + 6, core.state.addressOf("TTBR1_EL1") + 6];
+    this.#logAt = core.state.addressOf("LOG_AT") >>> 2;
   }
 
   // ---- Whether it watches ----
@@ -123,7 +130,7 @@ export class Sampling implements OpWatcher {
     const before = spu.opsToNextSample();
     if (before === 0) return this.#sample();
     if (before > this.#warmOps) return this.#pass(this.#core.code.interpreter, before - this.#warmOps);
-    this.#words[this.#core.state.addressOf("LOG_AT") >>> 2] = this.#log;
+    this.#words[this.#logAt] = this.#log;
     const reason = this.#pass(this.#core.code.careful, Math.min(before, LOG.OPS));
     this.#follow();
     return reason;
@@ -170,7 +177,7 @@ export class Sampling implements OpWatcher {
       return LEAVE.BUDGET;
     }
     const { nzcv } = state;
-    this.#words[state.addressOf("LOG_AT") >>> 2] = this.#log;
+    this.#words[this.#logAt] = this.#log;
     this.#selectedNs = this.#nowNs();
     const reason = this.#execute(code.careful, 1);
     if (this.#executed === 0) return reason;
@@ -232,7 +239,7 @@ export class Sampling implements OpWatcher {
     const { state } = this.#core;
     const info = this.#infos.of(this.#word);
     const isAccess = info.kind === "load" || info.kind === "store" || info.kind === "atomic";
-    if (!hasException && info.kind === "branch") return this.#op(info, pc, nzcv, state.pc, []);
+    if (!hasException && info.kind === "branch") return this.#branchOp(info, pc, nzcv);
     const { issueLatency, totalLatency } = this.models.other(false);
     return {
       kind: info.kind,
@@ -247,106 +254,137 @@ export class Sampling implements OpWatcher {
 
   // ---- The log ----
 
+  get #endOfLog(): number {
+    return this.#words[this.#logAt] as number;
+  }
+
+  /** Where the code is that was looked up last, while nothing is executed: the next op is near, most likely. */
+  #page: DecodedPlace = NO_PAGE;
+
   /** The models follow what the log has. */
   #follow(): void {
     const words = this.#words;
-    const end = words[this.#core.state.addressOf("LOG_AT") >>> 2] as number;
+    const end = this.#endOfLog;
     this.#selectAsid();
+    this.#page = NO_PAGE;
     for (let at = this.#log; at < end; ) {
-      const next = this.#endOf(at, end);
       const info = this.#infoAt(at);
+      const next = at + LOG.ENTRY_BYTES;
       if (info.kind === "branch") {
-        const to = next < end ? this.#pcAt(next) : this.#core.state.pc;
-        this.#followBranch(info, this.#pcAt(at), to, 0);
-      } else if (next > at + LOG.ENTRY_BYTES) this.#followAccesses(at, next, info);
-      else this.models.other(isSimd(info));
-      at = next;
+        // Another op follows, or PC is where it went.
+        const to = next < end ? next : this.#core.state.addressOf("PC");
+        this.#followBranch(
+          info,
+          words[at >>> 2]!,
+          words[(at >>> 2) + 1]!,
+          words[to >>> 2]!,
+          words[(to >>> 2) + 1]!,
+        );
+        at = next;
+      } else if (next < end && words[(next + LOG.WHAT) >>> 2] !== 0)
+        at = this.#followAccesses(next, end, info);
+      else {
+        this.models.other(info.isSimd);
+        at = next;
+      }
     }
-  }
-
-  #endOf(at: number, end: number): number {
-    let next = at + LOG.ENTRY_BYTES;
-    while (next < end && (this.#words[(next + LOG.WHAT) >>> 2] as number) !== 0) next += LOG.ENTRY_BYTES;
-    return next;
-  }
-
-  #pcAt(at: number): bigint {
-    return this.#core.code.memory.view.getBigUint64(at + LOG.ADDRESS, true);
   }
 
   #infoAt(at: number): OpInfo {
-    const place = this.#core.code.memory.code.instructionOf(this.#words[(at + LOG.WHERE) >>> 2] as number);
-    if (place === undefined) throw new BrokenInvariant("an op in the log whose code is gone");
-    return this.#infos.of(this.#words[place >>> 2] as number);
-  }
-
-  #accessesIn(from: number, to: number): FollowedAccess[] {
-    const words = this.#words;
-    const found: FollowedAccess[] = [];
-    for (let at = from; at < to; at += LOG.ENTRY_BYTES) {
-      const what = words[(at + LOG.WHAT) >>> 2] as number;
-      found.push({
-        low: words[at >>> 2] as number,
-        high: words[(at >>> 2) + 1] as number,
-        bytes: what & LOG.SIZE,
-        alignedTo: 1 << ((what >>> LOG.ELEMENT_SHIFT) & LOG.ELEMENT),
-      });
+    const decoded = this.#words[(at + LOG.WHERE) >>> 2]!;
+    let page = this.#page;
+    let offset = decoded - page.decoded;
+    if (offset < 0 || offset >= DECODED.PAGE_BYTES) {
+      const found = this.#core.code.memory.code.placeOf(decoded);
+      if (found === undefined) throw new BrokenInvariant("an op in the log whose code is gone");
+      page = found;
+      this.#page = found;
+      offset = decoded - page.decoded;
     }
-    return found;
+    return this.#infos.of(this.#words[(page.page + (offset >>> DECODED_SHIFT)) >>> 2]!);
   }
 
-  #followAccesses(at: number, next: number, info: OpInfo): Followed {
-    return this.models.accesses(this.#accessesIn(at + LOG.ENTRY_BYTES, next), info.kind !== "store");
+  /** The accesses of an op, of which the first entry is at `from`. Returns where the next op's entry is. */
+  #followAccesses(from: number, end: number, { kind }: OpInfo): number {
+    const { models } = this;
+    const words = this.#words;
+    models.beginAccesses();
+    let at = from;
+    for (; at < end; at += LOG.ENTRY_BYTES) {
+      const what = words[(at + LOG.WHAT) >>> 2]!;
+      if (what === 0) break;
+      const alignedTo = 1 << ((what >>> LOG.ELEMENT_SHIFT) & LOG.ELEMENT);
+      models.access(words[at >>> 2]!, words[(at >>> 2) + 1]!, what & LOG.SIZE, alignedTo);
+    }
+    models.endAccesses(kind === "load" || kind === "atomic");
+    return at;
   }
 
-  #followBranch(info: OpInfo, pc: bigint, to: bigint, nzcv: number): Followed & { readonly taken: boolean } {
-    if (info.class.kind !== "branch") throw new BrokenInvariant("no branch");
-    const { conditional, indirect, procedure } = info.class;
-    const taken = isTaken(info, pc, to, nzcv, this.#core.state);
-    const from = instructionNumber(pc);
-    const followed = this.models.branch({
-      from,
-      to: instructionNumber(to),
-      taken,
-      conditional,
-      indirect,
-      procedure,
-    });
-    return { ...followed, taken };
+  /** A branch by the words of its PC and of where it went. It was taken unless it went on behind itself. */
+  #followBranch({ class: op }: OpInfo, low: number, high: number, toLow: number, toHigh: number): void {
+    if (op.kind !== "branch") return;
+    const from = instructionNumber(low, high);
+    const to = instructionNumber(toLow, toHigh);
+    this.models.branch(op, from, to, !op.conditional || to !== from + 1);
   }
 
+  /** The ASID is in the upper bits of one of the TTBRs, as TCR_EL1.A1 says. */
   #selectAsid(): void {
-    const { state, code } = this.#core;
-    const a1 = TCR_EL1.is(state.get64("TCR_EL1"), "A1");
-    this.models.asid = code.memory.view.getUint16(this.#asidAt[a1 ? 1 : 0], true);
+    const { state } = this.#core;
+    const isOfTtbr1 = (state.get32("TCR_EL1") & TCR_EL1.fields.A1.mask32) !== 0;
+    const at = state.addressOf(isOfTtbr1 ? "TTBR1_EL1" : "TTBR0_EL1");
+    this.models.asid = this.#words[(at >>> 2) + 1]! >>> 16;
   }
 
   /** The op that is the only one in the log. */
   #opOfLog(nzcv: number): SampledOp {
-    const end = this.#words[this.#core.state.addressOf("LOG_AT") >>> 2] as number;
+    const { view } = this.#core.code.memory;
+    const end = this.#endOfLog;
+    this.#page = NO_PAGE;
+    const info = this.#infoAt(this.#log);
+    const { kind, subclass } = info;
+    const pc = view.getBigUint64(this.#log, true);
     this.#selectAsid();
-    const accesses = this.#accessesIn(this.#log + LOG.ENTRY_BYTES, end);
-    return this.#op(this.#infoAt(this.#log), this.#pcAt(this.#log), nzcv, this.#core.state.pc, accesses);
+    if (kind === "branch") return this.#branchOp(info, pc, nzcv);
+    const first = this.#log + LOG.ENTRY_BYTES;
+    if (first < end) {
+      this.#followAccesses(first, end, info);
+      if (kind !== "other") {
+        const va = view.getBigUint64(first, true);
+        return this.#op(
+          kind,
+          subclass,
+          pc,
+          va,
+          this.#spu.collectsPa ? this.#core.space.physicalOf(va) : undefined,
+        );
+      }
+    } else this.models.other(info.isSimd);
+    const fails = info.cond !== undefined && !ConditionHolds(info.cond, nzcv);
+    if (fails) this.models.last.events |= EVENT.notTaken;
+    // A store-exclusive that has failed makes no access, and neither does what is no load or store.
+    return this.#op(kind, subclass, pc, undefined, undefined);
   }
 
-  #op(info: OpInfo, pc: bigint, nzcv: number, next: bigint, accesses: readonly FollowedAccess[]): SampledOp {
-    const { kind, subclass } = info;
-    if (kind === "branch") {
-      const { taken, ...followed } = this.#followBranch(info, pc, next, nzcv);
-      return { kind, subclass, pc, ...followed, ...(taken ? { target: next } : {}) };
-    }
-    if (kind !== "other") {
-      const [first] = accesses;
-      // A store-exclusive that has failed makes none.
-      if (first === undefined) return { kind, subclass, pc, ...this.models.other(false) };
-      const va = (BigInt(first.high) << 32n) | BigInt(first.low);
-      const pa = this.#spu.collectsPa ? this.#core.space.physicalOf(va) : undefined;
-      return { kind, subclass, pc, va, pa, ...this.models.accesses(accesses, kind !== "store") };
-    }
-    const followed =
-      accesses.length > 0 ? this.models.accesses(accesses, false) : this.models.other(isSimd(info));
-    const fails = info.cond !== undefined && !ConditionHolds(info.cond, nzcv);
-    return { kind, subclass, pc, ...followed, events: followed.events | (fails ? EVENT.notTaken : 0) };
+  #op(kind: OpKind, subclass: number, pc: bigint, va: bigint | undefined, pa: number | undefined): SampledOp {
+    const { events, issueLatency, totalLatency, translationLatency, dataSource } = this.models.last;
+    return { kind, subclass, pc, va, pa, events, issueLatency, totalLatency, translationLatency, dataSource };
+  }
+
+  #branchOp(info: OpInfo, pc: bigint, nzcv: number): SampledOp {
+    const { class: op, kind, subclass } = info;
+    if (op.kind !== "branch") throw new BrokenInvariant("no branch");
+    const { state } = this.#core;
+    const target = state.pc;
+    const taken = isTaken(info, pc, target, nzcv, state);
+    const from = Number((pc & PREDICTED) >> 2n);
+    const { events, issueLatency, totalLatency } = this.models.branch(
+      op,
+      from,
+      Number((target & PREDICTED) >> 2n),
+      taken,
+    );
+    return { kind, subclass, pc, events, issueLatency, totalLatency, target: taken ? target : undefined };
   }
 
   // ---- Whole state ----
@@ -359,8 +397,6 @@ export class Sampling implements OpWatcher {
     this.models.restore(state);
   }
 }
-
-const isSimd = ({ class: op }: OpInfo): boolean => op.kind === "other" && (op.simd || op.floatingPoint);
 
 /** Whether a branch was taken. One to the next instruction is told by what it depends on. */
 function isTaken(info: OpInfo, pc: bigint, to: bigint, nzcv: number, state: VcpuState): boolean {
