@@ -5,7 +5,8 @@
  *
  * Every key is always there; what does not apply is `null`, never absent.
  */
-import { z } from "zod";
+import * as z from "zod";
+import { toDotPath } from "zod/v4/core";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import { EXIT_REASONS } from "../../kvm/exit-reasons.ts";
 
@@ -397,7 +398,7 @@ function brokenSums(run: Run): string[] {
 const complaints = (error: z.ZodError): string =>
   error.issues
     .slice(0, 5)
-    .map((issue) => `${z.core.toDotPath(issue.path) || "top level"}: ${issue.message}`)
+    .map((issue) => `${toDotPath(issue.path) || "top level"}: ${issue.message}`)
     .join("; ");
 
 /** What is wrong with the schema that data names, if it is not the wanted one. */
