@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     setupFiles: ["test/setup.ts"],
+    // A worker loads the source once, and not for each file of tests: its modules have no state that one could leave behind.
+    isolate: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Oracle tests start processes of their own, and a guest takes some hundreds of MB.

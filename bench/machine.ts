@@ -13,6 +13,7 @@ import { Handlers } from "../src/a64/handlers.ts";
 import { SEMANTICS } from "../src/a64/semantics/index.ts";
 import { cacheFolder } from "../src/cli/cache-folder.ts";
 import { interpreterModule } from "../src/cpu/execute/loop.ts";
+import { DEFAULT_COMMAND_LINE } from "../src/guest/debian/command-line.ts";
 import { guestFiles } from "../src/guest/node/guests.ts";
 import { readReport } from "../src/lab/report/report-file.ts";
 import type { Host, LinuxRun } from "../src/lab/report/run.ts";
@@ -81,7 +82,7 @@ function bootQemu(image: string, initrd: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(
       "qemu-system-aarch64",
-      [...machine, "-kernel", image, "-initrd", initrd, "-append", "console=ttyAMA0 panic=-1"],
+      [...machine, "-kernel", image, "-initrd", initrd, "-append", DEFAULT_COMMAND_LINE],
       { stdio: ["pipe", "pipe", "ignore"] },
     );
     let said = "";

@@ -16,7 +16,7 @@ const dist = join(root, "dist");
 
 rmSync(dist, { recursive: true, force: true });
 const entryPoints = Object.entries(ENTRIES).map(([name, path]) => [name, join(source, path)]);
-await bundle(Object.fromEntries(entryPoints), dist, inPackage, { sourcemap: "linked" });
+await bundle(Object.fromEntries(entryPoints), dist, inPackage, { packages: "external", sourcemap: "linked" });
 
 /** What modules read at run time; the mirror of src/ that they believe to be in. */
 const ASSET = /\.(css|js|sh)$/;

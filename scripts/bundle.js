@@ -12,6 +12,10 @@ const source = join(root, "src");
 const cache = join(root, "node_modules/.cache/spevisor-bundle");
 /** Bundles of how many states of the source are kept. */
 const KEPT = 3;
+/** Packages that stay apart in a checkout's bundle: large, and loaded by a few commands only, or finding files of their own. */
+const APART = ["esbuild", "echarts", "piscina", "cacache"];
+/** What a CommonJS package in a bundle of modules asks for Node's own modules. */
+const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
 
 /** Names, sizes and times of everything under src/, and what else makes a bundle. */
 function stateOf() {
@@ -70,7 +74,6 @@ export async function bundle(entryPoints, outdir, ownUrl, options) {
     splitting: true,
     platform: "node",
     format: "esm",
-    packages: "external",
     target: "node20",
     logLevel: "error",
     plugins: [ownUrls],
@@ -82,6 +85,8 @@ async function make(entry, folder) {
   mkdirSync(cache, { recursive: true });
   const temporary = `${folder}.${process.pid}.tmp`;
   await bundle({ main: join(source, entry) }, temporary, inSource, {
+    external: APART,
+    banner: { js: REQUIRE },
     outExtension: { ".js": ".mjs" },
     sourcemap: "external",
   });

@@ -1,7 +1,7 @@
-/** The guest's console on a terminal, and its disk. */
-import { readFileSync, writeFileSync } from "node:fs";
+/** The guest's console, on a terminal and without one. */
+import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { runInGuest, SPEVISOR, scratchFolder, spevisor } from "./guest/cli.ts";
+import { SPEVISOR, scratchFolder, spevisor } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import { hasTmux, Terminal } from "./tmux.ts";
 
@@ -111,42 +111,18 @@ describe.skipIf(guest === undefined)("a console without a terminal", { timeout: 
 
   it("ends a guest of the user's own that waits for input, and not one that sleeps and goes on", async () => {
     const files = ["--kernel", guest!.image, "--initrd", guest!.initrd];
+    const noTests = "cryptomgr.notests";
     // Its first process finds no port for orders there.
-    const waits = await spevisor(["run", ...files]);
+    const waits = await spevisor(["run", ...files, "--append", noTests]);
     expect(waits.err).toMatch(/standard input has ended, and the guest has done nothing for an hour/);
     expect(waits.code).toBe(125);
     const script = ["mount -t devtmpfs dev /dev", "sleep 1800", "echo awake >/dev/ttyAMA0", "poweroff -f"];
     const init = script.map((line) => `/bin/busybox ${line}`).join("; ");
-    const append = `quiet rdinit=/bin/busybox -- sh -c "${init}"`;
+    const append = `quiet ${noTests} rdinit=/bin/busybox -- sh -c "${init}"`;
     const sleeps = await spevisor(["run", ...files, "--append", append]);
     expect(sleeps.out).toMatch(/^awake\r$/m);
     expect(sleeps.code).toBe(0);
     const ended = await spevisor(["run", "--timeout", "1", ...files]);
     expect(ended.code).toBe(124);
-  });
-});
-
-describe.skipIf(guest === undefined)("--disk", { timeout: 6 * MINUTES }, () => {
-  it("is what the guest reads and writes, and keeps what it wrote", async () => {
-    const disk = scratch.at("disk.img");
-    const bytes = Buffer.alloc(4 * 1024 ** 2, "spevisor disk\n");
-    writeFileSync(disk, bytes);
-    const script = `cat /sys/block/vda/size; head -c 14 /dev/vda
-      printf 'from the guest' | dd of=/dev/vda bs=1 seek=1000000 conv=notrunc 2>/dev/null`;
-    const { code, out, err } = await runInGuest(["sh", "-c", script], ["--disk", disk]);
-    expect({ code, out }, err).toEqual({ code: 0, out: "8192\nspevisor disk\n" });
-    bytes.write("from the guest", 1_000_000);
-    expect(readFileSync(disk).equals(bytes)).toBe(true);
-  });
-
-  it("takes a swap area", async () => {
-    const disk = scratch.at("swap.img");
-    writeFileSync(disk, Buffer.alloc(1024 ** 2));
-    const swap = await runInGuest(
-      ["sh", "-c", "mkswap /dev/vda >/dev/null && swapon /dev/vda && cat /proc/swaps"],
-      ["--disk", disk],
-    );
-    expect(swap.out, swap.err).toMatch(/^\/dev\/vda\s+partition\s+1020\s/m);
-    expect(readFileSync(disk).subarray(4086, 4096).toString("latin1")).toBe("SWAPSPACE2");
   });
 });

@@ -150,38 +150,65 @@ describe.each<[Suite, Kernel]>([
 
 const bookworm = await guestFor("guest-disks");
 
+/** Four disks in one machine, and a script that looks at all of them. */
+const FILES = ["text", "read", "snapshot", "swap"] as const;
+const LOOK = `for d in vda vdb vdc; do head -c 1 /dev/$d; printf " $(cat /sys/block/$d/ro) $(cat /sys/block/$d/size)\\n"; done
+printf 'from the guest' | dd of=/dev/vda bs=1 seek=1000000 conv=notrunc 2>/dev/null
+for d in vdb vdc; do printf X | dd of=/dev/$d conv=notrunc 2>/dev/null; done
+echo 3 >/proc/sys/vm/drop_caches; for d in vdb vdc; do head -c 1 /dev/$d; done; echo
+cat /sys/block/vdb/vdb1/size /sys/block/vdb/vdb2/size; head -c 6 /dev/vdb2; echo
+mkswap /dev/vdd >/dev/null && swapon /dev/vdd && cat /proc/swaps`;
+
+/** A disk with two partitions, of which the second begins with its name. */
+function partitioned(): Uint8Array {
+  const disk = new Uint8Array(4 * MIB);
+  const view = new DataView(disk.buffer);
+  for (const [i, [first, sectors]] of [
+    [2048, 2048],
+    [4096, 4096],
+  ].entries()) {
+    disk[446 + 16 * i + 4] = 0x83;
+    view.setUint32(446 + 16 * i + 8, first!, true);
+    view.setUint32(446 + 16 * i + 12, sectors!, true);
+  }
+  disk.set([0x55, 0xaa], 510);
+  disk.set(new TextEncoder().encode("second"), 4096 * 512);
+  return disk;
+}
+
 describe.skipIf(bookworm === undefined)("disks", { timeout: 10 * MINUTES }, () => {
-  it("are written to, or read-only, or written to for one run, in the order of their options", async () => {
-    for (const name of ["w", "r", "s"])
-      writeFileSync(image(name), new Uint8Array(64 * 512).fill(name.charCodeAt(0)));
-    const script = `for d in vda vdb vdc; do head -c 1 /dev/$d; printf " $(cat /sys/block/$d/ro) "; done
-for d in vda vdb vdc; do printf X | dd of=/dev/$d conv=notrunc 2>/dev/null && echo 3 >/proc/sys/vm/drop_caches; head -c 1 /dev/$d; done`;
-    const disks = [image("w"), `${image("r")},readonly`, `${image("s")},snapshot`].flatMap((disk) => [
-      "--disk",
-      disk,
-    ]);
-    const { code, out, err } = await runInGuest(["sh", "-c", script], disks);
-    expect({ code, out }, err).toEqual({ code: 0, out: "w 0 r 1 s 0 XrX" });
-    expect(["w", "r", "s"].map((name) => readFileSync(image(name), "latin1")[0])).toEqual(["X", "r", "s"]);
+  const text = Buffer.alloc(4 * MIB, "spevisor disk\n");
+  const snapshot = Buffer.alloc(64 * 512, "s");
+  let lines: readonly string[] = [];
+  beforeAll(async () => {
+    const contents = [text, partitioned(), snapshot, Buffer.alloc(MIB)];
+    for (const [i, name] of FILES.entries()) writeFileSync(image(name), contents[i]!);
+    const modes = ["", ":ro", ",snapshot", ""];
+    const disks = FILES.flatMap((name, i) => ["--disk", `${image(name)}${modes[i]}`]);
+    const { code, out, err } = await runInGuest(["sh", "-c", LOOK], disks);
+    expect(code, err).toBe(0);
+    lines = out.replaceAll("\0", "0").split("\n");
+  }, 5 * MINUTES);
+
+  it("are in the order of their options, as large as their files, writable or read-only", () => {
+    expect(lines.slice(0, 3)).toEqual(["s 0 8192", "0 1 8192", "s 0 64"]);
   });
 
-  it("that are partitioned have their partitions", async () => {
-    const disk = new Uint8Array(4 * MIB);
-    const view = new DataView(disk.buffer);
-    for (const [i, [first, sectors]] of [
-      [2048, 2048],
-      [4096, 4096],
-    ].entries()) {
-      disk[446 + 16 * i + 4] = 0x83;
-      view.setUint32(446 + 16 * i + 8, first!, true);
-      view.setUint32(446 + 16 * i + 12, sectors!, true);
-    }
-    disk.set([0x55, 0xaa], 510);
-    disk.set(new TextEncoder().encode("second"), 4096 * 512);
-    writeFileSync(image("mbr"), disk);
-    const script = "cat /sys/block/vda/vda1/size /sys/block/vda/vda2/size; head -c 6 /dev/vda2";
-    const { out, err } = await runInGuest(["sh", "-c", script], ["--disk", `${image("mbr")}:ro`]);
-    expect(out, err).toBe("2048\n4096\nsecond");
+  it("are written to, or read-only, or written to for one run", () => {
+    expect(lines[3]).toBe("0X");
+    text.write("from the guest", 1_000_000);
+    expect(readFileSync(image("text")).equals(text)).toBe(true);
+    expect(readFileSync(image("read")).equals(partitioned())).toBe(true);
+    expect(readFileSync(image("snapshot")).equals(snapshot)).toBe(true);
+  });
+
+  it("that are partitioned have their partitions", () => {
+    expect(lines.slice(4, 7)).toEqual(["2048", "4096", "second"]);
+  });
+
+  it("take a swap area", () => {
+    expect(lines.slice(7).join("\n")).toMatch(/^\/dev\/vdd\s+partition\s+1020\s/m);
+    expect(readFileSync(image("swap")).subarray(4086, 4096).toString("latin1")).toBe("SWAPSPACE2");
   });
 
   it("go on from a snapshot with what a snapshot disk had of its own, and only in the same modes", async () => {

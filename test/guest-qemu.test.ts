@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { COMMAND_LINE } from "../src/guest/debian/command-line.ts";
 import { cpioArchive } from "../src/guest/debian/cpio.ts";
 import { factsOf, onlyIn } from "./guest/boot-facts.ts";
 import { run, scratchFolder, spevisor } from "./guest/cli.ts";
@@ -50,7 +51,7 @@ describe.skipIf(guest === undefined)("Debian's kernel", { timeout: 6 * MINUTES }
       "-rtc",
       `base=${START}`,
     ];
-    const boot = ["-kernel", image, "-initrd", initrd, "-append", `console=ttyAMA0 panic=-1 ${APPEND}`];
+    const boot = ["-kernel", image, "-initrd", initrd, "-append", `${COMMAND_LINE} ${APPEND}`];
     const [ours, theirs] = await Promise.all([
       spevisor([
         ...["run", "--kernel", image, "--initrd", initrd, "--append", APPEND],

@@ -4,6 +4,7 @@ import { chosen, profileNamed } from "../cli/lab.ts";
 import { Boots } from "../cli/run/boots.ts";
 import { placeShares } from "../cli/run/shares.ts";
 import { UserError } from "../common/errors.ts";
+import { DEFAULT_COMMAND_LINE } from "../guest/debian/command-line.ts";
 import type { Kernel } from "../guest/debian/recipe.ts";
 import { fetchGuest, RECIPE_ID } from "../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../guest/node/guests.ts";
@@ -26,7 +27,6 @@ const MIB = 1024 ** 2;
 const DEFAULTS = { memoryBytes: 512 * MIB, policy: "adaptive", profile: "thread-normal", seed: 1 } as const;
 /** 1 January 2026, as `spevisor run` has it. */
 const START_SECONDS = 1_767_225_600;
-const COMMAND_LINE = "console=ttyAMA0 panic=-1";
 const MOST_CPUS = 16;
 
 async function storedGuest(options: GuestOptions, kernel: Kernel, cacheDir: string): Promise<StoredGuest> {
@@ -184,7 +184,7 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
   // The cloud kernel has no 9P.
   const guest = await storedGuest(options, placed.length === 0 ? "cloud" : "generic", cacheDir);
   const boots = new Boots(cacheDir, sourceVersion());
-  const append = COMMAND_LINE;
+  const append = DEFAULT_COMMAND_LINE;
   // A policy that has no name in the list may be another one the next time.
   const key = typeof policy === "string" ? { config, append, files: guest.manifest.files } : undefined;
   const kept = key === undefined ? undefined : boots.find(key);

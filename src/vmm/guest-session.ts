@@ -149,7 +149,11 @@ export class Session {
   }
 
   /** Goes on where a saved machine was, which was made with the same options. */
-  restore({ state, pages, agent }: SavedSession): void {
+  restore({
+    state,
+    pages,
+    agent,
+  }: Omit<SavedSession, "pages"> & { readonly pages: Iterable<SavedPage> }): void {
     this.vm.restore(state, pages);
     if (agent !== undefined) this.agent.restore(agent);
     this.#begin();

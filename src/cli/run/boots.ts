@@ -19,8 +19,8 @@ import {
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
 
-/** How many are kept: each takes some tens of MiB. */
-const KEPT = 6;
+/** How many are kept: each takes about a hundred MiB. */
+const KEPT = 12;
 const SUFFIX = ".snapshot";
 
 /** What is only for the order of the folder, which somebody else may own. */
@@ -82,7 +82,7 @@ export class Boots {
     const path = this.#path(of);
     const temporary = `${path}.${process.pid}.tmp`;
     try {
-      writeFileSync(temporary, encodeSnapshot(snapshot, this.#build));
+      writeFileSync(temporary, encodeSnapshot(snapshot, this.#build, "none"));
       renameSync(temporary, path);
     } finally {
       rmSync(temporary, { force: true });

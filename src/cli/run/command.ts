@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
+import { COMMAND_LINE, DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
 import { SUITES } from "../../guest/debian/recipe.ts";
 import { writeReport } from "../../lab/report/report-file.ts";
 import { REPORT_SCHEMA } from "../../lab/report/run.ts";
@@ -12,7 +13,7 @@ import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import { VERSION } from "../version.ts";
 import type { World } from "../world.ts";
-import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
+import { DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
 import { runJob } from "./machine-job.ts";
 import { shareFlags } from "./shares.ts";
 import { summaryOf } from "./summary.ts";
@@ -144,7 +145,10 @@ export function addRun(program: Command, world: World): void {
       nonEmpty,
     )
     .option("--dtb <file>", "a device tree instead of the machine's own", nonEmpty)
-    .option("--append <text>", `more for the kernel's command line (it starts with "${COMMAND_LINE}")`)
+    .option(
+      "--append <text>",
+      `more for the kernel's command line (it starts with "${DEFAULT_COMMAND_LINE}", for --kernel with "${COMMAND_LINE}")`,
+    )
     .option("--no-default-append", "--append is the whole command line")
     .option(
       "--disk <file[,mode]>",

@@ -3,9 +3,6 @@ import type { Suite } from "../../guest/debian/recipe.ts";
 import type { SpeVersion } from "../../spe/implementation.ts";
 import type { ShareFlag } from "./shares.ts";
 
-/** What the guest's kernel is told beside --append: a panic ends the machine. */
-export const COMMAND_LINE = "console=ttyAMA0 panic=-1";
-
 /** Seconds since 1970 at a new machine's time 0 where nobody says: 1 January 2026. */
 export const DEFAULT_RTC_SECONDS = 1_767_225_600;
 

@@ -1,6 +1,7 @@
 /** Where a machine comes from: files and the default guest, or a snapshot. */
 import { concat } from "../../common/bytes.ts";
 import { UserError } from "../../common/errors.ts";
+import { COMMAND_LINE, DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
 import { kernelRelease } from "../../vmm/kernel-file.ts";
 import type { MachineConfig } from "../../vmm/machine-config.ts";
 import { readDeviceTree, readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
@@ -9,7 +10,7 @@ import type { BootFiles } from "../../vmm/virtual-machine.ts";
 import type { World } from "../world.ts";
 import { checkModules, defaultGuest, otherModules } from "./default-guest.ts";
 import type { HostDevices } from "./devices.ts";
-import { COMMAND_LINE, DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
+import { DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
 
 const MS = 1000;
 
@@ -137,7 +138,8 @@ async function originInFiles(
     disks: diskConfigs,
     agent,
   };
-  const append = [flags.defaultAppend ? COMMAND_LINE : "", flags.append ?? ""].join(" ").trim();
+  const before = flags.kernel === undefined ? DEFAULT_COMMAND_LINE : COMMAND_LINE;
+  const append = [flags.defaultAppend ? before : "", flags.append ?? ""].join(" ").trim();
   const initrd = flags.initrd ?? (agent ? guest?.initrd : undefined);
   // A disk's content and a device tree are not looked at: such boots are not kept.
   const isKept =

@@ -1,7 +1,7 @@
 /** The guests that are in the cache: what they are, and where their files lie. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { KERNELS, type Kernel, SUITES, type Suite } from "../debian/recipe.ts";
 import { isUnfinished, namesIn, readIfThere, removeAbandoned } from "./store.ts";
 

@@ -1,5 +1,6 @@
 /** Reports as files: their runs are checked when they are written and when they are read, for the sums that must hold as well. */
-import { z } from "zod";
+import type * as z from "zod";
+import { toDotPath } from "zod/v4/core";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import { REPORT_SCHEMA, Report, RUN_SCHEMA, Run, TIME_PARTS } from "./run.ts";
 
@@ -40,7 +41,7 @@ function brokenSums(run: Run): string[] {
 const complaints = (error: z.ZodError): string =>
   error.issues
     .slice(0, 5)
-    .map((issue) => `${z.core.toDotPath(issue.path) || "top level"}: ${issue.message}`)
+    .map((issue) => `${toDotPath(issue.path) || "top level"}: ${issue.message}`)
     .join("; ");
 
 /** What is wrong with the schema that data names, if it is not the wanted one. */

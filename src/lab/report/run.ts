@@ -5,7 +5,7 @@
  *
  * Every key is always there; what does not apply is `null`, never absent.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { EXIT_REASONS } from "../../kvm/exit-reasons.ts";
 
 export const RUN_SCHEMA = "spevisor.run/2";
