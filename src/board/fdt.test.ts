@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../common/errors.ts";
-import { type FdtExtras, type Node, readFdt, writeFdt } from "./fdt.ts";
+import { type FdtExtras, type Node, writeFdt } from "./fdt.ts";
+import { readFdt } from "./fdt-reader.ts";
 
 const properties = fc.dictionary(
   fc.stringMatching(/^[#a-z][a-z0-9,._+?#-]{0,14}$/),

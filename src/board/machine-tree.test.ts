@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../common/errors.ts";
-import { type Node, readFdt, writeFdt } from "./fdt.ts";
+import { type Node, writeFdt } from "./fdt.ts";
+import { readFdt } from "./fdt-reader.ts";
 import { type Filling, fillTree, machineTree } from "./machine-tree.ts";
 import { VIRTIO_TRANSPORTS } from "./memory-map.ts";
 

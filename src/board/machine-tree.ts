@@ -1,7 +1,8 @@
 /** The device tree of the machine, with the nodes and properties that QEMU gives its `virt` (hw/arm/virt.c). */
 import { UserError } from "../common/errors.ts";
 import { formatBytes } from "../common/sizes.ts";
-import { type Node, type Property, readFdt, writeFdt } from "./fdt.ts";
+import { type Node, type Property, writeFdt } from "./fdt.ts";
+import { readFdt } from "./fdt-reader.ts";
 import { MAP, REDISTRIBUTOR_BYTES, SPI } from "./memory-map.ts";
 
 export interface TreeOptions {
@@ -56,20 +57,98 @@ function virtioNodes(count: number): Record<string, Node> {
   return nodes;
 }
 
-/** The blob for a machine. */
-export function machineTree(options: TreeOptions): Uint8Array {
-  const { cpus, initrd, seed } = options;
-  const cpuNodes: Record<string, Node> = {};
-  for (let i = 0; i < cpus; i++)
-    cpuNodes[`cpu@${hexOf(i)}`] = {
+function cpuNodes(count: number): Node {
+  const nodes: Record<string, Node> = {};
+  for (let i = 0; i < count; i++)
+    nodes[`cpu@${hexOf(i)}`] = {
       properties: {
         device_type: "cpu",
         compatible: "arm,armv8",
         reg: [i],
-        ...(cpus > 1 ? { "enable-method": "psci" } : {}),
+        ...(count > 1 ? { "enable-method": "psci" } : {}),
       },
     };
-  return writeFdt({
+  return { properties: { "#size-cells": [0], "#address-cells": [1] }, children: nodes };
+}
+
+const gicNode = (cpus: number): Node => ({
+  properties: {
+    compatible: "arm,gic-v3",
+    "#interrupt-cells": [3],
+    "interrupt-controller": true,
+    "#redistributor-regions": [1],
+    "#address-cells": [2],
+    "#size-cells": [2],
+    ranges: true,
+    reg: reg(
+      MAP.gicDistributor.base,
+      MAP.gicDistributor.bytes,
+      MAP.gicRedistributors.base,
+      cpus * REDISTRIBUTOR_BYTES,
+    ),
+    phandle: [GIC],
+  },
+});
+
+/** The serial line, and the clock on the wall. */
+const PRIME_CELLS: Readonly<Record<string, Node>> = {
+  [`pl011@${hexOf(MAP.uart.base)}`]: {
+    properties: {
+      compatible: ["arm,pl011", "arm,primecell"],
+      reg: reg(MAP.uart.base, MAP.uart.bytes),
+      interrupts: [SPI_TYPE, SPI.uart, LEVEL],
+      clocks: [CLOCK, CLOCK],
+      "clock-names": ["uartclk", "apb_pclk"],
+    },
+  },
+  [`pl031@${hexOf(MAP.rtc.base)}`]: {
+    properties: {
+      compatible: ["arm,pl031", "arm,primecell"],
+      reg: reg(MAP.rtc.base, MAP.rtc.bytes),
+      interrupts: [SPI_TYPE, SPI.rtc, LEVEL],
+      clocks: [CLOCK],
+      "clock-names": ["apb_pclk"],
+    },
+  },
+};
+
+const CLOCK_NODE: Node = {
+  properties: {
+    compatible: "fixed-clock",
+    "#clock-cells": [0],
+    "clock-frequency": [24_000_000],
+    "clock-output-names": "clk24mhz",
+    phandle: [CLOCK],
+  },
+};
+
+const TIMER: Node = {
+  properties: {
+    compatible: ["arm,armv8-timer", "arm,armv7-timer"],
+    interrupts: [13, 14, 11, 10].flatMap((ppi) => [PPI_TYPE, ppi, LEVEL]),
+    "always-on": true,
+  },
+};
+
+const PMU: Node = { properties: { compatible: "arm,armv8-pmuv3", interrupts: [PPI_TYPE, 7, LEVEL] } };
+
+const chosenNode = ({ bootargs, initrd, seed }: TreeOptions): Node => ({
+  properties: {
+    bootargs,
+    "stdout-path": `/pl011@${hexOf(MAP.uart.base)}`,
+    ...(initrd === undefined
+      ? {}
+      : {
+          "linux,initrd-start": [BigInt(initrd.start)],
+          "linux,initrd-end": [BigInt(initrd.end)],
+        }),
+    ...(seed === undefined ? {} : { "kaslr-seed": seed.kaslr, "rng-seed": seed.rng }),
+  },
+});
+
+/** The blob for a machine. */
+export const machineTree = (options: TreeOptions): Uint8Array =>
+  writeFdt({
     properties: {
       "interrupt-parent": [GIC],
       model: "linux,dummy-virt",
@@ -83,78 +162,17 @@ export function machineTree(options: TreeOptions): Uint8Array {
       [`memory@${hexOf(MAP.ram.base)}`]: {
         properties: { device_type: "memory", reg: reg(MAP.ram.base, options.memoryBytes) },
       },
-      "apb-pclk": {
-        properties: {
-          compatible: "fixed-clock",
-          "#clock-cells": [0],
-          "clock-frequency": [24_000_000],
-          "clock-output-names": "clk24mhz",
-          phandle: [CLOCK],
-        },
-      },
-      cpus: { properties: { "#size-cells": [0], "#address-cells": [1] }, children: cpuNodes },
-      timer: {
-        properties: {
-          compatible: ["arm,armv8-timer", "arm,armv7-timer"],
-          interrupts: [13, 14, 11, 10].flatMap((ppi) => [PPI_TYPE, ppi, LEVEL]),
-          "always-on": true,
-        },
-      },
-      pmu: { properties: { compatible: "arm,armv8-pmuv3", interrupts: [PPI_TYPE, 7, LEVEL] } },
+      "apb-pclk": CLOCK_NODE,
+      cpus: cpuNodes(options.cpus),
+      timer: TIMER,
+      pmu: PMU,
       ...(options.spe ? { "spe-pmu": SPE } : {}),
-      [`intc@${hexOf(MAP.gicDistributor.base)}`]: {
-        properties: {
-          compatible: "arm,gic-v3",
-          "#interrupt-cells": [3],
-          "interrupt-controller": true,
-          "#redistributor-regions": [1],
-          "#address-cells": [2],
-          "#size-cells": [2],
-          ranges: true,
-          reg: reg(
-            MAP.gicDistributor.base,
-            MAP.gicDistributor.bytes,
-            MAP.gicRedistributors.base,
-            cpus * REDISTRIBUTOR_BYTES,
-          ),
-          phandle: [GIC],
-        },
-      },
-      [`pl011@${hexOf(MAP.uart.base)}`]: {
-        properties: {
-          compatible: ["arm,pl011", "arm,primecell"],
-          reg: reg(MAP.uart.base, MAP.uart.bytes),
-          interrupts: [SPI_TYPE, SPI.uart, LEVEL],
-          clocks: [CLOCK, CLOCK],
-          "clock-names": ["uartclk", "apb_pclk"],
-        },
-      },
-      [`pl031@${hexOf(MAP.rtc.base)}`]: {
-        properties: {
-          compatible: ["arm,pl031", "arm,primecell"],
-          reg: reg(MAP.rtc.base, MAP.rtc.bytes),
-          interrupts: [SPI_TYPE, SPI.rtc, LEVEL],
-          clocks: [CLOCK],
-          "clock-names": ["apb_pclk"],
-        },
-      },
+      [`intc@${hexOf(MAP.gicDistributor.base)}`]: gicNode(options.cpus),
+      ...PRIME_CELLS,
       ...virtioNodes(options.virtio),
-      chosen: {
-        properties: {
-          bootargs: options.bootargs,
-          "stdout-path": `/pl011@${hexOf(MAP.uart.base)}`,
-          ...(initrd === undefined
-            ? {}
-            : {
-                "linux,initrd-start": [BigInt(initrd.start)],
-                "linux,initrd-end": [BigInt(initrd.end)],
-              }),
-          ...(seed === undefined ? {} : { "kaslr-seed": seed.kaslr, "rng-seed": seed.rng }),
-        },
-      },
+      chosen: chosenNode(options),
     },
   });
-}
 
 /** What depends on how a machine is started. */
 export interface Filling {

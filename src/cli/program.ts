@@ -120,6 +120,139 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
+function addThread(program: Command, world: World): void {
+  withCommon(program.command("thread"), ALL)
+    .description("reproduce the thread: its two commands, on its two kernels, under each policy")
+    .option(
+      "--scenario <names...>",
+      'other scenarios instead: "all" or names (see `spevisor scenarios`)',
+      names,
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
+  $ spevisor thread --buffer 4M --html thread.html
+  $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
+  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
+    )
+    .action((flags: CommonFlags & { readonly scenario?: string[] }) =>
+      runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
+    );
+}
+
+/** Who is profiled. */
+const withTarget = (command: Command): Command =>
+  command
+    .option("--comm <name>", "profile the tasks of this name", nonEmpty)
+    .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
+    .option("--per-cpu", "profile every CPU instead of tasks");
+
+/** What a recording cannot tell of the VM and its CPUs. */
+const withVm = (command: Command): Command =>
+  command
+    .option("--backing <kind>", "what backs guest memory in the host", DEFAULTS.backing)
+    .option(
+      "--vcpus <n>",
+      "vCPUs of the VM (default: as many as the recording needs)",
+      whole("--vcpus", 1, 512),
+    )
+    .option(
+      "--no-direct-switches",
+      "let every switch-in enable the buffer, one from a clone too (where perf leaves it on)",
+    )
+    .option("--period <n>", "instructions between samples", whole("--period", 1), DEFAULTS.periodInstructions)
+    .option("--freq <GHz>", "the clock of the CPUs", positive("--freq"), DEFAULTS.frequencyGHz)
+    .option("--ipc <n>", "instructions per cycle", positive("--ipc"), DEFAULTS.instructionsPerCycle)
+    .addOption(
+      new Option("--memory <size>", "the VM's memory")
+        .argParser(positiveSize("--memory"))
+        .default(DEFAULTS.memoryBytes, "2G"),
+    )
+    .addOption(
+      new Option("--memlock <size>", "RLIMIT_MEMLOCK of the VMM")
+        .argParser(sizeOrUnlimited("--memlock"))
+        .default(null, "unlimited"),
+    )
+    .option(
+      "--irq-latency <time>",
+      "from PMBIRQ asserted to handled (default: the profile's)",
+      duration("--irq-latency"),
+    );
+
+function addPredict(program: Command, world: World): void {
+  withVm(withTarget(withCommon(program.command("predict"), DEFAULTS.profile)))
+    .description("what SPE in a VM would have cost a recorded workload")
+    .argument(
+      "[file]",
+      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
+    )
+    .option("--ranges", "run both ends of the cost ranges for a long recording, too")
+    .addHelpText(
+      "after",
+      `
+Without --comm, --pid or --per-cpu the recorded command and its children are profiled.
+
+A switch from one of them straight to another leaves the buffer on. Recordings of a whole system (-a), and with CPU
+numbers (--sample-cpu), tell which switches those are. Without either it is told by time alone; where that makes a
+difference of more than a fifth in enables, the verdict is a range: with these switches direct, and with none.
+
+Examples:
+  $ spevisor predict perf.data --buffer 64M
+  $ spevisor predict system.data --comm node --html node.html
+  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
+    )
+    .action((file: string | undefined, flags: PredictFlags) => {
+      if (file === undefined)
+        throw new UserError(
+          "predict: which recording?",
+          "Name it before --policy and --profile, which take every word after them: spevisor predict perf.data --policy all",
+        );
+      if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
+        throw new UserError("--comm, --pid and --per-cpu exclude each other");
+      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
+    });
+}
+
+/** What there is to choose from. */
+function addListings(program: Command, world: World): void {
+  const listing = (name: string, description: string) =>
+    program.command(name).description(description).option("--json", "as JSON");
+  listing("policies", "list the pin policies").action((flags: { json?: true }) => listPolicies(flags, world));
+  listing("scenarios", "list the built-in scenarios").action((flags: { json?: true }) =>
+    listScenarios(flags, world),
+  );
+  listing("profiles", "list the cost profiles, or one profile's costs with their ranges and sources")
+    .argument("[name]", "a cost profile")
+    .action((name: string | undefined, flags: { json?: true }) => listProfiles(name, flags, world));
+  listing("explain", "what a policy does, where it comes from, what it trades")
+    .argument("<policy>", "a name, or the path of a .ts file")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ spevisor explain until-changed\n  $ spevisor explain ./mine.ts --json",
+    )
+    .action((name: string, flags: { json?: true }) => explain(name, flags, world));
+}
+
+/** What `npm start` does. */
+function addStart(program: Command, world: World): void {
+  withCommon(program.command("start", { hidden: true }), ALL)
+    .description(
+      "what npm start does: the thread, a prediction on the shipped recording, and a page with both",
+    )
+    .action((flags: CommonFlags) => {
+      if (!existsSync(SHIPPED_RECORDING))
+        throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
+      const predict = program.commands.find((command) => command.name() === "predict") as Command;
+      return runAndReport(
+        [threadJob(flags), predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags })],
+        { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
+        world,
+      );
+    });
+}
+
 /** Help is for reading: in a file it is as on a usual terminal. */
 const helpColumns = (out: TextOut, env: World["env"]): number =>
   out.isTTY === true ? lookOf(out, env).widthColumns : 80;
@@ -148,127 +281,15 @@ Examples:
   $ spevisor explain until-changed`,
     );
 
-  withCommon(program.command("thread"), ALL)
-    .description("reproduce the thread: its two commands, on its two kernels, under each policy")
-    .option(
-      "--scenario <names...>",
-      'other scenarios instead: "all" or names (see `spevisor scenarios`)',
-      names,
-    )
-    .addHelpText(
-      "after",
-      `
-Examples:
-  $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
-  $ spevisor thread --buffer 4M --html thread.html
-  $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
-  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
-    )
-    .action((flags: CommonFlags & { readonly scenario?: string[] }) =>
-      runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
-    );
-
-  withCommon(program.command("predict"), DEFAULTS.profile)
-    .description("what SPE in a VM would have cost a recorded workload")
-    .argument(
-      "[file]",
-      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
-    )
-    .option("--comm <name>", "profile the tasks of this name", nonEmpty)
-    .option("--pid <pid>", "profile this process and its children", whole("--pid", 1))
-    .option("--per-cpu", "profile every CPU instead of tasks")
-    .option("--backing <kind>", "what backs guest memory in the host", DEFAULTS.backing)
-    .option(
-      "--vcpus <n>",
-      "vCPUs of the VM (default: as many as the recording needs)",
-      whole("--vcpus", 1, 512),
-    )
-    .option(
-      "--no-direct-switches",
-      "let every switch-in enable the buffer, one from a clone too (where perf leaves it on)",
-    )
-    .option("--period <n>", "instructions between samples", whole("--period", 1), DEFAULTS.periodInstructions)
-    .option("--freq <GHz>", "the clock of the CPUs", positive("--freq"), DEFAULTS.frequencyGHz)
-    .option("--ipc <n>", "instructions per cycle", positive("--ipc"), DEFAULTS.instructionsPerCycle)
-    .addOption(
-      new Option("--memory <size>", "the VM's memory")
-        .argParser(positiveSize("--memory"))
-        .default(DEFAULTS.memoryBytes, "2G"),
-    )
-    .addOption(
-      new Option("--memlock <size>", "RLIMIT_MEMLOCK of the VMM")
-        .argParser(sizeOrUnlimited("--memlock"))
-        .default(null, "unlimited"),
-    )
-    .option(
-      "--irq-latency <time>",
-      "from PMBIRQ asserted to handled (default: the profile's)",
-      duration("--irq-latency"),
-    )
-    .option("--ranges", "run both ends of the cost ranges for a long recording, too")
-    .addHelpText(
-      "after",
-      `
-Without --comm, --pid or --per-cpu the recorded command and its children are profiled.
-
-A switch from one of them straight to another leaves the buffer on. Recordings of a whole system (-a), and with CPU
-numbers (--sample-cpu), tell which switches those are. Without either it is told by time alone; where that makes a
-difference of more than a fifth in enables, the verdict is a range: with these switches direct, and with none.
-
-Examples:
-  $ spevisor predict perf.data --buffer 64M
-  $ spevisor predict system.data --comm node --html node.html
-  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
-    )
-    .action((file: string | undefined, flags: PredictFlags) => {
-      if (file === undefined)
-        throw new UserError(
-          "predict: which recording?",
-          "Name it before --policy and --profile, which take every word after them: spevisor predict perf.data --policy all",
-        );
-      if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
-        throw new UserError("--comm, --pid and --per-cpu exclude each other");
-      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
-    });
-
+  addThread(program, world);
+  addPredict(program, world);
   addAsk(program, world);
   addBar(program, world);
   addCompare(program, world);
   addRun(program, world);
   addGuest(program, world);
-
-  const listing = (name: string, description: string) =>
-    program.command(name).description(description).option("--json", "as JSON");
-  listing("policies", "list the pin policies").action((flags: { json?: true }) => listPolicies(flags, world));
-  listing("scenarios", "list the built-in scenarios").action((flags: { json?: true }) =>
-    listScenarios(flags, world),
-  );
-  listing("profiles", "list the cost profiles, or one profile's costs with their ranges and sources")
-    .argument("[name]", "a cost profile")
-    .action((name: string | undefined, flags: { json?: true }) => listProfiles(name, flags, world));
-  listing("explain", "what a policy does, where it comes from, what it trades")
-    .argument("<policy>", "a name, or the path of a .ts file")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  $ spevisor explain until-changed\n  $ spevisor explain ./mine.ts --json",
-    )
-    .action((name: string, flags: { json?: true }) => explain(name, flags, world));
-
+  addListings(program, world);
   addCompletion(program, world);
-
-  withCommon(program.command("start", { hidden: true }), ALL)
-    .description(
-      "what npm start does: the thread, a prediction on the shipped recording, and a page with both",
-    )
-    .action((flags: CommonFlags) => {
-      if (!existsSync(SHIPPED_RECORDING))
-        throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
-      const predict = program.commands.find((command) => command.name() === "predict") as Command;
-      return runAndReport(
-        [threadJob(flags), predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags })],
-        { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
-        world,
-      );
-    });
+  addStart(program, world);
   return program;
 }

@@ -40,6 +40,101 @@ function wider(buffer: SpeBuffer, random: RandomStream): SpeBuffer {
   return { pointer: BigInt(firstPage) << 12n, limit: BigInt(firstPage + pages) << 12n, firstPage, pages };
 }
 
+/** What the policy does, with what it remembers. */
+class Whims {
+  readonly #random: RandomStream;
+  buffer: SpeBuffer | undefined;
+  #walk: BufferWalk | undefined;
+  #timers = 0;
+
+  constructor(seed: number) {
+    this.#random = randomStream(seed);
+  }
+
+  /** True once in `times`. */
+  onceIn(times: number): boolean {
+    return this.#random.integer(0, times - 1) === 0;
+  }
+
+  /** Asks for a few things; what is refused is not held against it. */
+  some(ctx: PolicyContext, depth = 0): void {
+    for (let n = this.#random.integer(0, 4); n > 0; n--)
+      try {
+        this.#anything(ctx, depth);
+      } catch (error) {
+        if (!(error instanceof PolicyRefused)) throw error;
+      }
+  }
+
+  /** As a policy that wants to report would. */
+  orderly(ctx: PolicyContext): EnableOutcome {
+    if (this.buffer === undefined) return DONE;
+    const found = ctx.walk(this.buffer);
+    if (found.kind !== "walked") return found;
+    this.#walk = found;
+    ctx.unpin(ctx.pinned.minus(found.all));
+    // Both together may be more than it may hold.
+    ctx.bounce(undefined);
+    const pinned = ctx.pin(found.all);
+    if (pinned.kind !== "done") return pinned;
+    const mapped = ctx.map(found.all);
+    if (mapped.kind !== "done") return mapped;
+    ctx.report(found);
+    return DONE;
+  }
+
+  #anything(ctx: PolicyContext, depth: number): void {
+    const random = this.#random;
+    const { buffer } = this;
+    const walk = this.#walk;
+    switch (random.integer(0, 13)) {
+      case 0:
+      case 1: {
+        const found = buffer === undefined ? undefined : ctx.walk(wider(buffer, random));
+        if (found?.kind === "walked") this.#walk = found;
+        return;
+      }
+      case 2:
+      case 3:
+      case 4:
+        if (walk !== undefined) ctx.pin(partOf(walk.all, random));
+        return;
+      case 5:
+      case 6:
+        if (walk !== undefined) ctx.map(partOf(walk.all, random));
+        return;
+      case 7:
+      case 8:
+        if (walk !== undefined) ctx.report(walk);
+        return;
+      case 9:
+        ctx.unpin(partOf(ctx.pinned, random));
+        return;
+      case 10:
+        if (buffer !== undefined) ctx.setHardwareLimit(limitNear(buffer, random));
+        return;
+      case 11:
+        if (random.integer(0, 3) === 0) ctx.trapBuffer(random.integer(0, 1) === 0);
+        else if (random.integer(0, 1) === 0) ctx.resume();
+        else if (this.#timers++ < 8)
+          ctx.armTimer(ctx.nowNs + random.integer(0, 20_000), `timer ${this.#timers}`);
+        return;
+      case 12:
+        ctx.bounce(random.integer(0, 2) === 0 ? undefined : random.integer(1, random.integer(2, 40)));
+        return;
+      default:
+        if (depth < 2) ctx.background((worker) => this.some(worker, depth + 1));
+    }
+  }
+}
+
+/** A limit in or beside the buffer, now and then not at a page; or the guest's. */
+function limitNear(buffer: SpeBuffer, random: RandomStream): bigint | undefined {
+  if (random.integer(0, 2) === 0) return undefined;
+  const page = buffer.firstPage + random.integer(-1, Math.min(buffer.pages, 100) + 1);
+  return (BigInt(page) << 12n) + (random.integer(0, 9) === 0 ? 64n : 0n);
+}
+
 export function randomPolicy(seed: number): PinPolicy {
   return {
     name: "random",
@@ -48,106 +143,31 @@ export function randomPolicy(seed: number): PinPolicy {
     tradeOff: "None.",
     trapsBuffer: seed % 5 !== 0,
     create() {
-      const random = randomStream(seed);
-      let buffer: SpeBuffer | undefined;
-      let walk: BufferWalk | undefined;
-      let timers = 0;
-
-      const anything = (ctx: PolicyContext, depth = 0): void => {
-        switch (random.integer(0, 13)) {
-          case 0:
-          case 1: {
-            const found = buffer === undefined ? undefined : ctx.walk(wider(buffer, random));
-            if (found?.kind === "walked") walk = found;
-            return;
-          }
-          case 2:
-          case 3:
-          case 4:
-            if (walk !== undefined) ctx.pin(partOf(walk.all, random));
-            return;
-          case 5:
-          case 6:
-            if (walk !== undefined) ctx.map(partOf(walk.all, random));
-            return;
-          case 7:
-          case 8:
-            if (walk !== undefined) ctx.report(walk);
-            return;
-          case 9:
-            ctx.unpin(partOf(ctx.pinned, random));
-            return;
-          case 10:
-            if (buffer !== undefined)
-              ctx.setHardwareLimit(
-                random.integer(0, 2) === 0
-                  ? undefined
-                  : (BigInt(buffer.firstPage + random.integer(-1, Math.min(buffer.pages, 100) + 1)) << 12n) +
-                      (random.integer(0, 9) === 0 ? 64n : 0n),
-              );
-            return;
-          case 11:
-            if (random.integer(0, 3) === 0) ctx.trapBuffer(random.integer(0, 1) === 0);
-            else if (random.integer(0, 1) === 0) ctx.resume();
-            else if (timers++ < 8) ctx.armTimer(ctx.nowNs + random.integer(0, 20_000), `timer ${timers}`);
-            return;
-          case 12:
-            ctx.bounce(random.integer(0, 2) === 0 ? undefined : random.integer(1, random.integer(2, 40)));
-            return;
-          default:
-            if (depth < 2) ctx.background((worker) => some(worker, depth + 1));
-        }
-      };
-
-      const some = (ctx: PolicyContext, depth = 0): void => {
-        for (let n = random.integer(0, 4); n > 0; n--)
-          try {
-            anything(ctx, depth);
-          } catch (error) {
-            if (!(error instanceof PolicyRefused)) throw error;
-          }
-      };
-
-      /** As a policy that wants to report would. */
-      const orderly = (ctx: PolicyContext): EnableOutcome => {
-        if (buffer === undefined) return DONE;
-        const found = ctx.walk(buffer);
-        if (found.kind !== "walked") return found;
-        walk = found;
-        ctx.unpin(ctx.pinned.minus(found.all));
-        // Both together may be more than it may hold.
-        ctx.bounce(undefined);
-        const pinned = ctx.pin(found.all);
-        if (pinned.kind !== "done") return pinned;
-        const mapped = ctx.map(found.all);
-        if (mapped.kind !== "done") return mapped;
-        ctx.report(found);
-        return DONE;
-      };
-
+      const whims = new Whims(seed);
+      const some = (ctx: PolicyContext): void => whims.some(ctx);
       return {
         onBufferEnabled(enabled, ctx) {
-          buffer = enabled;
+          whims.buffer = enabled;
           some(ctx);
-          const outcome = random.integer(0, 2) > 0 ? orderly(ctx) : DONE;
+          const outcome = whims.onceIn(3) ? DONE : whims.orderly(ctx);
           some(ctx);
-          return random.integer(0, 9) === 0 ? { kind: "withheld" } : outcome;
+          return whims.onceIn(10) ? { kind: "withheld" } : outcome;
         },
         onBufferDisabled: (_buffer, ctx) => some(ctx),
         onBufferFull: (_buffer, ctx) => some(ctx),
         onHardwareLimit(_buffer, ctx) {
           some(ctx);
-          return random.integer(0, 1) === 0 ? orderly(ctx) : DONE;
+          return whims.onceIn(2) ? whims.orderly(ctx) : DONE;
         },
         onStage2Fault(fault, ctx) {
           some(ctx);
-          return random.integer(0, 9) > 0 ? ctx.mapFault(fault) : DONE;
+          return whims.onceIn(10) ? DONE : ctx.mapFault(fault);
         },
         onInvalidated: (_first, _pages, _event, ctx) => some(ctx),
-        onVcpuLoad: (ctx) => some(ctx),
-        onVcpuPut: (ctx) => some(ctx),
+        onVcpuLoad: some,
+        onVcpuPut: some,
         onGuestExit: (_reason, ctx) => {
-          if (random.integer(0, 7) === 0) some(ctx);
+          if (whims.onceIn(8)) some(ctx);
         },
         onTimer: (_tag, ctx) => some(ctx),
       };

@@ -12,6 +12,7 @@ import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import type { Tracer } from "../../kvm/trace.ts";
 import type { CoreFactory } from "../../kvm/vcpu.ts";
 import { PMBIRQ_INTID } from "../../kvm/wires.ts";
+import type { TableMemory } from "../../mmu/table-memory.ts";
 import { Machine } from "../../vmm/machine.ts";
 import { InvariantChecker } from "./check.ts";
 import { Ledger } from "./ledger.ts";
@@ -54,65 +55,41 @@ const OPS_PER_NS = 2.5;
 /** A vCPU that enters its guest so often without an instant passing hangs. */
 const MOST_IDLE_ENTRIES = 20_000;
 
-/**
- * @throws InvariantBroken where an invariant does not hold, BrokenInvariant where the machine itself sees that
- *   something is wrong
- */
-export function runScenario(
-  scenario: InvariantScenario,
-  policy: PinPolicy,
-  options: ScenarioRunOptions = {},
-): ScenarioOutcome {
-  const { memoryPages, spaces } = scenario;
-  // A memslot over guest_memfd does not look at the VMM's mappings.
-  const backing = policy.backing ?? scenario.backing;
-  const munmaps = backing === "guest-memfd" ? [] : [...scenario.munmaps];
-  const gone = new Set<number>();
-  let steps = 0;
-  let checker: InvariantChecker | undefined;
-  const machine = new Machine({
-    memoryPages,
-    firstIpn: RAM_FIRST_IPN,
-    backing: scenario.backing,
-    costs: scenario.costs,
-    policy,
-    memlockBytes: scenario.memlockBytes,
-    memlockMaxBytes: scenario.memlockMaxBytes,
-    maxBufferBytes: scenario.maxBufferBytes,
-    irqLatencyNs: scenario.irqLatencyNs,
-    seed: scenario.seed,
-    extents: options.extents ?? true,
-    pressure: scenario.pressure[Symbol.iterator](),
-    onRecordPage: (page, frame) => checker?.recordPage(page, frame),
-    onStep: () => {
-      steps += 1;
-      unmapDue();
-      checker?.afterStep();
-    },
-    ...(options.trace === undefined ? {} : { trace: options.trace }),
-  });
-  const { vm, mm } = machine;
-  const hostOf = (page: number): number => vm.memslots.hostPageOf((RAM_FIRST_IPN + page) as Ipn);
-  const unmapDue = (): void => {
-    const nowNs = Math.min(...machine.vcpus.map(({ timeline }) => timeline.nowNs));
-    for (let next = munmaps[0]; next !== undefined && next.atNs <= nowNs; next = munmaps[0]) {
-      munmaps.shift();
-      gone.add(RAM_FIRST_IPN + next.page);
-      mm.munmap(hostOf(next.page), 1, machine.host);
+/** User space's own unmapping of guest pages, when it is due. */
+class Munmaps {
+  /** Pages of guest memory that are gone. */
+  readonly gone = new Set<number>();
+  readonly #machine: Machine;
+  readonly #left: { readonly atNs: number; readonly page: number }[];
+
+  constructor(machine: Machine, munmaps: InvariantScenario["munmaps"]) {
+    this.#machine = machine;
+    // A memslot over guest_memfd does not look at the VMM's mappings.
+    this.#left = machine.backing === "guest-memfd" ? [] : [...munmaps];
+  }
+
+  doDue(): void {
+    const { vcpus, vm, mm, host } = this.#machine;
+    const nowNs = Math.min(...vcpus.map(({ timeline }) => timeline.nowNs));
+    for (let next = this.#left[0]; next !== undefined && next.atNs <= nowNs; next = this.#left[0]) {
+      this.#left.shift();
+      const page = RAM_FIRST_IPN + next.page;
+      this.gone.add(page);
+      mm.munmap(vm.memslots.hostPageOf(page as Ipn), 1, host);
     }
-  };
-  mm.setMovable(hostOf(0) + scenario.movable.first, scenario.movable.pages, true);
-  // KVM takes a maximum only for a buffer that it traps (ENXIO).
-  checker = new InvariantChecker(machine, policy.trapsBuffer ? scenario.maxBufferBytes : undefined);
-  const isRam = (page: Ipn): boolean =>
-    page >= RAM_FIRST_IPN && page < RAM_FIRST_IPN + memoryPages && !gone.has(page);
+  }
+}
+
+/** The guest's address spaces, with what is mapped before time begins. */
+function spacesOf(
+  { spaces, pageBytes }: InvariantScenario,
+  memory: TableMemory<Ipn>,
+  isRam: (page: Ipn) => boolean,
+): ScriptedTables[] {
   const tables = spaces.map(
     ({ vaBits, half, hardwareUpdates, pool }) =>
-      new ScriptedTables({ pageBytes: scenario.pageBytes, vaBits, half, hardwareUpdates, pool }),
+      new ScriptedTables({ pageBytes, vaBits, half, hardwareUpdates, pool }),
   );
-  const before = machine.pristineMemory;
-  const every = Array.from({ length: memoryPages }, (_, i) => RAM_FIRST_IPN + i);
-  if (scenario.touched) machine.touch(every, true);
   for (const { setup } of spaces)
     for (const edit of setup)
       for (let i = 0; i < edit.entries; i++) {
@@ -120,20 +97,29 @@ export function runScenario(
         const step = i * (space.config.entryPages[edit.level] as number);
         const leaf =
           edit.output === undefined ? undefined : { ...edit.leaf, output: (edit.output + step) as Ipn };
-        space.edit(before, isRam, space.pageAt(edit.first - space.config.firstPage + step), edit.level, leaf);
+        space.edit(memory, isRam, space.pageAt(edit.first - space.config.firstPage + step), edit.level, leaf);
       }
+  return tables;
+}
 
-  const cores: ScriptedCore[] = [];
-  const factory: CoreFactory = (hardware) => {
+/** Makes the scripted cores, which end up in `cores`; `onRun` is called before each goes on. */
+function coreFactory(
+  scenario: InvariantScenario,
+  spaces: readonly ScriptedTables[],
+  isRam: (page: Ipn) => boolean,
+  cores: ScriptedCore[],
+  onRun: (vcpu: number) => void,
+): CoreFactory {
+  return (hardware) => {
     const pe = new ModelPe(hardware, {
-      regime: (tables[0] as ScriptedTables).regime,
+      regime: (spaces[0] as ScriptedTables).regime,
       seed: scenario.seed,
       storeRecords: scenario.storeRecords,
     });
     const core = new ScriptedCore({
       pe,
       script: scenario.scripts[hardware.vcpu] as Script,
-      spaces: tables,
+      spaces,
       peers: cores,
       workload: modelWorkload(OPS_PER_NS, scenario.seed + hardware.vcpu),
       isRam,
@@ -148,26 +134,82 @@ export function runScenario(
       lastNs = hardware.timeline.nowNs;
       if (entries > MOST_IDLE_ENTRIES)
         throw new BrokenInvariant(`vCPU ${hardware.vcpu} hangs at ${lastNs} ns`);
-      const vcpu = machine.vcpus[hardware.vcpu];
-      if (vcpu !== undefined) checker?.beforeGuestRuns(vcpu);
+      onRun(hardware.vcpu);
       return run(untilNs);
     };
     return core;
   };
+}
 
-  let gaveUp = false;
+/** Runs a machine to its end. Returns whether user space gave up. */
+function runToEnd(machine: Machine, cores: readonly ScriptedCore[], add: () => void): boolean {
   let ledgers: Ledger[] = [];
   try {
-    machine.addVcpus(scenario.scripts.length, factory);
-    for (const vcpu of machine.vcpus) checker.watchWalks(vcpu);
+    add();
     ledgers = machine.vcpus.map((vcpu, i) => new Ledger(vcpu, cores[i] as ScriptedCore));
     machine.start();
     machine.run();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    gaveUp = true;
+    return true;
   }
-  if (!gaveUp) for (const ledger of ledgers) ledger.close();
+  for (const ledger of ledgers) ledger.close();
+  return false;
+}
+
+/**
+ * @throws InvariantBroken where an invariant does not hold, BrokenInvariant where the machine itself sees that
+ *   something is wrong
+ */
+export function runScenario(
+  scenario: InvariantScenario,
+  policy: PinPolicy,
+  options: ScenarioRunOptions = {},
+): ScenarioOutcome {
+  const { memoryPages, movable } = scenario;
+  let steps = 0;
+  const machine = new Machine({
+    memoryPages,
+    firstIpn: RAM_FIRST_IPN,
+    backing: scenario.backing,
+    costs: scenario.costs,
+    policy,
+    memlockBytes: scenario.memlockBytes,
+    memlockMaxBytes: scenario.memlockMaxBytes,
+    maxBufferBytes: scenario.maxBufferBytes,
+    irqLatencyNs: scenario.irqLatencyNs,
+    seed: scenario.seed,
+    extents: options.extents ?? true,
+    pressure: scenario.pressure[Symbol.iterator](),
+    onRecordPage: (page, frame) => checker.recordPage(page, frame),
+    onStep: () => {
+      steps += 1;
+      munmaps.doDue();
+      checker.afterStep();
+    },
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
+  });
+  const munmaps = new Munmaps(machine, scenario.munmaps);
+  machine.mm.setMovable(machine.vm.memslots.hostPageOf(RAM_FIRST_IPN) + movable.first, movable.pages, true);
+  // KVM takes a maximum only for a buffer that it traps (ENXIO).
+  const checker = new InvariantChecker(machine, policy.trapsBuffer ? scenario.maxBufferBytes : undefined);
+  const isRam = (page: Ipn): boolean =>
+    page >= RAM_FIRST_IPN && page < RAM_FIRST_IPN + memoryPages && !munmaps.gone.has(page);
+  if (scenario.touched)
+    machine.touch(
+      Array.from({ length: memoryPages }, (_, i) => RAM_FIRST_IPN + i),
+      true,
+    );
+  const spaces = spacesOf(scenario, machine.pristineMemory, isRam);
+  const cores: ScriptedCore[] = [];
+  const factory = coreFactory(scenario, spaces, isRam, cores, (index) => {
+    const vcpu = machine.vcpus[index];
+    if (vcpu !== undefined) checker.beforeGuestRuns(vcpu);
+  });
+  const gaveUp = runToEnd(machine, cores, () => {
+    machine.addVcpus(scenario.scripts.length, factory);
+    for (const vcpu of machine.vcpus) checker.watchWalks(vcpu);
+  });
   const digest = digestOf(machine, cores);
   machine.destroy();
   checker.afterDestroy();

@@ -53,6 +53,25 @@ const SPANS_PER_PAGE = 120_000;
 const SPANS_PER_RUN = 20_000;
 const STEPS_PER_RUN = 3_000;
 
+/** Where a chart's axes lie: their labels are within. */
+const gridOf = ({ top, right, bottom }: Readonly<Record<"top" | "right" | "bottom", number>>) => ({
+  top,
+  left: 8,
+  right,
+  bottom,
+  outerBoundsMode: "same",
+  outerBoundsContain: "axisLabel",
+});
+
+/** Instants of a run. */
+const timeAxis = {
+  type: "value",
+  min: 0,
+  max: "dataMax",
+  ...axisLook,
+  axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
+};
+
 const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ", "-")})`;
 /** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
 export const policiesOf = (runs: readonly ModelRun[]): string[] => [
@@ -69,67 +88,91 @@ const labelOf = (of: Case, several: boolean): string =>
 const furthest = (run: ModelRun): number =>
   Math.max(worstSlowdown(run), run.model.atHighCosts?.slowdown ?? 0, seenSlowdown(run) ?? 0);
 
-/** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
-export function slowdownChart(runs: readonly ModelRun[]): { option: ChartOption; heightPx: number } {
-  const cases = casesOf(runs);
-  const policies = policiesOf(runs);
-  const severalProfiles = new Set(runs.map((run) => run.profile)).size > 1;
-  const rowOf = (run: ModelRun) =>
-    cases.findIndex((of) => of.scenario === run.scenario && of.profile === run.profile);
-  const most = Math.max(...runs.map(furthest));
-  const series = policies.map((policy, lane) => ({
-    type: "custom",
-    name: policy,
-    renderItem: "fn:lollipop",
-    color: colorOfPolicy(lane),
-    clip: false,
-    encode: { x: 0, y: 1 },
-    data: runs
-      .filter((run) => run.policy === policy)
-      .map((run) => [
-        run.slowdown,
-        rowOf(run),
-        lane,
-        policies.length,
-        run.model.atLowCosts?.slowdown ?? run.slowdown,
-        Math.max(run.model.atHighCosts?.slowdown ?? 0, worstSlowdown(run)),
-        run.guestWallNs,
-        furthest(run),
-      ]),
-  }));
-  const seen = runs.flatMap((run) => {
+/** What the slowdown chart's series have in common: its rows are cases, and in each a lane for each policy. */
+interface SlowdownRows {
+  readonly runs: readonly ModelRun[];
+  readonly cases: readonly Case[];
+  readonly policies: readonly string[];
+}
+
+const rowOf = ({ cases }: SlowdownRows, run: ModelRun): number =>
+  cases.findIndex((of) => of.scenario === run.scenario && of.profile === run.profile);
+
+/** A policy's slowdowns, each with the ends of its range. */
+const slowdownSeries = (rows: SlowdownRows, policy: string, lane: number) => ({
+  type: "custom",
+  name: policy,
+  renderItem: "fn:lollipop",
+  color: colorOfPolicy(lane),
+  clip: false,
+  encode: { x: 0, y: 1 },
+  data: rows.runs
+    .filter((run) => run.policy === policy)
+    .map((run) => [
+      run.slowdown,
+      rowOf(rows, run),
+      lane,
+      rows.policies.length,
+      run.model.atLowCosts?.slowdown ?? run.slowdown,
+      Math.max(run.model.atHighCosts?.slowdown ?? 0, worstSlowdown(run)),
+      run.guestWallNs,
+      furthest(run),
+    ]),
+});
+
+/** What somebody measured for the same thing. */
+const seenSeries = (rows: SlowdownRows) => ({
+  type: "custom",
+  name: SEEN,
+  renderItem: "fn:diamond",
+  color: "var(--text)",
+  encode: { x: 0, y: 1 },
+  data: rows.runs.flatMap((run) => {
     const slowdown = seenSlowdown(run);
+    const { policies } = rows;
+    const lane = policies.indexOf(run.policy);
     return slowdown === undefined
       ? []
-      : [
-          [
-            slowdown,
-            rowOf(run),
-            policies.indexOf(run.policy),
-            policies.length,
-            run.model.reference?.wallNs ?? 0,
-          ],
-        ];
-  });
+      : [[slowdown, rowOf(rows, run), lane, policies.length, run.model.reference?.wallNs ?? 0]];
+  }),
+  z: 4,
+});
+
+/** Lines at bare metal's time and at what is still usable. */
+function slowdownMarks() {
   const line = (at: number, label: string, type: string) => ({
     xAxis: at,
     lineStyle: { color: "var(--muted)", type },
     label: { formatter: label, color: "var(--muted)", position: "start" },
   });
   return {
+    type: "scatter",
+    data: [],
+    silent: true,
+    markLine: {
+      silent: true,
+      z: 1,
+      symbol: "none",
+      data: [line(1, "bare metal", "solid"), line(THRESHOLDS.usableSlowdown, "", "dashed")],
+    },
+  };
+}
+
+/** Slowdown by policy on a log axis, from bare metal at 1, with cost ranges and what others measured. */
+export function slowdownChart(runs: readonly ModelRun[]): { option: ChartOption; heightPx: number } {
+  const cases = casesOf(runs);
+  const policies = policiesOf(runs);
+  const rows = { runs, cases, policies };
+  const severalProfiles = new Set(runs.map((run) => run.profile)).size > 1;
+  const most = Math.max(...runs.map(furthest));
+  const seen = seenSeries(rows);
+  return {
     heightPx: 110 + cases.length * (22 + policies.length * 17),
     option: {
       ...text,
       tooltip: tooltip("fn:slowdownTip"),
-      legend: legend([...policies, ...(seen.length > 0 ? [SEEN] : [])]),
-      grid: {
-        top: 56,
-        left: 8,
-        right: 64,
-        bottom: 30,
-        outerBoundsMode: "same",
-        outerBoundsContain: "axisLabel",
-      },
+      legend: legend([...policies, ...(seen.data.length > 0 ? [SEEN] : [])]),
+      grid: gridOf({ top: 56, right: 64, bottom: 30 }),
       xAxis: {
         type: "log",
         min: 0.7,
@@ -145,29 +188,7 @@ export function slowdownChart(runs: readonly ModelRun[]): { option: ChartOption;
         ...rowAxis(cases.map((of) => labelOf(of, severalProfiles))),
         axisLabel: { color: "var(--text)", lineHeight: 16 },
       },
-      series: [
-        ...series,
-        {
-          type: "custom",
-          name: SEEN,
-          renderItem: "fn:diamond",
-          color: "var(--text)",
-          encode: { x: 0, y: 1 },
-          data: seen,
-          z: 4,
-        },
-        {
-          type: "scatter",
-          data: [],
-          silent: true,
-          markLine: {
-            silent: true,
-            z: 1,
-            symbol: "none",
-            data: [line(1, "bare metal", "solid"), line(THRESHOLDS.usableSlowdown, "", "dashed")],
-          },
-        },
-      ],
+      series: [...policies.map((policy, lane) => slowdownSeries(rows, policy, lane)), seen, slowdownMarks()],
     },
   };
 }
@@ -197,14 +218,7 @@ export function timeSplitChart(of: Case, as: "time" | "share"): ChartOption {
       axisPointer: { type: "shadow" },
     }),
     legend: legend(parts.map((part) => PART_NAMES[part])),
-    grid: {
-      top: 40,
-      left: 8,
-      right: 24,
-      bottom: 8,
-      outerBoundsMode: "same",
-      outerBoundsContain: "axisLabel",
-    },
+    grid: gridOf({ top: 40, right: 24, bottom: 8 }),
     xAxis: {
       type: "value",
       ...(as === "share" ? { max: 1 } : {}),
@@ -232,21 +246,8 @@ export function pinnedChart(details: readonly RunDetail[], policies: readonly st
     ...text,
     tooltip: tooltip("fn:pinnedTip", { trigger: "axis" }),
     legend: legend(details.map((detail) => detail.run.policy)),
-    grid: {
-      top: 40,
-      left: 8,
-      right: 24,
-      bottom: 56,
-      outerBoundsMode: "same",
-      outerBoundsContain: "axisLabel",
-    },
-    xAxis: {
-      type: "value",
-      min: 0,
-      max: "dataMax",
-      ...axisLook,
-      axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
-    },
+    grid: gridOf({ top: 40, right: 24, bottom: 56 }),
+    xAxis: timeAxis,
     yAxis: {
       type: "log",
       logBase: 4,
@@ -323,21 +324,8 @@ export function timelineChart(
       ...text,
       tooltip: tooltip("fn:spanTip"),
       legend: legend(kinds.map((kind) => SPAN_NAMES[kind])),
-      grid: {
-        top: 40,
-        left: 8,
-        right: 24,
-        bottom: 56,
-        outerBoundsMode: "same",
-        outerBoundsContain: "axisLabel",
-      },
-      xAxis: {
-        type: "value",
-        min: 0,
-        max: "dataMax",
-        ...axisLook,
-        axisLabel: { color: "var(--muted)", formatter: "fn:ns", hideOverlap: true },
-      },
+      grid: gridOf({ top: 40, right: 24, bottom: 56 }),
+      xAxis: timeAxis,
       yAxis: rowAxis(rows),
       dataZoom: zoom(0),
       series: kinds.map((kind) => ({

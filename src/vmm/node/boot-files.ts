@@ -1,5 +1,5 @@
 /** The files that a machine boots from: kernels are unpacked, RAM disks are taken as they are. */
-import { readFdt } from "../../board/fdt.ts";
+import { readFdt } from "../../board/fdt-reader.ts";
 import { type Kernel, readImage } from "../image.ts";
 import { unpackKernel } from "../kernel-file.ts";
 import { readAny, readWhole } from "./read-file.ts";
