@@ -57,6 +57,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
       truth: new GroundTruth(1),
       guestView: () => "off",
       untrappedEnable: () => undefined,
+      untrappedStatus: () => undefined,
       onRecordPage: undefined,
       kick: () => undefined,
     },

@@ -143,6 +143,8 @@ export interface CoreHardware {
   readonly guestView: () => GuestView;
   /** Told of untrapped writes that change PMBLIMITR_EL1.E, for statistics. */
   readonly untrappedEnable: (on: boolean) => void;
+  /** Told of untrapped writes of PMBSR_EL1. */
+  readonly untrappedStatus: () => void;
   /** Told of each guest page that the SPU is about to write to, before it does: for checks of invariants. */
   readonly onRecordPage: ((ipn: Ipn, frame: Pfn) => void) | undefined;
   /** Wakes another vCPU that sleeps in WFI or WFE: the model's stand-in for an IPI, and events. */

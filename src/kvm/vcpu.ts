@@ -114,6 +114,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       truth: this.truth,
       guestView: () => this.spe.guestView(),
       untrappedEnable: (on) => this.spe.untrappedEnable(on),
+      untrappedStatus: () => this.spe.untrappedStatus(),
       onRecordPage: onRecordPage === undefined ? undefined : (ipn, frame) => onRecordPage(ipn, frame),
       kick: options.kick,
     };

@@ -105,6 +105,7 @@ export class NativeCpu {
         return PMBSR_EL1.is(spu.read("PMBSR_EL1"), "S") ? "full" : "on";
       },
       untrappedEnable: () => undefined,
+      untrappedStatus: () => undefined,
       onRecordPage: undefined,
       kick: board.kick,
     };

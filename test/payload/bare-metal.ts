@@ -10,7 +10,7 @@ import { PROFILES } from "../../src/host/profiles.ts";
 import { fault } from "../../src/kvm/spe/policies/fault.ts";
 import { readImage } from "../../src/vmm/image.ts";
 import type { Ending } from "../../src/vmm/machine-loop.ts";
-import { VirtualMachine } from "../../src/vmm/virtual-machine.ts";
+import { VirtualMachine, type VirtualMachineOptions } from "../../src/vmm/virtual-machine.ts";
 import { has } from "../oracles.ts";
 
 export const CROSS = "aarch64-linux-gnu";
@@ -79,6 +79,7 @@ export function machineWith(
   image: string | undefined,
   print: (text: string) => void,
   cpus = 1,
+  more: Partial<VirtualMachineOptions> = {},
 ): VirtualMachine {
   const boot =
     image === undefined
@@ -103,6 +104,7 @@ export function machineWith(
     seed: 1,
     spe: undefined,
     console: (byte) => print(String.fromCharCode(byte)),
+    ...more,
   });
 }
 

@@ -100,6 +100,7 @@ export class CoreSpe {
     this.sampling.tell();
     this.spu.write(name, value);
     if (name === "PMBLIMITR_EL1") this.#hardware.untrappedEnable(this.spu.bufferEnable);
+    if (name === "PMBSR_EL1") this.#hardware.untrappedStatus();
     this.sampling.changed();
     this.pmbirq.notice(this.#nowNs());
     this.pmbirq.lowerIfClear();

@@ -61,6 +61,7 @@ export function speCore(seed = 1): SpeCore {
     | "guestView"
     | "traps"
     | "untrappedEnable"
+    | "untrappedStatus"
     | "irqLatencyNs"
     | "timeline"
   > = {
@@ -75,6 +76,7 @@ export function speCore(seed = 1): SpeCore {
     guestView: () => (spe.spu.bufferEnable ? (spe.spu.pmbirq ? "full" : "on") : "off"),
     traps: () => ({ traps: () => false, reason: () => undefined, psbCsync: false }),
     untrappedEnable: () => undefined,
+    untrappedStatus: () => undefined,
     irqLatencyNs: 0,
   };
   const spe = new CoreSpe(core, hardware as CoreHardware, SPE, {

@@ -359,6 +359,8 @@ export class HardwareBuffer {
     this.#bounce = state.bounce === undefined ? undefined : BounceBuffer.restored(this.#vmSpe, state.bounce);
     this.#end = state.end;
     this.#found = state.found;
+    // The SPU's own registers come with its core.
+    this.#owner.core.spu.pe.e2pb = E2PB[this.#bufferOwner];
     this.#traps = compileTraps(this.#bufferOwner);
   }
 }

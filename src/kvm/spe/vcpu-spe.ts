@@ -105,6 +105,14 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
     this.accounts.enable(on);
   }
 
+  /**
+   * An untrapped write of PMBSR_EL1. The guest's interrupt is mapped to the hardware's then (kvm_vgic_map_phys_irq): it falls with
+   * that one's line, without an exit.
+   */
+  untrappedStatus(): void {
+    if (!this.#hardware.trapping && !this.owner.core.spu.pmbirq) this.owner.line(false);
+  }
+
   // ---- Trapped accesses ----
 
   /** Emulates a trapped MRS; undefined where the register is not ours. */
