@@ -59,6 +59,7 @@ export function syntheticRun(over: Over = {}, parts: Partial<Record<TimePart, nu
     pagesUnpinned: 32768,
     tablePagesPinned: 67,
     pinnedPeakBytes: 128 * MIB,
+    unreclaimablePeakBytes: 128 * MIB,
     pinnedByteSeconds: 128 * MIB * 0.4,
     heldAfterOffNs: 0,
     memlockPeakBytes: 128 * MIB,

@@ -6,6 +6,7 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { formatNs } from "../common/sizes.ts";
 import { nsOf } from "../lab/compare/stretches.ts";
 import type { Comparison } from "../lab/compare.ts";
+import { readReport } from "../lab/report/report-file.ts";
 import { runJob } from "./job.ts";
 import { loadLab } from "./lab.ts";
 import { main } from "./main.ts";
@@ -41,7 +42,10 @@ describe("spevisor compare", () => {
     expect(
       await compare("pin-on-enable", "until-changed", "--buffer", "16M", "--limit", "2", "--json", json),
     ).toBe(0);
-    const { sides, part } = JSON.parse(readFileSync(json, "utf8")) as Comparison;
+    const report = readReport(readFileSync(json, "utf8"), json);
+    const { sides, part } = report.comparison as unknown as Comparison;
+    expect(report.runs.map(({ policy }) => policy)).toEqual(["pin-on-enable", "until-changed"]);
+    expect(report.comparison?.sentences.join(" ")).toContain("They do the same until disable 1");
     expect(part).toMatchObject({ event: "disable", ordinal: 1 });
     expect(out).toContain("They do the same until disable 1");
     expect(out).toMatch(new RegExp(`in all +│ +${formatNs(nsOf(sides[0].after.charges))}`));
@@ -54,7 +58,9 @@ describe("spevisor compare", () => {
 
   it("writes nothing but JSON to standard output for --json -", async () => {
     expect(await compare("fault", "fault", "--buffer", "1M", "--json", "-")).toBe(0);
-    const { part, sides } = JSON.parse(out) as Comparison;
+    const { comparison, runs } = readReport(out, "standard output");
+    const { part, sides } = comparison as unknown as Comparison;
+    expect(runs).toHaveLength(2);
     expect(part).toBeNull();
     expect(sides.map(({ policy }) => policy)).toEqual(["fault (1st)", "fault (2nd)"]);
   });

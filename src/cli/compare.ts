@@ -12,10 +12,13 @@ import { COMPARE_RUNS, type Comparison, comparing, type StepTotal } from "../lab
 import type { Setting } from "../lab/experiment.ts";
 import { checkBuffer, predictionSetting, USUAL_PREDICTION } from "../lab/predict.ts";
 import { PART_NAMES } from "../lab/report/charts.ts";
+import { writeReport } from "../lab/report/report-file.ts";
+import { REPORT_SCHEMA } from "../lab/report/run.ts";
 import { formatCount } from "../lab/report/words.ts";
 import { SCENARIOS } from "../lab/scenarios.ts";
 import { openSource } from "../vmm/node/file-source.ts";
 import { beginFile } from "./files.ts";
+import { hostFacts } from "./host-facts.ts";
 import { ALL, choosePolicies } from "./job.ts";
 import { chosen, profileNamed } from "./lab.ts";
 import { knownName, nonEmpty, positiveSize, whole } from "./options.ts";
@@ -197,10 +200,27 @@ function render(of: Comparison, limit: number, look: Look): string {
   return `${blocks.join("\n\n")}\n`;
 }
 
+/** A report of both runs, with the comparison beside them: its sides are in the order of the runs. */
+function reportOf(comparison: Comparison, tookNs: number): string {
+  const { sides, ...rest } = comparison;
+  return writeReport({
+    schema: REPORT_SCHEMA,
+    version: VERSION,
+    host: hostFacts(tookNs, null),
+    runs: sides.map(({ run }) => run),
+    comparison: {
+      ...rest,
+      sentences: sentencesOf(comparison),
+      sides: sides.map(({ run: _, ...side }) => side),
+    },
+  });
+}
+
 /** Lets Ctrl-C and the progress line have their turn. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 async function compareCommand(first: string, second: string, flags: Flags, world: World): Promise<void> {
+  const startedNs = world.nowNs();
   const engine = await world.loadLab();
   const named = async (name: string) => {
     if (name === ALL)
@@ -227,13 +247,12 @@ async function compareCommand(first: string, second: string, flags: Flags, world
       const step = work.next();
       if (step.done === true) comparison = step.value;
     }
-    const json = () =>
-      `${JSON.stringify({ ...comparison, version: VERSION, sentences: sentencesOf(comparison as Comparison) }, null, 2)}\n`;
-    file?.write(json());
+    const json = reportOf(comparison, world.nowNs() - startedNs);
+    file?.write(json);
     file?.commit();
     progress.stop();
     world.stdout.write(
-      flags.json === STDOUT ? json() : render(comparison, flags.limit, lookOf(world.stdout, world.env)),
+      flags.json === STDOUT ? json : render(comparison, flags.limit, lookOf(world.stdout, world.env)),
     );
     if (file !== undefined) world.stderr.write(`written: ${file.path}\n`);
   } finally {
@@ -261,7 +280,7 @@ export function addCompare(program: Command, world: World): void {
     .option("--limit <n>", "events shown", whole("--limit", 0, MOST_EVENTS), DEFAULT_LIMIT)
     .option(
       "--json <file>",
-      'write the comparison as JSON; "-" for standard output instead of tables',
+      'write a report with the comparison as JSON; "-" for standard output instead of tables',
       nonEmpty,
     )
     .addHelpText(

@@ -8,6 +8,7 @@
  */
 import { type Timeline, TimelineLock, type TimelineLockState } from "../common/timeline.ts";
 import type { CostTable } from "./costs.ts";
+import { Folios, type FoliosState } from "./folios.ts";
 import { Frames, type FramesState, HUGE_PAGES, type PageStore } from "./frames.ts";
 import { Gup } from "./gup.ts";
 import { HOST_PAGE, NO_FRAME } from "./host-page.ts";
@@ -43,12 +44,14 @@ export interface HostMmState {
   readonly generation: number;
   readonly swap: readonly (readonly [page: number, words: readonly number[]])[];
   readonly frames: FramesState;
+  readonly folios: FoliosState;
   readonly mmapLock: TimelineLockState;
 }
 
 export class HostMm {
   readonly frames: Frames;
-  readonly pins = new Pins();
+  readonly folios = new Folios();
+  readonly pins = new Pins(this.folios);
   readonly gup = new Gup(this);
   readonly mmapLock = new TimelineLock("mmap_lock");
   readonly costs: CostTable;
@@ -135,12 +138,13 @@ export class HostMm {
       generation: this.#generation,
       swap: [...this.#swap].map(([page, words]) => [page, [...words]] as const),
       frames: this.frames.save(),
+      folios: this.folios.save(),
       mmapLock: this.mmapLock.save(),
     };
   }
 
   /** Into an address space with the same mappings, nothing pinned. */
-  restore({ runs, generation, swap, frames, mmapLock }: HostMmState): void {
+  restore({ runs, generation, swap, frames, folios, mmapLock }: HostMmState): void {
     for (const [page, pages, frame, flags] of runs)
       for (let i = 0; i < pages; i++) {
         this.#frameOf[page + i] = frame === NO_FRAME ? NO_FRAME : frame + i;
@@ -150,6 +154,7 @@ export class HostMm {
     this.#swap.clear();
     for (const [page, words] of swap) this.#swap.set(page, Uint32Array.from(words));
     this.frames.restore(frames);
+    this.folios.restore(folios);
     this.mmapLock.restore(mmapLock);
   }
 
@@ -244,6 +249,7 @@ export class HostMm {
     if (frame !== NO_FRAME && this.pins.countOf(page, frame) === 0 && !this.has(page, HOST_PAGE.ksm))
       this.frames.drop(frame);
     else if (frame !== NO_FRAME && this.frames.hasContent(frame)) this.frames.wrote();
+    if (frame !== NO_FRAME) this.folios.taken(frame);
     if (this.#swap.delete(page)) this.frames.wrote();
     this.#frameOf[page] = NO_FRAME;
     this.#flags[page] = this.flags(page) & (HOST_PAGE.mapped | HOST_PAGE.movable);
@@ -255,6 +261,7 @@ export class HostMm {
     if (frame === NO_FRAME) return;
     this.#swap.set(page, this.frames.read(frame).slice());
     this.frames.drop(frame);
+    this.folios.taken(frame);
     this.#frameOf[page] = NO_FRAME;
     this.#flags[page] = HOST_PAGE.mapped | HOST_PAGE.swapped;
   }
@@ -265,6 +272,7 @@ export class HostMm {
     if (old !== NO_FRAME) {
       if (this.has(page, HOST_PAGE.ksm)) this.frames.copy(old, frame);
       else this.frames.move(old, frame);
+      this.folios.taken(old);
     }
     this.#frameOf[page] = frame;
     this.#flags[page] = flags;
@@ -284,12 +292,19 @@ export class HostMm {
     this.#flags[page] = flags;
   }
 
+  /** A huge folio: 512 frames; the first is returned. */
+  allocateFolio(): number {
+    const frame = this.frames.allocateHuge();
+    this.folios.made(frame);
+    return frame;
+  }
+
   #allocate(page: number): number {
     const backing = this.backingOf(page);
     const block = Math.floor(page / HUGE_PAGES) * HUGE_PAGES;
     const huge = backing === "thp" || backing === "hugetlb-2M";
     if (huge && (this.flags(page) & HOST_PAGE.swapped) === 0 && this.#emptyBlock(block)) {
-      const frame = this.frames.allocateHuge();
+      const frame = this.allocateFolio();
       for (let i = 0; i < HUGE_PAGES; i++) {
         this.#frameOf[block + i] = frame + i;
         this.#flags[block + i] =

@@ -83,6 +83,7 @@ describe("pins", () => {
             expect(mm.pins.countOf(page, frame)).toBe(count);
           }
           expect(mm.pins.pages).toBe([...counts.values()].reduce((sum, count) => sum + count, 0));
+          expect(mm.folios.unreclaimablePages).toBe(mm.pins.pages);
           for (let page = 0; page < PAGES; page++)
             expect(mm.isPinned(page)).toBe((counts.get(`${page} ${mm.frameOf(page)}`) ?? 0) > 0);
         }

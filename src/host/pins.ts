@@ -66,10 +66,21 @@ export interface PinnedRun {
   readonly to: number;
 }
 
+/** Told of each pin and unpin. */
+export interface PinCounter {
+  pinned(run: PinnedRun): void;
+  unpinned(run: PinnedRun): void;
+}
+
 /** Every pin of one address space. */
 export class Pins {
   readonly #live = new Set<Snapshot>();
+  readonly #counter: PinCounter;
   #pages = 0;
+
+  constructor(counter: PinCounter) {
+    this.#counter = counter;
+  }
 
   /** Pages pinned, each as often as it is pinned. */
   get pages(): number {
@@ -84,7 +95,9 @@ export class Pins {
     else snapshot.runs.push({ from, to, count: 1 });
     this.#pages += to - from;
     this.#live.add(snapshot);
-    return { snapshot, from, to };
+    const run = { snapshot, from, to };
+    this.#counter.pinned(run);
+    return run;
   }
 
   /** Drops one pin of each page in the run, which may be a part of what was pinned together. */
@@ -103,6 +116,7 @@ export class Pins {
       at = end;
     }
     this.#pages -= to - from;
+    this.#counter.unpinned(run);
     if (snapshot.runs.length === 0) this.#live.delete(snapshot);
   }
 

@@ -135,7 +135,7 @@ function collapse(mm: HostMm, first: number, last: number, timeline: Timeline): 
         !mm.has(page, HOST_PAGE.ksm) &&
         !mm.isPinned(page);
     if (!fit) continue;
-    const frame = mm.frames.allocateHuge();
+    const frame = mm.allocateFolio();
     mm.change(block, HUGE_PAGES, "CLEAR", timeline, (page) =>
       mm.moveTo(page, frame + page - block, (mm.flags(page) & ~HOST_PAGE.numaHint) | HOST_PAGE.huge),
     );

@@ -19,9 +19,7 @@ import {
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { recordOf } from "./record.ts";
 import { checkRun } from "./report/report-file.ts";
-import type { ModelRun } from "./report/run.ts";
-
-export const COMPARE_SCHEMA = "spevisor.compare/1";
+import { COMPARE_SCHEMA, type ModelRun } from "./report/run.ts";
 
 /** Steps of one name after events of one kind. */
 export interface StepTotal extends Step {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { COST_NAMES, type Cost, type CostName, type CostProfile, checkedProfile } from "../host/costs.ts";
+import { PROFILES } from "../host/profiles.ts";
+import type { Setting } from "./experiment.ts";
 import { Baseline, measure } from "./measure.ts";
 import { policyNamed } from "./policies.ts";
 import { SCENARIOS, type Scenario, THREAD_SCENARIOS } from "./scenarios.ts";
@@ -58,6 +60,36 @@ describe("measuring", () => {
     expect(run.unpinNs).toBe(100 * pages * 13);
     expect(run.exitNs).toBe(100 * 5 * 7);
     expect(run.pinnedPeakBytes).toBe(pages * 4096);
+    expect(run.unreclaimablePeakBytes).toBe(run.pinnedPeakBytes);
+  });
+});
+
+describe("memory that the host cannot reclaim", () => {
+  const on = (policy: string, backing: Setting["backing"] = "base") => {
+    const changed = { ...setting, backing };
+    return measure(changed, policyNamed(policy), PROFILES[0] as CostProfile, new Baseline(changed)).run;
+  };
+  const HUGE_BYTES = 2 * 1024 ** 2;
+
+  it.each(["thp", "hugetlb-2M"] as const)(
+    "has the whole 2 MiB of each page that is pinned on %s",
+    (backing) => {
+      const run = on("adaptive", backing);
+      expect(run.pinnedPeakBytes).toBeGreaterThan(0);
+      expect(run.unreclaimablePeakBytes).toBeGreaterThan(run.pinnedPeakBytes);
+      expect(run.unreclaimablePeakBytes % HUGE_BYTES).toBe(0);
+    },
+  );
+
+  it("is all of the guest's where that is pinned or prefaulted", () => {
+    expect(on("whole-guest", "thp").unreclaimablePeakBytes).toBe(setting.memoryBytes);
+    expect(on("prefault").unreclaimablePeakBytes).toBe(setting.memoryBytes);
+  });
+
+  it("is KVM's own buffer where records are copied, and nothing where nothing is held", () => {
+    const copied = on("bounce", "thp");
+    expect(copied.unreclaimablePeakBytes).toBe(copied.pinnedPeakBytes);
+    expect(on("fault", "thp").unreclaimablePeakBytes).toBe(0);
   });
 });
 

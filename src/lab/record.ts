@@ -92,6 +92,7 @@ export function commonOf(
     pagesUnpinned: counts.pagesUnpinned,
     tablePagesPinned: counts.tablePagesPinned,
     pinnedPeakBytes: peaks.pinnedBytes,
+    unreclaimablePeakBytes: peaks.unreclaimableBytes,
     pinnedByteSeconds: counts.pinnedByteNs / 1e9 + (machine.prefaultedPages * PAGE_BYTES * guestWallNs) / 1e9,
     heldAfterOffNs: counts.heldAfterOffNs,
     memlockPeakBytes: peaks.memlockBytes,

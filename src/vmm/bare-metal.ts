@@ -45,6 +45,7 @@ export class BareMetal {
   readonly host = new Timeline("no host");
   readonly setupNs = 0;
   readonly pinnedPeakBytes = 0;
+  readonly unreclaimablePeakBytes = 0;
   readonly memlockPeakBytes = 0;
   readonly prefaultedPages = 0;
   readonly backing = "none";

@@ -43,6 +43,7 @@ export interface CountedMachine {
   readonly host: Timeline;
   readonly statistics: Statistics;
   readonly pinnedPeakBytes: number;
+  readonly unreclaimablePeakBytes: number;
   readonly memlockPeakBytes: number;
 }
 
@@ -80,6 +81,7 @@ export interface MachineFigures {
     readonly longestStopWarmNs: number;
     readonly longestBlackoutNs: number;
     readonly pinnedBytes: number;
+    readonly unreclaimableBytes: number;
     readonly memlockBytes: number;
   };
 }
@@ -136,6 +138,7 @@ export function machineFigures(machine: CountedMachine): MachineFigures {
       longestStopWarmNs: statistics.longestStopWarmNs,
       longestBlackoutNs: Math.max(...truths.map((t) => t.longestBlackoutNs)),
       pinnedBytes: machine.pinnedPeakBytes,
+      unreclaimableBytes: machine.unreclaimablePeakBytes,
       memlockBytes: machine.memlockPeakBytes,
     },
   };

@@ -349,6 +349,10 @@ export class Machine {
     return this.spe.pinnedPeakBytes;
   }
 
+  get unreclaimablePeakBytes(): number {
+    return this.spe.unreclaimablePeakBytes;
+  }
+
   get memlockPeakBytes(): number {
     return this.memlock.markBytes;
   }

@@ -25,6 +25,7 @@ export interface VmSpeState {
   readonly pinnedChangedAtNs: number;
   readonly pinnedPages: number;
   readonly pinnedPeakPages: number;
+  readonly unreclaimablePeakPages: number;
   readonly memlock: MemlockState;
 }
 
@@ -59,6 +60,7 @@ export class VmSpe {
   readonly #actsAtStart: boolean;
   #pinnedPages = 0;
   #pinnedPeakPages = 0;
+  #unreclaimablePeakPages = 0;
 
   constructor(vm: Vm, { memlock, policy }: VmSpeOptions) {
     this.vm = vm;
@@ -79,11 +81,24 @@ export class VmSpe {
     return Math.max(this.#pinnedPeakPages, this.prefaultedPages) * PAGE_BYTES;
   }
 
+  /** The most that the host could not reclaim at once: as what is pinned, with the whole huge page that a pinned page keeps. */
+  get unreclaimablePeakBytes(): number {
+    return Math.max(this.#unreclaimablePeakPages, this.prefaultedPages) * PAGE_BYTES;
+  }
+
+  get #unreclaimablePages(): number {
+    const { pins, folios } = this.vm.mm;
+    const bouncePages = this.#pinnedPages - pins.pages;
+    // What is prefaulted is all of guest memory, whatever is pinned of it.
+    return bouncePages + Math.max(this.prefaultedPages, folios.unreclaimablePages);
+  }
+
   /** A policy's pins changed by `pages`. */
   pinnedChanged(pages: number, atNs: number): void {
     this.#pinnedPages += pages;
     if (pages !== 0) this.pinnedChangedAtNs = Math.max(this.pinnedChangedAtNs, atNs);
     this.#pinnedPeakPages = Math.max(this.#pinnedPeakPages, this.pinnedPages);
+    this.#unreclaimablePeakPages = Math.max(this.#unreclaimablePeakPages, this.#unreclaimablePages);
     this.onPinned?.(this.pinnedPages, atNs);
   }
 
@@ -121,6 +136,7 @@ export class VmSpe {
       pinnedChangedAtNs: this.pinnedChangedAtNs,
       pinnedPages: this.#pinnedPages,
       pinnedPeakPages: this.#pinnedPeakPages,
+      unreclaimablePeakPages: this.#unreclaimablePeakPages,
       memlock: this.memlock.save(),
     };
   }
@@ -142,6 +158,7 @@ export class VmSpe {
     this.pinnedChangedAtNs = state.pinnedChangedAtNs;
     this.#pinnedPages = state.pinnedPages;
     this.#pinnedPeakPages = state.pinnedPeakPages;
+    this.#unreclaimablePeakPages = state.unreclaimablePeakPages;
     // What user space allows a policy that has not started is this VM's own.
     if (this.started) this.memlock.restore(state.memlock);
   }

@@ -7,7 +7,7 @@ import { formatCount, formatFactor, listed } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";
 import { type Burst, scheduleOf } from "../schedules.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Answer, type Chart, question, type Series } from "./question.ts";
 
 type Command = "A" | "B";
 
@@ -77,6 +77,49 @@ const isEmpty = ({ from, to }: Range): boolean => from > to;
 const told = (range: Range): string =>
   isEmpty(range) ? "none" : `${formatCount(range.from)} to ${formatCount(range.to)}`;
 
+type RowOf = (profile: string, end: CostEnd, switches: number) => Row;
+
+const rowOf =
+  (rows: readonly { readonly cell: Cell; readonly row: Row }[]): RowOf =>
+  (profile, end, switches) => {
+    const found = rows.find(
+      ({ cell }) => cell.profile === profile && cell.end === end && cell.switches === switches,
+    );
+    if (found === undefined) throw new Error(`no row for ${profile}, ${end}, ${switches}`);
+    return found.row;
+  };
+
+const perSwitchNs = (row: Row): number => (row.wallNs - row.bareMetalNs) / row.enables;
+const seconds = (row: Row): string => formatNs(row.wallNs);
+
+const tableOf = (of: RowOf): Answer["table"] => ({
+  columns: ["host", "command", "switches", "seen", "low costs", "model", "high costs"],
+  rows: HOSTS.flatMap((host) =>
+    [SWITCHES_A, ...SWITCHES_B].map((switches) => [
+      host.profile,
+      switches === SWITCHES_A ? "perf record -- true" : "perf record -- perf stat true",
+      formatCount(switches),
+      formatNs(switches === SWITCHES_A ? host.A.ns : host.B.ns),
+      ...ENDS.map((end) => seconds(of(host.profile, end, switches))),
+    ]),
+  ),
+});
+
+const chartOf = (of: RowOf): Chart => ({
+  title: "Second command by number of switches",
+  kind: "line",
+  x: { name: "switches", scale: "linear" },
+  y: { name: "time / seen", scale: "linear" },
+  series: HOSTS.flatMap((host) =>
+    ENDS.map(
+      (end): Series => ({
+        name: `${host.profile}, ${end === "value" ? "value" : `${end} costs`}`,
+        points: SWITCHES_B.map((n) => [n, of(host.profile, end, n).wallNs / host.B.ns]),
+      }),
+    ),
+  ),
+});
+
 export const q01 = question<Cell, Row>({
   number: 1,
   title: "Do the thread's figures follow from switches and pins?",
@@ -124,14 +167,7 @@ export const q01 = question<Cell, Row>({
     };
   },
   answer(rows) {
-    const of = (profile: string, end: CostEnd, switches: number): Row => {
-      const found = rows.find(
-        ({ cell }) => cell.profile === profile && cell.end === end && cell.switches === switches,
-      );
-      if (found === undefined) throw new Error(`no row for ${profile}, ${end}, ${switches}`);
-      return found.row;
-    };
-    const perSwitchNs = (row: Row): number => (row.wallNs - row.bareMetalNs) / row.enables;
+    const of = rowOf(rows);
     const a = (host: HostRow, end: CostEnd = "value"): Row => of(host.profile, end, SWITCHES_A);
     /** Counts for which B takes as long as the message says, one switch costing what it costs between two ends. */
     const allowed = (host: HostRow, least: CostEnd, most: CostEnd): Range => ({
@@ -165,7 +201,6 @@ export const q01 = question<Cell, Row>({
     const gap = (perS: number): number => own(normal, perS) / own(debug, perS);
     const inducedWorse = INDUCED_PER_S.every((perS) => gap(perS) > gap(0) || own(debug, perS) <= 0);
     const whole = HOSTS.map(({ profile }) => of(`${profile}-whole`, "value", SWITCHES_A));
-    const seconds = (row: Row): string => formatNs(row.wallNs);
     return {
       headline:
         `One pin and unpin per switch gives ${listed(HOSTS.map((host) => seconds(a(host))))} for the first command, ` +
@@ -183,34 +218,8 @@ export const q01 = question<Cell, Row>({
         `A switch costs the same in each command within ${(linear * 100).toPrecision(2)} %, and ${formatFactor((100 * a(normal).pinAndUnpinNs) / (a(normal).wallNs - a(normal).bareMetalNs))} % of what it adds are pins and unpins.`,
         `An enable pins half of the buffer here. With the 0.04 and 0.2 s read as the whole buffer's (0.61 and 3.05 µs a page) the first command takes ${listed(whole.map(seconds))}: that reading needs a KVM that pins all 65,536 pages at each enable.`,
       ],
-      table: {
-        columns: ["host", "command", "switches", "seen", "low costs", "model", "high costs"],
-        rows: HOSTS.flatMap((host) =>
-          [SWITCHES_A, ...SWITCHES_B].map((switches) => [
-            host.profile,
-            switches === SWITCHES_A ? "perf record -- true" : "perf record -- perf stat true",
-            formatCount(switches),
-            formatNs(switches === SWITCHES_A ? host.A.ns : host.B.ns),
-            ...ENDS.map((end) => seconds(of(host.profile, end, switches))),
-          ]),
-        ),
-      },
-      charts: [
-        {
-          title: "Second command by number of switches",
-          kind: "line",
-          x: { name: "switches", scale: "linear" },
-          y: { name: "time / seen", scale: "linear" },
-          series: HOSTS.flatMap((host) =>
-            ENDS.map(
-              (end): Series => ({
-                name: `${host.profile}, ${end === "value" ? "value" : `${end} costs`}`,
-                points: SWITCHES_B.map((n) => [n, of(host.profile, end, n).wallNs / host.B.ns]),
-              }),
-            ),
-          ),
-        },
-      ],
+      table: tableOf(of),
+      charts: [chartOf(of)],
     };
   },
 });

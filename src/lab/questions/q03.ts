@@ -16,7 +16,7 @@ import { formatFactor, listed } from "../report/words.ts";
 import { settingOf, THREAD_SCENARIOS } from "../scenarios.ts";
 import { perCpu, toggling } from "../schedules.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Chart, question, type Series } from "./question.ts";
 
 interface Cell {
   readonly scenario: string;
@@ -51,6 +51,39 @@ function settingFor(name: string): Setting {
 
 const usable = ({ run, figures }: FrontierPoint): boolean =>
   run.slowdown < THRESHOLDS.usableSlowdown && (figures.lostShare ?? 0) < THRESHOLDS.nearlyCompleteLoss;
+
+/** The points of a policy, in the order of CASES. */
+type PointsOf = (policy: string) => readonly FrontierPoint[];
+
+const chartsOf = (pointsOf: PointsOf): Chart[] => [
+  {
+    title: "Slowdown of each policy (* in the table: on the frontier)",
+    kind: "bar",
+    x: { name: "policy", scale: "categories" },
+    y: { name: "times bare metal", scale: "log" },
+    series: CASES.map(
+      (name, i): Series => ({
+        name: CASE_NAMES[name],
+        points: PROFILING.map((policy) => [policy, (pointsOf(policy)[i] as FrontierPoint).run.slowdown]),
+      }),
+    ),
+  },
+  {
+    title: "Memory held by each policy",
+    kind: "bar",
+    x: { name: "policy", scale: "categories" },
+    y: { name: "page-seconds", scale: "log" },
+    series: CASES.map(
+      (name, i): Series => ({
+        name: CASE_NAMES[name],
+        points: PROFILING.map((policy): [string, number] => [
+          policy,
+          (pointsOf(policy)[i] as FrontierPoint).figures.pinnedPageSeconds,
+        ]).filter(([, pages]) => pages > 0),
+      }),
+    ),
+  },
+];
 
 export const q03 = question<Cell, ModelRun>({
   number: 3,
@@ -131,38 +164,7 @@ export const q03 = question<Cell, ModelRun>({
         columns: ["policy", ...CASES.map((name) => `${CASE_NAMES[name]}: slowdown, page-seconds, lost`)],
         rows: PROFILING.map((policy) => [policy, ...pointsOf(policy).map(cell)]),
       },
-      charts: [
-        {
-          title: "Slowdown of each policy (* in the table: on the frontier)",
-          kind: "bar",
-          x: { name: "policy", scale: "categories" },
-          y: { name: "times bare metal", scale: "log" },
-          series: CASES.map(
-            (name, i): Series => ({
-              name: CASE_NAMES[name],
-              points: PROFILING.map((policy) => [
-                policy,
-                (pointsOf(policy)[i] as FrontierPoint).run.slowdown,
-              ]),
-            }),
-          ),
-        },
-        {
-          title: "Memory held by each policy",
-          kind: "bar",
-          x: { name: "policy", scale: "categories" },
-          y: { name: "page-seconds", scale: "log" },
-          series: CASES.map(
-            (name, i): Series => ({
-              name: CASE_NAMES[name],
-              points: PROFILING.map((policy): [string, number] => [
-                policy,
-                (pointsOf(policy)[i] as FrontierPoint).figures.pinnedPageSeconds,
-              ]).filter(([, pages]) => pages > 0),
-            }),
-          ),
-        },
-      ],
+      charts: chartsOf(pointsOf),
     };
   },
 });

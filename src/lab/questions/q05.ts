@@ -10,7 +10,7 @@ import { formatFactor, listed } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";
 import { toggling } from "../schedules.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Answer, type Chart, question, type Series } from "./question.ts";
 
 interface Cell {
   readonly profile: string;
@@ -38,6 +38,7 @@ const HOSTS = [
   { profile: "thread-normal", bufferBytes: 4 * MIB },
 ] as const;
 type HostRow = (typeof HOSTS)[number];
+const [NORMAL, DEBUG, SMALL] = HOSTS;
 const GRACES_NS = [1e6, 3e6, 1e7, 3e7, 1e8, 3e8, 1e9, 3e9, 1e10] as const;
 /** What grace and adaptive use where nobody says otherwise. */
 const CHOSEN_NS = 1e8;
@@ -56,6 +57,96 @@ const nameOf = ({ profile, bufferBytes }: HostRow): string => `${profile}, ${for
 const slowdown = (row: Row): number => (row.wallNs - row.coldNs) / row.bareMetalNs;
 const heldFor = ({ releasedAfterNs }: Row): string =>
   releasedAfterNs === null ? "more than 2 s" : formatNs(releasedAfterNs);
+
+type RowOf = (host: HostRow, graceNs: number, gapNs: number) => Row;
+
+const rowOf =
+  (rows: readonly { readonly cell: Cell; readonly row: Row }[]): RowOf =>
+  (host, graceNs, gapNs) => {
+    const found = rows.find(
+      ({ cell }) =>
+        cell.profile === host.profile &&
+        cell.bufferBytes === host.bufferBytes &&
+        cell.graceNs === graceNs &&
+        cell.gapNs === gapNs,
+    );
+    if (found === undefined) throw new Error(`no row for ${nameOf(host)}, ${graceNs}, ${gapNs}`);
+    return found.row;
+  };
+
+/** The slowdown at the interval at which it is worst. */
+const worstOf =
+  (of: RowOf) =>
+  (host: HostRow, graceNs: number): number =>
+    Math.max(...GAPS_NS.map((gapNs) => slowdown(of(host, graceNs, gapNs))));
+
+const tableRow = (of: RowOf, host: HostRow, graceNs: number): string[] => [
+  nameOf(host),
+  graceNs === 0 ? `adaptive (${formatNs(CHOSEN_NS)})` : formatNs(graceNs),
+  formatFactor(worstOf(of)(host, graceNs)),
+  formatNs(
+    GAPS_NS.reduce((a, b) => (slowdown(of(host, graceNs, b)) > slowdown(of(host, graceNs, a)) ? b : a)),
+  ),
+  formatPageSeconds(Math.max(...GAPS_NS.map((gapNs) => of(host, graceNs, gapNs).pinnedPageSeconds))),
+  heldFor(of(host, graceNs, GAPS_NS[0] as number)),
+];
+
+const tableOf = (of: RowOf): Answer["table"] => ({
+  columns: [
+    "host, buffer",
+    "T",
+    "slowdown at worst",
+    "at intervals of",
+    "page-seconds at most",
+    "held after the end",
+  ],
+  rows: HOSTS.flatMap((host) =>
+    (host === SMALL ? [0, ...GRACES_NS.filter((t) => t <= 1e8)] : [0, ...GRACES_NS]).map((graceNs) =>
+      tableRow(of, host, graceNs),
+    ),
+  ),
+});
+
+const chartsOf = (of: RowOf): Chart[] => [
+  {
+    title: "Slowdown at the worst interval, by T",
+    kind: "line",
+    x: { name: "T (ms)", scale: "log" },
+    y: { name: "times bare metal", scale: "log" },
+    series: HOSTS.map(
+      (host): Series => ({
+        name: nameOf(host),
+        points: GRACES_NS.map((graceNs) => [graceNs / 1e6, worstOf(of)(host, graceNs)]),
+      }),
+    ),
+  },
+  {
+    title: `Slowdown by interval (${nameOf(NORMAL)})`,
+    kind: "line",
+    x: { name: "off between two switches (ms)", scale: "log" },
+    y: { name: "times bare metal", scale: "log" },
+    series: [1e6, 1e7, 1e8, 1e9].map(
+      (graceNs): Series => ({
+        name: `T = ${formatNs(graceNs)}`,
+        points: GAPS_NS.map((gapNs) => [gapNs / 1e6, slowdown(of(NORMAL, graceNs, gapNs))]),
+      }),
+    ),
+  },
+];
+
+/** What a toggle costs adaptive beyond its T (it starts again) more than just within it, at most. */
+function restartOf(of: RowOf): number {
+  const added = (host: HostRow, gapNs: number): number => {
+    const row = of(host, 0, gapNs);
+    return (row.wallNs - row.bareMetalNs) / TOGGLES;
+  };
+  const within = GAPS_NS.findLast((gapNs) => gapNs < CHOSEN_NS) as number;
+  const beyond = GAPS_NS.find((gapNs) => gapNs > CHOSEN_NS) as number;
+  return Math.max(
+    0,
+    ...HOSTS.map((host) => (added(host, beyond) - added(host, within)) * (TOGGLES / (TOGGLES - 1))),
+  );
+}
 
 export const q05 = question<Cell, Row>({
   number: 5,
@@ -100,26 +191,14 @@ export const q05 = question<Cell, Row>({
     };
   },
   answer(rows) {
-    const of = (host: HostRow, graceNs: number, gapNs: number): Row => {
-      const found = rows.find(
-        ({ cell }) =>
-          cell.profile === host.profile &&
-          cell.bufferBytes === host.bufferBytes &&
-          cell.graceNs === graceNs &&
-          cell.gapNs === gapNs,
-      );
-      if (found === undefined) throw new Error(`no row for ${nameOf(host)}, ${graceNs}, ${gapNs}`);
-      return found.row;
-    };
-    const worst = (host: HostRow, graceNs: number): number =>
-      Math.max(...GAPS_NS.map((gapNs) => slowdown(of(host, graceNs, gapNs))));
+    const of = rowOf(rows);
+    const worst = worstOf(of);
     const enough = (host: HostRow): number | undefined =>
       GRACES_NS.find((graceNs) => worst(host, graceNs) < THRESHOLDS.usableSlowdown);
     const enoughText = (host: HostRow): string => {
       const graceNs = enough(host);
       return graceNs === undefined ? `more than ${formatNs(GRACES_NS.at(-1) as number)}` : formatNs(graceNs);
     };
-    const [normal, debug, small] = HOSTS;
     const supported = HOSTS.filter((host) => worst(host, CHOSEN_NS) < THRESHOLDS.usableSlowdown);
     /** The shortest interval from which on even unpinning at once is not noticed. */
     const pointless = (host: HostRow): string => {
@@ -133,33 +212,13 @@ export const q05 = question<Cell, Row>({
     const adaptivePeak = Math.max(
       ...HOSTS.flatMap((host) => GAPS_NS.map((gapNs) => of(host, 0, gapNs).peakBytes)),
     );
-    // What a toggle costs adaptive beyond its T (it starts again) more than just within it.
-    const added = (host: HostRow, gapNs: number): number => {
-      const row = of(host, 0, gapNs);
-      return (row.wallNs - row.bareMetalNs) / TOGGLES;
-    };
-    const within = GAPS_NS.findLast((gapNs) => gapNs < CHOSEN_NS) as number;
-    const beyond = GAPS_NS.find((gapNs) => gapNs > CHOSEN_NS) as number;
-    const restartNs = Math.max(
-      0,
-      ...HOSTS.map((host) => (added(host, beyond) - added(host, within)) * (TOGGLES / (TOGGLES - 1))),
-    );
+    const restartNs = restartOf(of);
     const adaptiveNeedsNs = restartNs / (THRESHOLDS.unnoticeableSlowdown - 1);
     const adaptiveFine = adaptiveNeedsNs < CHOSEN_NS;
     const longest = Math.max(...HOSTS.map((host) => enough(host) ?? Number.POSITIVE_INFINITY));
-    const after = of(normal, CHOSEN_NS, GAPS_NS[0] as number);
+    const after = of(NORMAL, CHOSEN_NS, GAPS_NS[0] as number);
     const ratio = (host: HostRow): string =>
       formatFactor((enough(host) ?? (GRACES_NS.at(-1) as number)) / pinNs(host));
-    const tableRow = (host: HostRow, graceNs: number): string[] => [
-      nameOf(host),
-      graceNs === 0 ? `adaptive (${formatNs(CHOSEN_NS)})` : formatNs(graceNs),
-      formatFactor(worst(host, graceNs)),
-      formatNs(
-        GAPS_NS.reduce((a, b) => (slowdown(of(host, graceNs, b)) > slowdown(of(host, graceNs, a)) ? b : a)),
-      ),
-      formatPageSeconds(Math.max(...GAPS_NS.map((gapNs) => of(host, graceNs, gapNs).pinnedPageSeconds))),
-      heldFor(of(host, graceNs, GAPS_NS[0] as number)),
-    ];
     return {
       headline:
         `T must be a multiple of what a pin takes: ${listed(HOSTS.map((host) => `${enoughText(host)} (${nameOf(host)})`))} ` +
@@ -167,53 +226,14 @@ export const q05 = question<Cell, Row>({
         `${formatNs(CHOSEN_NS)} ${supported.length === HOSTS.length ? "is enough for whoever pins half the buffer at once" : supported.length === 0 ? "is too short for whoever pins half the buffer at once" : `is enough for ${listed(supported.map(nameOf))} only where half the buffer is pinned at once`}, ` +
         `and ${adaptiveFine ? "more than adaptive's small window needs" : "too short even for adaptive's small window"}.`,
       sentences: [
-        `A task that always sleeps a little longer than T pays a whole pin each time, so the slowdown is at most 1 + pin / T: ${formatFactor(worst(normal, CHOSEN_NS))} with a pin of ${formatNs(pinNs(normal))} (${nameOf(normal)}), ${formatFactor(worst(debug, CHOSEN_NS))} with ${formatNs(pinNs(debug))} (${nameOf(debug)}), ${formatFactor(worst(small, CHOSEN_NS))} with ${formatNs(pinNs(small))} (${nameOf(small)}). The T found are ${listed(HOSTS.map(ratio))} times the pin.`,
+        `A task that always sleeps a little longer than T pays a whole pin each time, so the slowdown is at most 1 + pin / T: ${formatFactor(worst(NORMAL, CHOSEN_NS))} with a pin of ${formatNs(pinNs(NORMAL))} (${nameOf(NORMAL)}), ${formatFactor(worst(DEBUG, CHOSEN_NS))} with ${formatNs(pinNs(DEBUG))} (${nameOf(DEBUG)}), ${formatFactor(worst(SMALL, CHOSEN_NS))} with ${formatNs(pinNs(SMALL))} (${nameOf(SMALL)}). The T found are ${listed(HOSTS.map(ratio))} times the pin.`,
         `Keeping pays less and less with the interval: one of ${listed(HOSTS.map(pointless))} hides even a pin at every switch (below ${THRESHOLDS.unnoticeableSlowdown} times).`,
         `The thread's commands switch every ${listed(THREAD_INTERVALS_NS.map(formatNs))}: for them any T above ${formatNs(Math.max(...THREAD_INTERVALS_NS))} is as good as another.`,
         `After the session ${formatBytes(after.peakBytes)} of a 256 MiB buffer stay pinned for T, ${formatNs(CHOSEN_NS)} here; ${Number.isFinite(longest) ? `${formatNs(longest)}, which would do in all three cases, is ${formatPageSeconds((longest / 1e9) * (after.peakBytes / PAGE_BYTES))} page-seconds` : "no T of the sweep does in all three cases"}.`,
-        `adaptive is at ${formatFactor(adaptiveWorst)} times at worst and holds ${formatBytes(adaptivePeak)} at most. Starting again after its ${formatNs(CHOSEN_NS)} costs it ${formatNs(restartNs)} at most, which by the same arithmetic asks for a T of ${formatNs(adaptiveNeedsNs)} (${THRESHOLDS.unnoticeableSlowdown} times): the data give ${adaptiveFine ? "no reason for a longer one" : "a reason for a longer one"}. grace should take ${enoughText(normal)} on a normal kernel with 256 MiB, or better, a multiple of what its last pin took.`,
+        `adaptive is at ${formatFactor(adaptiveWorst)} times at worst and holds ${formatBytes(adaptivePeak)} at most. Starting again after its ${formatNs(CHOSEN_NS)} costs it ${formatNs(restartNs)} at most, which by the same arithmetic asks for a T of ${formatNs(adaptiveNeedsNs)} (${THRESHOLDS.unnoticeableSlowdown} times): the data give ${adaptiveFine ? "no reason for a longer one" : "a reason for a longer one"}. grace should take ${enoughText(NORMAL)} on a normal kernel with 256 MiB, or better, a multiple of what its last pin took.`,
       ],
-      table: {
-        columns: [
-          "host, buffer",
-          "T",
-          "slowdown at worst",
-          "at intervals of",
-          "page-seconds at most",
-          "held after the end",
-        ],
-        rows: HOSTS.flatMap((host) =>
-          (host === small ? [0, ...GRACES_NS.filter((t) => t <= 1e8)] : [0, ...GRACES_NS]).map((graceNs) =>
-            tableRow(host, graceNs),
-          ),
-        ),
-      },
-      charts: [
-        {
-          title: "Slowdown at the worst interval, by T",
-          kind: "line",
-          x: { name: "T (ms)", scale: "log" },
-          y: { name: "times bare metal", scale: "log" },
-          series: HOSTS.map(
-            (host): Series => ({
-              name: nameOf(host),
-              points: GRACES_NS.map((graceNs) => [graceNs / 1e6, worst(host, graceNs)]),
-            }),
-          ),
-        },
-        {
-          title: `Slowdown by interval (${nameOf(normal)})`,
-          kind: "line",
-          x: { name: "off between two switches (ms)", scale: "log" },
-          y: { name: "times bare metal", scale: "log" },
-          series: [1e6, 1e7, 1e8, 1e9].map(
-            (graceNs): Series => ({
-              name: `T = ${formatNs(graceNs)}`,
-              points: GAPS_NS.map((gapNs) => [gapNs / 1e6, slowdown(of(normal, graceNs, gapNs))]),
-            }),
-          ),
-        },
-      ],
+      table: tableOf(of),
+      charts: chartsOf(of),
     };
   },
 });

@@ -13,7 +13,7 @@ import { settingOf } from "../scenarios.ts";
 import { toggling } from "../schedules.ts";
 import { DISABLE, enable, remap, runScripted, sample, TABLE_POOL_PAGES } from "../scripted.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Chart, question, type Series } from "./question.ts";
 
 type Check = "walk" | "tables" | "nothing";
 
@@ -138,6 +138,54 @@ const CHECK_NAME: Readonly<Record<Check, string>> = {
   nothing: "do nothing",
 };
 
+/** All that the cells came to. */
+type Rows = readonly { readonly cell: Cell; readonly row: Row }[];
+
+type CostOf = (check: Check, bufferBytes: number) => Row;
+
+const costIn =
+  (rows: Rows): CostOf =>
+  (check, bufferBytes) => {
+    const found = rows.find(
+      ({ cell }) => cell.what === "cost" && cell.check === check && cell.bufferBytes === bufferBytes,
+    );
+    if (found === undefined) throw new Error(`no row for ${check}, ${bufferBytes}`);
+    return found.row;
+  };
+
+const chartsOf = (costOf: CostOf, stale: Rows): Chart[] => [
+  {
+    title: "Cost of a check at each enable",
+    kind: "line",
+    x: { name: "buffer (MiB)", scale: "log" },
+    y: { name: "µs", scale: "log" },
+    series: [
+      ...(["walk", "tables"] as const).map(
+        (check): Series => ({
+          name: CHECK_NAME[check],
+          points: BUFFERS.map((bytes) => [bytes / 1024 ** 2, costOf(check, bytes).walkNs / 1e3]),
+        }),
+      ),
+      {
+        name: "the enable's exits",
+        points: BUFFERS.map((bytes) => [bytes / 1024 ** 2, costOf("walk", bytes).exitNs / 1e3]),
+      },
+    ],
+  },
+  {
+    title: "Faults let through when the addresses are reused",
+    kind: "bar",
+    x: { name: "check", scale: "categories" },
+    y: { name: "stage-2 faults", scale: "linear" },
+    series: [
+      {
+        name: "each reuse",
+        points: stale.map(({ cell, row }) => [CHECK_NAME[cell.check], row.faults]),
+      },
+    ],
+  },
+];
+
 export const q06 = question<Cell, Row>({
   number: 6,
   title: "Stale pins: how to find out that the guest changed its tables?",
@@ -199,13 +247,7 @@ export const q06 = question<Cell, Row>({
     };
   },
   answer(rows) {
-    const costOf = (check: Check, bufferBytes: number): Row => {
-      const found = rows.find(
-        ({ cell }) => cell.what === "cost" && cell.check === check && cell.bufferBytes === bufferBytes,
-      );
-      if (found === undefined) throw new Error(`no row for ${check}, ${bufferBytes}`);
-      return found.row;
-    };
+    const costOf = costIn(rows);
     const stale = rows.filter(({ cell }) => cell.what === "stale");
     const leaky = stale.filter(({ row }) => row.faults > 0);
     const tight = stale.filter(({ row }) => row.faults === 0);
@@ -246,38 +288,7 @@ export const q06 = question<Cell, Row>({
           ];
         }),
       },
-      charts: [
-        {
-          title: "Cost of a check at each enable",
-          kind: "line",
-          x: { name: "buffer (MiB)", scale: "log" },
-          y: { name: "µs", scale: "log" },
-          series: [
-            ...(["walk", "tables"] as const).map(
-              (check): Series => ({
-                name: CHECK_NAME[check],
-                points: BUFFERS.map((bytes) => [bytes / 1024 ** 2, costOf(check, bytes).walkNs / 1e3]),
-              }),
-            ),
-            {
-              name: "the enable's exits",
-              points: BUFFERS.map((bytes) => [bytes / 1024 ** 2, costOf("walk", bytes).exitNs / 1e3]),
-            },
-          ],
-        },
-        {
-          title: "Faults let through when the addresses are reused",
-          kind: "bar",
-          x: { name: "check", scale: "categories" },
-          y: { name: "stage-2 faults", scale: "linear" },
-          series: [
-            {
-              name: "each reuse",
-              points: stale.map(({ cell, row }) => [CHECK_NAME[cell.check], row.faults]),
-            },
-          ],
-        },
-      ],
+      charts: chartsOf(costOf, stale),
     };
   },
 });

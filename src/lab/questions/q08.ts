@@ -10,7 +10,7 @@ import { formatCount, formatShare } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";
 import { toggling } from "../schedules.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Chart, question, type Series } from "./question.ts";
 
 interface Cell {
   readonly sweep: "buffer" | "host" | "latency" | "period";
@@ -152,6 +152,68 @@ const LABEL: Readonly<Record<Cell["sweep"], (cell: Cell) => string>> = {
   period: (cell) => `fault, a sample every ${formatCount(cell.period)} ops`,
 };
 
+/** All that the cells came to. */
+type Rows = readonly { readonly cell: Cell; readonly row: Row }[];
+
+/** The row of a buffer's size, under a policy. */
+const rowOf =
+  (rows: Rows) =>
+  (policy: Cell["policy"], bufferBytes: number, irqLatencyNs: number = SOON_NS): Row => {
+    const found = rows.find(
+      ({ cell }) =>
+        cell.sweep === "buffer" &&
+        cell.policy === policy &&
+        cell.bufferBytes === bufferBytes &&
+        cell.irqLatencyNs === irqLatencyNs,
+    );
+    if (found === undefined) throw new Error(`no row for ${policy}, ${bufferBytes}, ${irqLatencyNs}`);
+    return found.row;
+  };
+
+const inSweep = (rows: Rows, sweep: Cell["sweep"]): Rows => rows.filter(({ cell }) => cell.sweep === sweep);
+const evil = (row: Row): number => lostShare(row) + timeShare(row);
+
+const chartsOf = (rows: Rows): Chart[] => [
+  {
+    title: "Blackouts against pins",
+    kind: "line",
+    x: { name: "buffer (KiB)", scale: "log" },
+    y: { name: "samples and time (%)", scale: "log" },
+    series: (
+      [
+        ["fault", SOON_NS],
+        ["fault", LATE_NS],
+        ["pin-on-enable", SOON_NS],
+      ] as const
+    ).map(
+      ([policy, irqLatencyNs]): Series => ({
+        name: policy === "fault" ? `fault, ${formatNs(irqLatencyNs)}` : policy,
+        points: BUFFERS.map((bytes) => [bytes / KIB, 100 * evil(rowOf(rows)(policy, bytes, irqLatencyNs))]),
+      }),
+    ),
+  },
+  {
+    title: "Samples lost by fault as the host compacts",
+    kind: "line",
+    x: { name: "events a second", scale: "log" },
+    y: { name: "%", scale: "linear" },
+    series: [
+      {
+        name: "lost",
+        points: inSweep(rows, "host")
+          .filter(({ cell }) => cell.eventsPerS > 0)
+          .map(({ cell, row }) => [cell.eventsPerS, 100 * lostShare(row)]),
+      },
+      {
+        name: "two runs differ",
+        points: inSweep(rows, "host")
+          .filter(({ cell }) => cell.eventsPerS > 0)
+          .map(({ cell, row }) => [cell.eventsPerS, 100 * row.ofTwoRuns]),
+      },
+    ],
+  },
+];
+
 export const q08 = question<Cell, Row>({
   number: 8,
   title: "Are random blackouts better than slow pinning?",
@@ -187,18 +249,7 @@ export const q08 = question<Cell, Row>({
     };
   },
   answer(rows) {
-    const of = (policy: Cell["policy"], bufferBytes: number, irqLatencyNs: number = SOON_NS): Row => {
-      const found = rows.find(
-        ({ cell }) =>
-          cell.sweep === "buffer" &&
-          cell.policy === policy &&
-          cell.bufferBytes === bufferBytes &&
-          cell.irqLatencyNs === irqLatencyNs,
-      );
-      if (found === undefined) throw new Error(`no row for ${policy}, ${bufferBytes}, ${irqLatencyNs}`);
-      return found.row;
-    };
-    const evil = (row: Row): number => lostShare(row) + timeShare(row);
+    const of = rowOf(rows);
     const better = (bytes: number, irqLatencyNs: number): boolean =>
       evil(of("fault", bytes, irqLatencyNs)) < evil(of("pin-on-enable", bytes));
     /** From which size on blackouts cost less than pins. */
@@ -214,11 +265,10 @@ export const q08 = question<Cell, Row>({
       const row = of("fault", at, irqLatencyNs);
       return `${formatShare(lostShare(row), 1)} of the samples and ${formatShare(timeShare(row), 1)} of the time with an interrupt after ${formatNs(irqLatencyNs)}`;
     };
-    const inSweep = (sweep: Cell["sweep"]) => rows.filter(({ cell }) => cell.sweep === sweep);
     const worst = (sweep: Cell["sweep"]) =>
-      inSweep(sweep).reduce((a, b) => (lostShare(b.row) > lostShare(a.row) ? b : a));
-    const biased = [...inSweep("host"), ...inSweep("latency"), ...inSweep("period")].reduce((a, b) =>
-      b.row.ofTwoRuns > a.row.ofTwoRuns ? b : a,
+      inSweep(rows, sweep).reduce((a, b) => (lostShare(b.row) > lostShare(a.row) ? b : a));
+    const biased = [...inSweep(rows, "host"), ...inSweep(rows, "latency"), ...inSweep(rows, "period")].reduce(
+      (a, b) => (b.row.ofTwoRuns > a.row.ofTwoRuns ? b : a),
     );
     const host = worst("host");
     const dl = DL.map(
@@ -245,46 +295,7 @@ export const q08 = question<Cell, Row>({
           cell.sweep === "buffer" ? "" : formatShare(row.ofTwoRuns, 1),
         ]),
       },
-      charts: [
-        {
-          title: "Blackouts against pins",
-          kind: "line",
-          x: { name: "buffer (KiB)", scale: "log" },
-          y: { name: "samples and time (%)", scale: "log" },
-          series: (
-            [
-              ["fault", SOON_NS],
-              ["fault", LATE_NS],
-              ["pin-on-enable", SOON_NS],
-            ] as const
-          ).map(
-            ([policy, irqLatencyNs]): Series => ({
-              name: policy === "fault" ? `fault, ${formatNs(irqLatencyNs)}` : policy,
-              points: BUFFERS.map((bytes) => [bytes / KIB, 100 * evil(of(policy, bytes, irqLatencyNs))]),
-            }),
-          ),
-        },
-        {
-          title: "Samples lost by fault as the host compacts",
-          kind: "line",
-          x: { name: "events a second", scale: "log" },
-          y: { name: "%", scale: "linear" },
-          series: [
-            {
-              name: "lost",
-              points: inSweep("host")
-                .filter(({ cell }) => cell.eventsPerS > 0)
-                .map(({ cell, row }) => [cell.eventsPerS, 100 * lostShare(row)]),
-            },
-            {
-              name: "two runs differ",
-              points: inSweep("host")
-                .filter(({ cell }) => cell.eventsPerS > 0)
-                .map(({ cell, row }) => [cell.eventsPerS, 100 * row.ofTwoRuns]),
-            },
-          ],
-        },
-      ],
+      charts: chartsOf(rows),
     };
   },
 });

@@ -10,7 +10,7 @@ import { counted, formatCount, formatShare, listed } from "../report/words.ts";
 import { settingOf } from "../scenarios.ts";
 import { scheduleOf } from "../schedules.ts";
 import { trial } from "../trial.ts";
-import { question, type Series } from "./question.ts";
+import { type Chart, question, type Series } from "./question.ts";
 
 interface Cell {
   readonly kind: PressureKind;
@@ -43,7 +43,8 @@ const RATES: readonly (readonly [PressureKind, number, number])[] = [
   ["dontneed", 30, 1_000],
 ];
 const OBEY = "map-on-enable";
-const POLICIES = [OBEY, "pin-on-enable", "until-changed"] as const;
+const CACHED = "until-changed";
+const POLICIES = [OBEY, "pin-on-enable", CACHED] as const;
 const BUFFER_BYTES = 64 * 1024 ** 2;
 /** Small, so that few events miss the buffer. */
 const MEMORY_BYTES = 256 * 1024 ** 2;
@@ -91,6 +92,31 @@ class Census {
     }
   }
 }
+
+type RowOf = (kind: PressureKind, perSecond: number, policy: string) => Row;
+
+const rowOf =
+  (rows: readonly { readonly cell: Cell; readonly row: Row }[]): RowOf =>
+  (kind, perSecond, policy) => {
+    const found = rows.find(
+      ({ cell }) => cell.kind === kind && cell.perSecond === perSecond && cell.policy === policy,
+    );
+    if (found === undefined) throw new Error(`no row for ${kind}, ${perSecond}, ${policy}`);
+    return found.row;
+  };
+
+const chartOf = (of: RowOf): Chart => ({
+  title: "Blackouts in a session, at the higher rate",
+  kind: "bar",
+  x: { name: "event", scale: "categories" },
+  y: { name: "blackouts", scale: "linear" },
+  series: [OBEY, CACHED].map(
+    (policy): Series => ({
+      name: policy === OBEY ? "obeyed" : "kept",
+      points: RATES.map(([kind, , rate]) => [kind, of(kind, rate, policy).blackouts]),
+    }),
+  ),
+});
 
 export const q13 = question<Cell, Row>({
   number: 13,
@@ -146,13 +172,7 @@ export const q13 = question<Cell, Row>({
     };
   },
   answer(rows) {
-    const of = (kind: PressureKind, perSecond: number, policy: string): Row => {
-      const found = rows.find(
-        ({ cell }) => cell.kind === kind && cell.perSecond === perSecond && cell.policy === policy,
-      );
-      if (found === undefined) throw new Error(`no row for ${kind}, ${perSecond}, ${policy}`);
-      return found.row;
-    };
+    const of = rowOf(rows);
     const [obey, v6, cached] = POLICIES;
     const hard = RATES.map(([kind, , rate]) => ({
       kind,
@@ -210,20 +230,7 @@ export const q13 = question<Cell, Row>({
           }),
         ),
       },
-      charts: [
-        {
-          title: "Blackouts in a session, at the higher rate",
-          kind: "bar",
-          x: { name: "event", scale: "categories" },
-          y: { name: "blackouts", scale: "linear" },
-          series: [obey, cached].map(
-            (policy): Series => ({
-              name: policy === obey ? "obeyed" : "kept",
-              points: RATES.map(([kind, , rate]) => [kind, of(kind, rate, policy).blackouts]),
-            }),
-          ),
-        },
-      ],
+      charts: [chartOf(of)],
     };
   },
 });

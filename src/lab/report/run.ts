@@ -10,6 +10,7 @@ import { EXIT_REASONS } from "../../kvm/exit-reasons.ts";
 
 export const RUN_SCHEMA = "spevisor.run/2";
 export const REPORT_SCHEMA = "spevisor.report/1";
+export const COMPARE_SCHEMA = "spevisor.compare/1";
 
 /** A duration or a charge in nanoseconds. */
 const ns = z.number().nonnegative();
@@ -166,6 +167,8 @@ const common = {
 
   // What it cost the host.
   pinnedPeakBytes: bytes,
+  /** The same with the whole huge page that a pinned page keeps from reclaim, which is counted once. */
+  unreclaimablePeakBytes: bytes,
   pinnedByteSeconds: z.number().nonnegative(),
   /** Summed over the stretches in which memory was pinned while E was 0. */
   heldAfterOffNs: ns,
@@ -324,6 +327,8 @@ export const Report = z.strictObject({
   version: z.string().min(1),
   host: Host,
   runs: z.array(Run),
+  /** Of `compare`: where its two runs part, and what each costs from there (lab/compare.ts). Other reports have none. */
+  comparison: z.looseObject({ schema: z.literal(COMPARE_SCHEMA), sentences: z.array(z.string()) }).optional(),
 });
 export type Report = z.infer<typeof Report>;
 
