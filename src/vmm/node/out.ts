@@ -111,8 +111,14 @@ export class OutDirectory implements TarReceiver {
   #otherProblems = 0;
   #bytes = 0;
 
-  /** @throws OutFailed where it cannot be made */
-  constructor(path: string) {
+  readonly #write: typeof writeSync;
+
+  /**
+   * @param write writes to a file; a test has one that fails
+   * @throws OutFailed where it cannot be made
+   */
+  constructor(path: string, write = writeSync) {
+    this.#write = write;
     try {
       mkdirSync(path, { recursive: true });
     } catch (error) {
@@ -238,7 +244,7 @@ export class OutDirectory implements TarReceiver {
         const piece = bytes.subarray(done, done + ZEROS.length);
         // Zeros are left out: the file has a hole there.
         const isZero = Buffer.compare(piece, ZEROS.subarray(0, piece.length)) === 0;
-        const count = isZero ? piece.length : writeSync(file.fd, piece, 0, piece.length, file.writtenBytes);
+        const count = isZero ? piece.length : this.#write(file.fd, piece, 0, piece.length, file.writtenBytes);
         file.writtenBytes += count;
         done += count;
       }
