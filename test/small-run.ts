@@ -4,6 +4,7 @@ import { PROFILES } from "../src/host/profiles.ts";
 import { adaptive } from "../src/kvm/spe/policies/adaptive.ts";
 import { type RunGuest, Session } from "../src/vmm/guest-session.ts";
 import { readImage } from "../src/vmm/image.ts";
+import { DEFAULT_HOST } from "../src/vmm/machine-config.ts";
 
 /** Writes "A" to the serial console and a word to memory, and powers off. */
 const PROGRAM = [
@@ -44,6 +45,7 @@ export function smallRun(): { readonly session: Session; readonly said: () => st
       shares: [],
       disks: [],
       spe: { version: "1.2", intervalOps: 1024 },
+      host: DEFAULT_HOST,
       agent: false,
     },
     policy: adaptive,

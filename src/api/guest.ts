@@ -15,7 +15,7 @@ import { checkRun } from "../lab/report/report-file.ts";
 import { DEFAULT_SPE } from "../spe/implementation.ts";
 import { quoted } from "../vmm/agent.ts";
 import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
-import type { MachineConfig } from "../vmm/machine-config.ts";
+import { DEFAULT_HOST, type MachineConfig } from "../vmm/machine-config.ts";
 import { readInitrd, readKernel } from "../vmm/node/boot-files.ts";
 import { runMachine } from "../vmm/node/run-machine.ts";
 import { openShare } from "../vmm/node/share.ts";
@@ -178,6 +178,7 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
     shares: placed.map(({ tag }) => tag),
     disks: [],
     spe: DEFAULT_SPE,
+    host: DEFAULT_HOST,
     agent: true,
   };
   const cacheDir = options.cacheFolder ?? cacheFolder(process.env);

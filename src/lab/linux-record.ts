@@ -4,6 +4,7 @@ import { formatBytes } from "../common/sizes.ts";
 import { type Core, EXCEPTION_CYCLES } from "../cpu/core.ts";
 import type { CodeFigures } from "../vmm/figures.ts";
 import type { Session, Stopped } from "../vmm/guest-session.ts";
+import type { HostConfig, MachineConfig } from "../vmm/machine-config.ts";
 import { commonOf, exitReasonsOf } from "./record.ts";
 import type { LinuxRun, RealMachine } from "./report/run.ts";
 
@@ -37,13 +38,30 @@ function sumsOf({ cores }: CodeFigures) {
 }
 
 /** What the machine assumes, one sentence each. */
-const assumptionsOf = (memoryBytes: number, isBareMetal: boolean): string[] => [
+const assumptionsOf = ({ memoryBytes, spe, host }: MachineConfig, isBareMetal: boolean): string[] => [
   `An instruction takes a cycle, ${1 / CYCLES_PER_NS} ns; taking an exception ${EXCEPTION_CYCLES} more.`,
-  "The core has no SPE: nothing is profiled.",
-  isBareMetal
-    ? `Bare metal with ${formatBytes(memoryBytes)} of memory: no EL2, no stage 2, nothing is trapped or charged.`
-    : `The guest has ${formatBytes(memoryBytes)} of memory, and RLIMIT_MEMLOCK none.`,
+  `SPE ${spe.version}: what records say of caches, TLB, prediction and latencies is models'; nothing else takes time for it.`,
+  `From PMBIRQ to its being taken: ${host.irqLatencyNs} ns.`,
+  ...(isBareMetal
+    ? [
+        `Bare metal with ${formatBytes(memoryBytes)} of memory: no EL2, no stage 2, nothing is trapped or charged.`,
+      ]
+    : ofHost(memoryBytes, host)),
 ];
+
+const unlimitedOr = (bytes: number | null): string => (bytes === null ? "unlimited" : formatBytes(bytes));
+
+function ofHost(memoryBytes: number, host: HostConfig): string[] {
+  const { memlockBytes, memlockMaxBytes, maxBufferBytes, physicalAddresses, pressure } = host;
+  return [
+    `The guest has ${formatBytes(memoryBytes)} of memory; RLIMIT_MEMLOCK: ${unlimitedOr(memlockBytes)}, raised to ${unlimitedOr(memlockMaxBytes)}.`,
+    ...(maxBufferBytes === null ? [] : [`KVM allows buffers of ${formatBytes(maxBufferBytes)}.`]),
+    ...(physicalAddresses ? ["Physical addresses in records are the host's, not the guest's."] : []),
+    ...(pressure === null
+      ? []
+      : [`The host does ${pressure.kinds.join(" and ")} ${pressure.perSecond} times a second.`]),
+  ];
+}
 
 /**
  * The record of what a session's machine was there for, checked by whoever writes it.
@@ -61,7 +79,7 @@ export function linuxRecordOf(session: Session, scenario: string, stopped: Stopp
     policy: isBareMetal ? NONE : config.policy,
     profile: isBareMetal ? NONE : config.profile,
     seed: config.seed,
-    assumptions: assumptionsOf(config.memoryBytes, isBareMetal),
+    assumptions: assumptionsOf(config, isBareMetal),
     warnings: [],
     bufferBytes: null,
     pageBytes: null,

@@ -126,7 +126,7 @@ export class Session {
       memoryBytes: config.memoryBytes,
       policy: options.policy,
       costs: options.costs,
-      backing: "thp",
+      host: config.host,
       seed: config.seed,
       spe: implementationOf(config.spe),
       startSeconds: config.startSeconds,

@@ -1,4 +1,6 @@
 /** What a machine was made with. */
+import type { Backing } from "../host/mm.ts";
+import type { PressureRate } from "../host/random-pressure.ts";
 import type { SpeConfig } from "../spe/implementation.ts";
 
 /**
@@ -12,6 +14,34 @@ export interface DiskConfig {
   readonly id: string;
   readonly mode: DiskMode;
 }
+
+/** How the hypervisor and its host treat the VM. On bare metal only `irqLatencyNs` means something. */
+export interface HostConfig {
+  /** What backs guest memory. */
+  readonly backing: Backing;
+  /** RLIMIT_MEMLOCK at the start, and how far user space raises it when KVM asks (KVM_EXIT_RLIMIT); null: unlimited. */
+  readonly memlockBytes: number | null;
+  readonly memlockMaxBytes: number | null;
+  /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE; null: none. */
+  readonly maxBufferBytes: number | null;
+  /** From PMBIRQ asserted to the exit, or to the exception on bare metal. */
+  readonly irqLatencyNs: number;
+  /** What the host does to guest memory by itself; null: nothing. */
+  readonly pressure: PressureRate | null;
+  /** Whether a guest's records may have physical addresses, which are the host's then (PMSCR_EL2.PA). */
+  readonly physicalAddresses: boolean;
+}
+
+/** A host that has memory and time. */
+export const DEFAULT_HOST: HostConfig = {
+  backing: "thp",
+  memlockBytes: null,
+  memlockMaxBytes: null,
+  maxBufferBytes: null,
+  irqLatencyNs: 0,
+  pressure: null,
+  physicalAddresses: false,
+};
 
 /** What a machine was made with, as far as it must be made alike to take a state. */
 export interface MachineConfig {
@@ -27,6 +57,7 @@ export interface MachineConfig {
   readonly disks: readonly DiskConfig[];
   /** The profiling unit of its CPUs. */
   readonly spe: SpeConfig;
+  readonly host: HostConfig;
   /** Whether its first process is spevisor's own, which takes orders. */
   readonly agent: boolean;
 }

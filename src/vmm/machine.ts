@@ -40,6 +40,8 @@ export interface MachineOptions {
   /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE; undefined: no limit. */
   readonly maxBufferBytes: number | undefined;
   readonly irqLatencyNs: number;
+  /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
+  readonly physicalAddresses?: boolean;
   readonly seed: number;
   /** Whether walks, pins and mappings may be kept as extents. False gives the same reports, slowly. */
   readonly extents?: boolean;
@@ -105,7 +107,11 @@ export class Machine {
     this.devices = options.devices?.((vcpu) => this.#lineChanged(vcpu));
     this.memlock = new Memlock(options.memlockBytes);
     this.vm = new Vm({ mm: this.mm, trace: options.trace });
-    this.spe = new VmSpe(this.vm, { memlock: this.memlock, policy: options.policy });
+    this.spe = new VmSpe(this.vm, {
+      memlock: this.memlock,
+      policy: options.policy,
+      physicalAddresses: options.physicalAddresses,
+    });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
     const hostPage = this.mm.mmap(options.memoryPages, options.policy.backing ?? options.backing);

@@ -12,7 +12,7 @@ import { IMPLEMENTATION } from "../cpu/implementation.ts";
 import { CpuMemory } from "../cpu/memory.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
-import type { Backing } from "../host/mm.ts";
+import { randomPressure } from "../host/random-pressure.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { CodeCoreFactory } from "../kvm/vcpu.ts";
@@ -24,6 +24,7 @@ import { BareMetal } from "./bare-metal.ts";
 import type { CountedMachine } from "./figures.ts";
 import { type Kernel, placeImage } from "./image.ts";
 import { Machine, type MachineState } from "./machine.ts";
+import type { HostConfig } from "./machine-config.ts";
 import type { Ending } from "./machine-loop.ts";
 
 /** What executes a guest's code: a VM, or bare metal. */
@@ -46,7 +47,7 @@ export interface VirtualMachineOptions {
   readonly memoryBytes: number;
   readonly policy: PinPolicy;
   readonly costs: CostTable;
-  readonly backing: Backing;
+  readonly host: HostConfig;
   readonly seed: number;
   /** Seconds since 1970 at the guest's time 0. */
   readonly startSeconds: number;
@@ -95,7 +96,6 @@ const TABLE_PAGES = 4096;
 const NS_PER_SECOND = 1e9;
 const LOAD: Access = { by: "load", el: 1, write: false };
 const STORE: Access = { by: "store", el: 1, write: true };
-const IRQ_LATENCY_NS = 0;
 
 export class VirtualMachine {
   readonly machine: CodeMachine;
@@ -137,13 +137,9 @@ export class VirtualMachine {
             ...around,
             memoryPages,
             firstIpn,
-            backing: options.backing,
             costs: options.costs,
             policy: options.policy,
-            memlockBytes: Number.MAX_SAFE_INTEGER,
-            memlockMaxBytes: Number.MAX_SAFE_INTEGER,
-            maxBufferBytes: undefined,
-            irqLatencyNs: IRQ_LATENCY_NS,
+            ...treatment(options.host, memoryPages, options.seed),
             seed: options.seed,
           });
     this.machine = made;
@@ -171,7 +167,7 @@ export class VirtualMachine {
     else
       made.addCodeCpus(options.cpus, core, devices, {
         costs: options.costs,
-        irqLatencyNs: IRQ_LATENCY_NS,
+        irqLatencyNs: options.host.irqLatencyNs,
         seed: options.seed,
       });
     this.cores = group.cores;
@@ -325,6 +321,22 @@ export class VirtualMachine {
     if (place.deviceTree !== undefined) writeTo(memory, place.deviceTree, tree(place.initrd));
     this.cores[0]!.powerOn(place.entry, BigInt(place.argument));
   }
+}
+
+const orUnlimited = (bytes: number | null): number => bytes ?? Number.MAX_SAFE_INTEGER;
+
+/** What a host's configuration is to the VM. */
+function treatment(host: HostConfig, memoryPages: number, seed: number) {
+  const memlockBytes = orUnlimited(host.memlockBytes);
+  return {
+    backing: host.backing,
+    memlockBytes,
+    memlockMaxBytes: Math.max(memlockBytes, orUnlimited(host.memlockMaxBytes)),
+    maxBufferBytes: host.maxBufferBytes ?? undefined,
+    irqLatencyNs: host.irqLatencyNs,
+    physicalAddresses: host.physicalAddresses,
+    ...(host.pressure === null ? {} : { pressure: randomPressure(host.pressure, memoryPages, seed) }),
+  };
 }
 
 /** Writes guest memory before time begins. */

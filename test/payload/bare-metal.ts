@@ -9,6 +9,7 @@ import { costTable } from "../../src/host/costs.ts";
 import { PROFILES } from "../../src/host/profiles.ts";
 import { fault } from "../../src/kvm/spe/policies/fault.ts";
 import { readImage } from "../../src/vmm/image.ts";
+import { DEFAULT_HOST } from "../../src/vmm/machine-config.ts";
 import type { Ending } from "../../src/vmm/machine-loop.ts";
 import { VirtualMachine, type VirtualMachineOptions } from "../../src/vmm/virtual-machine.ts";
 import { has } from "../oracles.ts";
@@ -100,7 +101,7 @@ export function machineWith(
     shares: [],
     policy: fault,
     costs: costTable(PROFILES[0]!),
-    backing: "thp",
+    host: DEFAULT_HOST,
     seed: 1,
     spe: undefined,
     console: (byte) => print(String.fromCharCode(byte)),

@@ -5,7 +5,7 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { syntheticEngine } from "../../../test/synthetic-engine.ts";
 import { fakeImage } from "../../guest/node/fake-mirror.testing.ts";
 import type { AgentState } from "../../vmm/agent.ts";
-import type { MachineConfig } from "../../vmm/machine-config.ts";
+import { DEFAULT_HOST, type MachineConfig } from "../../vmm/machine-config.ts";
 import { encodeSnapshot } from "../../vmm/node/snapshot-file.ts";
 import type { VirtualMachineState } from "../../vmm/virtual-machine.ts";
 import { sourceVersion } from "../cache-folder.ts";
@@ -30,6 +30,7 @@ const config: MachineConfig = {
   shares: ["share0"],
   disks: [],
   spe: { version: "1.2", intervalOps: 1024 },
+  host: DEFAULT_HOST,
   agent: false,
 };
 const snapshot = (name: string, build: string, more: Partial<MachineConfig> = {}, agent?: AgentState): void =>

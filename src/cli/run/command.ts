@@ -4,12 +4,15 @@ import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { COMMAND_LINE, DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
 import { SUITES } from "../../guest/debian/recipe.ts";
+import { BACKINGS } from "../../host/mm.ts";
+import { PRESSURE_KINDS, type PressureKind } from "../../host/pressure.ts";
+import type { PressureRate } from "../../host/random-pressure.ts";
 import { writeReport } from "../../lab/report/report-file.ts";
 import { REPORT_SCHEMA } from "../../lab/report/run.ts";
 import { DEFAULT_SPE, INTERVALS, SPE_VERSIONS } from "../../spe/implementation.ts";
 import type { Stopped } from "../../vmm/guest-session.ts";
 import { beginFile } from "../files.ts";
-import { nonEmpty, positive, positiveSize, whole } from "../options.ts";
+import { duration, knownName, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import { VERSION } from "../version.ts";
 import type { World } from "../world.ts";
@@ -97,6 +100,21 @@ function memory(text: string): number {
   return bytes;
 }
 
+/** What only a hypervisor and its host have, by commander's names. */
+const HYPERVISORS = [
+  "policy",
+  "profile",
+  "speMaxBuffer",
+  "spePa",
+  "backing",
+  "memlock",
+  "memlockMax",
+  "pressure",
+] as const;
+
+/** Events a second of --pressure. */
+const DEFAULT_PRESSURE = 100;
+
 /** An option as it is typed, by commander's name of it. */
 const flagOf = (name: string): string =>
   name === "defaultAppend"
@@ -108,6 +126,13 @@ const several = (text: string, before: readonly string[] | undefined): readonly 
   ...(before ?? []),
   nonEmpty(text),
 ];
+
+/** "reclaim,migrate:500". */
+function pressure(text: string): PressureRate {
+  const [list = "", rate] = text.split(":");
+  const kinds = list.split(",").map((name) => knownName("--pressure", name, PRESSURE_KINDS) as PressureKind);
+  return { kinds, perSecond: rate === undefined ? DEFAULT_PRESSURE : positive("--pressure")(rate) };
+}
 
 /** One of the intervals that PMSIDR_EL1 can tell. */
 function speInterval(text: string): number {
@@ -193,8 +218,41 @@ export function addRun(program: Command, world: World): void {
         .argParser(speInterval)
         .default(DEFAULT_SPE.intervalOps),
     )
+    .option(
+      "--spe-max-buffer <size>",
+      "the largest buffer that KVM lets the guest profile into (PMBIDR_EL1.MaxBuffSize; Linux up to 7.2 does not look)",
+      positiveSize("--spe-max-buffer"),
+    )
+    .option(
+      "--spe-pa",
+      "records may have physical addresses: in a VM the host's, which perf takes for the guest's",
+    )
     .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
     .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
+    .addOption(
+      new Option("--backing <kind>", "what backs guest memory in the host").choices(BACKINGS).default("thp"),
+    )
+    .addOption(
+      new Option("--memlock <size>", "RLIMIT_MEMLOCK of user space, which what is pinned counts against")
+        .argParser(sizeOrUnlimited("--memlock"))
+        .default(null, "unlimited"),
+    )
+    .addOption(
+      new Option("--memlock-max <size>", "how far user space raises it when KVM asks (KVM_EXIT_RLIMIT)")
+        .argParser(sizeOrUnlimited("--memlock-max"))
+        .default(null, "unlimited"),
+    )
+    .option(
+      "--irq-latency <time>",
+      "from PMBIRQ asserted to the hypervisor's exit, or the exception on bare metal",
+      duration("--irq-latency"),
+      0,
+    )
+    .option(
+      "--pressure <kind[,kind][:rate]>",
+      `what the host does to guest memory by itself, at random, RATE times a second (100): ${PRESSURE_KINDS.join(", ")}`,
+      pressure,
+    )
     .option(
       "--bare-metal",
       "no hypervisor: the same machine and guest with nothing trapped, mapped at stage 2 or charged",
@@ -259,9 +317,9 @@ Examples:
           "Leave --bare-metal away: a snapshot of a VM starts on bare metal, too",
         );
       if (flags.bareMetal === true)
-        for (const option of ["policy", "profile"])
+        for (const option of HYPERVISORS)
           if (self.getOptionValueSource(option) === "cli")
-            throw new UserError(`--${option}: on bare metal there is no hypervisor to have one`);
+            throw new UserError(`--${flagOf(option)}: on bare metal there is no hypervisor to have one`);
       if (flags.snapshot !== undefined)
         for (const option of [
           "kernel",
@@ -278,6 +336,13 @@ Examples:
           "seed",
           "speVersion",
           "speInterval",
+          "speMaxBuffer",
+          "spePa",
+          "backing",
+          "memlock",
+          "memlockMax",
+          "irqLatency",
+          "pressure",
           "rtc",
         ])
           if (self.getOptionValueSource(option) === "cli")

@@ -1,5 +1,7 @@
 /** What `spevisor run` is told. */
 import type { Suite } from "../../guest/debian/recipe.ts";
+import type { Backing } from "../../host/mm.ts";
+import type { PressureRate } from "../../host/random-pressure.ts";
 import type { SpeVersion } from "../../spe/implementation.ts";
 import type { ShareFlag } from "./shares.ts";
 
@@ -30,6 +32,15 @@ export interface MachineFlags {
   readonly speVersion: SpeVersion;
   /** Ops. */
   readonly speInterval: number;
+  /** Bytes. */
+  readonly speMaxBuffer?: number;
+  readonly spePa?: true;
+  readonly backing: Backing;
+  /** Bytes; null: unlimited. */
+  readonly memlock: number | null;
+  readonly memlockMax: number | null;
+  readonly irqLatency: number;
+  readonly pressure?: PressureRate;
   /** Seconds since 1970; "now" is the host's clock. */
   readonly rtc: number | "now";
   readonly snapshot?: string;

@@ -131,6 +131,15 @@ async function originInFiles(
     policy: flags.policy,
     profile: flags.profile,
     seed: flags.seed,
+    host: {
+      backing: flags.backing,
+      memlockBytes: flags.memlock,
+      memlockMaxBytes: flags.memlockMax,
+      maxBufferBytes: flags.speMaxBuffer ?? null,
+      irqLatencyNs: flags.irqLatency,
+      pressure: flags.pressure ?? null,
+      physicalAddresses: flags.spePa === true,
+    },
     spe: { version: flags.speVersion, intervalOps: flags.speInterval },
     // A guest of ours is told the time when it is ready.
     startSeconds: agent && flags.rtc === "now" ? DEFAULT_RTC_SECONDS : startSeconds,

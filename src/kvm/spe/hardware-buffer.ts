@@ -107,7 +107,8 @@ export class HardwareBuffer {
     spu.pe.e2pb = E2PB[owner];
     // Which of the two decides depends on the owner; the guest's own choice is what counts.
     const timestamps = owner === "kvm" && PMSCR_EL1.is(spu.read("PMSCR_EL1"), "TS");
-    spu.write("PMSCR_EL2", PMSCR_EL2.with(0n, { TS: timestamps }));
+    const { physicalAddresses } = this.#vmSpe;
+    spu.write("PMSCR_EL2", PMSCR_EL2.with(0n, { TS: timestamps, PA: physicalAddresses }));
     return compileTraps(owner);
   }
 

@@ -13,6 +13,8 @@ import { PolicyEvents } from "./policy-events.ts";
 export interface VmSpeOptions {
   readonly memlock: Memlock;
   readonly policy: PinPolicy;
+  /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
+  readonly physicalAddresses?: boolean | undefined;
 }
 
 export interface VmSpeState {
@@ -36,6 +38,7 @@ export class VmSpe {
   readonly vm: Vm;
   readonly memlock: Memlock;
   readonly policy: PinPolicy;
+  readonly physicalAddresses: boolean;
   readonly handlers: PolicyHandlers;
   readonly events = new PolicyEvents();
   readonly statistics = new Statistics();
@@ -62,7 +65,8 @@ export class VmSpe {
   #pinnedPeakPages = 0;
   #unreclaimablePeakPages = 0;
 
-  constructor(vm: Vm, { memlock, policy }: VmSpeOptions) {
+  constructor(vm: Vm, { memlock, policy, physicalAddresses }: VmSpeOptions) {
+    this.physicalAddresses = physicalAddresses ?? false;
     this.vm = vm;
     this.memlock = memlock;
     this.policy = policy;

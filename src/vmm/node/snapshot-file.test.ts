@@ -5,7 +5,7 @@ import { crc32, gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { PAGE_BYTES } from "../../common/address.ts";
 import { UserError } from "../../common/errors.ts";
-import type { MachineConfig } from "../machine-config.ts";
+import { DEFAULT_HOST, type MachineConfig } from "../machine-config.ts";
 import type { VirtualMachineState } from "../virtual-machine.ts";
 import { encodeSnapshot, openSnapshot } from "./snapshot-file.ts";
 
@@ -23,6 +23,7 @@ const config: MachineConfig = {
   shares: ["share0"],
   disks: [],
   spe: { version: "1.2", intervalOps: 1024 },
+  host: DEFAULT_HOST,
   agent: true,
 };
 // The file does not look into the state: any JSON will do.
