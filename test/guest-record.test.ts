@@ -11,7 +11,7 @@ const MINUTES = 60_000;
 const scratch = scratchFolder("guest-record");
 afterAll(scratch.remove);
 
-async function recordOf(command: readonly string[]): Promise<LinuxRun> {
+async function runOf(command: readonly string[]): Promise<LinuxRun> {
   const json = scratch.at("run.json");
   const { code, err } = await runInGuest(command, ["--json", json]);
   expect(code, err).toBe(0);
@@ -23,7 +23,7 @@ it.skipIf(guest === undefined)(
   "a trivial command has hardly an exit, and the boot's are named as such",
   { timeout: 5 * MINUTES },
   async () => {
-    const { scenario, guest, machine, exitReasons, guestWallNs, ...run } = await recordOf(["true"]);
+    const { scenario, guest, machine, exitReasons, guestWallNs, ...run } = await runOf(["true"]);
     expect({ scenario, guest, status: machine.status, ended: machine.ended }).toEqual({
       scenario: "true",
       guest: "linux",
@@ -52,6 +52,6 @@ it.skipIf(guest === undefined)(
     const { code, err } = await runInGuest(["true"], options);
     expect(code, err).toBe(0);
     const [run] = readReport(readFileSync(json, "utf8"), json).runs;
-    expect(run?.machine?.instructions).toBe((await recordOf(["true"])).machine.instructions);
+    expect(run?.machine?.instructions).toBe((await runOf(["true"])).machine.instructions);
   },
 );

@@ -1,52 +1,15 @@
 /** A model's machine saved while its guest profiles, and restored in a new one, goes on as if nothing had been. */
 import { afterAll, describe, expect, it } from "vitest";
 import type { Ipn } from "../src/common/address.ts";
-import { TIME_KINDS } from "../src/common/timeline.ts";
 import { RAM_FIRST_IPN } from "../src/guest/memory.ts";
-import { costTable } from "../src/host/costs.ts";
-import { PROFILES } from "../src/host/profiles.ts";
 import { POLICIES } from "../src/kvm/spe/policies/index.ts";
-import type { PinPolicy } from "../src/kvm/spe/policy.ts";
-import { type MadeVm, makeVm, type Setting } from "../src/lab/experiment.ts";
+import type { MadeVm } from "../src/lab/experiment.ts";
 import { policyNamed } from "../src/lab/policies.ts";
-import { randomSetting } from "../src/lab/random-settings.ts";
 import { restoreVm, type SavedVm, saveVm } from "../src/lab/snapshot.ts";
+import { digestOf, made, ran, savedAt } from "./invariants/snapshots.ts";
 
 const SEED = Number(process.env["SPEVISOR_SEED"] ?? 1);
 const SETTINGS = 4;
-/** As much of a buffer as is worth writing down for each snapshot. */
-const MOST_BUFFER_BYTES = 2 * 1024 ** 2;
-const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);
-
-const setting = (seed: number): Setting => {
-  const drawn = randomSetting(seed);
-  return { ...drawn, bufferBytes: Math.min(drawn.bufferBytes, MOST_BUFFER_BYTES) };
-};
-
-const made = (seed: number, policy: PinPolicy): MadeVm => makeVm(setting(seed), policy, COSTS, "kept");
-
-/** Everything that a report could tell. */
-const digestOf = ({ machine, guest }: MadeVm) => ({
-  vcpus: machine.vcpus.map(({ timeline, truth }) => ({
-    nowNs: timeline.nowNs,
-    spent: TIME_KINDS.map((kind) => timeline.spentNs(kind)),
-    truth: truth.save(),
-  })),
-  cores: guest.cores.map((core) => ({
-    spu: core.spu.save(),
-    counters: core.counters(),
-    reasons: core.reasons,
-  })),
-  replay: guest.replay.save(),
-  statistics: machine.spe.statistics.save(),
-  invalidations: [...machine.vm.invalidations],
-  memlock: machine.memlock.save(),
-  peakBytes: machine.spe.pinnedPeakBytes,
-  setupNs: machine.setupNs,
-  rlimitExits: machine.rlimitExits,
-  hostNs: machine.host.nowNs,
-  workerNs: machine.spe.worker.nowNs,
-});
 
 /** What was under way when a machine was saved. */
 const reached = { enabled: 0, pinned: 0, timer: 0, bouncing: 0, worker: 0 };
@@ -64,20 +27,12 @@ describe.each(POLICIES)("a machine under $name", (policy) => {
   it.each(Array.from({ length: SETTINGS }, (_, i) => SEED * 1_000 + i))(
     "goes on from a snapshot, setting %i",
     (seed) => {
-      const whole = made(seed, policy);
-      whole.machine.start();
-      whole.machine.run();
+      const whole = ran(seed, policy);
       const { turns } = whole.machine;
       // A place of the seed's own, and not always the same one for every policy.
       const at = (seed * 7919 + POLICIES.indexOf(policy) * 104_729) % Math.max(1, turns);
-      const first = made(seed, policy);
-      first.machine.start();
-      first.machine.runSteps(at);
-      const saved = saveVm(first);
-      if (typeof saved === "string") throw new Error(saved);
+      const { first, saved, second } = savedAt(at, seed, policy);
       look(first);
-      const second = made(seed, policy);
-      restoreVm(second, JSON.parse(JSON.stringify(saved)) as SavedVm);
       expect(saveVm(second)).toEqual(saved);
       second.machine.run();
       expect(digestOf(second)).toEqual(digestOf(whole));

@@ -11,7 +11,8 @@ import { randomStream } from "../src/common/random.ts";
 import type { Memlock } from "../src/host/memlock.ts";
 import { type PressureEvent, randomPressure } from "../src/host/pressure.ts";
 import { POLICIES } from "../src/kvm/spe/policies/index.ts";
-import type { PinPolicy } from "../src/kvm/spe/policy.ts";
+import { pinOnEnable } from "../src/kvm/spe/policies/pin-on-enable.ts";
+import { DONE, type PinPolicy, type SpeBuffer } from "../src/kvm/spe/policy.ts";
 import { DEFAULT_MEMLOCK_BYTES, runBareMetal, runVm, type Setting } from "../src/lab/experiment.ts";
 import { scenarioOf } from "../src/lab/invariants/generate.ts";
 import { runScenario } from "../src/lab/invariants/run.ts";
@@ -21,6 +22,7 @@ import { SCENARIOS } from "../src/lab/scenarios.ts";
 import type { Machine } from "../src/vmm/machine.ts";
 import { costsOf, record } from "./invariants/records.ts";
 import { harmlessSetting } from "./invariants/schedules.ts";
+import { goesOnFromSnapshots } from "./invariants/snapshots.ts";
 
 const file = process.env["SPEVISOR_POLICY"];
 /** How many random schedules and scenarios each test takes: those of the list meet thousands in other tests. */
@@ -36,6 +38,10 @@ async function policiesOf(path: string): Promise<PinPolicy[]> {
 }
 
 const policies = file === undefined ? POLICIES : await policiesOf(file);
+
+/** Schedules that are saved on their way, and at how many places each. */
+const SNAPSHOT_SEEDS = [1, 2, 3];
+const SNAPSHOTS = 3;
 
 /** The thread's first command with samples let through, and a buffer small enough to fill up. */
 const linux = (changes: Partial<Setting> = {}): Setting => {
@@ -66,6 +72,55 @@ it("names every policy once", () => {
   expect(new Set(policies.map(({ name }) => name)).size).toBe(policies.length);
 });
 
+describe("a policy that keeps something and does not save it", () => {
+  /** Pins from the third enable on: how often it was called is its own. */
+  const counting = (saves: boolean): PinPolicy => ({
+    ...pinOnEnable,
+    name: "counting",
+    create() {
+      const { onBufferEnabled, ...others } = pinOnEnable.create();
+      let enables = 0;
+      const restore = (state: unknown): void => {
+        enables = state as number;
+      };
+      return {
+        ...others,
+        onBufferEnabled(buffer, ctx) {
+          enables += 1;
+          return enables < 3 ? DONE : (onBufferEnabled?.(buffer, ctx) ?? DONE);
+        },
+        ...(saves ? { save: () => enables, restore } : {}),
+      };
+    },
+  });
+  /** Keeps its pins for as long as the buffer is where it was. */
+  const remembering: PinPolicy = {
+    ...pinOnEnable,
+    name: "remembering",
+    create() {
+      const { onBufferEnabled } = pinOnEnable.create();
+      let held: SpeBuffer | undefined;
+      return {
+        onBufferEnabled(buffer, ctx) {
+          if (held?.pointer === buffer.pointer && held.limit === buffer.limit) return DONE;
+          held = buffer;
+          return onBufferEnabled?.(buffer, ctx) ?? DONE;
+        },
+      };
+    },
+  };
+  const goesOn = (policy: PinPolicy): boolean[] =>
+    SNAPSHOT_SEEDS.flatMap((seed) => goesOnFromSnapshots(seed, policy, SNAPSHOTS));
+
+  it.each([counting(false), remembering])("is found: $name", (policy) => {
+    expect(goesOn(policy)).toContain(false);
+  });
+
+  it("is fine once it does", () => {
+    expect(goesOn(counting(true))).not.toContain(false);
+  });
+});
+
 describe.each(policies)("pin policy $name", (policy) => {
   it("says what it does, who proposed it and what one pays", () => {
     expect(asPolicy(policy)).toBe(policy);
@@ -81,6 +136,11 @@ describe.each(policies)("pin policy $name", (policy) => {
   const profiles = (what: string, test: () => void): void => {
     if (policy.neverProfiles !== true) it(what, test);
   };
+
+  it("goes on from a snapshot: what it keeps from one call to the next it saves and restores", () => {
+    for (const seed of SNAPSHOT_SEEDS)
+      expect(goesOnFromSnapshots(seed, policy, SNAPSHOTS), `the same run, seed ${seed}`).not.toContain(false);
+  });
 
   profiles("lets Linux profile: samples arrive, and no fault is told that is not the guest's own", () => {
     const { run } = record(linux(), policy);

@@ -4,16 +4,16 @@ import { jsonText } from "../src/lab/questions/json.ts";
 import {
   type Answer,
   answerHere,
+  costTablesOf,
   type Json,
   type Perturbation,
   type Question,
-  worldOf,
 } from "../src/lab/questions/question.ts";
 
 /** Rows as the runner gives them: through JSON and back. */
 const throughJson = (question: Question): Question => ({
   ...question,
-  run: (cell, world) => JSON.parse(jsonText(question.run(cell, world))) as Json,
+  run: (cell, costTables) => JSON.parse(jsonText(question.run(cell, costTables))) as Json,
 });
 
 /** Answers of this test file: several tests look at the same one. */
@@ -27,7 +27,8 @@ export function askHere(question: Question, perturbation: Perturbation = {}): An
   const key = JSON.stringify(perturbation);
   const known = answered.get(question) ?? new Map<string, Answer>();
   answered.set(question, known);
-  const answer = known.get(key) ?? answerHere(throughJson(question), worldOf(profileNamed, perturbation));
+  const answer =
+    known.get(key) ?? answerHere(throughJson(question), costTablesOf(profileNamed, perturbation));
   known.set(key, answer);
   return answer;
 }

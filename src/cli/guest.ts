@@ -27,7 +27,7 @@ interface FetchFlags extends CacheFlags {
 const cacheDirOf = (flags: CacheFlags, world: World): string => flags.cache ?? lastingCacheFolder(world.env);
 
 /** A guest for machines. */
-const recordOf = ({ name, description, image, initrd, manifest }: StoredGuest) => ({
+const factsOf = ({ name, description, image, initrd, manifest }: StoredGuest) => ({
   name,
   description,
   image,
@@ -59,7 +59,7 @@ async function fetchCommand(flags: FetchFlags, world: World): Promise<void> {
     onWarning: say,
   }).finally(progress.stop);
   if (flags.json === true) {
-    world.stdout.write(`${JSON.stringify({ ...recordOf(guest), isNew }, undefined, 2)}\n`);
+    world.stdout.write(`${JSON.stringify({ ...factsOf(guest), isNew }, undefined, 2)}\n`);
     return;
   }
   say(`${guest.name} ${isNew ? `was made from ${mirror}` : "is as new as the mirror"}: ${guest.description}`);
@@ -78,7 +78,7 @@ async function fetchCommand(flags: FetchFlags, world: World): Promise<void> {
 
 async function listCommand(flags: CacheFlags, world: World): Promise<void> {
   const guests = await listGuests(cacheDirOf(flags, world));
-  if (flags.json === true) world.stdout.write(`${JSON.stringify(guests.map(recordOf), undefined, 2)}\n`);
+  if (flags.json === true) world.stdout.write(`${JSON.stringify(guests.map(factsOf), undefined, 2)}\n`);
   else if (guests.length === 0) world.stdout.write("no guests yet: spevisor guest fetch makes one\n");
   else
     world.stdout.write(

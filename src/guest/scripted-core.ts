@@ -2,6 +2,9 @@
  * A guest that does what a script says: register writes at any moment, edits of its own stage 1 with or without the
  * TLB invalidation that the architecture demands, CPU accesses, sleep. What Linux would never do is the point: the
  * property tests of the invariants run on it.
+ *
+ * It cannot be saved: its machines live for a millisecond under a host that takes memory away all the time, and a machine
+ * has no snapshot while that is under way. What a snapshot must have of KVM and a policy is tested on the replay's cores.
  */
 import type { LeafBits } from "../arm/descriptors.ts";
 import { ENCODINGS, PMBLIMITR_EL1, type SpeRegisterName } from "../arm/registers.ts";

@@ -18,20 +18,20 @@ const LISTS = [
   list([3, 4, 5, 29, 28, 0]),
 ] as const;
 
-interface Run {
+interface IndexRun {
   readonly which: number;
   readonly from: number;
   readonly to: number;
 }
 
-const run: fc.Arbitrary<Run> = fc
+const run: fc.Arbitrary<IndexRun> = fc
   .tuple(fc.nat(LISTS.length - 1), fc.nat(UNIVERSE), fc.nat(UNIVERSE))
   .map(([which, a, b]) => {
     const { length } = LISTS[which] as GuestPages;
     return { which, from: Math.min(a, b, length), to: Math.min(Math.max(a, b), length) };
   });
 
-const setOfRun = ({ which, from, to }: Run): PageSet =>
+const setOfRun = ({ which, from, to }: IndexRun): PageSet =>
   PageSet.of([{ list: LISTS[which] as GuestPages, from, to }]);
 
 /** A set, and the same pages in a naive one. */

@@ -17,7 +17,7 @@ import {
   StretchListener,
 } from "./compare/stretches.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
-import { recordOf } from "./record.ts";
+import { modelRecordOf } from "./record.ts";
 import { checkRun } from "./report/report-file.ts";
 import { COMPARE_SCHEMA, type ModelRun } from "./report/run.ts";
 
@@ -159,14 +159,11 @@ function addUp(
     if (parted && own.length < limit) own.push(stretch);
   });
   const run = checkRun(
-    recordOf(outcome, {
+    modelRecordOf(outcome, {
       setting,
       policy: policy.name,
       profile: profile.name,
       bareMetal,
-      warnings: [],
-      reference: null,
-      enablesWithoutDirectRule: null,
     }),
   );
   outcome.machine.destroy();

@@ -18,7 +18,7 @@ import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Tracer } from "../kvm/trace.ts";
 import { type BareMetalOutcome, runBareMetal, runVm, type Setting } from "./experiment.ts";
 import { SpanListener } from "./listener.ts";
-import { recordOf } from "./record.ts";
+import { modelRecordOf } from "./record.ts";
 import type { RunDetail } from "./report/detail.ts";
 import { checkRun } from "./report/report-file.ts";
 import type { Model, ModelRun, TimePart } from "./report/run.ts";
@@ -95,14 +95,14 @@ export function measure(
         : { onProgress: (fraction) => onProgress((i + fraction) / readings.length) }),
     });
     const charts = { spans: listener.spans(), pinnedOverTime: listener.pinnedOverTime() };
-    const run = recordOf(outcome, {
+    const run = modelRecordOf(outcome, {
       setting,
       policy: policy.name,
       profile: profile.name,
       bareMetal,
-      warnings: options.warnings ?? [],
-      reference: options.reference ?? null,
-      enablesWithoutDirectRule: options.enablesWithoutDirectRule ?? null,
+      warnings: options.warnings,
+      reference: options.reference,
+      enablesWithoutDirectRule: options.enablesWithoutDirectRule,
     });
     outcome.machine.destroy();
     return { waits, run, charts };

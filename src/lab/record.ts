@@ -16,9 +16,10 @@ export interface RecordContext {
   readonly policy: string;
   readonly profile: string;
   readonly bareMetal: BareMetalOutcome;
-  readonly warnings: readonly string[];
-  readonly reference: Model["reference"];
-  readonly enablesWithoutDirectRule: number | null;
+  /** What only some runs have: none, nobody's and not counted, where they are left out. */
+  readonly warnings?: readonly string[] | undefined;
+  readonly reference?: Model["reference"] | undefined;
+  readonly enablesWithoutDirectRule?: number | null | undefined;
 }
 
 const partOf = (kind: TimeKind): TimePart => `${kind}Ns`;
@@ -132,7 +133,7 @@ function releasedAfterNs({ vcpus }: Machine, releasedNs: number | undefined): nu
  * The record of one run of the model in a VM: everything but what only several runs together tell. The machine is moved on:
  * call it once, at the end.
  */
-export function recordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
+export function modelRecordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
   const { machine, replay, cores } = outcome;
   const { setting, bareMetal } = context;
   const counters = cores.map((core) => core.counters());
@@ -146,7 +147,7 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
     profile: context.profile,
     seed: setting.seed,
     assumptions: assumptionsOf(setting),
-    warnings: [...context.warnings],
+    warnings: [...(context.warnings ?? [])],
     bufferBytes: setting.bufferBytes,
     pageBytes: setting.pageBytes,
     backing: machine.backing,
@@ -160,11 +161,11 @@ export function recordOf(outcome: VmOutcome, context: RecordContext): ModelRun {
       atHighCosts: null,
       flips: [],
       withoutDirectSwitches: null,
-      bufferEnablesWithoutDirectSwitchRule: context.enablesWithoutDirectRule,
+      bufferEnablesWithoutDirectSwitchRule: context.enablesWithoutDirectRule ?? null,
       enableReasons: addUp(cores.map((core) => core.reasons.enables)),
       disableReasons: addUp(cores.map((core) => core.reasons.disables)),
       releasedAfterNs: releasedAfterNs(machine, machine.linger(LINGER_NS)),
-      reference: context.reference,
+      reference: context.reference ?? null,
     },
     contextSwitches: sum(counters, (c) => c.contextSwitches),
     memlockLimitBytes: Number.isFinite(setting.memlockMaxBytes) ? setting.memlockMaxBytes : null,

@@ -4,7 +4,7 @@ import type { CostTable } from "../host/costs.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { Machine } from "../vmm/machine.ts";
 import { runBareMetal, runVm, type Setting } from "./experiment.ts";
-import { recordOf } from "./record.ts";
+import { modelRecordOf } from "./record.ts";
 import type { ModelRun } from "./report/run.ts";
 
 export interface Trial {
@@ -38,14 +38,11 @@ export function trial({
     waits,
     known.attach === undefined ? {} : { attach: known.attach },
   );
-  const run = recordOf(outcome, {
+  const run = modelRecordOf(outcome, {
     setting,
     policy: policy.name,
     profile,
     bareMetal,
-    warnings: [],
-    reference: null,
-    enablesWithoutDirectRule: null,
   });
   outcome.machine.destroy();
   return run;

@@ -9,7 +9,7 @@ import type { SpuOptions } from "./spu.ts";
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 /** The one record of an op, with PMSCR_EL1 as given and CONTEXTIDR_EL1 = 100, at EL0. */
-function recordOf(op: SampledOp, pmscr = 0x3bn, options: Partial<SpuOptions> = {}): Uint8Array {
+function bytesOf(op: SampledOp, pmscr = 0x3bn, options: Partial<SpuOptions> = {}): Uint8Array {
   const { spu, memory } = unit(options);
   start(spu, 256);
   spu.write("PMSCR_EL1", pmscr);
@@ -25,7 +25,7 @@ describe("a record", () => {
       "64 64000000 98 1400 99 0500 9a 0300 b0 0010400000000080 b2 0010ff7f00000000",
       "b3 0010004000000080 53 0000 49 00 62 16000000 71 e803000000000000 00000000",
     ];
-    expect(hex(recordOf(LOAD))).toBe(expected.join(" ").replaceAll(" ", ""));
+    expect(hex(bytesOf(LOAD))).toBe(expected.join(" ").replaceAll(" ", ""));
   });
 
   it("of a mispredicted conditional branch has its target and neither VA nor translation counter", () => {
@@ -42,7 +42,7 @@ describe("a record", () => {
       "64 64000000 98 0300 99 0100 b0 0010400000000080 b1 0020400000000080 4a 01 62 82000000",
       "71 e803000000000000",
     ];
-    expect(hex(recordOf(branch))).toBe(expected.join(" ").replaceAll(" ", "").padEnd(128, "0"));
+    expect(hex(bytesOf(branch))).toBe(expected.join(" ").replaceAll(" ", "").padEnd(128, "0"));
   });
 
   it("of a kernel PC carries NS and EL1 in the top byte", () => {
@@ -54,7 +54,7 @@ describe("a record", () => {
   });
 
   it("ends with END where no timestamp is collected", () => {
-    const bytes = recordOf({ ...LOAD, va: undefined, pa: undefined }, 0x03n);
+    const bytes = bytesOf({ ...LOAD, va: undefined, pa: undefined }, 0x03n);
     expect(hex(bytes.slice(0, 36))).toBe(
       "9814009905009a0300b00010400000000080530000490062160000000100000000000000",
     );
@@ -62,8 +62,8 @@ describe("a record", () => {
 
   it("leaves out the PA unless PMSCR_EL1.PA, and PMSCR_EL2.PA where EL2 exists", () => {
     const hasPa = (bytes: Uint8Array): boolean => hex(bytes).includes("b30010004000000080");
-    expect(hasPa(recordOf(LOAD, 0x3bn))).toBe(true);
-    expect(hasPa(recordOf(LOAD, 0x2bn))).toBe(false);
+    expect(hasPa(bytesOf(LOAD, 0x3bn))).toBe(true);
+    expect(hasPa(bytesOf(LOAD, 0x2bn))).toBe(false);
     const { spu, memory } = unit();
     start(spu, 256);
     spu.write("PMSCR_EL1", 0x3bn);
@@ -79,17 +79,17 @@ describe("a record", () => {
   it("has a data source for loads only, and none without PMSIDR_EL1.LDS", () => {
     const has = (bytes: Uint8Array): boolean => hex(bytes).includes("530d00");
     const source = { dataSource: 0x0d };
-    expect(has(recordOf({ ...LOAD, ...source }))).toBe(true);
-    expect(has(recordOf({ ...LOAD, ...source, kind: "store", subclass: 1 }))).toBe(false);
+    expect(has(bytesOf({ ...LOAD, ...source }))).toBe(true);
+    expect(has(bytesOf({ ...LOAD, ...source, kind: "store", subclass: 1 }))).toBe(false);
     const implementation = {
       ...DEFAULT_IMPLEMENTATION,
       pmsidr: PMSIDR_EL1.with(DEFAULT_IMPLEMENTATION.pmsidr, { LDS: 0 }),
     };
-    expect(has(recordOf({ ...LOAD, ...source }, 0x3bn, { implementation }))).toBe(false);
+    expect(has(bytesOf({ ...LOAD, ...source }, 0x3bn, { implementation }))).toBe(false);
   });
 
   it("saturates its counters at 12 bits", () => {
-    expect(hex(recordOf({ ...LOAD, totalLatency: 4096, issueLatency: 70000 }))).toContain("98ff0f99ff0f");
+    expect(hex(bytesOf({ ...LOAD, totalLatency: 4096, issueLatency: 70000 }))).toContain("98ff0f99ff0f");
   });
 
   it("with two contexts and everything else still fits into 64 bytes, with an 8-bit source", () => {

@@ -16,7 +16,7 @@ const cheap = question<number, { readonly exitsNs: number }>({
   number: 1,
   title: "Cheap",
   cells: () => [1, 2, 3],
-  run: (cell, world) => ({ exitsNs: cell * world.costs("thread-normal").exit }),
+  run: (cell, costTables) => ({ exitsNs: cell * costTables.of("thread-normal").exit }),
   answer: (rows) => ({
     headline: `Three exits take ${rows.at(-1)?.row.exitsNs} ns.`,
     sentences: ["A sentence."],

@@ -4,7 +4,7 @@ import { PROFILES } from "../../src/host/profiles.ts";
 import type { PinPolicy } from "../../src/kvm/spe/policy.ts";
 import { runBareMetal, runVm, type Setting, type VmOutcome } from "../../src/lab/experiment.ts";
 import { SpanListener } from "../../src/lab/listener.ts";
-import { recordOf } from "../../src/lab/record.ts";
+import { modelRecordOf } from "../../src/lab/record.ts";
 import { checkRun } from "../../src/lab/report/report-file.ts";
 import type { ModelRun } from "../../src/lab/report/run.ts";
 
@@ -27,14 +27,11 @@ export function record(setting: Setting, policy: PinPolicy, profile = "thread-no
   const listener = new SpanListener();
   const outcome = runVm(setting, policy, costs, "kept", { attach: (machine) => listener.attach(machine) });
   const run = checkRun(
-    recordOf(outcome, {
+    modelRecordOf(outcome, {
       setting,
       policy: policy.name,
       profile,
       bareMetal,
-      warnings: [],
-      reference: null,
-      enablesWithoutDirectRule: null,
     }),
   );
   outcome.machine.destroy();

@@ -14,7 +14,7 @@ import type { Setting } from "../../src/lab/experiment.ts";
 
 const MIB = 1024 ** 2;
 
-interface Run {
+interface TaskRun {
   readonly vcpu: number;
   /** Which of its vCPU's tasks: 0 and 1 are targets, 2 is not. */
   readonly task: number;
@@ -28,7 +28,7 @@ interface Run {
 
 const TASKS_PER_VCPU = 3;
 
-const run = (vcpus: number): fc.Arbitrary<Run> =>
+const run = (vcpus: number): fc.Arbitrary<TaskRun> =>
   fc.record({
     vcpu: fc.nat(vcpus - 1),
     task: fc.nat(TASKS_PER_VCPU - 1),
@@ -39,7 +39,7 @@ const run = (vcpus: number): fc.Arbitrary<Run> =>
     waker: fc.nat(),
   });
 
-function scheduleOf(vcpus: number, runs: readonly Run[], perCpu: boolean): Schedule {
+function scheduleOf(vcpus: number, runs: readonly TaskRun[], perCpu: boolean): Schedule {
   const ends = new Array<number>(vcpus).fill(0);
   const placed = runs
     .map((run) => {

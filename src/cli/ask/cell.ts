@@ -1,7 +1,7 @@
 /** A worker's side of a question: runs one cell. Started by bin/cell-worker.js. */
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import { jsonText } from "../../lab/questions/json.ts";
-import { type Json, type Perturbation, type Question, worldOf } from "../../lab/questions/question.ts";
+import { costTablesOf, type Json, type Perturbation, type Question } from "../../lab/questions/question.ts";
 import { importSource } from "../import-source.ts";
 import { profileNamed } from "../lab.ts";
 
@@ -31,7 +31,7 @@ export async function runCell(task: CellTask): Promise<CellOutcome> {
   if (question === undefined) throw new BrokenInvariant(`a worker knows of no question ${task.number}`);
   const startedMs = performance.now();
   try {
-    const row = question.run(task.cell, worldOf(profileNamed, task.perturbation));
+    const row = question.run(task.cell, costTablesOf(profileNamed, task.perturbation));
     return { kind: "row", text: jsonText(row), tookMs: performance.now() - startedMs };
   } catch (error) {
     if (error instanceof UserError) return { kind: "user-error", what: error.what, remedy: error.remedy };

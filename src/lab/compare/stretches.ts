@@ -95,7 +95,8 @@ interface Group {
   told: boolean;
 }
 
-interface VcpuState {
+/** A vCPU's stretch that has not ended, and what the vCPU has seen before. */
+interface OpenStretch {
   readonly vcpu: number;
   event: GuestEvent;
   ordinal: number;
@@ -124,7 +125,7 @@ export interface Background {
 
 export class StretchListener {
   readonly #tell: (stretch: Stretch) => void;
-  readonly #vcpus: VcpuState[] = [];
+  readonly #vcpus: OpenStretch[] = [];
   #machine: Machine | undefined;
   readonly #background = new Steps();
   readonly #backgroundCharges: Partial<Record<HostKind, number>> = {};
@@ -137,7 +138,7 @@ export class StretchListener {
   attach(machine: Machine): void {
     this.#machine = machine;
     for (const { index, truth } of machine.vcpus) {
-      const state: VcpuState = {
+      const state: OpenStretch = {
         vcpu: index,
         event: "start",
         ordinal: 0,
@@ -155,7 +156,7 @@ export class StretchListener {
         state.blackouts.ns += endNs - startNs;
       };
     }
-    machine.spe.onBuffer = (vcpu, on, atNs) => this.#switched(this.#vcpus[vcpu] as VcpuState, on, atNs);
+    machine.spe.onBuffer = (vcpu, on, atNs) => this.#switched(this.#vcpus[vcpu] as OpenStretch, on, atNs);
     for (const timeline of [machine.spe.worker, machine.host])
       timeline.onCharge = (kind, startNs, endNs) => {
         if (kind !== "idle" && kind !== "guestRun")
@@ -206,24 +207,24 @@ export class StretchListener {
     return this.#machine?.vcpus[vcpu]?.spe.holdings.pins.set.pages ?? 0;
   }
 
-  #charged(state: VcpuState, kind: HostKind, ns: number): void {
+  #charged(state: OpenStretch, kind: HostKind, ns: number): void {
     // What a world switch costs belongs to it; what else is charged, to the call that it turns out to be of.
     const to = kind === "exit" && state.group !== undefined ? state.group : undefined;
     charge(to === undefined ? state.pending : to.steps.step(to.exit).charges, { [kind]: ns });
   }
 
-  #settle(state: VcpuState, name: string): OpenStep {
+  #settle(state: OpenStretch, name: string): OpenStep {
     const step = (state.group?.steps ?? state.steps).step(name);
     charge(step.charges, state.pending);
     state.pending = {};
     return step;
   }
 
-  #settleExit(state: VcpuState): void {
+  #settleExit(state: OpenStretch): void {
     if (nsOf(state.pending) > 0) this.#settle(state, state.group?.exit ?? OUTSIDE);
   }
 
-  #exit(state: VcpuState, reason: string, atNs: number): void {
+  #exit(state: OpenStretch, reason: string, atNs: number): void {
     this.#settleExit(state);
     const { group } = state;
     if (group !== undefined && (group.again || reason === RAISED)) {
@@ -233,7 +234,7 @@ export class StretchListener {
     (state.group as Group).steps.step(reason).count += 1;
   }
 
-  #open(state: VcpuState, reason: string, atNs: number): void {
+  #open(state: OpenStretch, reason: string, atNs: number): void {
     this.#closeGroup(state);
     state.group = {
       reason,
@@ -246,13 +247,13 @@ export class StretchListener {
     };
   }
 
-  #closeGroup(state: VcpuState): void {
+  #closeGroup(state: OpenStretch): void {
     this.#settleExit(state);
     if (state.group !== undefined) state.steps.take(state.group.steps);
     state.group = undefined;
   }
 
-  #event(state: VcpuState, name: string, atNs: number): void {
+  #event(state: OpenStretch, name: string, atNs: number): void {
     switch (name) {
       case "onBufferEnabled":
       case "onBufferDisabled":
@@ -275,7 +276,7 @@ export class StretchListener {
     }
   }
 
-  #called(state: VcpuState, name: string, pages: number, atNs: number): void {
+  #called(state: OpenStretch, name: string, pages: number, atNs: number): void {
     // The worker's calls come with the worker's instant.
     const inBackground = atNs !== this.#machine?.vcpus[state.vcpu]?.timeline.nowNs;
     const step = inBackground ? this.#background.step(name) : this.#settle(state, name);
@@ -284,7 +285,7 @@ export class StretchListener {
   }
 
   /** The guest's event. Where it trapped, the exit that brought it and what KVM did for it is its own. */
-  #switched(state: VcpuState, on: boolean, atNs: number): void {
+  #switched(state: OpenStretch, on: boolean, atNs: number): void {
     let { group } = state;
     if (group?.reason !== SWITCHING || group.told) {
       this.#closeGroup(state);
@@ -302,7 +303,7 @@ export class StretchListener {
     if (group !== undefined) group.told = true;
   }
 
-  #tellOf({ vcpu, event, ordinal, atNs, heldPages, steps, blackouts }: VcpuState): void {
+  #tellOf({ vcpu, event, ordinal, atNs, heldPages, steps, blackouts }: OpenStretch): void {
     this.#tell({ vcpu, event, ordinal, atNs, heldPages, steps: [...steps.byName.values()], blackouts });
   }
 }

@@ -151,12 +151,12 @@ export const q01 = question<Cell, Row>({
       }),
     ),
   ],
-  run({ profile, end, command, switches }, world) {
+  run({ profile, end, command, switches }, costTables) {
     const schedule = scheduleOf({ tasks: ["true"], bursts: bursts(command, switches), assumptions: [] });
     const run = trial({
       setting: settingOf(`thread-${command}`, schedule, FILTERED, BUFFER_BYTES, SEED),
       policy: pinOnEnable,
-      costs: world.costs(profile, end),
+      costs: costTables.of(profile, end),
       profile,
     });
     return {

@@ -56,10 +56,10 @@ export const q02 = question<Cell, Row>({
   decidedBy: "pinPage",
   cells: () =>
     PROFILES.flatMap((profile) => [NOTHING, ...Object.keys(PARTS)].map((free) => ({ profile, free }))),
-  run({ profile, free }, world) {
+  run({ profile, free }, costTables) {
     const setting = THREAD_SCENARIOS[0]?.setting(BUFFER_BYTES, SEED);
     if (setting === undefined) throw new Error("the thread has no scenario");
-    const costs = without(world.costs(profile), free);
+    const costs = without(costTables.of(profile), free);
     const run = trial({ setting, policy: policyNamed("pin-on-enable"), costs, profile });
     return {
       slowdown: run.slowdown,

@@ -107,11 +107,11 @@ export const q03 = question<Cell, ModelRun>({
     [...TWINS, "long-task", "per-cpu"].flatMap((scenario) =>
       PROFILING.map((policy) => ({ scenario, policy })),
     ),
-  run: ({ scenario, policy }, world) =>
+  run: ({ scenario, policy }, costTables) =>
     trial({
       setting: settingFor(scenario),
       policy: policyNamed(policy),
-      costs: world.costs(PROFILE),
+      costs: costTables.of(PROFILE),
       profile: PROFILE,
     }),
   answer(rows) {

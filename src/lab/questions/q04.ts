@@ -73,7 +73,7 @@ export const q04 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => NAMES.flatMap((workload) => RULES.map((rule): Cell => ({ workload, rule }))),
-  run({ workload, rule }, world) {
+  run({ workload, rule }, costTables) {
     const of = WORKLOADS[workload];
     if (of === undefined) throw new Error(`no workload ${workload}`);
     let enables = 0;
@@ -82,7 +82,7 @@ export const q04 = question<Cell, Row>({
       enables += 1;
       if (hit) hits += 1;
     });
-    const run = trial({ setting: of.setting(), policy, costs: world.costs(PROFILE), profile: PROFILE });
+    const run = trial({ setting: of.setting(), policy, costs: costTables.of(PROFILE), profile: PROFILE });
     return {
       enables,
       hits,

@@ -168,7 +168,7 @@ export const q05 = question<Cell, Row>({
     HOSTS.flatMap((host) =>
       [0, ...GRACES_NS].flatMap((graceNs) => GAPS_NS.map((gapNs): Cell => ({ ...host, graceNs, gapNs }))),
     ),
-  run({ profile, bufferBytes, graceNs, gapNs }, world) {
+  run({ profile, bufferBytes, graceNs, gapNs }, costTables) {
     const run = trial({
       setting: settingOf(
         "idle",
@@ -178,7 +178,7 @@ export const q05 = question<Cell, Row>({
         SEED,
       ),
       policy: graceNs === 0 ? adaptive : graceOf(graceNs),
-      costs: world.costs(profile),
+      costs: costTables.of(profile),
       profile,
     });
     return {

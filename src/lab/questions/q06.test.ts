@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q06 } from "./q06.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("lets no fault through with a walk, and as many without a check as with one of the tables alone", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   const of = (check: string) =>
-    q06.run({ what: "stale", check, bufferBytes: 0 }, world) as {
+    q06.run({ what: "stale", check, bufferBytes: 0 }, costTables) as {
       faults: number;
       lost: number;
       selected: number;

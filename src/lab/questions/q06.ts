@@ -33,7 +33,7 @@ interface Row {
   readonly faults: number;
   readonly lost: number;
   readonly selected: number;
-  /** The world's costs: of one edit that a write-protected table lets through, and of one trapped TLBI. */
+  /** The costs of one edit that a write-protected table lets through, and of one trapped TLBI. */
   readonly editNs: number;
   readonly tlbiNs: number;
   readonly [key: string]: number;
@@ -208,8 +208,8 @@ export const q06 = question<Cell, Row>({
     ),
     ...CHECKS.map((check) => ({ what: "stale" as const, check, bufferBytes: 0 })),
   ],
-  run({ what, check, bufferBytes }, world) {
-    const costs = world.costs(PROFILE);
+  run({ what, check, bufferBytes }, costTables) {
+    const costs = costTables.of(PROFILE);
     const policy = policyOf(check);
     const counted = { editNs: editNsOf(costs), tlbiNs: costs.exit + costs.tlbi };
     if (what === "stale") {

@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q07 } from "./q07.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("loses samples where pins were taken at E=1, and none where all of the guest is mapped", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   const lost = (policy: string, edits: string): number => {
-    const row = q07.run({ policy, period: 256, edits }, world) as { lost: number; selected: number };
+    const row = q07.run({ policy, period: 256, edits }, costTables) as { lost: number; selected: number };
     return row.lost / row.selected;
   };
   expect(lost("pin-on-enable", "before E=1")).toBe(0);

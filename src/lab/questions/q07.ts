@@ -19,7 +19,7 @@ interface Row {
   readonly lost: number;
   readonly selected: number;
   readonly sessionNs: number;
-  /** The world's cost of an exit, for what is counted. */
+  /** The cost of an exit, for what is counted. */
   readonly exitNs: number;
   readonly [key: string]: number;
 }
@@ -89,8 +89,8 @@ export const q07 = question<Cell, Row>({
         (["before E=1", "after E=1"] as const).map((edits) => ({ policy, period, edits })),
       ),
     ),
-  run(cell, world) {
-    const costs = world.costs(PROFILE);
+  run(cell, costTables) {
+    const costs = costTables.of(PROFILE);
     const machine = runScripted({
       policy: policyNamed(cell.policy),
       costs,

@@ -2,14 +2,14 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q08 } from "./q08.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("loses more samples to late interrupts and to a busy host, and v6 none at all", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   const cells = q08.cells() as { sweep: string; policy: string; bufferBytes: number; irqLatencyNs: number }[];
   const lost = (of: (cell: (typeof cells)[number]) => boolean): number[] =>
     cells.filter(of).map((cell) => {
-      const row = q08.run(cell, world) as { lost: number; selected: number };
+      const row = q08.run(cell, costTables) as { lost: number; selected: number };
       return row.lost / row.selected;
     });
   const [soon, later, latest] = lost(({ sweep }) => sweep === "latency");

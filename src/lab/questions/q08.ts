@@ -229,8 +229,8 @@ export const q08 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: sweepCells,
-  run(cell, world) {
-    const costs = world.costs(PROFILE);
+  run(cell, costTables) {
+    const costs = costTables.of(PROFILE);
     // What is swept for its bias runs twice.
     const of = SEEDS.slice(0, cell.sweep === "buffer" ? 1 : 2).map((seed) => watchedRun(cell, seed, costs));
     const first = of[0] as (typeof of)[number];

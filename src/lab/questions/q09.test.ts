@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q09 } from "./q09.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("needs a window for what is written between two moves, and hardly more", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   for (const everyNs of [100_000, 1_000_000]) {
-    const row = q09.run({ bufferBytes: 64 * 1024 ** 2, period: 1024, everyNs }, world) as Record<
+    const row = q09.run({ bufferBytes: 64 * 1024 ** 2, period: 1024, everyNs }, costTables) as Record<
       string,
       number
     >;

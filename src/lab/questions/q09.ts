@@ -78,9 +78,9 @@ export const q09 = question<Cell, Row>({
     BUFFERS.flatMap((bufferBytes) =>
       PERIODS.flatMap((period) => EVERY_NS.map((everyNs) => ({ bufferBytes, period, everyNs }))),
     ),
-  run(cell, world) {
+  run(cell, costTables) {
     const setting = settingFor(cell);
-    const costs = world.costs(PROFILE);
+    const costs = costTables.of(PROFILE);
     const bareMetal = runBareMetal(setting, costs, "kept");
     const runs = new Map<number, ModelRun>();
     const withPages = (pages: number): ModelRun => {

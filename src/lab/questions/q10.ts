@@ -59,10 +59,10 @@ export const q10 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => POLICIES.flatMap((policy) => SIZES.map((bufferBytes) => ({ policy, bufferBytes }))),
-  run({ policy, bufferBytes }, world) {
+  run({ policy, bufferBytes }, costTables) {
     const schedule = toggling({ count: TOGGLES, runNs: RUN_NS, gapNs: GAP_NS });
     const setting = settingOf("sizes", schedule, DEFAULT_EVENT, bufferBytes, SEED);
-    const run = trial({ setting, policy: policyNamed(policy), costs: world.costs(PROFILE) });
+    const run = trial({ setting, policy: policyNamed(policy), costs: costTables.of(PROFILE) });
     const { samples } = run;
     return {
       wallNs: run.guestWallNs,

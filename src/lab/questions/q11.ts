@@ -64,12 +64,12 @@ export const q11 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => POLICIES.flatMap((policy) => [false, true].map((snapshot) => ({ policy, snapshot }))),
-  run({ policy, snapshot }, world) {
+  run({ policy, snapshot }, costTables) {
     const setting = {
       ...settingOf("snapshot", schedule(), { ...DEFAULT_EVENT, period: 2048 }, BUFFER_BYTES, SEED),
       snapshot,
     };
-    const run = trial({ setting, policy: policyNamed(policy), costs: world.costs(PROFILE) });
+    const run = trial({ setting, policy: policyNamed(policy), costs: costTables.of(PROFILE) });
     return {
       slowdown: run.slowdown,
       enables: run.bufferEnables,

@@ -137,8 +137,8 @@ export const q12 = question<Cell, Row>({
   ],
   decidedBy: "stage2Check",
   cells: () => PROFILES.flatMap((profile) => COMMANDS.flatMap((command) => cellsOf(profile, command))),
-  run(cell, world) {
-    const costs = world.costs(cell.profile);
+  run(cell, costTables) {
+    const costs = costTables.of(cell.profile);
     // How many stretches there are is known only when they have been pinned once.
     const layout = cell.batch === "runs" ? runWith(cell, costs).counts : { pages: 0, runs: 0 };
     const { run, counts } = runWith(cell, batched(costs, cell.batch, layout.pages, layout.runs));

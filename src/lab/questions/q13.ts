@@ -137,7 +137,7 @@ export const q13 = question<Cell, Row>({
     RATES.flatMap(([kind, ...rates]) =>
       rates.flatMap((perSecond) => POLICIES.map((policy) => ({ kind, perSecond, policy }))),
     ),
-  run({ kind, perSecond, policy }, world) {
+  run({ kind, perSecond, policy }, costTables) {
     const census = new Census();
     const schedule = scheduleOf({
       tasks: ["task"],
@@ -155,7 +155,7 @@ export const q13 = question<Cell, Row>({
         pressure: (pages) => census.watch(randomPressure({ [kind]: perSecond }, pages, randomStream(SEED))),
       },
       policy: policyOf(policy),
-      costs: world.costs(PROFILE),
+      costs: costTables.of(PROFILE),
       profile: PROFILE,
       attach: (machine) => {
         census.machine = machine;

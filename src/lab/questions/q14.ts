@@ -119,11 +119,11 @@ export const q14 = question<Cell, Row>({
         })),
       ),
     ),
-  run({ policy, bufferBytes, reserve }, world) {
+  run({ policy, bufferBytes, reserve }, costTables) {
     // Enough records for three quarters of the buffer: its second half is enabled, too.
     const recordsNs = (bufferBytes * 0.75 * PERIOD) / RECORD_BYTES / CLOCK_GHZ;
     const watch = new Watch();
-    const costs = world.costs(PROFILE);
+    const costs = costTables.of(PROFILE);
     const run = trial({
       setting: {
         ...settingOf(

@@ -74,7 +74,7 @@ export const q15 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => POLICIES.flatMap((policy) => VCPUS.map((vcpus) => ({ policy, vcpus }))),
-  run({ policy, vcpus }, world) {
+  run({ policy, vcpus }, costTables) {
     const schedule = toggling({ count: SWITCHES, runNs: RUN_NS, gapNs: GAP_NS, vcpus });
     // Few samples: what pins cost does not depend on them.
     const event = { ...DEFAULT_EVENT, period: 2 ** 18 };
@@ -83,7 +83,7 @@ export const q15 = question<Cell, Row>({
     const run = trial({
       setting: settingOf("migrating", schedule, event, BUFFER_BYTES, SEED),
       policy: policyOf(policy),
-      costs: world.costs(PROFILE),
+      costs: costTables.of(PROFILE),
       profile: PROFILE,
       attach: (machine) =>
         watchPeak(machine, (held, distinct) => {

@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q16 } from "./q16.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("bounds what is pinned by the maximum buffer, and not where all of the guest is held", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   const peak = (policy: string) =>
-    (q16.run({ policy, attack: "cycle" }, world) as { peakPages: number }).peakPages;
+    (q16.run({ policy, attack: "cycle" }, costTables) as { peakPages: number }).peakPages;
   for (const policy of ["pin-on-enable", "until-changed", "adaptive"])
     expect(peak(policy)).toBeLessThan(1_024 + 16);
   expect(peak("pin-on-enable")).toBeGreaterThanOrEqual(1_024);

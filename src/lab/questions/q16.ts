@@ -107,10 +107,10 @@ export const q16 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => POLICIES.flatMap((policy) => ATTACKS.map((attack) => ({ policy, attack }))),
-  run({ policy, attack }, world) {
+  run({ policy, attack }, costTables) {
     const machine = runScripted({
       policy: policyNamed(policy),
-      costs: world.costs(PROFILE),
+      costs: costTables.of(PROFILE),
       actions: script(attack),
       ramPages: RAM_PAGES,
       mappedPages: MAPPED_PAGES,

@@ -99,7 +99,7 @@ export const q17 = question<Cell, Row>({
   ],
   decidedBy: "pinPage",
   cells: () => HOSTS.flatMap((host) => [0, ...CHUNKS].map((chunkPages) => ({ ...host, chunkPages }))),
-  run({ profile, end, chunkPages }, world) {
+  run({ profile, end, chunkPages }, costTables) {
     const run = trial({
       setting: settingOf(
         "one-enable",
@@ -110,7 +110,7 @@ export const q17 = question<Cell, Row>({
         SEED,
       ),
       policy: chunkPages === 0 ? pinOnEnable : inChunks(chunkPages),
-      costs: world.costs(profile, end),
+      costs: costTables.of(profile, end),
       profile,
     });
     return {

@@ -93,8 +93,8 @@ export const q18 = question<Cell, Row>({
   ],
   decidedBy: "userExit",
   cells: () => SIZES.flatMap((bufferBytes) => POLICIES.map((policy) => ({ bufferBytes, policy }))),
-  run({ bufferBytes, policy }, world) {
-    const costs = world.costs(PROFILE);
+  run({ bufferBytes, policy }, costTables) {
+    const costs = costTables.of(PROFILE);
     const run = trial({
       setting: settingOf(
         "migrated",

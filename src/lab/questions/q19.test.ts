@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { askHere } from "../../../test/questions.ts";
 import { profileNamed } from "../../cli/lab.ts";
 import { q19 } from "./q19.ts";
-import { worldOf } from "./question.ts";
+import { costTablesOf } from "./question.ts";
 
 it("copies for less than pins where nothing is recorded, and for more where a small buffer is written over and over", () => {
-  const world = worldOf(profileNamed);
+  const costTables = costTablesOf(profileNamed);
   const share = (policy: string, period: number): number => {
-    const row = q19.run({ policy, bufferBytes: 4 * 1024 ** 2, period }, world) as {
+    const row = q19.run({ policy, bufferBytes: 4 * 1024 ** 2, period }, costTables) as {
       hypervisorNs: number;
       guestNs: number;
     };

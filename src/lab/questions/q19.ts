@@ -90,12 +90,12 @@ export const q19 = question<Cell, Row>({
     BUFFERS.flatMap((bufferBytes) =>
       PERIODS.flatMap((period) => POLICIES.map((policy) => ({ policy, bufferBytes, period }))),
     ),
-  run({ policy, bufferBytes, period }, world) {
+  run({ policy, bufferBytes, period }, costTables) {
     const event =
       period === 0 ? { ...DEFAULT_EVENT, minLatency: 1000, eventFilter: 10 } : { ...DEFAULT_EVENT, period };
     const schedule = toggling({ count: TOGGLES, runNs: RUN_NS, gapNs: GAP_NS });
     const setting = settingOf("sliced", schedule, event, bufferBytes, SEED);
-    const run = trial({ setting, policy: policyOf(policy), costs: world.costs(PROFILE), profile: PROFILE });
+    const run = trial({ setting, policy: policyOf(policy), costs: costTables.of(PROFILE), profile: PROFILE });
     return {
       hypervisorNs: hypervisorNs(run),
       guestNs: run.guestRunNs,

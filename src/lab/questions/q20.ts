@@ -70,9 +70,9 @@ export const q20 = question<Cell, Row>({
   decidedBy: "exit",
   cells: () =>
     PROFILES.flatMap((profile) => [...COMMANDS, ...RATES_PER_S].map((workload) => ({ profile, workload }))),
-  run({ profile, workload }, world) {
+  run({ profile, workload }, costTables) {
     const setting = settingFor(workload);
-    const run = trial({ setting, policy: policyNamed("trap-only"), costs: world.costs(profile), profile });
+    const run = trial({ setting, policy: policyNamed("trap-only"), costs: costTables.of(profile), profile });
     return {
       toggles: run.bufferEnables,
       exits: Object.values(run.exitReasons).reduce((sum, count) => sum + count, 0),

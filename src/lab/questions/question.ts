@@ -46,10 +46,10 @@ export interface Answer {
   readonly charts: readonly Chart[];
 }
 
-/** The costs of a run; a test may multiply some of them, to see whether an answer depends on them. */
-export interface World {
+/** What runs cost, by profile; a test may multiply some of it, to see whether an answer depends on that. */
+export interface CostTables {
   /** A cost profile's table by the profile's name: at the values, or at one end of the ranges. */
-  costs(profile: string, end?: CostEnd): CostTable;
+  of(profile: string, end?: CostEnd): CostTable;
 }
 
 /** A question, with its cells' and rows' types forgotten: what the runner, the cache and the printer handle. */
@@ -69,7 +69,7 @@ export interface Question {
   /** The sweep. */
   cells(): readonly Json[];
   /** Runs one cell: a pure function of the cell and the costs. */
-  run(cell: Json, world: World): Json;
+  run(cell: Json, costTables: CostTables): Json;
   /** The answer, from the rows in the order of the cells. */
   answer(rows: readonly Json[]): Answer;
 }
@@ -78,7 +78,7 @@ export interface Question {
 export interface QuestionOf<Cell extends Json, Row extends Json>
   extends Omit<Question, "cells" | "run" | "answer"> {
   cells(): readonly Cell[];
-  run(cell: Cell, world: World): Row;
+  run(cell: Cell, costTables: CostTables): Row;
   answer(rows: readonly { readonly cell: Cell; readonly row: Row }[]): Answer;
 }
 
@@ -86,7 +86,7 @@ export interface QuestionOf<Cell extends Json, Row extends Json>
 export function question<Cell extends Json, Row extends Json>(of: QuestionOf<Cell, Row>): Question {
   return {
     ...of,
-    run: (cell, world) => of.run(cell as Cell, world),
+    run: (cell, costTables) => of.run(cell as Cell, costTables),
     answer: (rows) => of.answer(of.cells().map((cell, i) => ({ cell, row: rows[i] as Row }))),
   };
 }
@@ -97,10 +97,10 @@ export type Perturbation = Readonly<Partial<Record<CostName, number>>>;
 /** Finds a cost profile: experiments choose one by name, whoever runs them has the list. */
 export type ProfileNamed = (name: string) => CostProfile;
 
-/** The world as the profiles have it, or with some costs multiplied (whole ns). */
-export function worldOf(profileNamed: ProfileNamed, perturbation: Perturbation = {}): World {
+/** The tables as the profiles have them, or with some costs multiplied (whole ns). */
+export function costTablesOf(profileNamed: ProfileNamed, perturbation: Perturbation = {}): CostTables {
   return {
-    costs(name, end = "value") {
+    of(name, end = "value") {
       const table: Record<CostName, number> = { ...costTable(profileNamed(name), end) };
       for (const [cost, factor] of Object.entries(perturbation) as [CostName, number][])
         table[cost] = Math.round(table[cost] * factor);
@@ -110,6 +110,6 @@ export function worldOf(profileNamed: ProfileNamed, perturbation: Perturbation =
 }
 
 /** Runs a question here and now, cell by cell: what the tests do. */
-export const answerHere = (of: Question, world: World): Answer => {
-  return of.answer(of.cells().map((cell) => of.run(cell, world)));
+export const answerHere = (of: Question, costTables: CostTables): Answer => {
+  return of.answer(of.cells().map((cell) => of.run(cell, costTables)));
 };

@@ -37,15 +37,7 @@ export const TIME_PARTS = [
 export type TimePart = (typeof TIME_PARTS)[number];
 
 /** The parts that are the hypervisor's doing, in the order in which charts stack them. */
-const HYPERVISOR_PARTS = [
-  "walkNs",
-  "pinNs",
-  "unpinNs",
-  "stage2Ns",
-  "exitNs",
-  "irqNs",
-  "lockWaitNs",
-] as const satisfies readonly TimePart[];
+const HYPERVISOR_PARTS = TIME_PARTS.filter((part) => part !== "guestRunNs" && part !== "idleNs");
 
 const timeParts = {
   guestRunNs: ns,
