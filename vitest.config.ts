@@ -7,6 +7,7 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     // A worker loads the source once, and not for each file of tests: its modules have no state that one could leave behind.
     isolate: false,
+    restoreMocks: true,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Oracle tests start processes of their own, and a guest takes some hundreds of MB.

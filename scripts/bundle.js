@@ -17,10 +17,10 @@ const APART = ["esbuild", "echarts", "piscina", "cacache"];
 /** What a CommonJS package in a bundle of modules asks for Node's own modules. */
 const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
 
-/** Names, sizes and times of everything under src/, and what else makes a bundle. */
+/** Names, sizes and times of everything under src/, which packages are installed, and what else makes a bundle. */
 function stateOf() {
   const hash = createHash("sha256").update(process.version);
-  for (const name of ["package.json", "node_modules/esbuild/package.json", "scripts/bundle.js"])
+  for (const name of ["package.json", "node_modules/.package-lock.json", "scripts/bundle.js"])
     hash.update(readFileSync(join(root, name)));
   const visit = (folder) => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {

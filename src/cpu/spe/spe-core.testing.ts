@@ -32,8 +32,10 @@ export interface SpeCore {
     registers?: Partial<Record<SpeRegisterName, bigint>>,
   ): void;
   run(budget: number): CoreExit;
-  /** What has been written to the buffer since it was enabled. */
+  /** What has been written to the buffer since it was enabled or emptied. */
   records(): readonly SpeRecord[];
+  /** As a driver does after the interrupt: the pointer is at the start, and a full buffer goes on. */
+  empty(): void;
 }
 
 /** @param seed of the unit's jitter */
@@ -113,6 +115,11 @@ export function speCore(seed = 1): SpeCore {
       const exit = core.run(budget);
       spe.pauses();
       return exit;
+    },
+    empty: () => {
+      spe.spu.write("PMBPTR_EL1", BigInt(PLACE.buffer));
+      spe.spu.write("PMBSR_EL1", 0n);
+      spe.resumes();
     },
     records: () => {
       const written = Number(spe.spu.read("PMBPTR_EL1")) - PLACE.buffer;
