@@ -15,6 +15,7 @@ import { Core, type CoreState } from "./core.ts";
 import type { CoreCode } from "./execute/core-code.ts";
 import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
 import type { Broadcast, TlbiTarget } from "./platform.ts";
+import { Coherence } from "./spe/coherence.ts";
 import { CoreSpe, type CoreSpeState } from "./spe/core-spe.ts";
 
 /** What stands for a unit that is not there: nothing reaches it. */
@@ -33,6 +34,7 @@ const HOST_STREAM_NS = 100_000;
 /** The cores of a machine: TLBI, IC, events and stores that somebody waits for reach them all. */
 export class CoreGroup {
   readonly cores: CpuGuestCore[] = [];
+  readonly coherence = new Coherence();
 
   broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
@@ -145,6 +147,7 @@ export class CpuGuestCore implements CodeCore {
         ? undefined
         : new CoreSpe(this.core, hardware, spe, {
             seed,
+            coherence: group.coherence,
             nowNs: () => this.nowNs,
             isAhead: () => this.nowNs > hardware.turn.horizonNs,
           });

@@ -51,8 +51,11 @@ const mmfr1 = ({ features, mmu }: Implementation): bigint =>
 export function idRegisters(implementation: Implementation): ReadonlyMap<number, bigint> {
   const { features, mmu, spe } = implementation;
   const values: readonly (readonly [name: SysregName, value: bigint])[] = [
-    // Implementer 'A' with a part number of no product: Linux applies no workarounds.
-    ["MIDR_EL1", MIDR_EL1.with(0n, { Implementer: 0x41, Architecture: 0xf, PartNum: 0xfff })],
+    // A Neoverse N1 r4p1, of which Linux knows no erratum that this core would need: perf decodes data sources by it.
+    [
+      "MIDR_EL1",
+      MIDR_EL1.with(0n, { Implementer: 0x41, Variant: 4, Architecture: 0xf, PartNum: 0xd0c, Revision: 1 }),
+    ],
     ["REVIDR_EL1", 0n],
     // EL0 and EL1 in AArch64 only; FP and AdvSIMD without half precision; GIC system registers.
     ["ID_AA64PFR0_EL1", ID_AA64PFR0_EL1.with(0n, { EL0: 1, EL1: 1, EL2: 1, GIC: 1, CSV2: 1, CSV3: 1 })],
@@ -119,7 +122,7 @@ const cache = (ways: number, bytes: number): bigint =>
     NumSets: bytes / (ways * CACHE_LINE_BYTES) - 1,
   });
 const LEVEL_1 = cache(4, 64 * 1024);
-const LEVEL_2 = cache(16, 1024 * 1024);
+const LEVEL_2 = cache(8, 1024 * 1024);
 
 /** CCSIDR_EL1 by CSSELR_EL1. */
 export const cacheSize = (level: number): bigint =>

@@ -46,7 +46,7 @@ beforeAll(() => {
 
 describe("what the core says of itself", () => {
   it.each([
-    ["MIDR_EL1", 0x410f_fff0n],
+    ["MIDR_EL1", 0x414f_d0c1n],
     ["ID_AA64PFR0_EL1", 0x1100_0000_0100_0111n],
     ["ID_AA64DFR0_EL1", 0x1030_5406n],
     ["ID_AA64ISAR0_EL1", 0x1021_1120n],

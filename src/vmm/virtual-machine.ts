@@ -10,6 +10,7 @@ import { CoreCode } from "../cpu/execute/core-code.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
 import { IMPLEMENTATION } from "../cpu/implementation.ts";
 import { CpuMemory } from "../cpu/memory.ts";
+import type { CoherenceState } from "../cpu/spe/coherence.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
 import { randomPressure } from "../host/random-pressure.ts";
@@ -76,6 +77,7 @@ export interface BootFiles {
 export interface VirtualMachineState {
   readonly machine: MachineState;
   readonly cores: readonly GuestCoreState[];
+  readonly coherence: CoherenceState;
   readonly devices: DevicesState;
   readonly board: BoardState;
   readonly undefinedWords: readonly (readonly [word: number, count: number])[];
@@ -103,6 +105,7 @@ export class VirtualMachine {
   readonly code: CoreCode;
   readonly board: Board;
   readonly #devices: VmDevices;
+  readonly #group: CoreGroup;
   /** Physical memory, by the frames that the cores see. */
   readonly #frames: Frames;
   /** The VM; undefined on bare metal. */
@@ -161,6 +164,7 @@ export class VirtualMachine {
       shares: options.shares,
     });
     const group = new CoreGroup();
+    this.#group = group;
     const core: CodeCoreFactory = (hardware) =>
       new CpuGuestCore(hardware, devices, this.code, group, { isMemory, seed: options.seed });
     if (made instanceof Machine) made.addCodeVcpus(options.cpus, core, devices);
@@ -225,6 +229,7 @@ export class VirtualMachine {
       state: {
         machine,
         cores: this.cores.map((core) => core.save(frameAt)),
+        coherence: this.#group.coherence.save(),
         devices: this.#devices.save(),
         board: this.board.save(),
         undefinedWords: [...this.code.undefinedWords],
@@ -253,6 +258,7 @@ export class VirtualMachine {
     state.cores.forEach((core, i) => {
       this.cores[i]!.restore(core, (frame) => frames.writable(placeOf(frame) ?? frame).byteOffset);
     });
+    this.#group.coherence.restore(state.coherence);
     for (const [word, count] of state.undefinedWords) this.code.undefinedWords.set(word, count);
     if (this.#vm?.spe.started === false) this.#vm.start();
   }

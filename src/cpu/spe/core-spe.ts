@@ -11,7 +11,8 @@ import { ManagementIrq, type ManagementIrqState } from "../../spe/management-irq
 import { type RecordTlb, TranslatedRecords } from "../../spe/record-memory.ts";
 import { Spu, type SpuSnapshot } from "../../spe/spu.ts";
 import type { Core } from "../core.ts";
-import type { ModelsState } from "./models.ts";
+import type { Coherence } from "./coherence.ts";
+import { Models, type ModelsState } from "./models.ts";
 import { Sampling, WARM_OPS } from "./sampling.ts";
 
 export interface CoreSpeState {
@@ -42,7 +43,12 @@ export class CoreSpe {
     core: Core,
     hardware: CoreHardware,
     implementation: SpeImplementation,
-    options: { readonly seed: number; readonly nowNs: () => number; readonly isAhead: () => boolean },
+    options: {
+      readonly seed: number;
+      readonly coherence: Coherence;
+      readonly nowNs: () => number;
+      readonly isAhead: () => boolean;
+    },
   ) {
     this.#core = core;
     this.#hardware = hardware;
@@ -70,6 +76,7 @@ export class CoreSpe {
       nowNs: options.nowNs,
       isAhead: options.isAhead,
       warmOps: WARM_OPS,
+      models: new Models(options.coherence, hardware.vcpu),
     });
     core.watcher = this.sampling;
   }

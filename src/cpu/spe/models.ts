@@ -8,6 +8,7 @@ import type { BranchOp } from "../../a64/op-class.ts";
 import { EVENT } from "../../spe/op.ts";
 import { BranchModel, type BranchModelState } from "./branch-model.ts";
 import { SetAssociative } from "./cache-model.ts";
+import type { Coherence } from "./coherence.ts";
 
 const LINE_SHIFT = 6;
 const LINE_BYTES = 1 << LINE_SHIFT;
@@ -22,6 +23,8 @@ const LATENCY = {
   l1d: 4,
   l2: 11,
   llc: 40,
+  /** From another core's cache. */
+  peer: 60,
   memory: 160,
   l2Tlb: 5,
   walk: 30,
@@ -34,7 +37,7 @@ const MOST_BACKLOG = 48;
 const BACKLOG_OF_OP = 2;
 
 /** Payloads of the Data Source packet: Neoverse's (Linux tools/perf/util/arm-spe-decoder/arm-spe-decoder.h). */
-const DATA_SOURCE = { l1d: 0x0, l2: 0x8, llc: 0xb, memory: 0xe } as const;
+const DATA_SOURCE = { l1d: 0x0, l2: 0x8, peer: 0x9, llc: 0xb, memory: 0xe } as const;
 
 /** What became of the op that was followed last: what its record says. */
 export interface Followed {
@@ -66,6 +69,15 @@ export class Models {
   readonly #branches = new BranchModel();
   /** Cycles that what was issued before will still take. */
   #backlog = 0;
+  readonly #coherence: Coherence;
+  readonly #core: number;
+
+  /** @param coherence of all cores, of which this is number `core` */
+  constructor(coherence: Coherence, core: number) {
+    this.#coherence = coherence;
+    this.#core = core;
+  }
+
   /** The ASID of the accesses that follow. */
   asid = 0;
 
@@ -123,8 +135,9 @@ export class Models {
    * An access.
    * @param low,high the words of its VA
    * @param alignedTo what its address should be a multiple of
+   * @param write whether the line must be this core's own for it
    */
-  access(low: number, high: number, bytes: number, alignedTo: number): void {
+  access(low: number, high: number, bytes: number, alignedTo: number, write: boolean): void {
     if ((low & (alignedTo - 1)) !== 0) this.#events |= EVENT.misaligned;
     // VA[48:0] and 4 bits of the ASID, the kernel's without.
     const upper =
@@ -133,7 +146,12 @@ export class Models {
     const line = low >>> LINE_SHIFT;
     const key = upper * LINES_OF_WORD + line;
     const more = ((low & (LINE_BYTES - 1)) + bytes - 1) >>> LINE_SHIFT;
-    for (let i = 0; i <= more; i++) if (!this.#l1d.touch(key + i, line + i)) this.#refill(key + i, line + i);
+    for (let i = 0; i <= more; i++) {
+      const isOthers = this.#coherence.touch(this.#core, key + i, line + i, write);
+      const isHere = this.#l1d.touch(key + i, line + i);
+      if (isOthers) this.#snoop();
+      else if (!isHere) this.#refill(key + i, line + i);
+    }
   }
 
   #translate(page: number, low: number): void {
@@ -141,6 +159,12 @@ export class Models {
     const isInL2 = this.#l2Tlb.touch(page, low);
     if (!isInL2) this.#events |= EVENT.tlbWalk;
     this.#translation = Math.max(this.#translation ?? 0, isInL2 ? LATENCY.l2Tlb : LATENCY.walk);
+  }
+
+  /** Another core has the line, and gives it away. */
+  #snoop(): void {
+    this.#events |= EVENT.l1dRefill | EVENT.llcAccess;
+    this.#from(LATENCY.peer, DATA_SOURCE.peer);
   }
 
   #refill(key: number, low: number): void {

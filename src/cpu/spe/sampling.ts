@@ -17,7 +17,7 @@ import type { Interpreter } from "../execute/interpreter.ts";
 import { VCPU_AREA } from "../memory.ts";
 import type { OpWatcher } from "../op-watcher.ts";
 import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
-import { Models, type ModelsState } from "./models.ts";
+import type { Models, ModelsState } from "./models.ts";
 import { type OpInfo, OpInfos } from "./op-info.ts";
 
 export interface SamplingOptions {
@@ -30,6 +30,7 @@ export interface SamplingOptions {
   readonly isAhead: () => boolean;
   /** How many ops the models follow before each sample; Infinity: all. */
   readonly warmOps: number;
+  readonly models: Models;
 }
 
 /** How many ops before a sample the models follow by default. */
@@ -51,7 +52,7 @@ interface Taken {
 }
 
 export class Sampling implements OpWatcher {
-  readonly models = new Models();
+  readonly models: Models;
   readonly #core: Core;
   readonly #spu: Spu;
   readonly #truth: TruthFeed;
@@ -75,6 +76,7 @@ export class Sampling implements OpWatcher {
   constructor(options: SamplingOptions) {
     const { core } = options;
     this.#core = core;
+    this.models = options.models;
     this.#spu = options.spu;
     this.#truth = options.truth;
     this.#nowNs = options.nowNs;
@@ -314,7 +316,13 @@ export class Sampling implements OpWatcher {
       const what = words[(at + LOG.WHAT) >>> 2]!;
       if (what === 0) break;
       const alignedTo = 1 << ((what >>> LOG.ELEMENT_SHIFT) & LOG.ELEMENT);
-      models.access(words[at >>> 2]!, words[(at >>> 2) + 1]!, what & LOG.SIZE, alignedTo);
+      models.access(
+        words[at >>> 2]!,
+        words[(at >>> 2) + 1]!,
+        what & LOG.SIZE,
+        alignedTo,
+        (what & LOG.WRITE) !== 0,
+      );
     }
     models.endAccesses(kind === "load" || kind === "atomic");
     return at;

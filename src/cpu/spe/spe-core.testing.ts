@@ -12,6 +12,7 @@ import type { CoreExit } from "../core-exit.ts";
 import { CoreCode } from "../execute/core-code.ts";
 import { IMPLEMENTATION } from "../implementation.ts";
 import { CpuMemory } from "../memory.ts";
+import { Coherence } from "./coherence.ts";
 import { CoreSpe } from "./core-spe.ts";
 
 /** Guest pages: vectors, code, data, and the profiling buffer behind all of these. */
@@ -83,6 +84,7 @@ export function speCore(seed = 1): SpeCore {
   };
   const spe = new CoreSpe(core, hardware as CoreHardware, SPE, {
     seed,
+    coherence: new Coherence(),
     // Two cycles a nanosecond.
     nowNs: () => Math.floor(core.cycles / 2),
     isAhead: () => false,
