@@ -8,7 +8,7 @@ import { withoutProgress } from "../progress-lines.ts";
 
 export const SPEVISOR = fileURLToPath(new URL("../../bin/spevisor.js", import.meta.url));
 
-/** Ends what hangs. Nothing here takes a tenth of it. */
+/** Ends what hangs. Nothing here takes a tenth of it, unless it says so. */
 const LIMIT_MS = 240_000;
 
 export interface Ended {
@@ -25,6 +25,8 @@ export interface Given {
   readonly cwd?: string;
   /** More for the environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** When it is taken to hang. */
+  readonly limitMs?: number;
 }
 
 const collected = (child: ChildProcess): Promise<Ended> => {
@@ -46,14 +48,14 @@ const collected = (child: ChildProcess): Promise<Ended> => {
 
 /** Runs a program to its end. */
 export async function run(program: string, argv: readonly string[], given: Given = {}): Promise<Ended> {
-  const { input, cwd, env } = given;
+  const { input, cwd, env, limitMs } = given;
   const file = typeof input === "object" ? openSync(input.file, "r") : undefined;
   try {
     const child = spawn(program, argv, {
       cwd,
       env: { ...process.env, ...env },
       stdio: [file ?? (input === undefined ? "ignore" : "pipe"), "pipe", "pipe"],
-      timeout: LIMIT_MS,
+      timeout: limitMs ?? LIMIT_MS,
       killSignal: "SIGKILL",
     });
     const ended = collected(child);

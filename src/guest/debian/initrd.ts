@@ -7,7 +7,10 @@ export interface InitrdParts {
   readonly init: Uint8Array;
   /** A static busybox; it makes the links of its applets itself, when init starts. */
   readonly busybox: Uint8Array;
-  readonly perf: Uint8Array;
+  /** Other programs, by their names. `dash` is what /bin/sh is. */
+  readonly programs: ReadonlyMap<string, Uint8Array>;
+  /** perf's own tests of SPE, by their paths: `perf test` looks for them below its package's lib/perf-core. */
+  readonly perfTests: ReadonlyMap<string, Uint8Array>;
   /** By the name that the loader looks for; the loader itself is one of them. */
   readonly libraries: ReadonlyMap<string, Uint8Array>;
   readonly release: string;
@@ -46,7 +49,10 @@ export function makeInitrd(parts: InitrdParts): Uint8Array<ArrayBuffer> {
   entries.set("dev/console", { kind: "character-device", mode: 0o600, major: 5, minor: 1 });
   file("init", parts.init, 0o755);
   file("usr/bin/busybox", parts.busybox, 0o755);
-  file("usr/bin/perf", parts.perf, 0o755);
+  for (const [name, content] of parts.programs) file(`usr/bin/${name}`, content, 0o755);
+  // busybox makes no link where there is a file.
+  entries.set("usr/bin/sh", { kind: "link", target: "dash" });
+  for (const [path, content] of parts.perfTests) file(path, content, 0o755);
   for (const [name, content] of parts.libraries) file(`${LIBRARIES}/${name}`, content, 0o755);
   entries.set(`usr/lib/${LOADER}`, { kind: "link", target: `aarch64-linux-gnu/${LOADER}` });
   for (const entry of moduleEntries(parts.modules, parts.release)) entries.set(...entry);

@@ -1,6 +1,6 @@
 /** What the default guest is made of, and the making of it from unpacked packages. */
 import { UserError } from "../../common/errors.ts";
-import { contentOf } from "./deb.ts";
+import { contentOf, type DebFiles } from "./deb.ts";
 import { isElf } from "./elf.ts";
 import { MIRROR_SETTING } from "./hints.ts";
 import { makeInitrd } from "./initrd.ts";
@@ -18,15 +18,24 @@ export type Kernel = keyof typeof KERNELS;
 
 /** Packages in MB, and 9 for the index, as of November 2026: what a first fetch is told to take. */
 const MEGABYTES: Readonly<Record<Suite, Readonly<Record<Kernel, number>>>> = {
-  bookworm: { cloud: 46, generic: 85 },
-  trixie: { cloud: 65, generic: 130 },
+  bookworm: { cloud: 49, generic: 88 },
+  trixie: { cloud: 68, generic: 133 },
 };
 
 /** About how much is fetched for a guest, in MB. */
 export const megabytesOf = (suite: Suite, kernel: Kernel): number => MEGABYTES[suite][kernel];
 
 /** Goes up when the same packages make another guest than before; an older one is then made anew. */
-export const RECIPE = 2;
+export const RECIPE = 3;
+
+/** perf's shell tests of SPE; the others test what this guest is not made for, and want programs that it has not. */
+const PERF_TESTS = /^usr\/lib\/perf-core\/tests\/shell\/test_arm_spe\w*\.sh$/;
+
+/**
+ * Programs by package that those tests are given, where busybox's would not do: its mktemp wants six X's and gets five; its
+ * grep needs minutes for what perf prints; and its sh runs its own applets whatever else is there.
+ */
+const PERF_TESTS_CALL = { dash: ["dash"], coreutils: ["mktemp"], grep: ["grep", "egrep"] } as const;
 
 export interface Guest {
   readonly image: Uint8Array;
@@ -49,17 +58,30 @@ async function required(unpack: Unpack, name: string, exactVersion?: string): Pr
   return unpacked;
 }
 
-/** The first of some paths that a package has, and a 64-bit program. */
-function program({ about, files }: Unpacked, paths: readonly string[]): Uint8Array {
-  const found = paths.map((path) => contentOf(files, path)).find((file) => file !== undefined && isElf(file));
+/** The first of some paths that a package has. */
+function fileAt(
+  { about, files }: Unpacked,
+  paths: readonly string[],
+  isWanted = (_: Uint8Array) => true,
+): Uint8Array {
+  const found = paths
+    .map((path) => contentOf(files, path))
+    .find((file) => file !== undefined && isWanted(file));
   if (found === undefined)
     throw new UserError(`${about.name} ${about.version}: has no program ${paths.join(" or ")}`);
   return found;
 }
 
+const filesLike = (files: DebFiles, pattern: RegExp): ReadonlyMap<string, Uint8Array> =>
+  new Map(
+    [...files].flatMap(([path, entry]) =>
+      entry.kind === "file" && pattern.test(path) ? [[path, entry.content]] : [],
+    ),
+  );
+
 /**
- * Makes the guest's kernel and initial RAM disk: busybox, perf with its libraries, and the modules that the machine's
- * devices need.
+ * Makes the guest's kernel and initial RAM disk: busybox, perf with its libraries and its tests of SPE, and the modules
+ * that the machine's devices need.
  * @param unpack fetches and unpacks a package of the suite; undefined where it has none of that name
  */
 export async function makeGuest(unpack: Unpack, kernel: Kernel, init: Uint8Array): Promise<Guest> {
@@ -76,16 +98,27 @@ export async function makeGuest(unpack: Unpack, kernel: Kernel, init: Uint8Array
   const { release, image: bytes } = await kernelImage(linux.files, linux.about.name);
   const { files: moduleFiles, ...modules } = await kernelModules(modulesOf(linux.files, release));
 
-  const busybox = program(await required(noting, "busybox-static"), ["usr/bin/busybox", "bin/busybox"]);
+  const busybox = fileAt(await required(noting, "busybox-static"), ["usr/bin/busybox", "bin/busybox"], isElf);
   const perfPackage = await required(noting, "linux-perf");
-  const perf = program(perfPackage, ["usr/bin/perf"]);
-  const libraries = await librariesFor({ about: perfPackage.about, content: perf }, noting);
+  const perf = fileAt(perfPackage, ["usr/bin/perf"], isElf);
+  const programs = new Map([["perf", perf]]);
+  const libraries = new Map(await librariesFor({ about: perfPackage.about, content: perf }, noting));
+  for (const [name, wanted] of Object.entries(PERF_TESTS_CALL)) {
+    const calledPackage = await required(noting, name);
+    for (const called of wanted) {
+      const content = fileAt(calledPackage, [`usr/bin/${called}`, `bin/${called}`]);
+      programs.set(called, content);
+      const its = await librariesFor({ about: calledPackage.about, content }, noting);
+      for (const [library, of] of its) libraries.set(library, of);
+    }
+  }
   return {
     image: bytes,
     initrd: makeInitrd({
       init,
       busybox,
-      perf,
+      programs,
+      perfTests: filesLike(perfPackage.files, PERF_TESTS),
       libraries,
       release,
       modules: { ...modules, files: moduleFiles },

@@ -115,12 +115,17 @@ const PACKAGES: readonly (readonly [string, string, Content])[] = [
     },
   ],
   ["busybox-static", "", { "bin/busybox": fakeProgram([]) }],
+  ["coreutils", "libc6 (>= 2.34)", { "bin/mktemp": fakeProgram(["libc.so.6"]) }],
+  ["dash", "libc6 (>= 2.34)", { "bin/dash": fakeProgram(["libc.so.6"]) }],
+  ["grep", "libc6 (>= 2.34)", { "bin/grep": fakeProgram(["libc.so.6"]), "bin/egrep": text("#!/bin/sh\n") }],
   [
     "linux-perf",
     "libtools (>= 1) | libtools-other, libdw1, libc6 (>= 2.34), perl:any, no-such-package",
     {
       "usr/bin/perf": fakeProgram(["libdw.so.1", "libodd.so.2", "libc.so.6", "ld-linux-aarch64.so.1"]),
       "usr/share/doc/perf/README": text("not for guests"),
+      "usr/lib/perf-core/tests/shell/test_arm_spe.sh": text("#!/bin/sh\n# SPE\n"),
+      "usr/lib/perf-core/tests/shell/test_intel_pt.sh": text("#!/bin/sh\n# not for guests\n"),
     },
   ],
   [

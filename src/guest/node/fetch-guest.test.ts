@@ -84,6 +84,9 @@ describe("a fetched guest", () => {
     const { guest } = await fetched();
     expect(guest.manifest.packages.map(({ name }) => name)).toEqual([
       "busybox-static",
+      "coreutils",
+      "dash",
+      "grep",
       "libc6",
       "libdw1",
       "libelf1",
@@ -96,6 +99,10 @@ describe("a fetched guest", () => {
     for (const path of [
       "usr/bin/perf",
       "usr/bin/busybox",
+      "usr/bin/dash",
+      "usr/bin/egrep",
+      "usr/bin/mktemp",
+      "usr/lib/perf-core/tests/shell/test_arm_spe.sh",
       "usr/lib/aarch64-linux-gnu/libodd.so.2",
       "usr/lib/ld-linux-aarch64.so.1",
       "usr/lib/modules/6.1.0-1-cloud-arm64/modules.dep",
