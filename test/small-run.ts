@@ -44,7 +44,7 @@ export function smallRun(): { readonly session: Session; readonly said: () => st
       startSeconds: 1_767_225_600,
       shares: [],
       disks: [],
-      spe: { version: "1.2", intervalOps: 1024 },
+      spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
       host: DEFAULT_HOST,
       agent: false,
     },

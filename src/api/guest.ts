@@ -177,7 +177,7 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
     startSeconds: START_SECONDS,
     shares: placed.map(({ tag }) => tag),
     disks: [],
-    spe: DEFAULT_SPE,
+    spe: { ...DEFAULT_SPE, models: "sampled" },
     host: DEFAULT_HOST,
     agent: true,
   };

@@ -108,7 +108,15 @@ export class CpuGuestCore implements CodeCore {
     devices: VmDevices,
     code: CoreCode,
     group: CoreGroup,
-    { isMemory, seed }: { readonly isMemory: (page: Ipn) => boolean; readonly seed: number },
+    {
+      isMemory,
+      seed,
+      exactModels,
+    }: {
+      readonly isMemory: (page: Ipn) => boolean;
+      readonly seed: number;
+      readonly exactModels: boolean;
+    },
   ) {
     this.#hardware = hardware;
     this.#devices = devices;
@@ -148,6 +156,7 @@ export class CpuGuestCore implements CodeCore {
         : new CoreSpe(this.core, hardware, spe, {
             seed,
             coherence: group.coherence,
+            exact: exactModels,
             nowNs: () => this.nowNs,
             isAhead: () => this.nowNs > hardware.turn.horizonNs,
           });

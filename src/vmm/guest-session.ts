@@ -129,6 +129,7 @@ export class Session {
       host: config.host,
       seed: config.seed,
       spe: implementationOf(config.spe),
+      exactModels: config.spe.models === "exact",
       startSeconds: config.startSeconds,
       boot: options.boot,
       bareMetal: this.isBareMetal,

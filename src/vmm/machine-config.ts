@@ -56,7 +56,10 @@ export interface MachineConfig {
   readonly shares: readonly string[];
   readonly disks: readonly DiskConfig[];
   /** The profiling unit of its CPUs. */
-  readonly spe: SpeConfig;
+  readonly spe: SpeConfig & {
+    /** What the models of caches, TLB and prediction follow: every op, or some before each sample. */
+    readonly models: "exact" | "sampled";
+  };
   readonly host: HostConfig;
   /** Whether its first process is spevisor's own, which takes orders. */
   readonly agent: boolean;

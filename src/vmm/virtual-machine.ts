@@ -56,6 +56,8 @@ export interface VirtualMachineOptions {
   readonly boot: BootFiles | undefined;
   /** The profiling unit of the cores; undefined: they have none. */
   readonly spe: SpeImplementation | undefined;
+  /** Whether the models of caches and the like follow every op. Default: some before each sample. */
+  readonly exactModels?: boolean;
   /** Without a hypervisor: `policy` and what it costs do not matter. By default under one. */
   readonly bareMetal?: boolean;
   /** Told of each character that the guest writes to its serial console. */
@@ -166,7 +168,11 @@ export class VirtualMachine {
     const group = new CoreGroup();
     this.#group = group;
     const core: CodeCoreFactory = (hardware) =>
-      new CpuGuestCore(hardware, devices, this.code, group, { isMemory, seed: options.seed });
+      new CpuGuestCore(hardware, devices, this.code, group, {
+        isMemory,
+        seed: options.seed,
+        exactModels: options.exactModels ?? false,
+      });
     if (made instanceof Machine) made.addCodeVcpus(options.cpus, core, devices);
     else
       made.addCodeCpus(options.cpus, core, devices, {

@@ -50,6 +50,13 @@ export function buildFloat(output: string): string {
   return output;
 }
 
+/** profiled.c; see there. */
+export function buildProfiled(output: string): string {
+  const flags = [...FLAGS, "-march=armv8.1-a", "-static", "-pthread"];
+  execFileSync(CROSS_COMPILER, [...flags, "-o", output, `${here}profiled.c`]);
+  return output;
+}
+
 /** share.c; see there. */
 export function buildShare(output: string): string {
   const cpu = ["-march=armv8-a", "-mno-outline-atomics"];

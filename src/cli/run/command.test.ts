@@ -29,7 +29,7 @@ const config: MachineConfig = {
   startSeconds: 0,
   shares: ["share0"],
   disks: [],
-  spe: { version: "1.2", intervalOps: 1024 },
+  spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
   host: DEFAULT_HOST,
   agent: false,
 };

@@ -218,6 +218,14 @@ export function addRun(program: Command, world: World): void {
         .argParser(speInterval)
         .default(DEFAULT_SPE.intervalOps),
     )
+    .addOption(
+      new Option(
+        "--spe-models <kind>",
+        "what the models of caches, TLB and prediction in records follow: some instructions before each sample, or all, which is slow",
+      )
+        .choices(["sampled", "exact"])
+        .default("sampled"),
+    )
     .option(
       "--spe-max-buffer <size>",
       "the largest buffer that KVM lets the guest profile into (PMBIDR_EL1.MaxBuffSize; Linux up to 7.2 does not look)",
@@ -336,6 +344,7 @@ Examples:
           "seed",
           "speVersion",
           "speInterval",
+          "speModels",
           "speMaxBuffer",
           "spePa",
           "backing",

@@ -32,6 +32,7 @@ export interface MachineFlags {
   readonly speVersion: SpeVersion;
   /** Ops. */
   readonly speInterval: number;
+  readonly speModels: "exact" | "sampled";
   /** Bytes. */
   readonly speMaxBuffer?: number;
   readonly spePa?: true;

@@ -140,7 +140,7 @@ async function originInFiles(
       pressure: flags.pressure ?? null,
       physicalAddresses: flags.spePa === true,
     },
-    spe: { version: flags.speVersion, intervalOps: flags.speInterval },
+    spe: { version: flags.speVersion, intervalOps: flags.speInterval, models: flags.speModels },
     // A guest of ours is told the time when it is ready.
     startSeconds: agent && flags.rtc === "now" ? DEFAULT_RTC_SECONDS : startSeconds,
     shares: shares.map(({ tag }) => tag),

@@ -5,13 +5,17 @@
 
 import type { BranchOp } from "../../a64/op-class.ts";
 
-const HISTORY_BITS = 12;
-const COUNTERS = 1 << HISTORY_BITS;
+/** No more than are executed before a sample, most likely, where only those are followed. */
+const HISTORY_BITS = 4;
+const HISTORY_MASK = (1 << HISTORY_BITS) - 1;
+const HISTORY_SHIFT = 8;
+const COUNTERS = 1 << 12;
 const TARGETS = 512;
 const RETURNS = 16;
 
 export interface BranchModelState {
   readonly history: number;
+  readonly known: number;
   readonly counters: readonly (readonly [place: number, counter: number])[];
   readonly targets: readonly (readonly [place: number, target: number])[];
   readonly returns: readonly number[];
@@ -22,6 +26,8 @@ const WEAK = 1;
 
 export class BranchModel {
   #history = 0;
+  /** How many bits of the history are those of the branches right before. */
+  #known = HISTORY_BITS;
   readonly #counters = new Uint8Array(COUNTERS).fill(WEAK);
   readonly #targets = new Float64Array(TARGETS);
   #returns: number[] = [];
@@ -39,14 +45,17 @@ export class BranchModel {
   ): boolean {
     let isRight = true;
     if (conditional) {
-      const place = (from ^ this.#history) & (COUNTERS - 1);
+      const place = (from ^ (this.#history << HISTORY_SHIFT)) & (COUNTERS - 1);
       const counter = this.#counters[place] as number;
       isRight = counter >= 2 === taken;
-      this.#counters[place] = taken ? Math.min(3, counter + 1) : Math.max(0, counter - 1);
-      this.#history = ((this.#history << 1) | (taken ? 1 : 0)) & (COUNTERS - 1);
-    } else if (procedure === "return") isRight = this.#returns.pop() === to;
+      // With a history that is another branch's there is nothing to learn.
+      if (this.#known === HISTORY_BITS)
+        this.#counters[place] = taken ? Math.min(3, counter + 1) : Math.max(0, counter - 1);
+      else this.#known += 1;
+      this.#history = ((this.#history << 1) | (taken ? 1 : 0)) & HISTORY_MASK;
+    } else if (procedure === "return") isRight = (this.#returns.pop() ?? to) === to;
     else if (indirect) {
-      const place = (from ^ (this.#history << 2)) & (TARGETS - 1);
+      const place = (from ^ (this.#history << 5)) & (TARGETS - 1);
       isRight = this.#targets[place] === to;
       this.#targets[place] = to;
     }
@@ -55,6 +64,12 @@ export class BranchModel {
       if (this.#returns.length > RETURNS) this.#returns.shift();
     }
     return isRight;
+  }
+
+  /** What comes next does not follow what came last: returns to where nobody was seen to call from are as predicted. */
+  resume(): void {
+    this.#known = 0;
+    this.#returns = [];
   }
 
   save(): BranchModelState {
@@ -66,11 +81,12 @@ export class BranchModel {
     this.#targets.forEach((target, place) => {
       if (target !== 0) targets.push([place, target]);
     });
-    return { history: this.#history, counters, targets, returns: [...this.#returns] };
+    return { history: this.#history, known: this.#known, counters, targets, returns: [...this.#returns] };
   }
 
-  restore({ history, counters, targets, returns }: BranchModelState): void {
+  restore({ history, known, counters, targets, returns }: BranchModelState): void {
     this.#history = history;
+    this.#known = known;
     this.#counters.fill(WEAK);
     for (const [place, counter] of counters) this.#counters[place] = counter;
     this.#targets.fill(0);

@@ -1,4 +1,8 @@
 /** Sets of ways, the one used last first: caches and TLBs, of which only what is present matters. */
+
+/** [place, key + 1]. */
+export type SetsState = readonly (readonly [place: number, key: number])[];
+
 export class SetAssociative {
   readonly #ways: number;
   readonly #setMask: number;
@@ -32,12 +36,7 @@ export class SetAssociative {
     return isThere;
   }
 
-  clear(): void {
-    this.#keys.fill(0);
-  }
-
-  /** What is there, as [place, key + 1]. */
-  save(): readonly (readonly [place: number, key: number])[] {
+  save(): SetsState {
     const found: [number, number][] = [];
     this.#keys.forEach((key, place) => {
       if (key !== 0) found.push([place, key]);
@@ -45,8 +44,8 @@ export class SetAssociative {
     return found;
   }
 
-  restore(saved: readonly (readonly [place: number, key: number])[]): void {
-    this.clear();
+  restore(saved: SetsState): void {
+    this.#keys.fill(0);
     for (const [place, key] of saved) this.#keys[place] = key;
   }
 }

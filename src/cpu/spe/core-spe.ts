@@ -46,6 +46,8 @@ export class CoreSpe {
     options: {
       readonly seed: number;
       readonly coherence: Coherence;
+      /** Whether the models follow every op, and not only some before each sample. */
+      readonly exact: boolean;
       readonly nowNs: () => number;
       readonly isAhead: () => boolean;
     },
@@ -75,7 +77,7 @@ export class CoreSpe {
       truth: new TruthFeed(hardware.truth, this.spu, hardware.guestView),
       nowNs: options.nowNs,
       isAhead: options.isAhead,
-      warmOps: WARM_OPS,
+      warmOps: options.exact ? Number.POSITIVE_INFINITY : WARM_OPS,
       models: new Models(options.coherence, hardware.vcpu),
     });
     core.watcher = this.sampling;

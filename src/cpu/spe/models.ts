@@ -7,7 +7,7 @@
 import type { BranchOp } from "../../a64/op-class.ts";
 import { EVENT } from "../../spe/op.ts";
 import { BranchModel, type BranchModelState } from "./branch-model.ts";
-import { SetAssociative } from "./cache-model.ts";
+import { SetAssociative, type SetsState } from "./cache-model.ts";
 import type { Coherence } from "./coherence.ts";
 
 const LINE_SHIFT = 6;
@@ -49,13 +49,14 @@ export interface Followed {
 }
 
 export interface ModelsState {
-  readonly l1d: ReturnType<SetAssociative["save"]>;
-  readonly l2: ReturnType<SetAssociative["save"]>;
-  readonly llc: ReturnType<SetAssociative["save"]>;
-  readonly tlb: ReturnType<SetAssociative["save"]>;
-  readonly l2Tlb: ReturnType<SetAssociative["save"]>;
+  readonly l1d: SetsState;
+  readonly l2: SetsState;
+  readonly llc: SetsState;
+  readonly tlb: SetsState;
+  readonly l2Tlb: SetsState;
   readonly branches: BranchModelState;
   readonly backlog: number;
+  readonly now: number;
 }
 
 export class Models {
@@ -72,10 +73,19 @@ export class Models {
   readonly #coherence: Coherence;
   readonly #core: number;
 
+  /** Ops that were executed by now, as far as they are known here. */
+  now = 0;
+
   /** @param coherence of all cores, of which this is number `core` */
   constructor(coherence: Coherence, core: number) {
     this.#coherence = coherence;
     this.#core = core;
+  }
+
+  /** Ops follow that do not come right after those that were followed last. */
+  resume(now: number): void {
+    this.now = now;
+    this.#branches.resume();
   }
 
   /** The ASID of the accesses that follow. */
@@ -196,6 +206,7 @@ export class Models {
   }
 
   #done(events: number, cycles: number): Followed {
+    this.now += 1;
     const { last } = this;
     last.events = events;
     last.issueLatency = LATENCY.issue + this.#backlog;
@@ -219,6 +230,7 @@ export class Models {
       l2Tlb: this.#l2Tlb.save(),
       branches: this.#branches.save(),
       backlog: this.#backlog,
+      now: this.now,
     };
   }
 
@@ -230,5 +242,6 @@ export class Models {
     this.#l2Tlb.restore(state.l2Tlb);
     this.#branches.restore(state.branches);
     this.#backlog = state.backlog;
+    this.now = state.now;
   }
 }

@@ -24,7 +24,7 @@ export interface Program {
 type RowFields = Readonly<Record<string, { readonly low: number } | undefined>>;
 
 /** The word of a row with these fields. */
-function assemble(name: RowName, fields: Readonly<Record<string, number>> = {}): number {
+export function assemble(name: RowName, fields: Readonly<Record<string, number>> = {}): number {
   const row = ROWS[name];
   let word = row.value;
   for (const [field, value] of Object.entries(fields)) {

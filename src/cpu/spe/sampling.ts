@@ -133,6 +133,8 @@ export class Sampling implements OpWatcher {
     if (before === 0) return this.#sample();
     if (before > this.#warmOps) return this.#pass(this.#core.code.interpreter, before - this.#warmOps);
     this.#words[this.#logAt] = this.#log;
+    const { population } = spu.counters;
+    if (population !== this.models.now) this.models.resume(population);
     const reason = this.#pass(this.#core.code.careful, Math.min(before, LOG.OPS));
     this.#follow();
     return reason;

@@ -39,8 +39,11 @@ export interface SpeCore {
   empty(): void;
 }
 
-/** @param seed of the unit's jitter */
-export function speCore(seed = 1): SpeCore {
+/**
+ * @param seed of the unit's jitter
+ * @param exact whether the models follow every op
+ */
+export function speCore(seed = 1, exact = false): SpeCore {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
   const lone = lonePlatform(pages);
@@ -85,6 +88,7 @@ export function speCore(seed = 1): SpeCore {
   const spe = new CoreSpe(core, hardware as CoreHardware, SPE, {
     seed,
     coherence: new Coherence(),
+    exact,
     // Two cycles a nanosecond.
     nowNs: () => Math.floor(core.cycles / 2),
     isAhead: () => false,

@@ -22,7 +22,7 @@ const config: MachineConfig = {
   startSeconds: 1_767_225_600,
   shares: ["share0"],
   disks: [],
-  spe: { version: "1.2", intervalOps: 1024 },
+  spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
   host: DEFAULT_HOST,
   agent: true,
 };
