@@ -29,6 +29,7 @@ describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * M
       terminal.type("echo asl''eep; sleep 1000");
       await terminal.shows(/^asleep$/m);
       terminal.press("C-c");
+      await terminal.shows(/# $/m);
       terminal.type("echo sti''ll $?");
       await terminal.shows(/^still 130$/m);
       terminal.press("C-a");
@@ -58,6 +59,8 @@ describe.skipIf(guest === undefined || !hasTmux)("the console", { timeout: 6 * M
           await terminal.shows(/^k$/m);
           terminal.press("C-c");
           await terminal.shows(/\^C/);
+          // What is typed before its prompt would be what read(1) of busybox takes, now and then.
+          await terminal.shows(/# $/m);
           terminal.type(`echo en''ded ${i} $?`);
           await terminal.shows(new RegExp(`^ended ${i} 130$`, "m"));
         }

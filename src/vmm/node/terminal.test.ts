@@ -32,6 +32,27 @@ describe("keys", () => {
   it("send Ctrl-A and the key for any other", () => {
     expect(taken([CTRL_A, A], [CTRL_A], [A])).toEqual({ typed: [CTRL_A, A, CTRL_A, A], quit: false });
   });
+
+  const bytes = (text: string): number[] => [...Buffer.from(text)];
+
+  it("end the machine also where the terminal says between Ctrl-A and x where its cursor is", () => {
+    const report = bytes("\x1b[12;20R");
+    expect(taken([CTRL_A], report, [X])).toEqual({ typed: report, quit: true });
+    expect(taken([CTRL_A, ...report.slice(0, 4)], [...report.slice(4), X])).toEqual({
+      typed: report,
+      quit: true,
+    });
+    expect(taken([CTRL_A], report, [CTRL_A])).toEqual({ typed: [...report, CTRL_A], quit: false });
+  });
+
+  it.each(["\x1b[C", "\x1bx", "\x1b[x", "\x1b[12;R", "\x1b[1~"])(
+    "send Ctrl-A and whatever else begins like that: %j",
+    (text) => {
+      const typed = [CTRL_A, ...bytes(text), X];
+      expect(taken(typed)).toEqual({ typed, quit: false });
+      expect(taken(...typed.map((byte) => [byte]))).toEqual({ typed, quit: false });
+    },
+  );
 });
 
 it("a queue gives its pieces in order, and parts of them", () => {

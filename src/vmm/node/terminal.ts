@@ -3,7 +3,6 @@ import { fstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { devNull } from "node:os";
 
 const CTRL_A = 1;
-const KEY_X = 0x78;
 /** Input that waits for the guest at most; a stream is not read on until there is less. */
 const MOST_WAITING_BYTES = 1024 ** 2;
 
@@ -30,26 +29,49 @@ export class ByteQueue {
   }
 }
 
-/** Keys typed on a terminal, as QEMU's `-nographic` has them: Ctrl-A x ends, Ctrl-A Ctrl-A sends one. */
+/** What a terminal says where its cursor is (ECMA-48, CPR), and whatever begins like that. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it begins with one
+const REPORT = /^\x1b(\[(\d+(;(\d+(R)?)?)?)?)?$/;
+
+/**
+ * Keys typed on a terminal, as QEMU's `-nographic` has them: Ctrl-A x ends, Ctrl-A Ctrl-A sends one. The guest's shell asks
+ * the terminal where its cursor is whenever it is ready for a line: that answer is no key, and may come behind a Ctrl-A.
+ */
 export class Keys {
   quit = false;
   #escaped = false;
+  /** What has come since Ctrl-A of an answer. */
+  #answer = "";
 
   /** What of these keys is for the guest. */
   take(bytes: Uint8Array): Uint8Array {
     const typed: number[] = [];
     for (const byte of bytes) {
-      if (this.#escaped) {
+      if (!this.#escaped) {
+        if (byte === CTRL_A) this.#escaped = true;
+        else typed.push(byte);
+        continue;
+      }
+      const answer = this.#answer + String.fromCharCode(byte);
+      const isWhole = REPORT.exec(answer)?.[5] === "R";
+      if (!isWhole && REPORT.test(answer)) {
+        this.#answer = answer;
+        continue;
+      }
+      this.#answer = "";
+      if (isWhole) typed.push(...codesOf(answer));
+      else {
         this.#escaped = false;
-        if (byte === KEY_X) this.quit = true;
-        else if (byte === CTRL_A) typed.push(byte);
-        else typed.push(CTRL_A, byte);
-      } else if (byte === CTRL_A) this.#escaped = true;
-      else typed.push(byte);
+        if (answer === "x") this.quit = true;
+        else if (byte === CTRL_A && answer.length === 1) typed.push(byte);
+        else typed.push(CTRL_A, ...codesOf(answer));
+      }
     }
     return Uint8Array.from(typed);
   }
 }
+
+const codesOf = (text: string): readonly number[] => [...text].map((character) => character.charCodeAt(0));
 
 /** Input that comes in when it likes. */
 export interface Input {
