@@ -82,6 +82,8 @@ export const recordName = (type: number): string | undefined => RECORD_NAMES[typ
 export const MISC = {
   /** PERF_RECORD_MISC_COMM_EXEC: the name comes from execve. */
   commExec: 1 << 13,
+  /** PERF_RECORD_MISC_MMAP_DATA: a mapping that is not executable. */
+  mmapData: 1 << 13,
   /** PERF_RECORD_MISC_SWITCH_OUT. */
   switchOut: 1 << 13,
   /** PERF_RECORD_MISC_SWITCH_OUT_PREEMPT, since Linux 4.17: switched out while runnable. */

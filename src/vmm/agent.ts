@@ -29,7 +29,7 @@ export interface AgentOptions {
   readonly onStart?: () => void;
   /** The command of a `run` has ended. */
   readonly onExit: (status: number) => void;
-  /** What comes after `collect`: a tar archive of /out, and the line "exit STATUS". */
+  /** What comes after `collect` and `symbols`: a tar archive, and the line "exit STATUS". */
   readonly onOut?: (bytes: Uint8Array) => void;
 }
 
@@ -142,6 +142,15 @@ export class GuestAgent {
   /** Asks for a tar archive of the guest's /out, also while a command runs; `onOut` gets it. */
   collect(): void {
     this.#console?.send(PORT.out, new TextEncoder().encode("collect\n"));
+  }
+
+  /**
+   * Asks for a tar archive of kallsyms and, below symfs, of those of some files that are there, links followed; `onOut` gets it.
+   * @param paths absolute ones, none with a line break
+   */
+  symbols(paths: readonly string[]): void {
+    const list = paths.map((path) => `${path}\n`).join("");
+    this.#console?.send(PORT.out, new TextEncoder().encode(`symbols ${base64(list)}\n`));
   }
 
   powerOff(): void {

@@ -188,7 +188,7 @@ export function addRun(program: Command, world: World): void {
     )
     .option(
       "--out <dir>",
-      "bring what the command leaves in the guest's /out into this directory, which is made if it is not there",
+      "bring what the command leaves in the guest's /out into this directory, which is made if it is not there; with a recording of perf's, also what perf needs to read it here",
       nonEmpty,
     )
     .addOption(

@@ -18,7 +18,7 @@ import { STDOUT } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
 import { Boots } from "./boots.ts";
-import { collectOut } from "./collect.ts";
+import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
@@ -226,6 +226,10 @@ async function runCommand(
       const collected = await collectOut(flags.out, session.guest, session.out, world);
       lost = collected.lost;
       if (stopped === "done") stopped = collected.stopped;
+      if (collected.stopped === "done") {
+        const symbols = await collectSymbols(flags.out, collected.files, session.guest, session.out, world);
+        lost = [...lost, ...(symbols?.lost ?? [])];
+      }
     }
   }
   // What its page cache holds is written, or saved with the machine.

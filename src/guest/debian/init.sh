@@ -15,8 +15,10 @@
 # Each line but the last two has one answer: "exit STATUS" for run, "ok" or "error TEXT" for the others. Without the
 # port it says so on the serial console, in a line that the host looks for (vmm/agent.ts), and starts the shell there.
 #
-# On the port org.spevisor.out a line "collect" is answered with a tar archive of /out and "exit STATUS", also while a
-# command runs.
+# On the port org.spevisor.out, also while a command runs, each line is answered with a tar archive and "exit STATUS":
+#
+#   collect           /out
+#   symbols BASE64    for a profile that is read elsewhere: kallsyms, and below symfs the files of a list that are there
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-vt100}" ENV=/etc/profile
 CONSOLE=/dev/ttyAMA0
 
@@ -136,20 +138,41 @@ console() {
   setsid setsid sh -c 'setsid cttyhack sh; sync; poweroff -f' <"$CONSOLE" >"$CONSOLE" 2>&1 3>&-
 }
 
+# Answers with an archive: arguments are tar's.
+archive() {
+  tar -c -f - "$@" >&3 2>/dev/null
+  status=$?
+  # An archive that was not begun, or not ended, gets the end that the other side waits for.
+  [ "$status" -eq 0 ] || head -c 1024 /dev/zero >&3
+  say exit "$status"
+}
+
+# Files are as large as they say only where they are no /proc's.
+symbols() {
+  mkdir -p /run/symbols
+  cat /proc/kallsyms >/run/symbols/kallsyms
+  ln -sf / /run/symbols/symfs
+  echo "$1" | base64 -d >/run/symbols/list
+  set -- kallsyms
+  while read -r path; do
+    [ ! -f "$path" ] || set -- "$@" "symfs$path"
+  done </run/symbols/list
+  archive -h -C /run/symbols "$@"
+  rm -rf /run/symbols
+}
+
 # A process of its own: the first one waits while a command runs.
 collector() {
   exec 3<>"$1"
   while :; do
-    if ! read -r verb <&3; then
+    if ! read -r verb words <&3; then
       sleep 0.1
       continue
     fi
-    [ "$verb" = collect ] || continue
-    tar -c -f - -C /out . >&3 2>/dev/null
-    status=$?
-    # An archive that was not begun, or not ended, gets the end that the other side waits for.
-    [ "$status" -eq 0 ] || head -c 1024 /dev/zero >&3
-    say exit "$status"
+    case "$verb" in
+      collect) archive -C /out . ;;
+      symbols) symbols "$words" ;;
+    esac
   done
 }
 

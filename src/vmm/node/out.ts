@@ -108,6 +108,7 @@ export class OutDirectory implements TarReceiver {
   #file: OpenFile | undefined;
   #temporaries = 0;
   readonly #problems: string[] = [];
+  readonly #files: string[] = [];
   #otherProblems = 0;
   #bytes = 0;
 
@@ -125,6 +126,11 @@ export class OutDirectory implements TarReceiver {
       throw new OutFailed(`it cannot be made (${codeOf(error)})`);
     }
     this.#root = Buffer.from(resolve(path)).toString("latin1");
+  }
+
+  /** Regular files that have come, by their paths below the directory: bytes, a character for each. */
+  get files(): readonly string[] {
+    return this.#files;
   }
 
   /** Content that has come. */
@@ -262,6 +268,7 @@ export class OutDirectory implements TarReceiver {
       const time = nodeTime(entry.mtimeNs);
       futimesSync(fd, time, time);
       renameSync(temporary, this.#place(path));
+      this.#files.push(path);
     });
     this.discard();
   }
