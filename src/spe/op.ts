@@ -27,6 +27,8 @@ export interface SampledOp {
   readonly pa?: number | undefined;
   /** Where a taken branch went; undefined if it was not taken. */
   readonly target?: bigint | undefined;
+  /** The exception level that it went to, where that is another one than its own (an exception return). */
+  readonly targetEl?: 0 | 1 | 2 | undefined;
   /** Where the previous taken branch went; recorded if PMSIDR_EL1.PBT. */
   readonly previousTarget?: bigint | undefined;
   /** Payload of the Data Source packet; loads only. */

@@ -19,6 +19,9 @@ const MEMORY_KINDS = KIND_BITS.load | KIND_BITS.store;
 const isMemory = (op: SampledOp): boolean => (KIND_BITS[op.kind] & MEMORY_KINDS) !== 0;
 const isLoad = (op: SampledOp): boolean => (KIND_BITS[op.kind] & KIND_BITS.load) !== 0;
 
+/** The top byte of an instruction address. */
+const stateAt = (el: number): number => NON_SECURE | (el << EL_SHIFT);
+
 /** Payload sizes of one record. They shrink where the record would otherwise exceed PMSIDR_EL1.MaxSize. */
 interface Layout {
   bytes: number;
@@ -103,9 +106,10 @@ export class RecordWriter {
     this.counter(COUNTER.issue, op.issueLatency);
     if (memory && op.translationLatency !== undefined)
       this.counter(COUNTER.translation, op.translationLatency);
-    const state = NON_SECURE | (selection.el << EL_SHIFT);
+    const state = stateAt(selection.el);
     this.address(ADDRESS.pc, op.pc, state);
-    if (op.target !== undefined) this.address(ADDRESS.target, op.target, state);
+    if (op.target !== undefined)
+      this.address(ADDRESS.target, op.target, stateAt(op.targetEl ?? selection.el));
     if (memory && op.va !== undefined) this.address(ADDRESS.va, op.va, undefined);
     if (memory && op.pa !== undefined && selection.collectPa)
       this.address(ADDRESS.pa, BigInt(op.pa), NON_SECURE);

@@ -20,6 +20,7 @@ interface Step {
   readonly fails: boolean;
   readonly hasException: boolean;
   readonly next: bigint;
+  readonly nextEl: 0 | 1;
 }
 
 function ready(program: Program, el: 0 | 1, seed = 1): SpeCore {
@@ -57,7 +58,7 @@ function steps(program: Program, el: 0 | 1, count: number): readonly Step[] {
     };
     const { taken } = exceptions;
     run(1);
-    return { ...before, hasException: exceptions.taken !== taken, next: state.pc };
+    return { ...before, hasException: exceptions.taken !== taken, next: state.pc, nextEl: state.el };
   });
 }
 
@@ -84,6 +85,7 @@ const said = (record: SpeRecord) => ({
   subclass: record.subclass,
   va: record.va,
   target: record.target?.va,
+  targetEl: record.target?.el,
   notTaken: ((record.events ?? 0n) & BigInt(EVENT.notTaken)) !== 0n,
   exception: ((record.events ?? 0n) & BigInt(EVENT.exceptionGenerated)) !== 0n,
   retired: ((record.events ?? 0n) & BigInt(EVENT.retired)) !== 0n,
@@ -98,6 +100,7 @@ const due = (step: Step) => ({
   subclass: step.subclass,
   va: step.va,
   target: step.opClass === "branch" && !step.fails ? step.next : undefined,
+  targetEl: step.opClass === "branch" && !step.fails ? step.nextEl : undefined,
   notTaken: step.fails,
   exception: step.hasException,
   retired: !step.hasException,

@@ -394,7 +394,16 @@ export class Sampling implements OpWatcher {
       Number((target & PREDICTED) >> 2n),
       taken,
     );
-    return { kind, subclass, pc, events, issueLatency, totalLatency, target: taken ? target : undefined };
+    return {
+      kind,
+      subclass,
+      pc,
+      events,
+      issueLatency,
+      totalLatency,
+      // After an exception return PSTATE is what it has returned to.
+      ...(taken ? { target, targetEl: state.el } : {}),
+    };
   }
 
   // ---- Whole state ----
