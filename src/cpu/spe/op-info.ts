@@ -19,7 +19,8 @@ export interface OpInfo {
   readonly offset: bigint | undefined;
 }
 
-const PLACES = 4096;
+const PLACE_BITS = 14;
+const PLACES = 1 << PLACE_BITS;
 
 const UNDEFINED_OP: OpClass = { kind: "other", conditional: false, floatingPoint: false, simd: false };
 const UNDEFINED_INFO: OpInfo = {
@@ -67,7 +68,8 @@ export class OpInfos {
   }
 
   of(word: number): OpInfo {
-    const place = (word ^ (word >>> 11) ^ (word >>> 21)) & (PLACES - 1);
+    // Fibonacci hashing: words differ in registers and immediates, that is anywhere.
+    const place = Math.imul(word, 0x9e37_79b1) >>> (32 - PLACE_BITS);
     const known = this.#infos[place];
     if (known !== undefined && this.#words[place] === word) return known;
     const info = this.#made(word);
