@@ -292,7 +292,8 @@ export class Core implements InstructionHost {
     state.set32("LEFT", 1);
     if (mayTellTime) state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
-    const hasHappened = reason === LEAVE.BUDGET;
+    // Who watches may have had others go first.
+    const hasHappened = reason === LEAVE.BUDGET && state.get32("LEFT") === 0;
     space.accesses.dropOneForNext(hasHappened);
     this.#carryOut(reason);
     if (hasHappened) this.#problem(space.accesses.commit());

@@ -23,8 +23,8 @@ interface Step {
   readonly nextEl: 0 | 1;
 }
 
-function ready(program: Program, el: 0 | 1, seed = 1): SpeCore {
-  const bare = speCore(seed);
+function ready(program: Program, el: 0 | 1, isAhead?: () => boolean): SpeCore {
+  const bare = speCore(1, false, isAhead);
   for (const vector of [0x200, 0x400]) bare.load(PLACE.vectors + vector, VECTOR.words);
   bare.load(PLACE.code, program.words);
   const { state } = bare.core;
@@ -119,7 +119,8 @@ describe("records of random programs", () => {
       const el = random.integer(0, 1) as 0 | 1;
       const all = steps(program, el, 12_000);
       for (const levels of [[0, 1], [0], [1]]) {
-        const bare = ready(program, el);
+        const waits = randomStream(seed);
+        const bare = ready(program, el, () => waits.integer(0, 2) === 0);
         const control = { ...RUN, E0SPE: levels.includes(0) ? 1 : 0, E1SPE: levels.includes(1) ? 1 : 0 };
         bare.profile(control, { PMSICR_EL1: 256n, PMSIRR_EL1: BigInt(INTERVAL) });
         const budgets = randomStream(seed);

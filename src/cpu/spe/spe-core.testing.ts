@@ -42,8 +42,9 @@ export interface SpeCore {
 /**
  * @param seed of the unit's jitter
  * @param exact whether the models follow every op
+ * @param isAhead asked before each sample: whether the core must wait for others
  */
-export function speCore(seed = 1, exact = false): SpeCore {
+export function speCore(seed = 1, exact = false, isAhead = () => false): SpeCore {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
   const lone = lonePlatform(pages);
@@ -91,7 +92,7 @@ export function speCore(seed = 1, exact = false): SpeCore {
     exact,
     // Two cycles a nanosecond.
     nowNs: () => Math.floor(core.cycles / 2),
-    isAhead: () => false,
+    isAhead,
   });
   found.spe = spe;
   core.state.set64("VBAR_EL1", BigInt(PLACE.vectors));
