@@ -153,11 +153,9 @@ function rtc(text: string): number | "now" {
   return Math.floor(ms / 1000);
 }
 
-export function addRun(program: Command, world: World): void {
-  program
-    .command("run")
-    .description("run a command, or a console, in an arm64 Linux guest under the hypervisor")
-    .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal")
+/** What is booted. */
+const withBoot = (command: Command): Command =>
+  command
     .option(
       "--kernel <file>",
       "instead of Debian's: an arm64 Image, plain or packed (gzip, zstd, xz, EFI zboot), ELF, or a raw binary",
@@ -174,7 +172,11 @@ export function addRun(program: Command, world: World): void {
       "--append <text>",
       `more for the kernel's command line (it starts with "${DEFAULT_COMMAND_LINE}", for --kernel with "${COMMAND_LINE}")`,
     )
-    .option("--no-default-append", "--append is the whole command line")
+    .option("--no-default-append", "--append is the whole command line");
+
+/** What of this computer the guest sees, and leaves here. */
+const withFiles = (command: Command): Command =>
+  command
     .option(
       "--disk <file[,mode]>",
       "a raw image as the guest's /dev/vda, which it writes to; a second one is /dev/vdb; with ,readonly it cannot, " +
@@ -190,7 +192,11 @@ export function addRun(program: Command, world: World): void {
       "--out <dir>",
       "bring what the command leaves in the guest's /out into this directory, which is made if it is not there; with a recording of perf's, also what perf needs to read it here",
       nonEmpty,
-    )
+    );
+
+/** The machine. */
+const withMachine = (command: Command): Command =>
+  command
     .addOption(
       new Option(
         "--memory <size>",
@@ -204,7 +210,11 @@ export function addRun(program: Command, world: World): void {
       new Option("--suite <name>", "the Debian release of the default guest")
         .choices(SUITES)
         .default("bookworm"),
-    )
+    );
+
+/** The CPUs' profiling unit. */
+const withSpe = (command: Command): Command =>
+  command
     .addOption(
       new Option("--spe-version <version>", "the CPUs' profiling unit: FEAT_SPE of this version")
         .choices(Object.keys(SPE_VERSIONS))
@@ -234,7 +244,11 @@ export function addRun(program: Command, world: World): void {
     .option(
       "--spe-pa",
       "records may have physical addresses: in a VM the host's, which perf takes for the guest's",
-    )
+    );
+
+/** The hypervisor and its host. */
+const withHypervisor = (command: Command): Command =>
+  command
     .option("--policy <name>", "a pin policy", nonEmpty, "adaptive")
     .option("--profile <name>", "a cost profile", nonEmpty, "thread-normal")
     .addOption(
@@ -260,7 +274,11 @@ export function addRun(program: Command, world: World): void {
       "--pressure <kind[,kind][:rate]>",
       `what the host does to guest memory by itself, at random, RATE times a second (100): ${PRESSURE_KINDS.join(", ")}`,
       pressure,
-    )
+    );
+
+/** How it is run, and what is kept and told of it. */
+const withRun = (command: Command): Command =>
+  command
     .option(
       "--bare-metal",
       "no hypervisor: the same machine and guest with nothing trapped, mapped at stage 2 or charged",
@@ -284,10 +302,9 @@ export function addRun(program: Command, world: World): void {
     )
     .option("--no-cache", "boot anew instead of starting from a guest that has booted before")
     .option("--json <file>", 'write what the run came to as JSON; "-" for standard output', nonEmpty)
-    .option("--verbose", "the guest's kernel log and what the run came to, on standard error")
-    .addHelpText(
-      "after",
-      `
+    .option("--verbose", "the guest's kernel log and what the run came to, on standard error");
+
+const HELP = `
 Without --kernel the guest is Debian's cloud kernel with busybox and perf, fetched once (see spevisor guest); with --share
 it is Debian's generic kernel, which has 9p and is a larger download: what is fetched, and how much, is said before. The
 console is the terminal if there is no command; Ctrl-A x ends the machine.
@@ -316,49 +333,60 @@ Examples:
   $ spevisor run --kernel vmlinuz --modules lib/modules/6.18.1 -- uname -r
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
-  $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`,
-    )
-    .action((command: string[], flags: MachineFlags, self: Command) => {
-      if (flags.bareMetal === true && flags.saveSnapshot !== undefined)
+  $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`;
+
+/** What only a hypervisor has is nothing for bare metal, and what a snapshot was made with is not made again. */
+function checkFlags(flags: MachineFlags, self: Command): void {
+  if (flags.bareMetal === true && flags.saveSnapshot !== undefined)
+    throw new UserError(
+      `--save-snapshot ${flags.saveSnapshot}: a machine on bare metal cannot be saved`,
+      "Leave --bare-metal away: a snapshot of a VM starts on bare metal, too",
+    );
+  if (flags.bareMetal === true)
+    for (const option of HYPERVISORS)
+      if (self.getOptionValueSource(option) === "cli")
+        throw new UserError(`--${flagOf(option)}: on bare metal there is no hypervisor to have one`);
+  if (flags.snapshot !== undefined)
+    for (const option of [
+      "kernel",
+      "initrd",
+      "modules",
+      "dtb",
+      "append",
+      "defaultAppend",
+      "memory",
+      "cpus",
+      "suite",
+      "policy",
+      "profile",
+      "seed",
+      "speVersion",
+      "speInterval",
+      "speModels",
+      "speMaxBuffer",
+      "spePa",
+      "backing",
+      "memlock",
+      "memlockMax",
+      "irqLatency",
+      "pressure",
+      "rtc",
+    ])
+      if (self.getOptionValueSource(option) === "cli")
         throw new UserError(
-          `--save-snapshot ${flags.saveSnapshot}: a machine on bare metal cannot be saved`,
-          "Leave --bare-metal away: a snapshot of a VM starts on bare metal, too",
+          `--${flagOf(option)}: the machine of --snapshot ${flags.snapshot} has been made`,
+          `Leave --${flagOf(option)} away, or save another snapshot with it`,
         );
-      if (flags.bareMetal === true)
-        for (const option of HYPERVISORS)
-          if (self.getOptionValueSource(option) === "cli")
-            throw new UserError(`--${flagOf(option)}: on bare metal there is no hypervisor to have one`);
-      if (flags.snapshot !== undefined)
-        for (const option of [
-          "kernel",
-          "initrd",
-          "modules",
-          "dtb",
-          "append",
-          "defaultAppend",
-          "memory",
-          "cpus",
-          "suite",
-          "policy",
-          "profile",
-          "seed",
-          "speVersion",
-          "speInterval",
-          "speModels",
-          "speMaxBuffer",
-          "spePa",
-          "backing",
-          "memlock",
-          "memlockMax",
-          "irqLatency",
-          "pressure",
-          "rtc",
-        ])
-          if (self.getOptionValueSource(option) === "cli")
-            throw new UserError(
-              `--${flagOf(option)}: the machine of --snapshot ${flags.snapshot} has been made`,
-              `Leave --${flagOf(option)} away, or save another snapshot with it`,
-            );
-      return runCommand(flags, command, world);
-    });
+}
+
+export function addRun(program: Command, world: World): void {
+  const run = program
+    .command("run")
+    .description("run a command, or a console, in an arm64 Linux guest under the hypervisor")
+    .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal");
+  for (const more of [withBoot, withFiles, withMachine, withSpe, withHypervisor, withRun]) more(run);
+  run.addHelpText("after", HELP).action((command: string[], flags: MachineFlags, self: Command) => {
+    checkFlags(flags, self);
+    return runCommand(flags, command, world);
+  });
 }
