@@ -23,7 +23,7 @@ export interface AccessOptions {
 }
 
 /** An access of an instruction: how many bytes, and what for. */
-export interface Access {
+export interface GuestAccess {
   readonly bytes: number;
   /** "atomic" reads and writes. */
   readonly kind: "load" | "store" | "atomic";
@@ -34,7 +34,7 @@ export interface Access {
  * How an access is made: takes a VA and pushes the host address at which its bytes may be read, or written, all of them (what
  * lies there may be a copy that is carried back). Whatever follows is executed for accesses that were granted, once for each.
  */
-export type AccessEmitter = (e: StateEmit, control: Control, access: Access) => void;
+export type AccessEmitter = (e: StateEmit, control: Control, access: GuestAccess) => void;
 
 /** Takes a soft TLB's address and pushes that of the entry which a VA's page has in it. */
 export function entryOf(f: FunctionBody, va: Local<"i64">): void {
@@ -97,7 +97,7 @@ export const softTlbAccess: AccessEmitter = (e, control, access) => {
 };
 
 /** An access as SLOW_ACCESS tells it. */
-const accessBits = ({ bytes, kind, options }: Access): number =>
+const accessBits = ({ bytes, kind, options }: GuestAccess): number =>
   (kind === "load" ? 0 : ACCESS.WRITE) |
   (options.unprivileged ? ACCESS.UNPRIVILEGED : 0) |
   (options.aligned ? ACCESS.ALIGNED : 0) |
@@ -110,7 +110,7 @@ const accessBits = ({ bytes, kind, options }: Access): number =>
  * Pushes the host address of an access that the soft TLB does not simply have, or has it looked for: the instruction comes
  * again with SLOW_AT set, or the TLB filled, or does not happen.
  */
-function slowAccess(e: StateEmit, control: Control, va: Local<"i64">, access: Access): void {
+function slowAccess(e: StateEmit, control: Control, va: Local<"i64">, access: GuestAccess): void {
   const { f } = e;
   const place = f.local.take("i32");
   e.get32("SLOW_AT");

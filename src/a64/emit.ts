@@ -8,7 +8,7 @@
  */
 import type { Local } from "../wasm/entities.ts";
 import type { FunctionBody } from "../wasm/function-body.ts";
-import { type Access, type AccessEmitter, type AccessOptions, softTlbAccess } from "./access.ts";
+import { type AccessEmitter, type AccessOptions, type GuestAccess, softTlbAccess } from "./access.ts";
 import type { Control, FlowControl, Operands } from "./emit-parts.ts";
 import { StateEmit } from "./emit-state.ts";
 import type { Fields } from "./encoding.ts";
@@ -333,7 +333,7 @@ export class Emit extends StateEmit {
   }
 
   /** Every access that an instruction makes goes through here. */
-  protected access(access: Access): void {
+  protected access(access: GuestAccess): void {
     this.#access(this, this.control, access);
   }
 

@@ -1,5 +1,5 @@
 /** Logging of ops and their accesses, as WebAssembly: see LOG in a64/state.ts. */
-import { type Access, type AccessEmitter, softTlbAccess } from "../../a64/access.ts";
+import { type AccessEmitter, type GuestAccess, softTlbAccess } from "../../a64/access.ts";
 import type { StateEmit } from "../../a64/emit-state.ts";
 import { LOG, STATE } from "../../a64/state.ts";
 import type { Local } from "../../wasm/entities.ts";
@@ -43,7 +43,7 @@ export function takeBackOp(e: StateEmit, mark: Local<"i32">): void {
 }
 
 const KINDS = { load: LOG.READ, store: LOG.WRITE, atomic: LOG.READ | LOG.WRITE } as const;
-const entryOf = ({ bytes, kind, options }: Access): number =>
+const entryOf = ({ bytes, kind, options }: GuestAccess): number =>
   LOG.ACCESS | KINDS[kind] | bytes | (Math.log2(options.element ?? bytes) << LOG.ELEMENT_SHIFT);
 
 /** An access by the soft TLB that is logged. */
