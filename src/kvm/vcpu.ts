@@ -336,6 +336,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   switchOn(entry: bigint, contextId: bigint, atNs: number): void {
     this.#off = false;
     this.#code?.core.powerOn(entry, contextId);
+    this.spe.reset();
     this.#kick(this.index, atNs);
   }
 

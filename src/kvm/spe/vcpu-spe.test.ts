@@ -230,6 +230,18 @@ describe("the guest's registers", () => {
   });
 });
 
+it("a vCPU that is switched on has its buffer off, and its interrupt low", () => {
+  const m = machine(fault);
+  m.enable();
+  m.spe.write("PMBSR_EL1", FULL);
+  m.events.length = 0;
+  m.spe.reset();
+  expect([m.spe.read("PMBLIMITR_EL1"), m.spe.read("PMBSR_EL1")]).toEqual([0n, 0n]);
+  expect([m.line(), m.spe.guestView()]).toEqual([false, "off"]);
+  expect(m.events).toEqual(["disabled 8"]);
+  expect(m.vmSpe.statistics.bufferDisables).toBe(1);
+});
+
 describe("an enable that cannot be", () => {
   /** Nothing of the buffer reaches the hardware, and the guest's E stays 1. */
   function expectRefused(m: ReturnType<typeof machine>): bigint {

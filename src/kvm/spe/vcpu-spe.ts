@@ -113,6 +113,17 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
     if (!this.#hardware.trapping && !this.owner.core.spu.pmbirq) this.owner.line(false);
   }
 
+  /** The vCPU is switched on (kvm_reset_vcpu): E is 0, and with it the buffer goes off where it was on. */
+  reset(): void {
+    if (this.#hardware.trapping) {
+      this.write("PMBLIMITR_EL1", 0n);
+      this.write("PMBSR_EL1", 0n);
+      return;
+    }
+    this.accounts.enable(false);
+    this.owner.line(false);
+  }
+
   // ---- Trapped accesses ----
 
   /** Emulates a trapped MRS; undefined where the register is not ours. */
