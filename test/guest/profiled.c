@@ -1,6 +1,8 @@
 // A program whose profile is known: a loop over an array with a stride, branches that are taken three times of four, calls, and two
 // threads that write to one line. It says where all of it is.
+#define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +34,18 @@ uint64_t __attribute__((noinline, aligned(4096))) calls(int rounds) {
   return sum;
 }
 
+static int there;
+
+// Each on a CPU of its own, and both at once.
 static void *__attribute__((noinline)) hammer(void *at) {
   volatile uint64_t *x = at;
-  for (int i = 0; i < 300000; i++) ++*x;
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  CPU_SET(at == &falsely.a, &mine);
+  sched_setaffinity(0, sizeof mine, &mine);
+  __atomic_add_fetch(&there, 1, __ATOMIC_SEQ_CST);
+  while (__atomic_load_n(&there, __ATOMIC_SEQ_CST) < 2) sched_yield();
+  for (int i = 0; i < 1000000; i++) ++*x;
   return 0;
 }
 
