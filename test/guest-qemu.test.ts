@@ -38,7 +38,7 @@ describe.skipIf(guest === undefined)("Debian's kernel", { timeout: 6 * MINUTES }
       ]),
     );
     const image = guest?.image ?? "";
-    const machine = ["-M", "virt-7.2,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", "512M"];
+    const machine = ["-M", "virt-7.2,gic-version=3", "-cpu", "neoverse-n1", "-smp", "2", "-m", "512M"];
     const io = [
       "-display",
       "none",
