@@ -1,14 +1,15 @@
 /** A profile that was recorded in the guest is read on this computer, by perf and by our decoder alike. */
+
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../src/perf/byte-source.ts";
 import { readProfile } from "../src/perf/profile.ts";
 import { decodeSpe, type SpeInstructionAddress, type SpeRecord } from "../src/perf/spe-record.ts";
-import { EVENT } from "../src/spe/op.ts";
 import { type Ended, runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import { has } from "./oracles.ts";
+import { SAMPLE_EVENTS } from "./perf-samples.ts";
 import { expectSameDump } from "./spe-perf/dump.ts";
 import { perf, type ScriptedSample, scriptedSamples } from "./spe-perf/perf-tool.ts";
 
@@ -28,19 +29,8 @@ const perfHere = (...argv: readonly string[]) =>
     env: { ...process.env, PERF_CONFIG: "/dev/null", LC_ALL: "C" },
   });
 
-/** The samples that perf makes of a record, by the bits of its events (tools/perf/util/arm-spe.c). */
-const MADE: readonly (readonly [string, number])[] = [
-  ["l1d-miss", EVENT.l1dRefill],
-  ["l1d-access", EVENT.l1dAccess],
-  ["llc-miss", EVENT.llcMiss],
-  ["llc-access", EVENT.llcAccess],
-  ["tlb-miss", EVENT.tlbWalk],
-  ["tlb-access", EVENT.tlbAccess],
-  ["branch-miss", EVENT.mispredicted],
-  ["remote-access", EVENT.remoteAccess],
-];
 const madeOf = (record: SpeRecord): readonly string[] => [
-  ...MADE.filter(([, bit]) => (Number(record.events) & bit) !== 0).map(([name]) => name),
+  ...SAMPLE_EVENTS.filter(([, bit]) => (Number(record.events) & bit) !== 0).map(([name]) => name),
   ...(record.opClass === "load-store" ? ["memory"] : []),
   "instructions",
 ];

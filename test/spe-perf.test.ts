@@ -2,9 +2,10 @@
  * perf as the oracle of SPE records: what the profiling unit writes, wrapped in a perf.data, is decoded by the
  * machine's own perf, and packets and samples are compared field by field with our decoder and with what was put in.
  */
+
 import { describe, expect, it } from "vitest";
 import { decodeSpe, type SpeRecord } from "../src/perf/spe-record.ts";
-import { EVENT } from "../src/spe/op.ts";
+import { SAMPLE_EVENTS } from "./perf-samples.ts";
 import { expectSameDump } from "./spe-perf/dump.ts";
 import { writePerfData } from "./spe-perf/perf-data-writer.ts";
 import { perf, type ScriptedSample, scriptedSamples } from "./spe-perf/perf-tool.ts";
@@ -93,17 +94,6 @@ function expectRecord(record: SpeRecord, put: PutIn): void {
 
 // ---- perf script: sample by sample ----
 
-/** Events by which perf's samples are named (tools/perf/util/arm-spe.c). */
-const SAMPLE_EVENTS: readonly [string, number][] = [
-  ["l1d-miss", EVENT.l1dRefill],
-  ["l1d-access", EVENT.l1dAccess],
-  ["llc-miss", EVENT.llcMiss],
-  ["llc-access", EVENT.llcAccess],
-  ["tlb-miss", EVENT.tlbWalk],
-  ["tlb-access", EVENT.tlbAccess],
-  ["branch-miss", EVENT.mispredicted],
-  ["remote-access", EVENT.remoteAccess],
-];
 /** perf_mem_data_src.mem_lvl_num by data source: L1 1, L2 2, L3 3, RAM 0xd. 13 is another socket's: mem_remote, and
  *  a level that differs between versions of perf. */
 const LEVEL_OF_SOURCE: Readonly<Record<number, number>> = {

@@ -23,23 +23,6 @@ static inline u64 counter(void) {
   return value;
 }
 
-static void count(const char *what, u64 value) {
-  put(what);
-  put(": ");
-  number(value, 10);
-  put("\n");
-}
-
-static void mmu_on(void) {
-  level1[0] = 0 | 1 | (1 << 10);
-  level1[1] = 0x40000000 | 1 | (1 << 10) | (3 << 8) | (1 << 2);
-  WRITE(mair_el1, 0xff00);
-  WRITE(tcr_el1, 25 | (25ul << 16) | (1 << 8) | (1 << 10) | (3 << 12) | (2ul << 30) | (1 << 23) | (1ul << 32));
-  WRITE(ttbr0_el1, level1);
-  asm volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" ::: "memory");
-  WRITE(sctlr_el1, READ(sctlr_el1) | 1 | 4 | (1 << 12));
-}
-
 // ---- Locks: by exclusives, by an atomic, and by exclusives that wait for events ----
 
 static void lock_exclusive(volatile u32 *at) {
@@ -280,13 +263,13 @@ asm(".global secondary\n"
     " mov x0, #(3 << 20)\n msr cpacr_el1, x0\n isb\n mov x0, x20\n bl other\n 1: wfi\n b 1b\n");
 
 void other(int cpu) {
-  mmu_on();
+  map_as_it_lies(level1);
   all(cpu);
   here_only(cpu);
 }
 
 void run(void) {
-  mmu_on();
+  map_as_it_lies(level1);
   GICD(0) = 2;
   for (u64 cpu = 1; cpu < CPUS; cpu++) {
     register u64 x0 asm("x0") = 0xc4000003, x1 asm("x1") = cpu, x2 asm("x2") = (u64)secondary, x3 asm("x3") = cpu;

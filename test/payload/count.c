@@ -1,26 +1,7 @@
 // EL0 code of a known length while the virtual timer interrupts it again and again, counted by the PMU by exception level.
 #include "payload.h"
 
-static void count(const char *what, u64 value) {
-  put(what);
-  put(": ");
-  number(value, 10);
-  put("\n");
-}
-
 static u64 level1[512] __attribute__((aligned(4096)));
-
-static void mmu_on(void) {
-  level1[0] = 0 | 1 | (1 << 10);
-  level1[1] = 0x40000000 | 1 | (1 << 10) | (3 << 8) | (1 << 2);
-  // Once more for EL0.
-  level1[2] = level1[1] | (1 << 6);
-  WRITE(mair_el1, 0xff00);
-  WRITE(tcr_el1, 25 | (25ul << 16) | (1 << 8) | (1 << 10) | (3 << 12) | (2ul << 30) | (1 << 23) | (1ul << 32));
-  WRITE(ttbr0_el1, level1);
-  asm volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" ::: "memory");
-  WRITE(sctlr_el1, READ(sctlr_el1) | 1 | 4 | (1 << 12));
-}
 
 extern char back_from_el0[];
 static volatile u64 interrupts, faults, period;
@@ -92,14 +73,10 @@ static void measure(const char *what, u64 every) {
 }
 
 void run(void) {
-  mmu_on();
-  GICR(0x14) = 0;
-  GICD(0) = 2;
-  WRITE(S3_0_C12_C12_5, 7);
-  WRITE(S3_0_C4_C6_0, 0xf0);
-  WRITE(S3_0_C12_C12_7, 1);
-  GICR(0x10080) = ~0u;
-  GICR(0x10100) = 1 << 27;
+  // Once more for EL0.
+  level1[2] = RAM_BLOCK | (1 << 6);
+  map_as_it_lies(level1);
+  take_ppi(27);
   WRITE(pmevtyper0_el0, 8 | (1ul << 31));
   WRITE(pmevtyper1_el0, 8 | (1ul << 30));
   WRITE(pmevtyper2_el0, 8);

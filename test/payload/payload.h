@@ -30,3 +30,35 @@ static inline void line(const char *what, u64 value) {
   hex(value);
   put("\n");
 }
+
+static inline void count(const char *what, u64 value) {
+  put(what);
+  put(": ");
+  number(value, 10);
+  put("\n");
+}
+
+// A GiB of memory as a table of level 1 has it: normal, shareable.
+#define RAM_BLOCK (0x40000000 | 1 | (1 << 10) | (3 << 8) | (1 << 2))
+
+// Maps devices and memory as they lie, in a table that may have more, and turns the MMU and the caches on.
+static inline void map_as_it_lies(u64 *level1) {
+  level1[0] = 0 | 1 | (1 << 10);
+  level1[1] = RAM_BLOCK;
+  WRITE(mair_el1, 0xff00);
+  WRITE(tcr_el1, 25 | (25ul << 16) | (1 << 8) | (1 << 10) | (3 << 12) | (2ul << 30) | (1 << 23) | (1ul << 32));
+  WRITE(ttbr0_el1, level1);
+  asm volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" ::: "memory");
+  WRITE(sctlr_el1, READ(sctlr_el1) | 1 | 4 | (1 << 12));
+}
+
+// Has a private interrupt of this CPU's signalled as an IRQ of group 1.
+static inline void take_ppi(u32 intid) {
+  GICR(0x14) = 0;
+  GICD(0) = 2;
+  WRITE(S3_0_C12_C12_5, 7);
+  WRITE(S3_0_C4_C6_0, 0xf0);
+  WRITE(S3_0_C12_C12_7, 1);
+  GICR(0x10080) = ~0u;
+  GICR(0x10100) = 1u << intid;
+}

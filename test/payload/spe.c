@@ -12,23 +12,6 @@ static u64 level1[512] __attribute__((aligned(4096)));
 static unsigned char buffer[BUFFER_BYTES] __attribute__((aligned(4096)));
 static u64 data[4096];
 
-static void count(const char *what, u64 value) {
-  put(what);
-  put(": ");
-  number(value, 10);
-  put("\n");
-}
-
-static void mmu_on(void) {
-  level1[0] = 0 | 1 | (1 << 10);
-  level1[1] = 0x40000000 | 1 | (1 << 10) | (3 << 8) | (1 << 2);
-  WRITE(mair_el1, 0xff00);
-  WRITE(tcr_el1, 25 | (25ul << 16) | (1 << 8) | (1 << 10) | (3 << 12) | (2ul << 30) | (1 << 23) | (1ul << 32));
-  WRITE(ttbr0_el1, level1);
-  asm volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" ::: "memory");
-  WRITE(sctlr_el1, READ(sctlr_el1) | 1 | 4 | (1 << 12));
-}
-
 static volatile u64 fulls, others, records, misplaced, digest;
 
 #define BASE ((u64)buffer)
@@ -91,14 +74,8 @@ static u64 __attribute__((noinline)) step(u64 seed, u64 turn) {
 }
 
 void run(void) {
-  mmu_on();
-  GICR(0x14) = 0;
-  GICD(0) = 2;
-  WRITE(S3_0_C12_C12_5, 7);
-  WRITE(S3_0_C4_C6_0, 0xf0);
-  WRITE(S3_0_C12_C12_7, 1);
-  GICR(0x10080) = ~0u;
-  GICR(0x10100) = 1 << PMBIRQ;
+  map_as_it_lies(level1);
+  take_ppi(PMBIRQ);
   // Records go there: a page that nobody has touched is not mapped at stage 2.
   for (u64 at = 0; at < BUFFER_BYTES; at += 4096) buffer[at] = 0;
   asm volatile("msr daifclr, #2\n isb");
