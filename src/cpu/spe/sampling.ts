@@ -78,7 +78,7 @@ export class Sampling implements OpWatcher {
   }
 
   /** Before the exception level changes, and before a register does: what ran so far ran under what was. */
-  tell(): void {
+  tell(wasProfiling = this.isWatching): void {
     const ops = this.#core.executed - this.#toldOps;
     const nowNs = this.#nowNs();
     const startNs = this.#toldNs;
@@ -87,7 +87,7 @@ export class Sampling implements OpWatcher {
     if (ops <= 0) return;
     const { pe } = this.#spu;
     if (this.#carried === undefined) pe.el = this.#core.state.el;
-    if (this.isWatching) this.#truth.sampled(ops);
+    if (wasProfiling) this.#truth.sampled(ops);
     else this.#truth.unsampled(ops, startNs, nowNs, false);
   }
 
@@ -175,8 +175,8 @@ export class Sampling implements OpWatcher {
   #complete(op: SampledOp): void {
     this.#spu.complete(op);
     if (!this.#spu.pmbirq) return;
-    // Profiling has stopped, and the interrupt is on its way.
-    this.tell();
+    // Profiling has stopped with this op, and the interrupt is on its way.
+    this.tell(true);
     this.changed();
     this.#core.exitWith({ kind: "budget" });
   }
