@@ -98,6 +98,11 @@ export const STATE = {
   SCRATCH: place(64, 16),
   /** Where the next entry of the log of ops goes (LOG): a host address. */
   LOG_AT: place(4),
+  /** The flags before the op that was logged last, as NF and the others. */
+  LOG_CF: place(4),
+  LOG_NF: place(8),
+  LOG_ZF: place(8),
+  LOG_VF: place(8),
   /** Operands and result of a floating-point operation on the slow path: see fp/entry.ts. */
   FP: place(64, 16),
 } as const;

@@ -99,7 +99,7 @@ export class Core implements InstructionHost {
 
   /** Cycles so far: one for each instruction that has retired, and what exceptions took. */
   get cycles(): number {
-    return this.#cycles + this.#budget - this.#held - this.state.get32("LEFT");
+    return this.#cycles + this.#budget - this.#held - this.state.left;
   }
 
   /** Instructions retired so far. */
@@ -122,8 +122,8 @@ export class Core implements InstructionHost {
 
   /** Cycles go by without an instruction; beyond the budget where it has fewer left. */
   #spend(cycles: number): void {
-    const left = this.state.get32("LEFT");
-    this.state.set32("LEFT", Math.max(0, left - cycles));
+    const left = this.state.left;
+    this.state.left = Math.max(0, left - cycles);
     this.#cycles += Math.max(0, cycles - left);
   }
 
@@ -209,7 +209,7 @@ export class Core implements InstructionHost {
    */
   run(budget: number, nowCycles = 0, horizonCycles = Number.POSITIVE_INFINITY): CoreExit {
     const { state } = this;
-    state.set32("LEFT", budget);
+    state.left = budget;
     this.#clock = nowCycles + budget;
     state.setCount("CLOCK", this.#clock);
     state.setCount("HORIZON", horizonCycles);
@@ -220,36 +220,35 @@ export class Core implements InstructionHost {
     for (let leaves = 1; ; leaves++) {
       const debugging = this.debug.active;
       if (debugging && this.debug.stepIsDue) this.exceptions.softwareStep();
-      const pending = state.get32("IRQ_LINES") & ~state.get32("DAIF");
+      const pending = state.pendingInterrupts;
       // An access that was prepared belongs to the instruction at PC, which goes first.
-      const isInterrupted = pending !== 0 && state.get32("SLOW_AT") === 0;
+      const isInterrupted = pending !== 0 && !state.hasPrepared;
       if (isInterrupted) this.exceptions.interrupt(pending);
-      if ((isInterrupted || debugging) && state.get32("LEFT") === 0) {
+      if ((isInterrupted || debugging) && state.left === 0) {
         // The exception has taken the rest.
       } else if (debugging) this.#runWatched();
       else if (this.space.accesses.hasOneForNext) this.#runOne();
       else this.#carryOut(this.#enter());
-      const nowLeft = state.get32("LEFT");
+      const nowLeft = state.left;
       if (nowLeft !== left) {
         left = nowLeft;
         idleTurns = 0;
       } else if (++idleTurns === MOST_IDLE_TURNS && this.#exit === undefined)
         throw new BrokenInvariant(`the instruction at ${state.pc.toString(16)} neither happens nor faults`);
       // An access that was prepared is its instruction's, which comes next.
-      const busy =
-        leaves >= MOST_LEAVES && state.get32("SLOW_AT") === 0 && !this.space.accesses.hasOneForNext;
+      const busy = leaves >= MOST_LEAVES && !state.hasPrepared && !this.space.accesses.hasOneForNext;
       const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - left;
       this.#budget = 0;
-      state.set32("LEFT", 0);
+      state.left = 0;
       return exit;
     }
   }
 
   /** Executes until something is left to TypeScript, and returns what. */
   #enter(): number {
-    this.state.set32("LEFT_SAVED", 0);
+    this.state.leftSaved = 0;
     const { watcher } = this;
     return watcher?.isWatching === true ? watcher.enter() : this.code.interpreter.run(this.#base);
   }
@@ -263,7 +262,7 @@ export class Core implements InstructionHost {
     const pc = state.pc;
     const isMapped = space.tlbs.isCodeMapped(pc);
     // An instruction abort comes before a breakpoint, and this before anything that the instruction does.
-    if (isMapped && state.get32("SLOW_AT") === 0 && debug.breakpointAt(pc)) {
+    if (isMapped && !state.hasPrepared && debug.breakpointAt(pc)) {
       exceptions.breakpoint();
       return;
     }
@@ -289,17 +288,17 @@ export class Core implements InstructionHost {
    */
   #runOne(mayTellTime = false): boolean {
     const { state, space } = this;
-    this.#held = state.get32("LEFT") - 1;
-    state.set32("LEFT", 1);
+    this.#held = state.left - 1;
+    state.left = 1;
     if (mayTellTime) state.setCount("CLOCK", this.#clock - this.#held);
     const reason = this.#enter();
     // Who watches may have had others go first.
-    const hasHappened = reason === LEAVE.BUDGET && state.get32("LEFT") === 0;
+    const hasHappened = reason === LEAVE.BUDGET && state.left === 0;
     space.accesses.dropOneForNext(hasHappened);
     this.#carryOut(reason);
     if (hasHappened) this.#problem(space.accesses.commit());
-    const isDone = state.get32("LEFT") === 0;
-    state.set32("LEFT", state.get32("LEFT") + this.#held);
+    const isDone = state.left === 0;
+    state.left = state.left + this.#held;
     this.#held = 0;
     if (mayTellTime) state.setCount("CLOCK", this.#clock);
     return isDone;
@@ -326,7 +325,7 @@ export class Core implements InstructionHost {
     const { state } = this;
     switch (reason) {
       case LEAVE.BUDGET:
-        if (state.get32("LEFT_SAVED") !== 0) state.set32("LEFT", state.get32("LEFT_SAVED"));
+        if (state.leftSaved !== 0) state.left = state.leftSaved;
         return;
       case LEAVE.CODE:
         this.#problem(this.space.mapCode());
@@ -419,7 +418,7 @@ export class Core implements InstructionHost {
   retire(): void {
     const { state } = this;
     state.pc += 4n;
-    state.set32("LEFT", state.get32("LEFT") - 1);
+    state.left = state.left - 1;
   }
 
   /** The instruction is UNDEFINED. */

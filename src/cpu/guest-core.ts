@@ -34,7 +34,12 @@ const HOST_STREAM_NS = 100_000;
 /** The cores of a machine: TLBI, IC, events and stores that somebody waits for reach them all. */
 export class CoreGroup {
   readonly cores: CpuGuestCore[] = [];
-  readonly coherence = new Coherence();
+  readonly coherence: Coherence;
+
+  /** @param size how many cores there will be */
+  constructor(size: number) {
+    this.coherence = new Coherence(size);
+  }
 
   broadcast(what: Broadcast, from: CpuGuestCore): void {
     switch (what.kind) {
@@ -157,8 +162,8 @@ export class CpuGuestCore implements CodeCore {
             seed,
             coherence: group.coherence,
             exact: exactModels,
-            nowNs: () => this.nowNs,
-            isAhead: () => this.nowNs > hardware.turn.horizonNs,
+            nowNs: (cycles = 0) => this.#nsAfter(cycles),
+            isAhead: (cycles) => this.#nsAfter(cycles) > hardware.turn.horizonNs,
           });
     this.spu = this.#spe?.spu ?? noSpu();
     const { state } = this.core;
@@ -182,7 +187,12 @@ export class CpuGuestCore implements CodeCore {
 
   /** The vCPU's time, with what it has executed since it was last charged. */
   get nowNs(): number {
-    return this.#hardware.timeline.nowNs + Math.floor((this.core.cycles - this.#charged) / CYCLES_PER_NS);
+    return this.#nsAfter(0);
+  }
+
+  #nsAfter(cycles: number): number {
+    const uncharged = this.core.cycles - this.#charged + cycles;
+    return this.#hardware.timeline.nowNs + Math.floor(uncharged / CYCLES_PER_NS);
   }
 
   /** The granule, by its address in the linear memory, a store to which ends this core's WFE. */

@@ -59,7 +59,7 @@ export class SystemInstructions {
       case "SVC":
         core.debug.advance();
         // It has retired at the level that it was executed at.
-        state.set32("LEFT", state.get32("LEFT") - 1);
+        state.left = state.left - 1;
         exceptions.synchronous(EC.svc64, f.imm16, true);
         return;
       case "BRK":
@@ -81,7 +81,7 @@ export class SystemInstructions {
         return;
       case "ERET":
         if (state.el === 0) break;
-        state.set32("LEFT", state.get32("LEFT") - 1);
+        state.left = state.left - 1;
         exceptions.eret();
         return;
       case "HINT":

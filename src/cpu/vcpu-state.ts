@@ -32,10 +32,42 @@ export function ConditionHolds(cond: number, nzcv: number): boolean {
 export class VcpuState {
   readonly view: DataView;
   readonly base: number;
+  /** The linear memory, and where the state is in it: for what is asked each time WebAssembly is left. */
+  readonly #words: Uint32Array;
+  readonly #first: number;
 
   constructor(view: DataView, base: number) {
     this.view = view;
     this.base = base;
+    this.#words = new Uint32Array(view.buffer);
+    this.#first = base >>> 2;
+  }
+
+  get left(): number {
+    return this.#words[this.#first + (STATE.LEFT >>> 2)] as number;
+  }
+
+  set left(instructions: number) {
+    this.#words[this.#first + (STATE.LEFT >>> 2)] = instructions;
+  }
+
+  get leftSaved(): number {
+    return this.#words[this.#first + (STATE.LEFT_SAVED >>> 2)] as number;
+  }
+
+  set leftSaved(instructions: number) {
+    this.#words[this.#first + (STATE.LEFT_SAVED >>> 2)] = instructions;
+  }
+
+  /** Whether an access is prepared for the instruction at PC. */
+  get hasPrepared(): boolean {
+    return this.#words[this.#first + (STATE.SLOW_AT >>> 2)] !== 0;
+  }
+
+  /** Interrupts that wait and are not masked, as bits of DAIF. */
+  get pendingInterrupts(): number {
+    const lines = this.#words[this.#first + (STATE.IRQ_LINES >>> 2)] as number;
+    return lines === 0 ? 0 : lines & ~(this.#words[this.#first + (STATE.DAIF >>> 2)] as number);
   }
 
   get32(field: StateField): number {
@@ -140,19 +172,27 @@ export class VcpuState {
   }
 
   get el(): 0 | 1 {
-    return this.get32("EL") as 0 | 1;
+    return this.#words[this.#first + (STATE.EL >>> 2)] as 0 | 1;
   }
 
   /** NZCV at bits 31:28, unsigned. */
   get nzcv(): number {
+    return this.#flags(STATE.NF, STATE.ZF, STATE.CF, STATE.VF);
+  }
+
+  /** As `nzcv`, before the op that was logged last. */
+  get loggedNzcv(): number {
+    return this.#flags(STATE.LOG_NF, STATE.LOG_ZF, STATE.LOG_CF, STATE.LOG_VF);
+  }
+
+  #flags(nf: number, zf: number, cf: number, vf: number): number {
     const { view, base } = this;
-    const isNegative = (field: "NF" | "VF"): boolean => view.getInt32(base + STATE[field] + 4, true) < 0;
-    const zero = view.getUint32(base + STATE.ZF, true) | view.getUint32(base + STATE.ZF + 4, true);
+    const zero = view.getUint32(base + zf, true) | view.getUint32(base + zf + 4, true);
     return (
-      ((isNegative("NF") ? SPSR.N : 0) |
+      ((view.getInt32(base + nf + 4, true) < 0 ? SPSR.N : 0) |
         (zero === 0 ? SPSR.Z : 0) |
-        (this.get32("CF") !== 0 ? SPSR.C : 0) |
-        (isNegative("VF") ? SPSR.V : 0)) >>>
+        (view.getUint32(base + cf, true) !== 0 ? SPSR.C : 0) |
+        (view.getInt32(base + vf + 4, true) < 0 ? SPSR.V : 0)) >>>
       0
     );
   }

@@ -4,7 +4,8 @@
 import { COUNTER_HZ } from "../arm/counter.ts";
 import { CNTKCTL_EL1, type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
 
-const TICK_NS = BigInt(1e9 / COUNTER_HZ);
+const NS_OF_TICK = 1e9 / COUNTER_HZ;
+const TICK_NS = BigInt(NS_OF_TICK);
 
 /** INTIDs: PPI 11 and 14 of QEMU's virt machine and of most others. */
 export const VIRTUAL_TIMER_INTID = 27;
@@ -19,7 +20,9 @@ const TVAL = 0;
 const CTL = 1;
 const CVAL = 2;
 
-export const countAt = (nowNs: number): bigint => BigInt(Math.floor(nowNs)) / TICK_NS;
+/** CNTVCT_EL0 at an instant. */
+export const ticksAt = (nowNs: number): number => Math.floor(Math.floor(nowNs) / NS_OF_TICK);
+export const countAt = (nowNs: number): bigint => BigInt(ticksAt(nowNs));
 
 /**
  * The next event of the event stream after an instant: where bit EVNTI of CNTVCT_EL0 turns to 1, or with EVNTDIR to 0.

@@ -41,6 +41,9 @@ export class TranslatedRecords implements RecordMemory {
   #tlb: TlbEntry[] = [];
   /** The regime of what the TLB has: another one has translations of its own. */
   #regime: Stage1Regime | undefined;
+  /** Memory that was written to last, and its bytes. */
+  #stored: Uint32Array | undefined;
+  #storedBytes: Uint8Array = new Uint8Array();
 
   /** @param pe the PE of the SPU: who owns the buffer */
   constructor(translation: RecordTranslation, pe: PeContext) {
@@ -60,8 +63,12 @@ export class TranslatedRecords implements RecordMemory {
     const second = inFirst < size ? this.#translate(vpn(page + 1)) : undefined;
     if (second !== undefined && !("frame" in second)) return second;
     if (bytes === undefined) return undefined;
+    if (second === undefined) {
+      this.#store(first.frame, offset, bytes);
+      return undefined;
+    }
     this.#store(first.frame, offset, bytes.subarray(0, inFirst));
-    if (second !== undefined) this.#store(second.frame, 0, bytes.subarray(inFirst, size));
+    this.#store(second.frame, 0, bytes.subarray(inFirst, size));
     return undefined;
   }
 
@@ -90,7 +97,9 @@ export class TranslatedRecords implements RecordMemory {
     const regime = stage1();
     if (this.#regime !== undefined && this.#regime !== regime) this.#tlb = [];
     this.#regime = regime;
-    const hit = this.#tlb.find((entry) => entry.page === page);
+    // Most records lie in the page of the one before.
+    const last = this.#tlb.at(-1);
+    const hit = last?.page === page ? last : this.#tlb.find((entry) => entry.page === page);
     if (hit !== undefined) {
       onRecordPage?.(hit.ipn, hit.frame);
       return hit;
@@ -114,7 +123,11 @@ export class TranslatedRecords implements RecordMemory {
     const words = physical.page(frame, PROFILING_BUFFER_WRITE);
     // What translates to where no memory is, is lost.
     if (words === undefined || isFault(words)) return;
-    new Uint8Array(words.buffer, words.byteOffset, words.byteLength).set(bytes, offset);
+    if (words !== this.#stored) {
+      this.#stored = words;
+      this.#storedBytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    }
+    this.#storedBytes.set(bytes, offset);
     // A buffer may lie over somebody's tables: what was read from them no longer holds.
     physical.wrote(frame);
   }

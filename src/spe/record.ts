@@ -37,12 +37,15 @@ export class RecordWriter {
   private readonly view: DataView;
   private readonly layout: Layout = { bytes: 0, eventsBytes: 0, dataSourceBytes: 0 };
   private at = 0;
+  /** The record that was built last: most have the same size. */
+  private record: Uint8Array;
 
   constructor(implementation: SpeImplementation, facts: ImplementationFacts) {
     this.implementation = implementation;
     this.facts = facts;
     this.buffer = new Uint8Array(facts.maxRecordBytes);
     this.view = new DataView(this.buffer.buffer);
+    this.record = this.buffer;
   }
 
   /** The size of the record that `build` would make, padding included. */
@@ -122,7 +125,8 @@ export class RecordWriter {
     if (selection.timestamp === undefined) this.buffer[this.at++] = PACKET.end;
     else this.timestamp(selection.timestamp);
     this.buffer.fill(PACKET.padding, this.at, size);
-    return this.buffer.subarray(0, size);
+    if (this.record.length !== size) this.record = this.buffer.subarray(0, size);
+    return this.record;
   }
 
   private u32(header: number, value: number): void {

@@ -165,7 +165,7 @@ export class VirtualMachine {
       disks: options.disks,
       shares: options.shares,
     });
-    const group = new CoreGroup();
+    const group = new CoreGroup(options.cpus);
     this.#group = group;
     const core: CodeCoreFactory = (hardware) =>
       new CpuGuestCore(hardware, devices, this.code, group, {

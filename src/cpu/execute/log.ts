@@ -32,6 +32,14 @@ export function logOp(e: StateEmit, at: Local<"i32">, mark: Local<"i32">, pc: ()
   f.local.get(mark);
   f.i32.const(0);
   f.i32.store(LOG.WHAT);
+  for (const flag of ["NF", "ZF", "VF"] as const) {
+    f.local.get(e.cpu);
+    e.get64(flag);
+    f.i64.store(STATE[`LOG_${flag}`]);
+  }
+  f.local.get(e.cpu);
+  e.get32("CF");
+  f.i32.store(STATE.LOG_CF);
 }
 
 /** The op whose entry is at `mark` has not happened. */

@@ -9,6 +9,12 @@ export type CoherenceState = readonly (readonly [place: number, key: number, cor
 export class Coherence {
   readonly #keys = new Float64Array(PLACES);
   readonly #cores = new Uint8Array(PLACES);
+  readonly #isShared: boolean;
+
+  /** @param cores how many there are: one alone has all lines for itself */
+  constructor(cores: number) {
+    this.#isShared = cores > 1;
+  }
 
   /**
    * A core accesses a line.
@@ -16,6 +22,7 @@ export class Coherence {
    * @returns whether another core has it modified
    */
   touch(core: number, key: number, low: number, write: boolean): boolean {
+    if (!this.#isShared) return false;
     const place = low & (PLACES - 1);
     const isKnown = this.#keys[place] === key + 1;
     const isOthers = isKnown && this.#cores[place] !== core;

@@ -4,7 +4,7 @@ import type { Ipn } from "../../common/address.ts";
 import { randomBitsAt } from "../../common/random.ts";
 import type { CoreHardware } from "../../kvm/guest-core.ts";
 import { TruthFeed } from "../../kvm/spe/ground-truth.ts";
-import { countAt } from "../../kvm/timers.ts";
+import { ticksAt } from "../../kvm/timers.ts";
 import { bareMetalPe, type PeContext } from "../../spe/enables.ts";
 import type { SpeImplementation } from "../../spe/implementation.ts";
 import { ManagementIrq, type ManagementIrqState } from "../../spe/management-irq.ts";
@@ -35,10 +35,13 @@ export class CoreSpe {
   readonly #core: Core;
   readonly #hardware: CoreHardware;
   readonly #records: TranslatedRecords;
-  readonly #nowNs: () => number;
+  readonly #nowNs: (cycles?: number) => number;
   #draws = 0;
 
-  /** @param nowNs the instant that the core has reached */
+  /**
+   * @param nowNs the instant that the core has reached, or reaches so many cycles later
+   * @param isAhead whether others will be behind so many cycles later
+   */
   constructor(
     core: Core,
     hardware: CoreHardware,
@@ -48,8 +51,8 @@ export class CoreSpe {
       readonly coherence: Coherence;
       /** Whether the models follow every op, and not only some before each sample. */
       readonly exact: boolean;
-      readonly nowNs: () => number;
-      readonly isAhead: () => boolean;
+      readonly nowNs: (cycles?: number) => number;
+      readonly isAhead: (cycles: number) => boolean;
     },
   ) {
     this.#core = core;
@@ -67,7 +70,7 @@ export class CoreSpe {
       implementation,
       memory: this.#records,
       random: () => randomBitsAt(seed, this.#draws++) & 0xff,
-      counter: () => countAt(this.sampling.selectedNs),
+      counter: () => ticksAt(this.sampling.selectedNs),
       storeRecords: true,
     });
     this.pmbirq = new ManagementIrq(this.spu, hardware.irqLatencyNs);

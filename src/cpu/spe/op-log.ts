@@ -58,16 +58,32 @@ export class OpLog {
 
   /** The models follow what the log has. */
   follow(): void {
-    const words = this.#words;
-    const end = this.#end;
     this.#selectAsid();
     this.#page = NO_PAGE;
+    this.#followUpTo(this.#end);
+  }
+
+  /** The models follow what the log has, but for its last op. Returns where the entry of that is, for `opAt`. */
+  followAllButLast(): number {
+    this.#selectAsid();
+    this.#page = NO_PAGE;
+    const words = this.#words;
+    let last = this.#end - LOG.ENTRY_BYTES;
+    while (words[(last + LOG.WHAT) >>> 2] !== 0) last -= LOG.ENTRY_BYTES;
+    this.#followUpTo(last);
+    return last;
+  }
+
+  /** @param end where the log ends, or the entry of an op that is not followed */
+  #followUpTo(end: number): void {
+    const words = this.#words;
+    const ends = this.#end;
     for (let at = this.#first; at < end; ) {
       const info = this.#infoAt(at);
       const next = at + LOG.ENTRY_BYTES;
       if (info.kind === "branch") {
         // Another op follows, or PC is where it went.
-        const to = next < end ? next : this.#core.state.addressOf("PC");
+        const to = next < ends ? next : this.#core.state.addressOf("PC");
         this.#followBranch(
           info,
           words[at >>> 2]!,
@@ -138,20 +154,19 @@ export class OpLog {
   }
 
   /**
-   * The op that is the only one in the log.
+   * The last op in the log, which the models follow now.
+   * @param at where `followAllButLast` has found it
    * @param nzcv the flags before it
    * @param withPa whether its record has the physical address of its access
    */
-  onlyOp(nzcv: number, withPa: boolean): SampledOp {
+  opAt(at: number, nzcv: number, withPa: boolean): SampledOp {
     const { view } = this.#core.code.memory;
     const end = this.#end;
-    this.#page = NO_PAGE;
-    const info = this.#infoAt(this.#first);
+    const info = this.#infoAt(at);
     const { kind, subclass } = info;
-    const pc = view.getBigUint64(this.#first, true);
-    this.#selectAsid();
+    const pc = view.getBigUint64(at, true);
     if (kind === "branch") return this.#branchOp(info, pc, nzcv, true);
-    const first = this.#first + LOG.ENTRY_BYTES;
+    const first = at + LOG.ENTRY_BYTES;
     if (first < end) {
       this.#followAccesses(first, end, info);
       if (kind !== "other") {

@@ -20,10 +20,10 @@ export interface SamplingOptions {
   readonly core: Core;
   readonly spu: Spu;
   readonly truth: TruthFeed;
-  /** The instant that the core has reached. */
-  readonly nowNs: () => number;
-  /** Whether others are behind: then nothing may have a timestamp. */
-  readonly isAhead: () => boolean;
+  /** The instant that the core has reached, or reaches so many cycles later. */
+  readonly nowNs: (cycles?: number) => number;
+  /** Whether others will be behind so many cycles later: then nothing may have a timestamp. */
+  readonly isAhead: (cycles: number) => boolean;
   /** How many ops the models follow before each sample; Infinity: all. */
   readonly warmOps: number;
   readonly models: Models;
@@ -42,8 +42,8 @@ export class Sampling implements OpWatcher {
   readonly #core: Core;
   readonly #spu: Spu;
   readonly #truth: TruthFeed;
-  readonly #nowNs: () => number;
-  readonly #isAhead: () => boolean;
+  readonly #nowNs: (cycles?: number) => number;
+  readonly #isAhead: (cycles: number) => boolean;
   readonly #warmOps: number;
   readonly #log: OpLog;
   readonly events: SpeEvents;
@@ -125,66 +125,72 @@ export class Sampling implements OpWatcher {
   }
 
   #enter(): number {
-    const before = this.#spu.opsToNextSample();
-    if (before === 0) return this.#sample();
-    if (!this.#followsAll && before > this.#warmOps)
-      return this.#pass(this.#core.code.interpreter, before - this.#warmOps);
-    this.#log.begin();
-    const { executed } = this.#core;
-    if (executed !== this.models.now) this.models.resume(executed);
-    const reason = this.#pass(this.#core.code.careful, Math.min(before, LOG.OPS));
-    this.#log.follow();
-    return reason;
+    const spu = this.#spu;
+    const before = spu.opsToNextSample();
+    if (this.#followsAll || before <= this.#warmOps) return this.#enterCarefully(before);
+    const { state, code } = this.#core;
+    const most = before - this.#warmOps;
+    const reason = this.#execute(code.interpreter, most);
+    spu.advance(this.#executed);
+    // It may have stopped here for more than these ops being done.
+    const isOver =
+      this.#executed < most || state.left === 0 || state.pendingInterrupts !== 0 || state.hasPrepared;
+    return isOver ? reason : this.#enterCarefully(this.#warmOps);
   }
 
-  /** Lets at most `ops` ops pass that are not sampled. */
-  #pass(interpreter: Interpreter, ops: number): number {
-    const most = Math.min(ops, this.#core.state.get32("LEFT"));
-    const reason = this.#execute(interpreter, most);
-    this.#spu.advance(this.#executed);
+  /**
+   * Executes some ops that the models follow, and the one that is sampled, unless that is for TypeScript, or its time has not come.
+   * @param before how many ops come before that one
+   */
+  #enterCarefully(before: number): number {
+    const { state, code } = this.#core;
+    const spu = this.#spu;
+    const log = this.#log;
+    const hasSample = before < LOG.OPS && !this.#isAhead(before);
+    if (before === 0 && !hasSample) {
+      this.#core.letOthersGo();
+      return LEAVE.BUDGET;
+    }
+    const { executed } = this.#core;
+    if (executed !== this.models.now) this.models.resume(executed);
+    log.begin();
+    const reason = this.#execute(code.careful, hasSample ? before + 1 : Math.min(before, LOG.OPS));
+    if (this.#executed <= before) {
+      spu.advance(this.#executed);
+      log.follow();
+      return reason;
+    }
+    spu.advance(before);
+    const sampled = log.followAllButLast();
+    this.#selectedNs = this.#nowNs(-1);
+    spu.pe.contextIdrEl1 = state.get32("CONTEXTIDR_EL1");
+    if (spu.select()) this.#complete(log.opAt(sampled, state.loggedNzcv, spu.collectsPa));
     return reason;
   }
 
   /** How many instructions the last `#execute` has executed. */
   #executed = 0;
 
-  /** Executes at most `ops` instructions, of LEFT. */
-  #execute(interpreter: Interpreter, ops: number): number {
+  /** Executes at most `most` instructions, of LEFT. */
+  #execute(interpreter: Interpreter, most: number): number {
     const { state } = this.#core;
-    const held = state.get32("LEFT") - ops;
+    const budget = state.left;
+    const ops = Math.min(most, budget);
+    const held = budget - ops;
     if (held > 0) {
-      state.set32("LEFT", ops);
+      state.left = ops;
       state.addCount("CLOCK", -held);
     }
     const reason = interpreter.run(state.base);
-    const left = state.get32("LEFT");
-    const saved = state.get32("LEFT_SAVED");
+    const left = state.left;
+    const saved = state.leftSaved;
     this.#executed = ops - (saved === 0 ? left : saved);
     if (held > 0) {
       // It has stopped for another reason than its budget: the rest is what the core gives it next.
-      if (saved === 0) state.set32("LEFT", left + held);
-      else state.set32("LEFT_SAVED", saved + held);
+      if (saved === 0) state.left = left + held;
+      else state.leftSaved = saved + held;
       state.addCount("CLOCK", held);
     }
-    return reason;
-  }
-
-  /** Executes the op that is to be sampled, unless that is for TypeScript, or its time has not come. */
-  #sample(): number {
-    const { state, code } = this.#core;
-    const spu = this.#spu;
-    if (this.#isAhead()) {
-      this.#core.letOthersGo();
-      return LEAVE.BUDGET;
-    }
-    const { nzcv } = state;
-    this.#log.begin();
-    this.#selectedNs = this.#nowNs();
-    const reason = this.#execute(code.careful, 1);
-    if (this.#executed === 0) return reason;
-    spu.pe.contextIdrEl1 = state.get32("CONTEXTIDR_EL1");
-    if (!spu.select()) return reason;
-    this.#complete(this.#log.onlyOp(nzcv, spu.collectsPa));
     return reason;
   }
 

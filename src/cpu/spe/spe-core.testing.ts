@@ -93,10 +93,10 @@ export function speCore(seed = 1, exact = false, isAhead = () => false): SpeCore
   };
   const spe = new CoreSpe(core, hardware as CoreHardware, SPE, {
     seed,
-    coherence: new Coherence(),
+    coherence: new Coherence(1),
     exact,
     // Two cycles a nanosecond.
-    nowNs: () => Math.floor(core.cycles / 2),
+    nowNs: (cycles = 0) => Math.floor((core.cycles + cycles) / 2),
     isAhead,
   });
   found.spe = spe;
