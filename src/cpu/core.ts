@@ -46,6 +46,8 @@ const MOST_LEAVES = 512;
 /** Instructions that are decoded at once. */
 const DECODE_AHEAD = 16;
 
+const DECODED_WORDS = DECODED.BYTES / 4;
+
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
 const AHEAD: CoreExit = { kind: "ahead" };
@@ -71,6 +73,8 @@ export class Core implements InstructionHost {
   #levelSince = 0;
   readonly #system: SystemInstructions;
   readonly #base: number;
+  /** What was decoded at PC. */
+  readonly #decoded = new Uint32Array(DECODED_WORDS);
   #exit: CoreExit | undefined;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
@@ -306,6 +310,7 @@ export class Core implements InstructionHost {
 
   #carryOut(reason: number): void {
     const { watcher, exceptions } = this;
+    if (reason === LEAVE.SYSTEM && this.#isDecodedAnew()) return;
     if (reason <= LEAVE.DECODE || watcher?.isWatching !== true) {
       this.#carryOutUnseen(reason);
       return;
@@ -406,6 +411,22 @@ export class Core implements InstructionHost {
       if (i > first && memory.view.getUint16(at + DECODED.HANDLER, true) !== HANDLER.DECODE) break;
       this.code.decodeTo(at, memory.view.getUint32(page + 4 * i, true));
     }
+  }
+
+  /**
+   * Decodes what lies at PC again. The guest may have stored another instruction there since, which without IC IVAU it may be
+   * given or not; what is executed here is the one in memory.
+   * @returns whether it is another one
+   */
+  #isDecodedAnew(): boolean {
+    const { words } = this.code.memory;
+    const { pc } = this.state;
+    const at = this.space.tlbs.decodedAt(pc) + Number((pc & 0xfffn) >> 2n) * DECODED.BYTES;
+    const first = at >>> 2;
+    for (let i = 0; i < DECODED_WORDS; i++) this.#decoded[i] = words[first + i]!;
+    this.code.decodeTo(at, this.word());
+    for (let i = 0; i < DECODED_WORDS; i++) if (this.#decoded[i] !== words[first + i]) return true;
+    return false;
   }
 
   #systemInstruction(): void {
