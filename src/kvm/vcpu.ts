@@ -136,6 +136,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.spe = new VcpuSpe(vmSpe, this, {
       maxBufferBytes: options.attributes.maxBufferBytes,
       traps: vmSpe.policy.trapsBuffer,
+      executesCode: options.devices !== undefined,
     });
   }
 
