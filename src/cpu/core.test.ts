@@ -17,3 +17,12 @@ it("executes what lies in memory where the guest has stored over an instruction 
   state.setX(0, 0n);
   expect(bare.execute([store, vbar])).toBe(0x200_0000n);
 });
+
+it("counts the words that are UNDEFINED by word, as long as there are not too many", () => {
+  const bare = bareCore();
+  const { undefinedWords } = bare.core.code;
+  for (let word = 0; word < 2000; word++) bare.execute([word]);
+  bare.execute([5]);
+  expect(undefinedWords.size).toBe(1024);
+  expect([undefinedWords.get(5), undefinedWords.get(6)]).toEqual([2, 1]);
+});

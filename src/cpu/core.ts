@@ -43,6 +43,8 @@ const MOST_IDLE_TURNS = 64;
 /** How often WebAssembly may be left until the host looks at something else: each time takes it some microseconds. */
 const MOST_LEAVES = 512;
 
+/** How many words are told apart that a guest has found UNDEFINED: it has 2^32 to try. */
+const MOST_UNDEFINED_WORDS = 1024;
 /** Instructions that are decoded at once. */
 const DECODE_AHEAD = 16;
 
@@ -445,7 +447,8 @@ export class Core implements InstructionHost {
   /** The instruction is UNDEFINED. */
   undefined(word: number): void {
     const { undefinedWords } = this.code;
-    undefinedWords.set(word, (undefinedWords.get(word) ?? 0) + 1);
+    if (undefinedWords.size < MOST_UNDEFINED_WORDS || undefinedWords.has(word))
+      undefinedWords.set(word, (undefinedWords.get(word) ?? 0) + 1);
     this.exceptions.undefinedInstruction();
   }
 }
