@@ -305,7 +305,7 @@ export class Core implements InstructionHost {
 
   #carryOut(reason: number): void {
     const { watcher, exceptions } = this;
-    if (reason <= LEAVE.DECODE || watcher?.isWatching !== true) {
+    if (reason <= LEAVE.HOT || watcher?.isWatching !== true) {
       this.#carryOutUnseen(reason);
       return;
     }
@@ -331,6 +331,10 @@ export class Core implements InstructionHost {
         return;
       case LEAVE.DECODE:
         this.#decode();
+        return;
+      case LEAVE.HOT:
+        if (this.code.memory.view.getUint16(this.#decodedAtPc, true) === HANDLER.DECODE) this.#decode();
+        this.code.translator.hot(this.#decodedAtPc);
         return;
       case LEAVE.ACCESS:
         this.#problem(this.space.accesses.prepare());
@@ -383,6 +387,12 @@ export class Core implements InstructionHost {
         this.exceptions.watchpoint(problem);
         return;
     }
+  }
+
+  /** The host address of the decoded instruction at PC. */
+  get #decodedAtPc(): number {
+    const { pc } = this.state;
+    return this.space.tlbs.decodedAt(pc) + Number(pc & 0xfffn) * (DECODED.BYTES / 4);
   }
 
   /** The instruction at PC. */
