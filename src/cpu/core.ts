@@ -239,6 +239,7 @@ export class Core implements InstructionHost {
       const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - left;
+      this.code.translator.passed(this.#budget - left);
       this.#budget = 0;
       state.left = 0;
       return exit;

@@ -116,7 +116,9 @@ export async function fuzz(options: {
     ]),
   );
   const active = subjects.filter(({ row }) => exclusionOf(row) === undefined);
-  const machine = new CaseMachine(options.translated === true ? { hotAfter: 1, batch: 1 } : undefined);
+  const machine = new CaseMachine(
+    options.translated === true ? { hotAfter: 1, batch: 1, patience: 1000 } : undefined,
+  );
   const { decoder } = machine.core.code;
   const random = randomStream(seed);
   const mismatches: Mismatch[] = [];

@@ -48,6 +48,8 @@ export interface Instructions {
   readonly view: DataView;
   /** The handler of a number; undefined for what the translator leaves to the interpreter. */
   handlerOf(id: number): Handler | undefined;
+  /** Whether a place is jumped to so often that it belongs to what is translated with those who jump there. */
+  isWarm(at: number): boolean;
 }
 
 interface Block {
@@ -123,11 +125,13 @@ export function blocksFrom(
         break;
       }
       const target = targetOf(view, at, handler, decoded);
-      if (target !== undefined) waiting.push(target);
+      if (target !== undefined && instructions.isWarm(target)) waiting.push(target);
       const flow = flowOf(handler);
       if (flow !== "away") continue;
       // A call comes back.
-      if (handler.row.name === "BL" || handler.row.name === "BLR") waiting.push(at + DECODED.BYTES);
+      const back = at + DECODED.BYTES;
+      if ((handler.row.name === "BL" || handler.row.name === "BLR") && instructions.isWarm(back))
+        waiting.push(back);
       break;
     }
   }

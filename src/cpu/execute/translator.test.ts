@@ -6,9 +6,9 @@ import { assemble, randomProgram, VECTOR } from "../spe/random-program.testing.t
 import { PLACE, type SpeCore, speCore } from "../spe/spe-core.testing.ts";
 import { TRANSLATION, type Translation } from "./translator.ts";
 
-const NEVER: Translation = { hotAfter: 0xffff, batch: 0xffff };
-const AT_ONCE: Translation = { hotAfter: 1, batch: 1 };
-const SOME: Translation = { hotAfter: 7, batch: 3 };
+const NEVER: Translation = { hotAfter: 0xffff, batch: 0xffff, patience: 1000 };
+const AT_ONCE: Translation = { hotAfter: 1, batch: 1, patience: 1000 };
+const SOME: Translation = { hotAfter: 7, batch: 3, patience: 1000 };
 
 interface Seen {
   readonly cycles: number;

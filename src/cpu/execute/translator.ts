@@ -12,11 +12,13 @@ const WASM_PAGE_BYTES = 0x1_0000;
 export interface Translation {
   /** After how many jumps to a place what begins there is worth a block. */
   readonly hotAfter: number;
-  /** How many such places are waited for, since each module has a price of its own. */
+  /** How many such places are waited for, since each module has a price of its own, */
   readonly batch: number;
+  /** and for how many instructions at most. */
+  readonly patience: number;
 }
 
-export const TRANSLATION: Translation = { hotAfter: 256, batch: 16 };
+export const TRANSLATION: Translation = { hotAfter: 1000, batch: 64, patience: 1_000_000 };
 
 /** Handlers that do nothing but leave, by a fixed value of theirs that says so. */
 const LEAVES: readonly (readonly [fixed: string, value: number])[] = [
@@ -41,6 +43,8 @@ export class Translator {
   /** Blocks that were made so far. */
   made = 0;
   #waiting: number[] = [];
+  /** For how many instructions more what waits may wait. */
+  #patience = 0;
   #next: number = ENTRY.BLOCKS;
 
   /** @param table where blocks go, by their numbers */
@@ -49,7 +53,16 @@ export class Translator {
     this.#memory = memory;
     this.#handlers = handlers;
     this.#table = table;
-    this.#instructions = { view: memory.view, handlerOf: (id) => this.#handlerOf(id) };
+    const { code, view, words } = memory;
+    const warm = Math.ceil(translation.hotAfter / 8);
+    this.#instructions = {
+      view,
+      handlerOf: (id) => this.#handlerOf(id),
+      isWarm: (at) => {
+        const count = words[code.entryOf(at) >>> 2]!;
+        return count >= warm && count < ENTRY.BLOCKS;
+      },
+    };
     memory.code.onDropped.push(() => {
       this.#waiting = [];
       this.#next = ENTRY.BLOCKS;
@@ -58,8 +71,20 @@ export class Translator {
 
   /** A decoded instruction was jumped to often. */
   hot(at: number): void {
+    const { batch, patience } = this.#translation;
+    if (this.#waiting.length === 0) this.#patience = patience;
     this.#waiting.push(at);
-    if (this.#waiting.length < this.#translation.batch) return;
+    if (this.#waiting.length >= batch) this.#translateWaiting();
+  }
+
+  /** So many instructions have been executed. */
+  passed(instructions: number): void {
+    if (this.#waiting.length === 0) return;
+    this.#patience -= instructions;
+    if (this.#patience < 0) this.#translateWaiting();
+  }
+
+  #translateWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#translate(waiting);

@@ -127,7 +127,12 @@ describe("records of random programs", () => {
       for (const levels of [[0, 1], [0], [1]]) {
         const waits = randomStream(seed);
         const isAhead = () => waits.integer(0, 2) === 0;
-        const bare = ready(program, el, isAhead, seed % 2 === 0 ? { hotAfter: 1, batch: 1 } : undefined);
+        const bare = ready(
+          program,
+          el,
+          isAhead,
+          seed % 2 === 0 ? { hotAfter: 1, batch: 1, patience: 1000 } : undefined,
+        );
         const control = { ...RUN, E0SPE: levels.includes(0) ? 1 : 0, E1SPE: levels.includes(1) ? 1 : 0 };
         bare.profile(control, { PMSICR_EL1: 256n, PMSIRR_EL1: BigInt(INTERVAL) });
         const budgets = randomStream(seed);
