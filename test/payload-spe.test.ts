@@ -54,6 +54,9 @@ describePayload(
       const { counters } = bare.vm.cores[0]!.spu;
       expect(alone).toMatch(/done\n$/);
       expect(lineOf(alone, "records")).toBe(String(counters.written));
+      expect(lineOf(alone, "sample_filtrate")).toBe(String(counters.written + counters.truncated));
+      expect(lineOf(alone, "sample_pop")).toBe(String(counters.population));
+      expect(Number(lineOf(alone, "l1d_cache"))).toBeGreaterThan(10_000);
       expect(Number(lineOf(alone, "full"))).toBeGreaterThan(5);
       expect([lineOf(alone, "misplaced"), lineOf(alone, "other interrupts")]).toEqual(["0", "0"]);
       for (const policy of POLICIES) {

@@ -129,6 +129,7 @@ export class Core implements InstructionHost {
 
   /** The hypervisor has carried the instruction at PC out. It takes a cycle, and counts as stepped. Between runs only. */
   skip(): void {
+    this.watcher?.skips();
     this.state.pc += 4n;
     this.state.set32("SS", 0);
     this.#cycles += 1;

@@ -173,12 +173,15 @@ export class CpuGuestCore implements CodeCore {
       skipInstruction: () => this.core.skip(),
     };
     this.#pmu = devices.pmus[vcpu]!;
-    this.#pmu.attach(() => ({
-      instructions: this.core.executedByLevel,
-      cycles: this.core.cyclesByLevel,
-      exceptionsTaken: this.core.exceptions.taken,
-      exceptionReturns: this.core.exceptions.returns,
-    }));
+    this.#pmu.attach(
+      () => ({
+        instructions: this.core.executedByLevel,
+        cycles: this.core.cyclesByLevel,
+        exceptionsTaken: this.core.exceptions.taken,
+        exceptionReturns: this.core.exceptions.returns,
+      }),
+      this.#spe?.sampling.events,
+    );
     group.cores.push(this);
   }
 

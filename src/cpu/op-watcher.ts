@@ -14,4 +14,6 @@ export interface OpWatcher {
    * @param hasException it has taken an exception to EL1
    */
   ends(isExecuted: boolean, hasException: boolean): void;
+  /** The hypervisor has carried out an instruction for which it was asked. */
+  skips(): void;
 }

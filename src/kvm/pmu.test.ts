@@ -11,6 +11,7 @@ const OVSCLR = at(3, 9, 12, 3);
 const SWINC = at(3, 9, 12, 4);
 const SELR = at(3, 9, 12, 5);
 const CEID0 = at(3, 9, 12, 6);
+const CEID1 = at(3, 9, 12, 7);
 const CCNTR = at(3, 9, 13, 0);
 const XEVTYPER = at(3, 9, 13, 1);
 const XEVCNTR = at(3, 9, 13, 2);
@@ -135,6 +136,76 @@ describe("counters", () => {
     write(SWINC, 1n);
     expect([read(evcntr(0)), read(OVSSET)]).toEqual([0n, 1n]);
     expect(read(SWINC)).toBeUndefined();
+  });
+});
+
+/** A part of a core that counts two events, of which one comes in twos. */
+function withSource() {
+  const it = machine();
+  const happened = new Map<number, [number, number]>([
+    [0x04, [0, 0]],
+    [0x34, [0, 0]],
+    [0x4000, [0, 0]],
+  ]);
+  const counted: number[][] = [];
+  it.pmu.attach(() => structuredClone(it.counts), {
+    events: [...happened.keys()],
+    countsOf: (event) => [...(happened.get(event) ?? ([0, 0] as const))],
+    instructionsUntil: (event, times) => (event === 0x04 ? Math.ceil(times / 2) : times),
+    count: (events) => counted.push([...events].sort()),
+  });
+  return { ...it, happened, counted };
+}
+
+describe("events of a part of the core", () => {
+  it("are presented beside the others, those from 0x4000 on in the upper half", () => {
+    const { read } = withSource();
+    const plain = machine().read(CEID0)!;
+    expect(read(CEID0)).toBe(plain | (1n << 4n) | (1n << 32n));
+    expect(read(CEID1)).toBe(1n << 20n);
+    expect(machine().read(CEID1)).toBe(0n);
+  });
+
+  it("are counted by exception level, from when they are enabled", () => {
+    const { read, write, happened } = withSource();
+    happened.get(0x04)![0] = 1000;
+    for (const [n, filter] of [0n, NOT_EL0, NOT_EL1].entries()) write(evtyper(n), 0x04n | filter);
+    write(evtyper(3), 0x4000n);
+    write(CNTENSET, 15n);
+    write(PMCR, E);
+    happened.set(0x04, [1005, 7]);
+    happened.set(0x4000, [3, 0]);
+    expect([0, 1, 2, 3].map((n) => read(evcntr(n)))).toEqual([12n, 7n, 5n, 3n]);
+  });
+
+  it("are asked for only while they are counted", () => {
+    const { pmu, write, counted } = withSource();
+    const last = (): number[] | undefined => counted.at(-1);
+    write(evtyper(0), 0x34n);
+    write(PMCR, E);
+    expect(last()).toEqual([]);
+    write(CNTENSET, 1n);
+    expect(last()).toEqual([0x34]);
+    const other = withSource();
+    other.pmu.restore(pmu.save());
+    expect(other.counted.at(-1)).toEqual([0x34]);
+    write(CNTENCLR, 1n);
+    expect(last()).toEqual([]);
+    write(CNTENSET, 1n);
+    pmu.reset();
+    expect(last()).toEqual([]);
+  });
+
+  it("tell themselves how far their overflow is", () => {
+    const { pmu, write, happened } = withSource();
+    write(evtyper(1), 0x04n);
+    write(evcntr(1), (1n << 32n) - 10n);
+    write(CNTENSET, 2n);
+    write(INTENSET, 2n);
+    write(PMCR, E);
+    expect(pmu.instructionsToOverflow()).toBe(5);
+    happened.set(0x04, [0, 11]);
+    expect([pmu.line, pmu.read(evcntr(1), 1)]).toEqual([true, 1n]);
   });
 });
 

@@ -1,17 +1,33 @@
 /**
  * The PMU of a vCPU: PMUv3 for Armv8.1 with six event counters of 32 bits and the cycle counter (Arm ARM D11; Linux
  * arch/arm64/kvm/pmu-emul.c for what a guest of KVM's sees). Counters follow what the core has executed at each exception
- * level, so that they are exact at every instruction.
+ * level, so that they are exact at every instruction. What only a part of some cores can count is that part's.
  */
+import { PMU_EVENT } from "../arm/pmu-events.ts";
 import { type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
 
 /** What a core has done since it was made, by exception level. */
 export interface PmuCounts {
   /** Instructions retired, and cycles, at EL0 and EL1. */
-  readonly instructions: readonly [el0: number, el1: number];
-  readonly cycles: readonly [el0: number, el1: number];
+  readonly instructions: EventsByLevel;
+  readonly cycles: EventsByLevel;
   readonly exceptionsTaken: number;
   readonly exceptionReturns: number;
+}
+
+/** How often an event has happened at each exception level. */
+export type EventsByLevel = readonly [el0: number, el1: number];
+
+/** A part of a core that counts more events than every core does. */
+export interface PmuEventSource {
+  /** Their numbers: the guest finds them in PMCEID<n>_EL0. */
+  readonly events: readonly number[];
+  /** How often one has happened since the core was made; of others: never. */
+  countsOf(event: number): EventsByLevel;
+  /** Instructions after which an event has happened so often at the earliest, or a few more than those; at least 1. */
+  instructionsUntil(event: number, times: number): number;
+  /** From now on these events are counted, and no others. */
+  count(events: ReadonlySet<number>): void;
 }
 
 /** PPI 7 of QEMU's virt machine and of most others. */
@@ -21,24 +37,20 @@ const EVENT_COUNTERS = 6;
 const CYCLES = 31;
 const NO_COUNTER = -1;
 const IMPLEMENTED = [...Array(EVENT_COUNTERS).keys(), CYCLES];
-const EVENT = {
-  SW_INCR: 0x00,
-  INST_RETIRED: 0x08,
-  EXC_TAKEN: 0x09,
-  EXC_RETURN: 0x0a,
-  CPU_CYCLES: 0x11,
-  INST_SPEC: 0x1b,
-  CHAIN: 0x1e,
-} as const;
+const COMMON_EVENTS = 0x4000;
+const EVENTS_OF_PMCEID = 32;
 
 /** Events of which an instruction makes one at most. */
 const OF_EXECUTION: ReadonlySet<number> = new Set([
-  EVENT.INST_RETIRED,
-  EVENT.EXC_TAKEN,
-  EVENT.EXC_RETURN,
-  EVENT.CPU_CYCLES,
-  EVENT.INST_SPEC,
+  PMU_EVENT.INST_RETIRED,
+  PMU_EVENT.EXC_TAKEN,
+  PMU_EVENT.EXC_RETURN,
+  PMU_EVENT.CPU_CYCLES,
+  PMU_EVENT.INST_SPEC,
 ]);
+
+/** The events that every core has. */
+const OF_EACH_CORE: readonly number[] = [PMU_EVENT.SW_INCR, ...OF_EXECUTION, PMU_EVENT.CHAIN];
 
 const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
 /** The number of counters; KVM names no implementer (kvm_vcpu_read_pmcr). */
@@ -76,6 +88,7 @@ export class Pmu {
     exceptionsTaken: 0,
     exceptionReturns: 0,
   });
+  #source: PmuEventSource | undefined;
   /** Event counters, and at 31 the cycle counter. */
   readonly #counters = Array.from({ length: 32 }, () => new Counter());
   #pmcr = 0;
@@ -85,9 +98,10 @@ export class Pmu {
   #selected = 0;
   #userEnable = 0;
 
-  /** Where the counts come from. */
-  attach(counts: () => PmuCounts): void {
+  /** Where the counts come from, and who has more of them. */
+  attach(counts: () => PmuCounts, source?: PmuEventSource): void {
     this.#counts = counts;
+    this.#source = source;
   }
 
   /** The level of the overflow interrupt (AArch64.CheckForPMUOverflow): an overflow outlasts the counter's enable. */
@@ -118,9 +132,11 @@ export class Pmu {
     const bits = this.#bits(n);
     const own = (1n << bits) - BigInt.asUintN(Number(bits), this.#counters[n]!.value);
     const event = this.#eventOf(n);
+    if (this.#source?.events.includes(event) === true)
+      return this.#source.instructionsUntil(event, Number(own));
     // Nothing that is executed counts there.
-    if (!OF_EXECUTION.has(event) && event !== EVENT.CHAIN) return Number.POSITIVE_INFINITY;
-    if (event !== EVENT.CHAIN) return own > 0xffff_ffffn ? 0xffff_ffff : Number(own);
+    if (!OF_EXECUTION.has(event) && event !== PMU_EVENT.CHAIN) return Number.POSITIVE_INFINITY;
+    if (event !== PMU_EVENT.CHAIN) return own > 0xffff_ffffn ? 0xffff_ffff : Number(own);
     if (!isChained(n) || !this.#isEnabled(n - 1)) return Number.POSITIVE_INFINITY;
     return own === 1n ? this.#leftOf(n - 1) : Math.max(0xffff_ffff, this.#leftOf(n - 1));
   }
@@ -153,8 +169,9 @@ export class Pmu {
       case SYSREG.PMSELR_EL0:
         return BigInt(this.#selected);
       case SYSREG.PMCEID0_EL0:
-        return Object.values(EVENT).reduce((bits, event) => bits | (1n << BigInt(event)), 0n);
+        return this.#presented(0);
       case SYSREG.PMCEID1_EL0:
+        return this.#presented(EVENTS_OF_PMCEID);
       case SYSREG.PMMIR_EL1:
         return 0n;
       case SYSREG.PMCCNTR_EL0:
@@ -204,7 +221,7 @@ export class Pmu {
         break;
       case SYSREG.PMSWINC_EL0:
         for (const [n, counter] of this.#running())
-          if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === EVENT.SW_INCR) this.#add(n, counter, 1n);
+          if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === PMU_EVENT.SW_INCR) this.#add(n, counter, 1n);
         break;
       case SYSREG.PMSELR_EL0:
         this.#selected = bits & 31;
@@ -221,6 +238,7 @@ export class Pmu {
     }
     // Counters that begin to count now begin from here.
     this.#sync();
+    this.#tellSource();
     return true;
   }
 
@@ -229,9 +247,10 @@ export class Pmu {
       const counter = this.#counters[n]!;
       counter.value = 0n;
       counter.type = 0;
-      counter.seen = this.#source(n, counter);
+      counter.seen = this.#now(n, counter);
     }
     this.#pmcr = this.#enabled = this.#interrupts = this.#overflows = this.#selected = this.#userEnable = 0;
+    this.#tellSource();
   }
 
   save(): PmuState {
@@ -255,6 +274,25 @@ export class Pmu {
     });
     [this.#pmcr, this.#enabled, this.#interrupts, this.#overflows, this.#selected, this.#userEnable] =
       registers as [number, number, number, number, number, number];
+    this.#tellSource();
+  }
+
+  /** PMCEID<n>_EL0: 32 of the common events, and 32 of the further ones from 0x4000 on. */
+  #presented(first: number): bigint {
+    const bitOf = (event: number): number =>
+      event < COMMON_EVENTS ? event - first : event - COMMON_EVENTS - first + EVENTS_OF_PMCEID;
+    const isIn = (event: number): boolean => {
+      const place = event & ~COMMON_EVENTS;
+      return place >= first && place < first + EVENTS_OF_PMCEID;
+    };
+    return [...OF_EACH_CORE, ...(this.#source?.events ?? [])]
+      .filter(isIn)
+      .reduce((bits, event) => bits | (1n << BigInt(bitOf(event))), 0n);
+  }
+
+  /** Which events count now, for who must do more for that than it does anyway. */
+  #tellSource(): void {
+    this.#source?.count(new Set([...this.#running()].map(([n]) => this.#eventOf(n))));
   }
 
   /**
@@ -279,7 +317,7 @@ export class Pmu {
   #setType(n: number, counter: Counter, bits: number): void {
     // The low bits of PMCCFILTR_EL0 are reserved: it counts cycles.
     counter.type = n === CYCLES ? bits & (TYPE_P | TYPE_U) : bits & (TYPE_P | TYPE_U | TYPE_EVENT);
-    counter.seen = this.#source(n, counter);
+    counter.seen = this.#now(n, counter);
   }
 
   #mayRead(encoding: Encoding): boolean {
@@ -317,7 +355,7 @@ export class Pmu {
   }
 
   #eventOf(n: number): number {
-    return n === CYCLES ? EVENT.CPU_CYCLES : this.#counters[n]!.type & TYPE_EVENT;
+    return n === CYCLES ? PMU_EVENT.CPU_CYCLES : this.#counters[n]!.type & TYPE_EVENT;
   }
 
   /** PMCR_EL0.LC makes the cycle counter's overflow that of 64 bits. */
@@ -325,29 +363,30 @@ export class Pmu {
     return n === CYCLES && (this.#pmcr & PMCR.LC) !== 0 ? 64n : 32n;
   }
 
-  #source(n: number, { type }: Counter): number {
+  #now(n: number, { type }: Counter): number {
     const { instructions, cycles, exceptionsTaken, exceptionReturns } = this.#counts();
-    const chosen = ([el0, el1]: readonly [number, number]): number =>
+    const chosen = ([el0, el1]: EventsByLevel): number =>
       ((type & TYPE_U) === 0 ? el0 : 0) + ((type & TYPE_P) === 0 ? el1 : 0);
-    switch (this.#eventOf(n)) {
-      case EVENT.INST_RETIRED:
-      case EVENT.INST_SPEC:
+    const event = this.#eventOf(n);
+    switch (event) {
+      case PMU_EVENT.INST_RETIRED:
+      case PMU_EVENT.INST_SPEC:
         return chosen(instructions);
-      case EVENT.CPU_CYCLES:
+      case PMU_EVENT.CPU_CYCLES:
         return chosen(cycles);
-      case EVENT.EXC_TAKEN:
+      case PMU_EVENT.EXC_TAKEN:
         return (type & TYPE_P) === 0 ? exceptionsTaken : 0;
-      case EVENT.EXC_RETURN:
+      case PMU_EVENT.EXC_RETURN:
         return (type & TYPE_P) === 0 ? exceptionReturns : 0;
       default:
-        return 0;
+        return this.#source === undefined ? 0 : chosen(this.#source.countsOf(event));
     }
   }
 
   #sync(): void {
     for (const n of IMPLEMENTED) {
       const counter = this.#counters[n]!;
-      const now = this.#source(n, counter);
+      const now = this.#now(n, counter);
       const delta = now - counter.seen;
       counter.seen = now;
       if (delta !== 0 && (this.#pmcr & PMCR.E) !== 0 && ((this.#enabled >>> n) & 1) === 1)
@@ -364,7 +403,7 @@ export class Pmu {
     this.#overflows |= 1 << n;
     // As KVM does it the filter of the counter that counts overflows does not matter (kvm_pmu_counter_increment).
     const next = n + 1;
-    if (isChained(next) && this.#isEnabled(next) && this.#eventOf(next) === EVENT.CHAIN)
+    if (isChained(next) && this.#isEnabled(next) && this.#eventOf(next) === PMU_EVENT.CHAIN)
       this.#add(next, this.#counters[next]!, overflows);
   }
 }

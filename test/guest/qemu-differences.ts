@@ -70,6 +70,15 @@ export const DIFFERENCES: readonly Difference[] = [
     qemu: [/^pmu: .*\/events\/stall_(backend:event=0x0024|frontend:event=0x0023)$/],
   },
   {
+    why: "It counts what the models of caches, TLB and branches say, and what the profiling unit samples",
+    here: [
+      /^pmu: .*\/events\/(br_mis_pred:event=0x0010|br_pred:event=0x0012|dtlb_walk:event=0x0034)$/,
+      /^pmu: .*\/events\/l1d_(cache:event=0x0004|cache_refill:event=0x0003|tlb:event=0x0025|tlb_refill:event=0x0005)$/,
+      /^pmu: .*\/events\/sample_(pop:event=0x4000|feed:event=0x4001|filtrate:event=0x4002|collision:event=0x4003)$/,
+    ],
+    qemu: [],
+  },
+  {
     why: "PSCI comes from the hypervisor as KVM has it, with SMCCC 1.1; its functions have the numbers of PSCI 0.2, which need no properties",
     here: [/^dmesg: psci: SMC Calling Convention v1\.1$/],
     qemu: [

@@ -73,6 +73,31 @@ static u64 __attribute__((noinline)) step(u64 seed, u64 turn) {
   return seed * 6364136223846793005ul + 1442695040888963407ul;
 }
 
+// What the unit itself counts meanwhile, and in some rounds the models: then each instruction is followed.
+#define FIRST_FOLLOWED 10
+#define END_FOLLOWED 16
+#define OF_MODELS 15
+static void count_events(void) {
+  WRITE(pmevtyper0_el0, 0x04);    // L1D_CACHE
+  WRITE(pmevtyper1_el0, 0x03);    // L1D_CACHE_REFILL
+  WRITE(pmevtyper2_el0, 0x10);    // BR_MIS_PRED
+  WRITE(pmevtyper3_el0, 0x05);    // L1D_TLB_REFILL
+  WRITE(pmevtyper4_el0, 0x4000);  // SAMPLE_POP
+  WRITE(pmevtyper5_el0, 0x4002);  // SAMPLE_FILTRATE
+  WRITE(pmcntenset_el0, 48);
+  WRITE(pmcr_el0, 1);
+}
+
+static void tell_events(void) {
+  WRITE(pmcr_el0, 0);
+  count("l1d_cache", READ(pmevcntr0_el0));
+  count("l1d_cache_refill", READ(pmevcntr1_el0));
+  count("br_mis_pred", READ(pmevcntr2_el0));
+  count("l1d_tlb_refill", READ(pmevcntr3_el0));
+  count("sample_pop", READ(pmevcntr4_el0));
+  count("sample_filtrate", READ(pmevcntr5_el0));
+}
+
 void run(void) {
   map_as_it_lies(level1);
   take_ppi(PMBIRQ);
@@ -80,11 +105,15 @@ void run(void) {
   for (u64 at = 0; at < BUFFER_BYTES; at += 4096) buffer[at] = 0;
   asm volatile("msr daifclr, #2\n isb");
   u64 seed = 1;
+  count_events();
   for (u64 round = 0; round < ROUNDS; round++) {
+    if (round == FIRST_FOLLOWED) WRITE(pmcntenset_el0, OF_MODELS);
+    if (round == END_FOLLOWED) WRITE(pmcntenclr_el0, OF_MODELS);
     start(round % 4 == 3 ? 1024 : 256);
     for (u64 turn = 0; turn < 600 + 900 * (round % 5); turn++) seed = step(seed, turn);
     stop();
   }
+  tell_events();
   asm volatile("msr daifset, #2\n isb");
   count("records", records);
   count("full", fulls);

@@ -29,6 +29,7 @@ beforeAll(() => {
     },
     begins: () => undefined,
     ends: () => undefined,
+    skips: () => undefined,
   };
 });
 

@@ -12,8 +12,8 @@ import { type RecordTlb, TranslatedRecords } from "../../spe/record-memory.ts";
 import { Spu, type SpuSnapshot } from "../../spe/spu.ts";
 import type { Core } from "../core.ts";
 import type { Coherence } from "./coherence.ts";
-import { Models, type ModelsState } from "./models.ts";
-import { Sampling, WARM_OPS } from "./sampling.ts";
+import { Models } from "./models.ts";
+import { Sampling, type SamplingState, WARM_OPS } from "./sampling.ts";
 
 export interface CoreSpeState {
   readonly spu: SpuSnapshot;
@@ -22,7 +22,7 @@ export interface CoreSpeState {
   readonly pmbirq: ManagementIrqState;
   /** Random bytes that the unit has drawn. */
   readonly draws: number;
-  readonly models: ModelsState;
+  readonly sampling: SamplingState;
 }
 
 /** The registers of EL1, by encoding. */
@@ -174,7 +174,7 @@ export class CoreSpe {
       tlb: this.#records.save(),
       pmbirq: this.pmbirq.save(),
       draws: this.#draws,
-      models: this.sampling.save(),
+      sampling: this.sampling.save(),
     };
   }
 
@@ -186,7 +186,6 @@ export class CoreSpe {
     this.#records.restore(state.tlb);
     this.pmbirq.restore(state.pmbirq);
     this.#draws = state.draws;
-    this.sampling.restore(state.models);
-    this.sampling.changed();
+    this.sampling.restore(state.sampling);
   }
 }

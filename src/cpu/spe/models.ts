@@ -48,6 +48,19 @@ export interface Followed {
   dataSource: number | undefined;
 }
 
+/** What the models have counted (see `Models.counts`), as the PMU has events for it. */
+export const MODEL_COUNT = {
+  /** Lines that accesses have looked up in the first level, and those that it did not have. */
+  l1d: 0,
+  l1dRefill: 1,
+  /** Pages that accesses have looked up in the first TLB, those that it did not have, and those that none had. */
+  tlb: 2,
+  tlbRefill: 3,
+  walk: 4,
+  branch: 5,
+  mispredicted: 6,
+} as const;
+
 export interface ModelsState {
   readonly l1d: SetsState;
   readonly l2: SetsState;
@@ -57,6 +70,7 @@ export interface ModelsState {
   readonly branches: BranchModelState;
   readonly backlog: number;
   readonly now: number;
+  readonly counts: readonly number[];
 }
 
 export class Models {
@@ -73,8 +87,11 @@ export class Models {
   readonly #coherence: Coherence;
   readonly #core: number;
 
-  /** Ops that were executed by now, as far as they are known here. */
+  /** Instructions that the core had retired by the last one that is known here. */
   now = 0;
+
+  /** How often each of MODEL_COUNT was, of all that was followed. */
+  readonly counts = new Float64Array(Object.keys(MODEL_COUNT).length);
 
   /** @param coherence of all cores, of which this is number `core` */
   constructor(coherence: Coherence, core: number) {
@@ -118,6 +135,8 @@ export class Models {
     taken: boolean,
   ): Followed {
     const isRight = this.#branches.follow(op, from, to, taken);
+    this.#count(MODEL_COUNT.branch, 1);
+    if (!isRight) this.#count(MODEL_COUNT.mispredicted, 1);
     this.#translation = undefined;
     this.#source = undefined;
     const followed = this.#done(
@@ -156,6 +175,7 @@ export class Models {
     const line = low >>> LINE_SHIFT;
     const key = upper * LINES_OF_WORD + line;
     const more = ((low & (LINE_BYTES - 1)) + bytes - 1) >>> LINE_SHIFT;
+    this.#count(MODEL_COUNT.l1d, more + 1);
     for (let i = 0; i <= more; i++) {
       const isOthers = this.#coherence.touch(this.#core, key + i, line + i, write);
       const isHere = this.#l1d.touch(key + i, line + i);
@@ -164,21 +184,32 @@ export class Models {
     }
   }
 
+  #count(what: number, times: number): void {
+    this.counts[what] = (this.counts[what] as number) + times;
+  }
+
   #translate(page: number, low: number): void {
+    this.#count(MODEL_COUNT.tlb, 1);
     if (this.#tlb.touch(page, low)) return;
+    this.#count(MODEL_COUNT.tlbRefill, 1);
     const isInL2 = this.#l2Tlb.touch(page, low);
-    if (!isInL2) this.#events |= EVENT.tlbWalk;
+    if (!isInL2) {
+      this.#events |= EVENT.tlbWalk;
+      this.#count(MODEL_COUNT.walk, 1);
+    }
     this.#translation = Math.max(this.#translation ?? 0, isInL2 ? LATENCY.l2Tlb : LATENCY.walk);
   }
 
   /** Another core has the line, and gives it away. */
   #snoop(): void {
     this.#events |= EVENT.l1dRefill | EVENT.llcAccess;
+    this.#count(MODEL_COUNT.l1dRefill, 1);
     this.#from(LATENCY.peer, DATA_SOURCE.peer);
   }
 
   #refill(key: number, low: number): void {
     this.#events |= EVENT.l1dRefill;
+    this.#count(MODEL_COUNT.l1dRefill, 1);
     if (this.#l2.touch(key, low)) this.#from(LATENCY.l2, DATA_SOURCE.l2);
     else if (this.#llc.touch(key, low)) {
       this.#events |= EVENT.llcAccess;
@@ -231,6 +262,7 @@ export class Models {
       branches: this.#branches.save(),
       backlog: this.#backlog,
       now: this.now,
+      counts: [...this.counts],
     };
   }
 
@@ -243,5 +275,6 @@ export class Models {
     this.#branches.restore(state.branches);
     this.#backlog = state.backlog;
     this.now = state.now;
+    this.counts.set(state.counts);
   }
 }

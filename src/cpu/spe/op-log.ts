@@ -165,7 +165,7 @@ export class OpLog {
     const info = this.#infoAt(at);
     const { kind, subclass } = info;
     const pc = view.getBigUint64(at, true);
-    if (kind === "branch") return this.#branchOp(info, pc, nzcv);
+    if (kind === "branch") return this.#branchOp(info, pc, nzcv, true);
     const first = at + LOG.ENTRY_BYTES;
     if (first < end) {
       this.#followAccesses(first, end, info);
@@ -185,19 +185,18 @@ export class OpLog {
     return { kind, subclass, pc, va, pa, events, issueLatency, totalLatency, translationLatency, dataSource };
   }
 
-  #branchOp(info: OpInfo, pc: bigint, nzcv: number): SampledOp {
+  /** @param isPredicted whether it is one of those that a predictor is for */
+  #branchOp(info: OpInfo, pc: bigint, nzcv: number, isPredicted: boolean): SampledOp {
     const { class: op, kind, subclass } = info;
     if (op.kind !== "branch") throw new BrokenInvariant("no branch");
     const { state } = this.#core;
     const target = state.pc;
     const taken = isTaken(info, pc, target, nzcv, state);
     const from = Number((pc & PREDICTED) >> 2n);
-    const { events, issueLatency, totalLatency } = this.#models.branch(
-      op,
-      from,
-      Number((target & PREDICTED) >> 2n),
-      taken,
-    );
+    const to = Number((target & PREDICTED) >> 2n);
+    const { events, issueLatency, totalLatency } = isPredicted
+      ? this.#models.branch(op, from, to, taken)
+      : this.#models.other(false);
     return {
       kind,
       subclass,
@@ -215,7 +214,8 @@ export class OpLog {
     const { state } = this.#core;
     const info = this.#infos.of(word);
     const isAccess = info.kind === "load" || info.kind === "store" || info.kind === "atomic";
-    if (!hasException && info.kind === "branch") return this.#branchOp(info, pc, nzcv);
+    // An exception return: nothing predicts where to.
+    if (!hasException && info.kind === "branch") return this.#branchOp(info, pc, nzcv, false);
     const { issueLatency, totalLatency } = this.#models.other(false);
     return {
       kind: info.kind,

@@ -147,3 +147,14 @@ describe("records of random programs", () => {
     },
   );
 });
+
+it("tells the ground truth that what ran until the buffer was full was sampled", () => {
+  const bare = ready(randomProgram(randomStream(1), 100), 1);
+  const { core, spe, truth } = bare;
+  bare.profile(RUN, { PMSIRR_EL1: BigInt(INTERVAL), PMBPTR_EL1: BigInt(PLACE.bufferEnd - 3 * 128) });
+  while (!spe.spu.pmbirq) bare.run(100_000);
+  expect(spe.spu.counters.written).toBe(3);
+  expect([truth.profiledInstructions, truth.lostWhileFull]).toEqual([core.executed, 0]);
+  bare.run(20 * INTERVAL);
+  expect(truth.lostWhileFull).toBeGreaterThan(0);
+});

@@ -14,6 +14,7 @@ import type { Interpreter } from "../execute/interpreter.ts";
 import type { OpWatcher } from "../op-watcher.ts";
 import type { Models, ModelsState } from "./models.ts";
 import { type BeforeOp, OpLog } from "./op-log.ts";
+import { SpeEvents, type SpeEventsState } from "./pmu-events.ts";
 
 export interface SamplingOptions {
   readonly core: Core;
@@ -31,6 +32,11 @@ export interface SamplingOptions {
 /** How many ops before a sample the models follow by default. */
 export const WARM_OPS = 32;
 
+export interface SamplingState {
+  readonly models: ModelsState;
+  readonly events: SpeEventsState;
+}
+
 export class Sampling implements OpWatcher {
   readonly models: Models;
   readonly #core: Core;
@@ -40,6 +46,9 @@ export class Sampling implements OpWatcher {
   readonly #isAhead: (cycles: number) => boolean;
   readonly #warmOps: number;
   readonly #log: OpLog;
+  readonly events: SpeEvents;
+  /** Somebody counts what the models say of each op: they follow all of them, profiled or not. */
+  #followsAll = false;
   /** The buffer is enabled. */
   #isArmed = false;
   /** The op that TypeScript carries out, until it has been counted. */
@@ -60,11 +69,18 @@ export class Sampling implements OpWatcher {
     this.#isAhead = options.isAhead;
     this.#warmOps = options.warmOps;
     this.#log = new OpLog(core, options.models);
+    this.events = new SpeEvents(options.spu.counters, options.models.counts, (all) => {
+      this.#followsAll = all;
+    });
   }
 
   // ---- Whether it watches ----
 
   get isWatching(): boolean {
+    return this.#followsAll || this.#isProfiling;
+  }
+
+  get #isProfiling(): boolean {
     return this.#isArmed && this.#spu.statisticalProfilingEnabled(this.#core.state.el);
   }
 
@@ -78,7 +94,7 @@ export class Sampling implements OpWatcher {
   }
 
   /** Before the exception level changes, and before a register does: what ran so far ran under what was. */
-  tell(): void {
+  tell(wasProfiling = this.#isProfiling): void {
     const ops = this.#core.executed - this.#toldOps;
     const nowNs = this.#nowNs();
     const startNs = this.#toldNs;
@@ -87,7 +103,7 @@ export class Sampling implements OpWatcher {
     if (ops <= 0) return;
     const { pe } = this.#spu;
     if (this.#carried === undefined) pe.el = this.#core.state.el;
-    if (this.isWatching) this.#truth.sampled(ops);
+    if (wasProfiling) this.#truth.sampled(ops);
     else this.#truth.unsampled(ops, startNs, nowNs, false);
   }
 
@@ -101,10 +117,17 @@ export class Sampling implements OpWatcher {
   // ---- What is executed in WebAssembly ----
 
   enter(): number {
+    const { el } = this.#core.state;
+    this.#spu.pe.el = el;
+    const reason = this.#enter();
+    this.events.happened(el);
+    return reason;
+  }
+
+  #enter(): number {
     const spu = this.#spu;
-    spu.pe.el = this.#core.state.el;
     const before = spu.opsToNextSample();
-    if (before <= this.#warmOps) return this.#enterCarefully(before);
+    if (this.#followsAll || before <= this.#warmOps) return this.#enterCarefully(before);
     const { state, code } = this.#core;
     const most = before - this.#warmOps;
     const reason = this.#execute(code.interpreter, most);
@@ -128,8 +151,8 @@ export class Sampling implements OpWatcher {
       this.#core.letOthersGo();
       return LEAVE.BUDGET;
     }
-    const { population } = spu.counters;
-    if (population !== this.models.now) this.models.resume(population);
+    const { executed } = this.#core;
+    if (executed !== this.models.now) this.models.resume(executed);
     log.begin();
     const reason = this.#execute(code.careful, hasSample ? before + 1 : Math.min(before, LOG.OPS));
     if (this.#executed <= before) {
@@ -181,8 +204,8 @@ export class Sampling implements OpWatcher {
   #complete(op: SampledOp): void {
     this.#spu.complete(op);
     if (!this.#spu.pmbirq) return;
-    // Profiling has stopped, and the interrupt is on its way.
-    this.tell();
+    // Profiling has stopped with this op, and the interrupt is on its way.
+    this.tell(true);
     this.changed();
     this.#core.exitWith({ kind: "budget" });
   }
@@ -190,8 +213,10 @@ export class Sampling implements OpWatcher {
   // ---- What TypeScript carries out ----
 
   begins(): void {
-    const { state } = this.#core;
+    const { state, executed } = this.#core;
     this.#spu.pe.el = state.el;
+    this.#isKnownSoFar = executed === this.models.now;
+    if (!this.#isProfiling) return;
     const isNext = this.#spu.opsToNextSample() === 0;
     this.#carried = { pc: state.pc, nzcv: isNext ? state.nzcv : 0 };
     if (!isNext) return;
@@ -201,6 +226,8 @@ export class Sampling implements OpWatcher {
   }
 
   #word = 0;
+  /** The models have followed all that came before the op that TypeScript carries out. */
+  #isKnownSoFar = false;
 
   /** The op that TypeScript carries out is one of the population: before it sees what the unit says of itself. */
   count(): void {
@@ -214,18 +241,29 @@ export class Sampling implements OpWatcher {
     if (isExecuted) this.count();
     const carried = this.#carried;
     this.#carried = undefined;
-    if (!this.#isSelected) return;
-    this.#isSelected = false;
-    if (carried !== undefined) this.#complete(this.#log.carriedOut(this.#word, carried, hasException));
+    if (this.#isSelected) {
+      this.#isSelected = false;
+      if (carried !== undefined) this.#complete(this.#log.carriedOut(this.#word, carried, hasException));
+    }
+    if (this.#isKnownSoFar) this.models.now = this.#core.executed;
+    this.events.happened(this.#spu.pe.el === 0 ? 0 : 1);
+  }
+
+  skips(): void {
+    const { executed } = this.#core;
+    if (executed === this.models.now) this.models.now = executed + 1;
   }
 
   // ---- Whole state ----
 
-  save(): ModelsState {
-    return this.models.save();
+  save(): SamplingState {
+    return { models: this.models.save(), events: this.events.save() };
   }
 
-  restore(state: ModelsState): void {
-    this.models.restore(state);
+  /** After the unit's own state. */
+  restore({ models, events }: SamplingState): void {
+    this.models.restore(models);
+    this.events.restore(events);
+    this.resumes();
   }
 }

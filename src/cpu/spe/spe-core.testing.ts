@@ -16,10 +16,15 @@ import { CpuMemory } from "../memory.ts";
 import { Coherence } from "./coherence.ts";
 import { CoreSpe } from "./core-spe.ts";
 
-/** Guest pages: vectors, code, data, and the profiling buffer behind all of these. */
-export const PLACE = { vectors: 0x2000, code: 0x10000, data: 0x20000, buffer: 0x40000 } as const;
 const PAGES = 128;
-const BUFFER_BYTES = PAGES * 4096 - PLACE.buffer;
+/** Guest memory: vectors, code, data, and the profiling buffer behind all of these. */
+export const PLACE = {
+  vectors: 0x2000,
+  code: 0x10000,
+  data: 0x20000,
+  buffer: 0x40000,
+  bufferEnd: PAGES * 4096,
+} as const;
 const SPE = implementationOf({ version: "1.2", intervalOps: 256 });
 
 export interface SpeCore {
@@ -120,10 +125,7 @@ export function speCore(
     profile: (control, registers = {}) => {
       const { spu } = spe;
       spu.write("PMBPTR_EL1", BigInt(PLACE.buffer));
-      spu.write(
-        "PMBLIMITR_EL1",
-        PMBLIMITR_EL1.with(0n, { E: 1, LIMIT: BigInt((PLACE.buffer + BUFFER_BYTES) / 4096) }),
-      );
+      spu.write("PMBLIMITR_EL1", PMBLIMITR_EL1.with(0n, { E: 1, LIMIT: BigInt(PLACE.bufferEnd / 4096) }));
       for (const [name, value] of Object.entries(registers)) spu.write(name as SpeRegisterName, value);
       spu.write("PMSCR_EL1", PMSCR_EL1.with(0n, control));
       spe.resumes();

@@ -1,0 +1,21 @@
+/** Numbers of the PMU's common events (Arm ARM D13.11), as many as there are here. */
+export const PMU_EVENT = {
+  SW_INCR: 0x00,
+  L1D_CACHE_REFILL: 0x03,
+  L1D_CACHE: 0x04,
+  L1D_TLB_REFILL: 0x05,
+  INST_RETIRED: 0x08,
+  EXC_TAKEN: 0x09,
+  EXC_RETURN: 0x0a,
+  BR_MIS_PRED: 0x10,
+  CPU_CYCLES: 0x11,
+  BR_PRED: 0x12,
+  INST_SPEC: 0x1b,
+  CHAIN: 0x1e,
+  L1D_TLB: 0x25,
+  DTLB_WALK: 0x34,
+  SAMPLE_POP: 0x4000,
+  SAMPLE_FEED: 0x4001,
+  SAMPLE_FILTRATE: 0x4002,
+  SAMPLE_COLLISION: 0x4003,
+} as const;
