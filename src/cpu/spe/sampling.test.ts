@@ -135,3 +135,19 @@ describe("records of random programs", () => {
     },
   );
 });
+
+it("what was sampled until the buffer was full is not lost, and what follows is", () => {
+  const { core, spe, truth, load, profile, run, empty } = speCore();
+  // B, to itself.
+  load(PLACE.code, [0x1400_0000]);
+  core.state.pc = BigInt(PLACE.code);
+  profile(RUN, { PMSIRR_EL1: BigInt(INTERVAL) });
+  for (let fulls = 1; fulls <= 2; fulls++) {
+    while (!spe.spu.pmbirq) run(1_000_000);
+    expect(truth.profiledInstructions).toBe(spe.spu.counters.population);
+    expect([truth.lostWhileFull, truth.lostInBlackout]).toEqual([10 * (fulls - 1), 0]);
+    run(10 * (INTERVAL + 1));
+    expect(truth.lostWhileFull).toBe(10 * fulls);
+    empty();
+  }
+});

@@ -79,6 +79,10 @@ export class Sampling implements OpWatcher {
 
   /** Before the exception level changes, and before a register does: what ran so far ran under what was. */
   tell(): void {
+    this.#tellAs(this.isWatching);
+  }
+
+  #tellAs(isSampled: boolean): void {
     const ops = this.#core.executed - this.#toldOps;
     const nowNs = this.#nowNs();
     const startNs = this.#toldNs;
@@ -87,7 +91,7 @@ export class Sampling implements OpWatcher {
     if (ops <= 0) return;
     const { pe } = this.#spu;
     if (this.#carried === undefined) pe.el = this.#core.state.el;
-    if (this.isWatching) this.#truth.sampled(ops);
+    if (isSampled) this.#truth.sampled(ops);
     else this.#truth.unsampled(ops, startNs, nowNs, false);
   }
 
@@ -181,8 +185,8 @@ export class Sampling implements OpWatcher {
   #complete(op: SampledOp): void {
     this.#spu.complete(op);
     if (!this.#spu.pmbirq) return;
-    // Profiling has stopped, and the interrupt is on its way.
-    this.tell();
+    // Profiling has stopped, though not for what ran so far, and the interrupt is on its way.
+    this.#tellAs(true);
     this.changed();
     this.#core.exitWith({ kind: "budget" });
   }
