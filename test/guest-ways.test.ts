@@ -2,45 +2,36 @@
  * Every way in which perf records with SPE, each with what only it may show: on CPUs, of processes and threads, of one level, through
  * each filter alone. One boot of the guest makes all recordings; perf on this computer and our decoder read them.
  */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readReport } from "../src/lab/report/report-file.ts";
-import type { LinuxRun } from "../src/lab/report/run.ts";
 import type { SpeRecord } from "../src/perf/spe-record.ts";
 import { EVENT, SUBCLASS } from "../src/spe/op.ts";
-import { runInGuest, scratchFolder } from "./guest/cli.ts";
+import { scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
-import { archive, buildWorker, hasCrossCompiler } from "./guest/programs.ts";
-import { type Recorded, recordedAt } from "./guest/recorded.ts";
-import { has } from "./oracles.ts";
+import type { Recorded } from "./guest/recorded.ts";
+import {
+  contextsOf,
+  INTERVAL_OPS,
+  LOOP,
+  LOOP_SAMPLES,
+  type Loop,
+  levelsOf,
+  loopsOf,
+  missingForWorker,
+  placesIn,
+  type Recordings,
+  recordInGuest,
+  TURNS,
+} from "./guest/worker.ts";
 import { perf, scriptedSamples } from "./spe-perf/perf-tool.ts";
 
-const missing = !hasCrossCompiler
-  ? "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-  : has("perf")
-    ? undefined
-    : "linux-perf";
-if (missing !== undefined)
-  console.log(`guest, ways of recording: skipped, needs: apt-get install ${missing}`);
-const guest = missing === undefined ? await guestFor("guest, ways of recording") : undefined;
+if (missingForWorker !== undefined)
+  console.log(`guest, ways of recording: skipped, needs: apt-get install ${missingForWorker}`);
+const guest = missingForWorker === undefined ? await guestFor("guest, ways of recording") : undefined;
 const MINUTES = 60_000;
 const scratch = scratchFolder("guest-ways");
 afterAll(scratch.remove);
 
-/**
- * Before a script's recordings: the programs, and a short list of symbols, which perf would read three times for each of them, for
- * ten times as long as all the rest takes.
- */
-const PRELUDE = `cd /tmp && tar x
-head -n 3 /proc/kallsyms >symbols && mount --bind symbols /proc/kallsyms
-record() {
-  name=$1
-  shift
-  perf record -q -B -N --no-bpf-event -o /out/$name.data "$@" >/out/$name.out 2>/out/$name.err || echo "$name: $?"
-}
-`;
-
-const SCRIPT = `${PRELUDE}
+const SCRIPT = `
 mkfifo go done
 ./worker rounds >/out/loops &
 round='echo >/tmp/go; read line </tmp/done'
@@ -66,82 +57,35 @@ record thread-b -m,64M -e arm_spe/min_latency=1000,event_filter=10/ -- perf stat
 record reserved -e arm_spe/event_filter=4/ -- true
 `;
 
-/** The instructions of worker.c's loops by their places in them. */
-const LOOP = { ops: 11, load: 2, store: 4, atomic: 5, branch: 10 } as const;
-const TURNS = 100_000;
-const INTERVAL_OPS = 1024;
-/** Of a loop's ops that are counted one by one. */
-const SAMPLES = (TURNS * LOOP.ops) / (INTERVAL_OPS + 1);
-
-interface Loop {
-  readonly start: bigint;
-  readonly end: bigint;
-  /** The thread that runs it. */
-  readonly tid: number;
-}
-
 const hasEvent = ({ events }: SpeRecord, bit: number): boolean => (Number(events) & bit) !== 0;
-const levelsOf = (records: readonly SpeRecord[]): ReadonlySet<number | undefined> =>
-  new Set(records.map(({ pc }) => pc?.el));
-const contextsOf = (records: readonly SpeRecord[]): ReadonlySet<number | undefined> =>
-  new Set(records.map(({ contextEl1 }) => contextEl1));
 
 describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * MINUTES }, () => {
-  const out = scratch.at("out");
-  let run: LinuxRun;
-  let said = "";
-  let loops: ReadonlyMap<string, Loop>;
-  const recordings = new Map<string, Recorded>();
+  let recordings: Recordings;
+  let loops: Readonly<Record<string, Loop>>;
   beforeAll(async () => {
-    const programs = await archive(scratch.at("programs.tar"), { worker: buildWorker(scratch.at("worker")) });
-    const json = scratch.at("run.json");
-    const ended = await runInGuest(["sh", "-c", SCRIPT], ["--cpus", "2", "--out", out, "--json", json], {
-      input: { file: programs },
-    });
-    expect(ended.code, ended.err).toBe(0);
-    said = ended.out;
-    run = readReport(readFileSync(json, "utf8"), json).runs[0] as LinuxRun;
-    loops = new Map(
-      [...readFileSync(`${out}/loops`, "utf8").matchAll(/^(\w+) (\w+) (\w+) (\d+)$/gm)].map(
-        ([, name = "", start, end, tid]) => [
-          name,
-          { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), tid: Number(tid) },
-        ],
-      ),
-    );
-    for (const [, name = ""] of SCRIPT.matchAll(/^record (\S+)/gm))
-      if (name !== "reserved") recordings.set(name, await recordedAt(`${out}/${name}.data`));
+    recordings = await recordInGuest(scratch, SCRIPT, ["--cpus", "2"], 4 * MINUTES);
+    loops = loopsOf(recordings.text("loops"));
   }, 5 * MINUTES);
 
-  const recorded = (name: string): Recorded => {
-    const found = recordings.get(name);
-    if (found === undefined) throw new Error(`no recording ${name}`);
-    return found;
-  };
+  const recorded = (name: string): Recorded => recordings.named(name);
   const loopOf = (name: string): Loop => {
-    const found = loops.get(name);
+    const found = loops[name];
     if (found === undefined) throw new Error(`no loop ${name}`);
     return found;
   };
-  /** Which of a loop's instructions each record is of, for those that are of it. */
-  const placesIn = (name: string, records: readonly SpeRecord[]): readonly number[] => {
-    const { start, end } = loopOf(name);
-    return records.flatMap(({ pc }) =>
-      pc !== undefined && pc.va >= start && pc.va < end ? [Number(pc.va - start) / 4] : [],
-    );
-  };
   /** Each of a loop's samples was taken that passes a filter of so many of its instructions. */
   const expectShare = (name: string, of: string, ops: number): void => {
-    const { length } = placesIn(of, recorded(name).records);
-    expect(Math.abs(length - (SAMPLES * ops) / LOOP.ops), `${name}: ${length}`).toBeLessThan(5);
+    const { length } = placesIn(loopOf(of), recorded(name).records);
+    expect(Math.abs(length - (LOOP_SAMPLES * ops) / LOOP.ops), `${name}: ${length}`).toBeLessThan(5);
   };
 
   it("loses nothing that the unit has written, and the sums are the report's", () => {
     // What perf refuses is one recording: its filter is RES0.
+    const { said, run, all } = recordings;
     expect(said).toBe("reserved: 255\n");
-    const written = [...recordings.values()].reduce((sum, { records }) => sum + records.length, 0);
+    const written = [...all.values()].reduce((sum, { records }) => sum + records.length, 0);
     expect(run.samples).toMatchObject({ written, collided: 0, lostWhileFull: 0, truncated: 0 });
-    for (const [name, { auxFlags }] of recordings)
+    for (const [name, { auxFlags }] of all)
       expect(
         auxFlags.every((flags) => flags === 0),
         name,
@@ -173,7 +117,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
       expectShare("process", name, LOOP.ops);
       expect(
         placesIn(
-          name,
+          loopOf(name),
           records.filter(({ contextEl1 }) => contextEl1 !== tid),
         ),
       ).toEqual([]);
@@ -221,7 +165,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     ["branch", [LOOP.branch]],
   ] as const)("%s_filter: these alone, and all of them", (kind, places) => {
     const { records } = recorded(kind);
-    expect([...new Set(placesIn("spin", records))].sort((a, b) => a - b)).toEqual(places);
+    expect([...new Set(placesIn(loopOf("spin"), records))].sort((a, b) => a - b)).toEqual(places);
     expectShare(kind, "spin", places.length);
     for (const { opClass, subclass = 0 } of records) {
       expect(opClass).toBe(kind === "branch" ? "branch" : "load-store");
@@ -234,13 +178,13 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
   it("jitter: intervals differ, and without it none does", () => {
     /** How far each sample of the loop is from the one before, in the loop. */
     const steps = (name: string): ReadonlySet<number> => {
-      const places = placesIn("spin", recorded(name).records);
+      const places = placesIn(loopOf("spin"), recorded(name).records);
       return new Set(places.slice(1).map((at, i) => (at - places[i]! + LOOP.ops) % LOOP.ops));
     };
     expect(steps("user")).toEqual(new Set([(INTERVAL_OPS + 1) % LOOP.ops]));
     expect(steps("jitter").size).toBe(LOOP.ops);
     // The byte that is drawn is 127.5 on average, with a deviation of 74.
-    const { length } = placesIn("spin", recorded("jitter").records);
+    const { length } = placesIn(loopOf("spin"), recorded("jitter").records);
     const mean = (TURNS * LOOP.ops) / length;
     expect(Math.abs(mean - (INTERVAL_OPS + 1 + 127.5))).toBeLessThan((5 * 74) / Math.sqrt(length));
   });
@@ -249,7 +193,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     const { records } = recorded("refill");
     expect(records.length).toBeGreaterThan(50);
     expect(records.every((record) => hasEvent(record, EVENT.l1dRefill))).toBe(true);
-    expect(readFileSync(`${out}/reserved.err`, "utf8")).toMatch(/^Error:\narm_spe\/event_filter=4\//);
+    expect(recordings.text("reserved.err")).toMatch(/^Error:\narm_spe\/event_filter=4\//);
   });
 
   it("min_latency: what took as long", () => {
@@ -267,6 +211,6 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
   ])("%s: no record (%s)", (name) => {
     expect(recorded(name).records).toEqual([]);
     expect(recorded(name).pieces).toEqual([]);
-    if (name === "thread-b") expect(readFileSync(`${out}/${name}.err`, "utf8")).toMatch(/ instructions /);
+    if (name === "thread-b") expect(recordings.text(`${name}.err`)).toMatch(/ instructions /);
   });
 });
