@@ -99,3 +99,13 @@ describe("a profiling buffer management event", () => {
     expect([vcpu.wires.level(PMBIRQ), spu.pmbirq]).toEqual([true, false]);
   });
 });
+
+it("a vCPU that is off serves the policy's timers, and waits for no other that has been", () => {
+  const { vcpu } = machine([]);
+  vcpu.armTimer(5000, "give back");
+  vcpu.switchOff();
+  expect(vcpu.nextTimerNs).toBe(5000);
+  vcpu.idleUntil(5000);
+  expect(vcpu.run()).toMatchObject({ kind: "idle", untilNs: Number.POSITIVE_INFINITY });
+  expect(vcpu.nextTimerNs).toBe(Number.POSITIVE_INFINITY);
+});

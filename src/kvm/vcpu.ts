@@ -162,7 +162,11 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     const { timeline, core, spe } = this;
     const { events } = this.#vmSpe;
     const turn = this.#turn;
-    if (this.#off) return OFF;
+    if (this.#off) {
+      // The host's timers go off all the same.
+      this.serveTimers();
+      return OFF;
+    }
     if (!this.#loaded) {
       this.#loaded = true;
       spe.policy.load();
