@@ -8,6 +8,8 @@ import { blocksFrom, emitBlocks, type Instructions } from "./block.ts";
 import { moduleBuilder } from "./module.ts";
 
 const WASM_PAGE_BYTES = 0x1_0000;
+/** Each module of V8's takes a mapping of the process's, of which Linux gives 65,530, and some 20 KB. */
+const MOST_MODULES = 4096;
 /** When code is translated. Results do not depend on it. */
 export interface Translation {
   /** After how many jumps to a place what begins there is worth a block. */
@@ -46,6 +48,7 @@ export class Translator {
   /** For how many instructions more what waits may wait. */
   #patience = 0;
   #next: number = ENTRY.BLOCKS;
+  #modules = 0;
 
   /** @param table where blocks go, by their numbers */
   constructor(memory: CpuMemory, handlers: Handlers, table: FunctionTable, translation: Translation) {
@@ -66,6 +69,7 @@ export class Translator {
     memory.code.onDropped.push(() => {
       this.#waiting = [];
       this.#next = ENTRY.BLOCKS;
+      this.#modules = 0;
     });
   }
 
@@ -115,10 +119,13 @@ export class Translator {
       ...emitBlocks(m, this.#instructions, decoded, blocksFrom(this.#instructions, decoded, heads)),
     ]);
     if (functions.length === 0) return;
-    if (this.#next + functions.length > ENTRY.BLOCKS + ENTRY.MOST_BLOCKS) {
+    const hasRoom = this.#next + functions.length <= ENTRY.BLOCKS + ENTRY.MOST_BLOCKS;
+    if (!hasRoom || this.#modules === MOST_MODULES) {
+      // What is still hot will be translated anew, and takes the places of the others.
       code.drop();
       return;
     }
+    this.#modules += 1;
     for (const [at, func] of functions) m.export(String(at), func);
     const { exports } = new engine.Instance(new engine.Module(m.finish()), { env: { memory } });
     this.made += functions.length;
