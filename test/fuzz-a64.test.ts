@@ -9,6 +9,7 @@ import { PAGE, pageText } from "./fuzz-a64/page.ts";
 import { fuzzUnallocated } from "./fuzz-a64/unallocated.ts";
 
 const CASES_A_ROW = 200;
+const TRANSLATED_CASES_A_ROW = 40;
 const missing = missingTools();
 if (missing !== undefined)
   console.log(`fuzz-a64: skipped, needs qemu-aarch64 and a cross compiler: ${missing}`);
@@ -25,6 +26,12 @@ describe.skipIf(missing !== undefined)("A64 against qemu-aarch64", () => {
     runner = buildRunner(directory);
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("executes each encoding alike when it is translated", { timeout: 600_000 }, async () => {
+    const total = TRANSLATED_CASES_A_ROW * SUBJECTS.length;
+    const { mismatches } = await fuzz({ runner, total, seed: 20_261_130, translated: true });
+    expect(mismatches.slice(0, 10)).toEqual([]);
+  });
 
   it("executes each encoding alike", { timeout: 600_000 }, async () => {
     const { coverage, mismatches } = await fuzz({

@@ -16,6 +16,8 @@ export interface Operands {
   aux(index: 0 | 1): void;
   /** Pushes an i32 to which the returned offset is added for the address of X[field]. */
   xAddress(field: string): number;
+  /** Whether X[field], or the one `plus` behind it, is XZR; undefined: it is not known. */
+  isZero(field: string, plus: 0 | 1): boolean | undefined;
   /** As xAddress, for V[(field + plus) % 32]. */
   vAddress(field: string, plus: number): number;
   /** As xAddress, for lane aux 0 of V[aux 1]; `size` is log2 of a lane's bytes. */

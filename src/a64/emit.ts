@@ -139,23 +139,30 @@ export class Emit extends StateEmit {
    * @param plus 1: the other register of a pair, whose first has an even number
    */
   getX(field: string, plus: 0 | 1 = 0): void {
-    const offset = this.operands.xAddress(field);
-    this.f.i64.load(offset + 8 * plus);
+    if (this.operands.isZero(field, plus) === true) this.f.i64.const(0);
+    else this.f.i64.load(this.operands.xAddress(field) + 8 * plus);
   }
 
   getW(field: string): void {
-    this.f.i32.load(this.operands.xAddress(field));
+    if (this.operands.isZero(field, 0) === true) this.f.i32.const(0);
+    else this.f.i32.load(this.operands.xAddress(field));
   }
 
   /** Takes an i64. */
   setX(field: string, plus: 0 | 1 = 0): void {
     const { f } = this;
+    const isZero = this.operands.isZero(field, plus);
+    if (isZero === true) {
+      f.drop();
+      return;
+    }
     const value = f.local.take("i64");
     f.local.set(value);
     const offset = this.operands.xAddress(field);
     f.local.get(value);
     f.i64.store(offset + 8 * plus);
     f.local.release(value);
+    if (isZero === false) return;
     // XZR is a place like the others: what was written to it goes away.
     f.local.get(this.cpu);
     f.i64.const(0);

@@ -85,6 +85,12 @@ export class Handlers {
     return this.#byRow.get(row);
   }
 
+  /** The handler of a number; undefined: it is of no encoding. */
+  handlerOf(id: number): Handler | undefined {
+    const encoded = this.encodings.find(({ first, variants }) => id >= first && id < first + variants);
+    return encoded === undefined ? undefined : this.variantsOf(encoded, id, id + 1)[0];
+  }
+
   /**
    * The handlers of an encoding, but for those that no word has.
    * @param from,end of which numbers; all by default

@@ -172,6 +172,12 @@ export const DECODED = {
 } as const;
 
 /**
+ * For each decoded instruction a u32: how often it was jumped to, up to when that was told, or from BLOCKS on the number of the
+ * block that begins there.
+ */
+export const ENTRY = { BYTES: 4, BLOCKS: 0x1_0000, MOST_BLOCKS: 0x8000 } as const;
+
+/**
  * The log of what is executed while somebody wants to see each op: entries of {address, where, what}. An op's own entry has its
  * PC and the host address of the decoded instruction, and what is 0; those of its accesses follow it, with VA, the host address
  * of their bytes, and LOG.ACCESS with the size in bytes and the kind. Ops that have not happened are not there.
@@ -202,16 +208,18 @@ export const LEAVE = {
   CODE: 1,
   /** What lies at PC is not decoded yet. */
   DECODE: 2,
+  /** What begins at PC has been jumped to so often that it is worth being translated. */
+  HOT: 3,
   /** An access (SLOW_*) needs the walk, or cannot be made in one piece. */
-  ACCESS: 3,
+  ACCESS: 4,
   /** The instruction at PC is for TypeScript: system registers, exceptions, cache and TLB maintenance, ERET, WFI. */
-  SYSTEM: 4,
+  SYSTEM: 5,
   /** UNDEFINED. */
-  UNDEFINED: 5,
+  UNDEFINED: 6,
   /** SP is not 16-byte aligned where it is a base. */
-  SP_ALIGNMENT: 6,
+  SP_ALIGNMENT: 7,
   /** FP or SIMD while it traps. */
-  FP_TRAP: 7,
+  FP_TRAP: 8,
 } as const;
 
 /** What an access that needs help is. */

@@ -246,6 +246,7 @@ export class Core implements InstructionHost {
       const exit = this.#exit ?? (left === 0 ? BUDGET : busy ? BUSY : undefined);
       if (exit === undefined) continue;
       this.#cycles += this.#budget - left;
+      this.code.translator.passed(this.#budget - left);
       this.#budget = 0;
       state.left = 0;
       return exit;
@@ -313,7 +314,7 @@ export class Core implements InstructionHost {
   #carryOut(reason: number): void {
     const { watcher, exceptions } = this;
     if (reason === LEAVE.SYSTEM && this.#isDecodedAnew()) return;
-    if (reason <= LEAVE.DECODE || watcher?.isWatching !== true) {
+    if (reason <= LEAVE.HOT || watcher?.isWatching !== true) {
       this.#carryOutUnseen(reason);
       return;
     }
@@ -339,6 +340,10 @@ export class Core implements InstructionHost {
         return;
       case LEAVE.DECODE:
         this.#decode();
+        return;
+      case LEAVE.HOT:
+        if (this.code.memory.view.getUint16(this.#decodedAtPc, true) === HANDLER.DECODE) this.#decode();
+        this.code.translator.hot(this.#decodedAtPc);
         return;
       case LEAVE.ACCESS:
         this.#problem(this.space.accesses.prepare());
@@ -393,6 +398,12 @@ export class Core implements InstructionHost {
     }
   }
 
+  /** The host address of the decoded instruction at PC. */
+  get #decodedAtPc(): number {
+    const { pc } = this.state;
+    return this.space.tlbs.decodedAt(pc) + Number(pc & 0xfffn) * (DECODED.BYTES / 4);
+  }
+
   /** The instruction at PC. */
   word(): number {
     const page = this.code.memory.code.pageOf(this.space.tlbs.decodedAt(this.state.pc));
@@ -418,17 +429,18 @@ export class Core implements InstructionHost {
   /**
    * Decodes what lies at PC again. The guest may have stored another instruction there since, which without IC IVAU it may be
    * given or not; what is executed here is the one in memory.
-   * @returns whether it is another one
+   * @returns whether it is another one: what was made of the old one is forgotten
    */
   #isDecodedAnew(): boolean {
-    const { words } = this.code.memory;
-    const { pc } = this.state;
-    const at = this.space.tlbs.decodedAt(pc) + Number((pc & 0xfffn) >> 2n) * DECODED.BYTES;
+    const { words, code } = this.code.memory;
+    const at = this.#decodedAtPc;
     const first = at >>> 2;
     for (let i = 0; i < DECODED_WORDS; i++) this.#decoded[i] = words[first + i]!;
     this.code.decodeTo(at, this.word());
-    for (let i = 0; i < DECODED_WORDS; i++) if (this.#decoded[i] !== words[first + i]) return true;
-    return false;
+    if (this.#decoded.every((word, i) => word === words[first + i])) return false;
+    const place = code.placeOf(at);
+    if (place !== undefined) code.forget(place.page + Number(this.state.pc & 0xfffn), 4);
+    return true;
   }
 
   #systemInstruction(): void {

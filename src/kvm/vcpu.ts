@@ -164,7 +164,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     const { events } = this.#vmSpe;
     const turn = this.#turn;
     if (this.#off) {
-      // It is woken for them alone.
+      // The host's timers go off all the same.
       this.serveTimers();
       return OFF;
     }

@@ -7,6 +7,7 @@ import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
 import { CoreCode } from "../cpu/execute/core-code.ts";
+import type { Translation } from "../cpu/execute/translator.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
 import { IMPLEMENTATION } from "../cpu/implementation.ts";
 import { CpuMemory } from "../cpu/memory.ts";
@@ -58,6 +59,8 @@ export interface VirtualMachineOptions {
   readonly spe: SpeImplementation | undefined;
   /** Whether the models of caches and the like follow every op. Default: some before each sample. */
   readonly exactModels?: boolean;
+  /** When code is translated, of which nothing but speed depends. */
+  readonly translation?: Translation;
   /** Without a hypervisor: `policy` and what it costs do not matter. By default under one. */
   readonly bareMetal?: boolean;
   /** Told of each character that the guest writes to its serial console. */
@@ -118,7 +121,7 @@ export class VirtualMachine {
     const memoryPages = pagesFor(options.memoryBytes);
     const firstIpn = ipn(MAP.ram.base / PAGE_BYTES);
     const memory = new CpuMemory(options.cpus, memoryPages + TABLE_PAGES);
-    this.code = new CoreCode(memory, { ...IMPLEMENTATION, spe: options.spe });
+    this.code = new CoreCode(memory, { ...IMPLEMENTATION, spe: options.spe }, options.translation);
     const around = {
       store: memory.pages,
       alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },

@@ -103,6 +103,8 @@ export async function fuzz(options: {
   readonly total: number;
   readonly seed: number;
   readonly only?: RegExp;
+  /** Whether each case is translated before it is executed. */
+  readonly translated?: boolean;
   readonly onProgress?: (done: number) => void;
 }): Promise<FuzzResult> {
   const { runner, total, seed, only } = options;
@@ -114,7 +116,9 @@ export async function fuzz(options: {
     ]),
   );
   const active = subjects.filter(({ row }) => exclusionOf(row) === undefined);
-  const machine = new CaseMachine();
+  const machine = new CaseMachine(
+    options.translated === true ? { hotAfter: 1, batch: 1, patience: 1000 } : undefined,
+  );
   const { decoder } = machine.core.code;
   const random = randomStream(seed);
   const mismatches: Mismatch[] = [];

@@ -5,6 +5,8 @@ import { EC } from "../../src/arm/syndromes.ts";
 import { lonePlatform } from "../../src/cpu/core.testing.ts";
 import { Core } from "../../src/cpu/core.ts";
 import { CoreCode } from "../../src/cpu/execute/core-code.ts";
+import type { Translation } from "../../src/cpu/execute/translator.ts";
+import { IMPLEMENTATION } from "../../src/cpu/implementation.ts";
 import { CpuMemory } from "../../src/cpu/memory.ts";
 import { BREAK, fillData, INPUT, OUTPUT, PLACES, SIGNAL, SUM_START, startOf, sumData } from "./format.ts";
 
@@ -27,12 +29,12 @@ export class CaseMachine {
   readonly #slot: Uint32Array;
   readonly #base: number;
 
-  constructor() {
+  constructor(translation?: Translation) {
     const codePages = PLACES.codeBytes / 4096;
     const memory = new CpuMemory(1, codePages + 64);
     this.#memory = memory;
     this.#base = memory.vcpuBase(0);
-    const code = new CoreCode(memory);
+    const code = new CoreCode(memory, IMPLEMENTATION, translation);
     const pages = this.#pages;
     this.core = new Core(0, code, lonePlatform(pages));
     const root = this.#allocate();

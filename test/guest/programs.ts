@@ -57,6 +57,13 @@ export function buildProfiled(output: string): string {
   return output;
 }
 
+/** worker.c; see there. */
+export function buildWorker(output: string): string {
+  const flags = [...FLAGS, "-march=armv8.1-a", "-static", "-pthread"];
+  execFileSync(CROSS_COMPILER, [...flags, "-o", output, `${here}worker.c`]);
+  return output;
+}
+
 /** share.c; see there. */
 export function buildShare(output: string): string {
   const cpu = ["-march=armv8-a", "-mno-outline-atomics"];

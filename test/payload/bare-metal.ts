@@ -104,6 +104,8 @@ export function machineWith(
     host: DEFAULT_HOST,
     seed: 1,
     spe: undefined,
+    // Programs are small: what they do more than once is translated.
+    translation: { hotAfter: 2, batch: 2, patience: 1000 },
     console: (byte) => print(String.fromCharCode(byte)),
     ...more,
   });

@@ -6,7 +6,7 @@
  * there is not good any more. Who derives something from it keeps place and generation, and compares.
  */
 import { HANDLER } from "../../a64/handlers.ts";
-import { DECODED } from "../../a64/state.ts";
+import { DECODED, ENTRY } from "../../a64/state.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
 
 /** How many pages' code there is room for. */
@@ -14,7 +14,11 @@ const PAGES = 3072;
 /** Bytes of decoded code to a byte of code. */
 const SCALE = DECODED.BYTES / 4;
 
-export const CODE_CACHE_BYTES = PAGES * DECODED.PAGE_BYTES;
+const DECODED_BYTES = PAGES * DECODED.PAGE_BYTES;
+/** Bytes of decoded instructions to one of their ENTRYs. */
+const ENTRY_SCALE = DECODED.BYTES / ENTRY.BYTES;
+
+export const CODE_CACHE_BYTES = DECODED_BYTES + DECODED_BYTES / ENTRY_SCALE;
 
 /** The decoded code of a page, and the page: host addresses. */
 export interface DecodedPlace {
@@ -26,6 +30,8 @@ export class CodeCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #start: number;
+  /** Where ENTRY of a decoded instruction lies: this more than a quarter of its address. */
+  readonly entriesAt: number;
   #next: number;
   /** Decoded code by the host address of its page, and the other way round. */
   readonly #decodedOf = new Map<number, number>();
@@ -41,6 +47,17 @@ export class CodeCache {
     this.#bytes = bytes;
     this.#start = start;
     this.#next = start;
+    this.entriesAt = start + DECODED_BYTES - start / ENTRY_SCALE;
+  }
+
+  /** ENTRY of a decoded instruction: its host address. */
+  entryOf(at: number): number {
+    return this.entriesAt + at / ENTRY_SCALE;
+  }
+
+  #clearEntries(decoded: number, pages: number): void {
+    const first = this.entryOf(decoded);
+    this.#bytes.fill(0, first, first + (pages * DECODED.PAGE_BYTES) / ENTRY_SCALE);
   }
 
   /** The decoded code of the page at a host address. */
@@ -81,6 +98,7 @@ export class CodeCache {
     if (decoded === undefined) return;
     const first = decoded + (at - page) * SCALE;
     this.#bytes.fill(0, first, first + bytes * SCALE);
+    this.#clearEntries(decoded, 1);
     this.#generations[(decoded - this.#start) / DECODED.PAGE_BYTES]! += 1;
   }
 
@@ -88,6 +106,7 @@ export class CodeCache {
   drop(): void {
     const used = (this.#next - this.#start) / DECODED.PAGE_BYTES;
     for (let place = 0; place < used; place++) this.#generations[place]! += 1;
+    this.#clearEntries(this.#start, used);
     this.#decodedOf.clear();
     this.#pageOf.clear();
     this.#next = this.#start;

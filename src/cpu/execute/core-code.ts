@@ -5,9 +5,11 @@ import { ALL_ROWS } from "../../a64/encodings/index.ts";
 import { type Encoded, HANDLER, Handlers, writeDecoded } from "../../a64/handlers.ts";
 import { SEMANTICS } from "../../a64/semantics/index.ts";
 import { DECODED } from "../../a64/state.ts";
+import type { FunctionTable } from "../../wasm/engine.ts";
 import { checkImplementation, IMPLEMENTATION, type Implementation } from "../implementation.ts";
 import type { CpuMemory } from "../memory.ts";
 import { Interpreter } from "./interpreter.ts";
+import { TRANSLATION, type Translation, Translator } from "./translator.ts";
 
 /** How many words are kept decoded for when they are met elsewhere. */
 const KNOWN_WORDS = 0x1_0000;
@@ -19,6 +21,7 @@ export class CoreCode {
   readonly decoder: Decoder;
   readonly handlers: Handlers;
   readonly interpreter: Interpreter;
+  readonly translator: Translator;
   /** Instructions that are UNDEFINED to the guest, by word, with how often they were met. */
   readonly undefinedWords = new Map<number, number>();
 
@@ -30,20 +33,28 @@ export class CoreCode {
   /** Handlers that decoded instructions name. */
   readonly #needed = new Map<number, Encoded>();
 
-  constructor(memory: CpuMemory, implementation: Implementation = IMPLEMENTATION) {
+  constructor(
+    memory: CpuMemory,
+    implementation: Implementation = IMPLEMENTATION,
+    translation: Translation = TRANSLATION,
+  ) {
     checkImplementation(implementation);
     this.memory = memory;
     this.implementation = implementation;
     this.decoder = new Decoder(implementation.features);
     const semantics: Readonly<Record<string, Semantics | undefined>> = SEMANTICS;
     this.handlers = new Handlers(ALL_ROWS, (row) => semantics[row.name]);
-    this.interpreter = new Interpreter(this.handlers, memory.memory);
+    this.interpreter = new Interpreter(this.handlers, memory.memory, {
+      translation: { entriesAt: memory.code.entriesAt, hotAfter: translation.hotAfter },
+    });
+    const { blocks } = this.interpreter;
+    this.translator = new Translator(memory, this.handlers, blocks as FunctionTable, translation);
   }
 
   /** The same semantics, with ops and accesses logged (LOG in a64/state.ts): for ops that somebody wants to see. */
   get careful(): Interpreter {
     if (this.#careful === undefined) {
-      this.#careful = new Interpreter(this.handlers, this.memory.memory, true);
+      this.#careful = new Interpreter(this.handlers, this.memory.memory, { logs: true });
       for (const [id, encoded] of this.#needed) this.#careful.need(encoded, id);
     }
     return this.#careful;

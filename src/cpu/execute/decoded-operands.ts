@@ -62,6 +62,10 @@ export class DecodedOperands implements Operands {
     return STATE.X;
   }
 
+  isZero(): undefined {
+    return undefined;
+  }
+
   vAddress(field: string, plus: number): number {
     const f = this.#f;
     this.registerNumber(field);

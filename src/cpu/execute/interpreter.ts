@@ -16,19 +16,29 @@ export class Interpreter {
   readonly #options: ModuleOptions;
   /** Handlers that are not cases of the loop, and which of them there are already. */
   readonly #table: FunctionTable;
+  /** Blocks, by their numbers (ENTRY); undefined where nothing is translated. */
+  readonly blocks: FunctionTable | undefined;
   readonly #made = new Set<number>();
 
-  /** @param logs whether ops and their accesses are logged */
-  constructor(handlers: Handlers, memory: LinearMemory, logs = false) {
+  /**
+   * @param how `logs`: whether ops and their accesses are logged; `translation`: where blocks are entered, and when told of
+   */
+  constructor(
+    handlers: Handlers,
+    memory: LinearMemory,
+    { logs = false, translation }: Pick<ModuleOptions, "translation"> & { readonly logs?: boolean } = {},
+  ) {
     this.#handlers = handlers;
     this.#memory = memory;
     this.#options = {
       memoryPages: memory.buffer.byteLength / WASM_PAGE_BYTES,
+      translation,
       ...(logs ? { logs, access: loggedAccess } : {}),
     };
     const { exports } = this.#instance(interpreterModule(handlers, this.#options));
     this.run = exports["run"] as (cpu: number) => number;
     this.#table = exports["handlers"] as FunctionTable;
+    this.blocks = exports["blocks"] as FunctionTable | undefined;
   }
 
   #instance(bytes: Uint8Array): ModuleInstance {

@@ -6,13 +6,15 @@ import { FlowEmit } from "../../a64/emit.ts";
 import type { FlowControl, Operands } from "../../a64/emit-parts.ts";
 import { StateEmit } from "../../a64/emit-state.ts";
 import { HANDLER, type Handlers } from "../../a64/handlers.ts";
-import { CTLB, DECODED, LEAVE, STATE } from "../../a64/state.ts";
+import { CTLB, DECODED, ENTRY, LEAVE, STATE } from "../../a64/state.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
 import type { Label, Local } from "../../wasm/entities.ts";
 import type { FunctionBody } from "../../wasm/function-body.ts";
+import type { ModuleBuilder } from "../../wasm/module-builder.ts";
+import { BLOCK_PARAMS, BLOCK_RESULTS, WENT } from "./block.ts";
 import { DecodedOperands } from "./decoded-operands.ts";
 import { logOp, takeBackOp } from "./log.ts";
-import { type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
+import { type CountedJumps, type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
 import { emitStrictPlace } from "./strict-place.ts";
 
 /** What the loop keeps in locals. */
@@ -34,12 +36,27 @@ interface LoopLocals {
 interface LoopLabels {
   /** At the instruction in `at`. */
   readonly next: Label;
+  /** At the instruction in `at`, which was jumped to. */
+  readonly jumped: Label;
   /** At the address in `target`. */
   readonly lookup: Label;
   /** Out, for STATE.REASON; the instruction has not happened. */
   readonly leave: Label;
   /** To look for the access in SLOW_*. */
   readonly slow: Label;
+}
+
+/** Pushes the VA of the instruction in `at`. */
+function pushPc(f: FunctionBody, { at, decoded, page }: Pick<LoopLocals, "at" | "decoded" | "page">): void {
+  f.local.get(page);
+  f.local.get(at);
+  f.local.get(decoded);
+  f.i32.sub();
+  // DECODED.BYTES for 4.
+  f.i32.const(2);
+  f.i32.shrU();
+  f.i64.extendI32U();
+  f.i64.add();
 }
 
 /** Control in a case of the loop. Behind a jump WebAssembly's operand stack is polymorphic: nothing to do. */
@@ -65,17 +82,7 @@ class LoopControl extends StateEmit implements FlowControl {
   }
 
   pc(): void {
-    const { f } = this;
-    const { at, decoded, page } = this.#locals;
-    f.local.get(page);
-    f.local.get(at);
-    f.local.get(decoded);
-    f.i32.sub();
-    // DECODED.BYTES for 4.
-    f.i32.const(2);
-    f.i32.shrU();
-    f.i64.extendI32U();
-    f.i64.add();
+    pushPc(this.f, this.#locals);
   }
 
   jumpImm(operands: Operands): void {
@@ -95,7 +102,7 @@ class LoopControl extends StateEmit implements FlowControl {
     const inside = f.if();
     f.local.get(to);
     f.local.set(at);
-    f.br(this.#labels.next);
+    f.br(this.#labels.jumped);
     f.end(inside);
     f.local.release(to);
     this.pc();
@@ -172,9 +179,11 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   const leave = f.block();
   const lookup = f.loop();
   emitLookup(f, locals, out);
+  const jumped = f.loop();
+  if (options.translation !== undefined) emitEntry(m, options.translation, locals, { jumped, lookup, out });
   const next = f.loop();
   const slow = f.block();
-  const control = new LoopControl(f, locals, { next, lookup, leave, slow });
+  const control = new LoopControl(f, locals, { next, jumped, lookup, leave, slow });
   emitBudget(f, locals, control, out);
   if (mark !== undefined) logOp(control, at, mark, () => control.pc());
   const cold = f.block();
@@ -213,6 +222,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   giveBack(control, locals);
   f.br(next);
   f.end(next);
+  f.end(jumped);
   f.end(lookup);
   f.unreachable();
   f.end(leave);
@@ -302,6 +312,128 @@ function emitCases(
     handler.semantics.emit(new FlowEmit({ f, cpu, operands, control, access: options.access }));
     control.advance();
   }
+}
+
+/**
+ * At an instruction that was jumped to: executes the block that begins there, or counts, and leaves when it is worth a block.
+ * What comes behind is the instruction for the interpreter.
+ */
+function emitEntry(
+  m: ModuleBuilder,
+  { entriesAt, hotAfter }: CountedJumps,
+  { cpu, at, left, page, decoded, target }: LoopLocals,
+  { jumped, lookup, out }: { readonly jumped: Label; readonly lookup: Label; readonly out: Label },
+): void {
+  const f = m.code;
+  const type = m.type(BLOCK_PARAMS, BLOCK_RESULTS);
+  const size = ENTRY.BLOCKS + ENTRY.MOST_BLOCKS;
+  const table = m.table("funcref", { min: size, max: size });
+  m.export("blocks", table);
+  const entry = f.local.take("i32");
+  const value = f.local.take("i32");
+  const result = f.local.take("i64");
+  const storePc = (): void => {
+    f.local.get(cpu);
+    pushPc(f, { at, decoded, page });
+    f.i64.store(STATE.PC);
+  };
+  const went = (what: number, then: () => void): void => {
+    f.local.get(value);
+    f.i32.const(what);
+    f.i32.eq();
+    const is = f.if();
+    then();
+    f.end(is);
+  };
+  f.local.get(at);
+  f.i32.const(Math.log2(DECODED.BYTES / ENTRY.BYTES));
+  f.i32.shrU();
+  f.local.tee(entry);
+  f.i32.load(entriesAt);
+  f.local.tee(value);
+  f.i32.const(ENTRY.BLOCKS);
+  f.i32.geU();
+  const block = f.if();
+  f.local.get(cpu);
+  f.local.get(left);
+  f.local.get(page);
+  f.local.get(value);
+  f.callIndirect(type, table);
+  f.local.tee(result);
+  f.i64.const(32);
+  f.i64.shrU();
+  f.i32.wrapI64();
+  f.local.set(left);
+  f.local.get(result);
+  f.i32.wrapI64();
+  f.local.tee(value);
+  f.i32.const(-1 - WENT.MASK);
+  f.i32.and();
+  f.local.set(at);
+  f.local.get(value);
+  f.i32.const(WENT.MASK);
+  f.i32.and();
+  f.local.tee(value);
+  f.i32.eqz();
+  f.brIf(jumped);
+  went(WENT.AWAY, () => {
+    f.local.get(cpu);
+    f.i64.load(STATE.PC);
+    f.local.set(target);
+    f.br(lookup);
+  });
+  went(WENT.LEFT, () => {
+    storePc();
+    f.br(out);
+  });
+  went(WENT.SLOW, () => {
+    emitStrictPlace(f, cpu);
+    f.local.tee(value);
+    f.i32.eqz();
+    const ask = f.if();
+    f.local.get(cpu);
+    f.i32.const(LEAVE.ACCESS);
+    f.i32.store(STATE.REASON);
+    storePc();
+    f.br(out);
+    f.end(ask);
+    f.local.get(cpu);
+    f.local.get(value);
+    f.i32.store(STATE.SLOW_AT);
+  });
+  went(WENT.STOPPED, () => {
+    f.local.get(cpu);
+    f.local.get(left);
+    f.i32.store(STATE.LEFT_SAVED);
+    f.i32.const(0);
+    f.local.set(left);
+  });
+  f.else(block);
+  f.local.get(value);
+  f.i32.const(hotAfter);
+  f.i32.ltU();
+  const counts = f.if();
+  f.local.get(entry);
+  f.local.get(value);
+  f.i32.const(1);
+  f.i32.add();
+  f.local.tee(value);
+  f.i32.store(entriesAt);
+  f.local.get(value);
+  f.i32.const(hotAfter);
+  f.i32.eq();
+  const isHot = f.if();
+  f.local.get(cpu);
+  f.i32.const(LEAVE.HOT);
+  f.i32.store(STATE.REASON);
+  storePc();
+  f.br(out);
+  f.end(isHot);
+  f.end(counts);
+  f.end(block);
+  f.local.release(entry);
+  f.local.release(value);
+  f.local.release(result);
 }
 
 /** Finds the decoded instruction of `target`, or leaves with PC there. */

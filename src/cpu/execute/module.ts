@@ -2,12 +2,22 @@
 import type { AccessEmitter } from "../../a64/access.ts";
 import { ModuleBuilder } from "../../wasm/module-builder.ts";
 
+/** Jumps that are counted. */
+export interface CountedJumps {
+  /** Where ENTRY of a decoded instruction lies: this more than a quarter of its address. */
+  readonly entriesAt: number;
+  /** After how many jumps to it WebAssembly is left. Below ENTRY.BLOCKS. */
+  readonly hotAfter: number;
+}
+
 export interface ModuleOptions {
   readonly memoryPages: number;
   /** Whether operand types are checked, which takes longer. */
   readonly checked?: boolean;
   /** How instructions make their accesses; by the soft TLB if left out. */
   readonly access?: AccessEmitter | undefined;
+  /** Undefined: jumps are not counted, and nothing is translated. */
+  readonly translation?: CountedJumps | undefined;
   /** Whether ops are logged (LOG in a64/state.ts); their accesses are if `access` does it. */
   readonly logs?: boolean | undefined;
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { randomStream } from "../../common/random.ts";
 import type { SpeRecord } from "../../perf/spe-record.ts";
 import { EVENT } from "../../spe/op.ts";
+import { TRANSLATION, type Translation } from "../execute/translator.ts";
 import { expectedAt, type Program, randomProgram, VECTOR } from "./random-program.testing.ts";
 import { PLACE, type SpeCore, speCore } from "./spe-core.testing.ts";
 
@@ -23,8 +24,13 @@ interface Step {
   readonly nextEl: 0 | 1;
 }
 
-function ready(program: Program, el: 0 | 1, isAhead?: () => boolean): SpeCore {
-  const bare = speCore(1, false, isAhead);
+function ready(
+  program: Program,
+  el: 0 | 1,
+  isAhead?: () => boolean,
+  translation: Translation = TRANSLATION,
+): SpeCore {
+  const bare = speCore(1, false, isAhead, translation);
   for (const vector of [0x200, 0x400]) bare.load(PLACE.vectors + vector, VECTOR.words);
   bare.load(PLACE.code, program.words);
   const { state } = bare.core;
@@ -120,7 +126,13 @@ describe("records of random programs", () => {
       const all = steps(program, el, 12_000);
       for (const levels of [[0, 1], [0], [1]]) {
         const waits = randomStream(seed);
-        const bare = ready(program, el, () => waits.integer(0, 2) === 0);
+        const isAhead = () => waits.integer(0, 2) === 0;
+        const bare = ready(
+          program,
+          el,
+          isAhead,
+          seed % 2 === 0 ? { hotAfter: 1, batch: 1, patience: 1000 } : undefined,
+        );
         const control = { ...RUN, E0SPE: levels.includes(0) ? 1 : 0, E1SPE: levels.includes(1) ? 1 : 0 };
         bare.profile(control, { PMSICR_EL1: 256n, PMSIRR_EL1: BigInt(INTERVAL) });
         const budgets = randomStream(seed);

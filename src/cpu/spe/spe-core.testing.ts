@@ -10,6 +10,7 @@ import { lonePlatform } from "../core.testing.ts";
 import { Core } from "../core.ts";
 import type { CoreExit } from "../core-exit.ts";
 import { CoreCode } from "../execute/core-code.ts";
+import { TRANSLATION, type Translation } from "../execute/translator.ts";
 import { IMPLEMENTATION } from "../implementation.ts";
 import { CpuMemory } from "../memory.ts";
 import { Coherence } from "./coherence.ts";
@@ -30,6 +31,8 @@ export interface SpeCore {
   readonly core: Core;
   readonly spe: CoreSpe;
   readonly truth: GroundTruth;
+  /** All of physical memory. */
+  bytes(): Uint8Array;
   /** Puts words where a place is. */
   load(address: number, words: readonly number[]): void;
   /** Enables the buffer, and profiling as PMSCR_EL1 says. */
@@ -48,15 +51,21 @@ export interface SpeCore {
  * @param seed of the unit's jitter
  * @param exact whether the models follow every op
  * @param isAhead asked before each sample: whether the core must wait for others
+ * @param translation when its code is translated
  */
-export function speCore(seed = 1, exact = false, isAhead = () => false): SpeCore {
+export function speCore(
+  seed = 1,
+  exact = false,
+  isAhead = () => false,
+  translation: Translation = TRANSLATION,
+): SpeCore {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
   const lone = lonePlatform(pages);
   const truth = new GroundTruth(1);
   // The unit is made for a core that must be there: they find each other by way of this.
   const found: { spe?: CoreSpe } = {};
-  const core = new Core(0, new CoreCode(memory, { ...IMPLEMENTATION, spe: SPE }), {
+  const core = new Core(0, new CoreCode(memory, { ...IMPLEMENTATION, spe: SPE }, translation), {
     ...lone,
     readRegister: (encoding) => found.spe?.read(encoding),
     writeRegister: (encoding, value) => found.spe?.write(encoding, value) === true,
@@ -108,6 +117,7 @@ export function speCore(seed = 1, exact = false, isAhead = () => false): SpeCore
     core,
     spe,
     truth,
+    bytes,
     load: (address, words) => {
       new Uint32Array(memory.memory.buffer, pages[0]!.byteOffset + address, words.length).set(words);
       memory.code.drop();
