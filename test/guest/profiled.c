@@ -45,7 +45,11 @@ static void *__attribute__((noinline)) hammer(void *at) {
   sched_setaffinity(0, sizeof mine, &mine);
   __atomic_add_fetch(&there, 1, __ATOMIC_SEQ_CST);
   while (__atomic_load_n(&there, __ATOMIC_SEQ_CST) < 2) sched_yield();
-  for (int i = 0; i < 1000000; i++) ++*x;
+  // A period of 1,025 ops is no multiple of six: not always the same instruction of the loop is sampled.
+  for (int i = 0; i < 1000000; i++) {
+    ++*x;
+    __asm__ volatile("nop");
+  }
   return 0;
 }
 
