@@ -1,5 +1,5 @@
 /** worker.c in the guest: how scripts record it, and what its samples must be. */
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { expect } from "vitest";
 import { readReport } from "../../src/lab/report/report-file.ts";
 import type { LinuxRun } from "../../src/lab/report/run.ts";
@@ -17,16 +17,21 @@ export const missingForWorker = !hasCrossCompiler
     : "linux-perf";
 
 /**
- * What a script begins with: the worker is in /tmp, and `record NAME OPTION...` records to /out/NAME.data. The kernel's list of
- * symbols is a short one meanwhile: perf would read it three times for each recording, which takes ten times as long as the rest.
+ * What a script begins with: the worker is in /tmp, and `record NAME OPTION...` records to /out/NAME.data, in other shells as
+ * well by way of /tmp/record. The kernel's list of symbols is a short one meanwhile: perf would read it three times for each
+ * recording, which takes ten times as long as the rest.
  */
 const PRELUDE = `cd /tmp && tar x
 head -n 3 /proc/kallsyms >symbols && mount --bind symbols /proc/kallsyms
+cat >record <<'END'
+quick='-q -B -N --no-bpf-event'
 record() {
   name=$1
   shift
-  perf record -q -B -N --no-bpf-event -o /out/$name.data "$@" >/out/$name.out 2>/out/$name.err || echo "$name: $?"
+  perf record $quick -o /out/$name.data "$@" >/out/$name.out 2>/out/$name.err || echo "$name: $?"
 }
+END
+. ./record
 `;
 
 /** Places of a loop's instructions in it, and how many they are. */
@@ -70,7 +75,7 @@ export interface Recordings {
   /** Its standard output. */
   readonly said: string;
   readonly run: LinuxRun;
-  /** Each `record` of the script that perf has not refused. */
+  /** What is named NAME.data in its /out, and not empty: perf leaves an empty file where it refuses. */
   readonly all: ReadonlyMap<string, Recorded>;
   readonly named: (name: string) => Recorded;
   /** Another file of its /out: NAME.out and NAME.err are what perf and its command have said. */
@@ -92,9 +97,9 @@ export async function recordInGuest(
   });
   expect(ended.code, ended.err).toBe(0);
   const all = new Map<string, Recorded>();
-  for (const [, name = ""] of script.matchAll(/^record (\S+)/gm)) {
-    const path = `${out}/${name}.data`;
-    if (statSync(path).size > 0) all.set(name, await recordedAt(path));
+  for (const file of readdirSync(out).filter((name) => name.endsWith(".data"))) {
+    const path = `${out}/${file}`;
+    if (statSync(path).size > 0) all.set(file.slice(0, -".data".length), await recordedAt(path));
   }
   return {
     said: ended.out,
