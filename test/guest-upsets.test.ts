@@ -44,23 +44,21 @@ record wander -e arm_spe// -- ./worker wander
 perf mem record $quick -o /out/mem.data -- ./worker once >mem.out
 perf c2c record $quick -o /out/c2c.data -- ./worker once >c2c.out
 cpu1=/sys/devices/system/cpu/cpu1/online
-record offline -C 1 -e arm_spe// -- sh -c "taskset 2 ./worker once; echo 0 >$cpu1; ./worker once"
+record offline -m ,1M -C 1 -e arm_spe// -- sh -c "taskset 2 ./worker once; echo 0 >$cpu1; ./worker once"
 echo 1 >$cpu1
 record online -C 1 -e arm_spe// -- taskset 2 ./worker once
-record both -a -e arm_spe// -- sh -c "taskset 1 ./worker once; echo 0 >$cpu1; ./worker once; echo 1 >$cpu1; taskset 1 ./worker once"
+record both -m ,1M -a -e arm_spe// -- sh -c "taskset 1 ./worker once; echo 0 >$cpu1; ./worker once; echo 1 >$cpu1; taskset 1 ./worker once"
 cat >overrun <<'END'
 size() { stat -c %s /out/overrun.data; }
 kill -STOP $PPID
-taskset 1 ./worker once
-taskset 2 ./worker once
+./worker once
 before=$(size)
 kill -CONT $PPID
 # Until it has written what there was, and waits.
 until [ $(size) -gt $before ] && grep -q '^State:.S' /proc/$PPID/status; do usleep 1000; done
-taskset 1 ./worker once
-taskset 2 ./worker once
+./worker once
 END
-record overrun -m ,4 -e arm_spe// -- sh overrun
+record overrun -m ,4 -e arm_spe// -- taskset 2 sh overrun
 `;
 
 /** PERF_AUX_FLAG_TRUNCATED (include/uapi/linux/perf_event.h). */
@@ -72,7 +70,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     recordings = await recordInGuest(scratch, SCRIPT, ["--cpus", "2"], 4 * MINUTES);
   }, 5 * MINUTES);
 
-  /** Samples of the worker's loop, each of which was taken, on some CPUs or on any. */
+  /** Samples of the worker's loop, on some CPUs or on any. */
   const loopSamples = (name: string, cpus?: readonly number[]): number => {
     const { spin } = loopsOf(recordings.text(`${name}.out`));
     if (spin === undefined) throw new Error(`${name}: no loop`);
@@ -82,9 +80,12 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
       .flatMap((piece) => piece.records);
     return placesIn(spin, records).length;
   };
+  /** Each of a worker's samples was taken, but for those that are lost as the report has it, which may be anybody's. */
   const expectLoops = (name: string, loops: number, cpus?: readonly number[]): void => {
     const length = loopSamples(name, cpus);
-    expect(Math.abs(length - loops * LOOP_SAMPLES), `${name}: ${length}`).toBeLessThan(5 * loops + 1);
+    const { lostInBlackout, lostWhileFull } = recordings.run.samples;
+    expect(length, name).toBeLessThan(loops * LOOP_SAMPLES + 5);
+    expect(length, name).toBeGreaterThan(loops * LOOP_SAMPLES - 5 * loops - lostInBlackout - lostWhileFull);
   };
 
   it("of nobody's: what the guest allows, which is no kernel, no context, no physical address", () => {
@@ -129,7 +130,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
   it("perf mem and perf c2c: loads and stores, and their reports", () => {
     for (const name of ["mem", "c2c"]) {
       const { data, records } = recordings.named(name);
-      expect(records.length).toBeGreaterThan(100);
+      expect(records.length).toBeGreaterThan(20);
       expect(new Set(records.map(({ opClass }) => opClass))).toEqual(new Set(["load-store"]));
       // What perf asks for: min_latency=30.
       expect(Math.min(...records.map(({ totalLatency = 0 }) => totalLatency))).toBeGreaterThanOrEqual(30);
@@ -157,11 +158,11 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
   it("into a buffer that nobody empties: the driver says that it is truncated, and goes on when it is emptied", () => {
     const { auxFlags, pieces } = recordings.named("overrun");
     expect(auxFlags).toContain(TRUNCATED);
-    for (const cpu of [0, 1]) {
-      const taken = loopSamples("overrun", [cpu]);
-      expect(taken, `CPU ${cpu}`).toBeGreaterThan(LOOP_SAMPLES / 2);
-      expect(taken, `CPU ${cpu}`).toBeLessThan(2 * LOOP_SAMPLES - 5);
-    }
+    // The first worker's are gone, but for those that there was room for. (Not on CPU 0: Linux 6.1 forgets there that an event is to be
+    // turned off, and on again, since its pending_disable is the CPU's number.)
+    const taken = loopSamples("overrun", [1]);
+    expect(taken).toBeGreaterThan(LOOP_SAMPLES / 2);
+    expect(taken).toBeLessThan(1.5 * LOOP_SAMPLES);
     expect(new Set(auxFlags)).toEqual(new Set([0, TRUNCATED]));
     expect(pieces.length).toBeGreaterThan(2);
   });
