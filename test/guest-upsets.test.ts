@@ -2,8 +2,11 @@
  * Recordings with SPE that something happens to: somebody else's rights and names, tasks and CPUs that come and go, buffers that
  * nobody empties. One boot of the guest makes all of them.
  */
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { scratchFolder } from "./guest/cli.ts";
+import { readReport } from "../src/lab/report/report-file.ts";
+import type { LinuxRun } from "../src/lab/report/run.ts";
+import { runInGuest, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import {
   contextsOf,
@@ -178,3 +181,33 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     expect(read).toBeLessThanOrEqual(samples.written);
   });
 });
+
+describe.skipIf(guest === undefined)(
+  "a guest that ends while it is sampled",
+  { timeout: 5 * MINUTES },
+  () => {
+    it.each([
+      // Nobody turns the buffers off.
+      ["panics", "echo c >/proc/sysrq-trigger", 2],
+      // perf_reboot takes all events off their CPUs.
+      ["reboots", "reboot -f; sleep 1000", 0],
+    ] as const)(
+      "%s as one that is not: the run ends with 125, and its report adds up",
+      async (what, last, left) => {
+        const json = scratch.at(`${what}.json`);
+        const { code, err } = await runInGuest(
+          ["perf", "record", "-a", "-B", "-N", "--no-bpf-event", "-e", "arm_spe//", "--", "sh", "-c", last],
+          ["--cpus", "2", "--json", json],
+          { limitMs: 4 * MINUTES },
+        );
+        expect(code, err).toBe(125);
+        expect(err).toContain("the guest asked for a reset: its kernel has panicked, or rebooted");
+        expect(err.includes("Kernel panic - not syncing: sysrq triggered crash")).toBe(what === "panics");
+        const run = readReport(readFileSync(json, "utf8"), json).runs[0] as LinuxRun;
+        expect([run.machine.ended, run.machine.status]).toEqual(["reset", null]);
+        expect(run.samples.written).toBeGreaterThan(50);
+        expect(run.bufferEnables - run.bufferDisables).toBe(left);
+      },
+    );
+  },
+);
