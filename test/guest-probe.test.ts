@@ -1,6 +1,6 @@
 /** What Debian's SPE driver finds when it probes the CPUs, and says: its device, its limits, on VMs and on bare metal. */
 import { describe, expect, it } from "vitest";
-import { runInGuest } from "./guest/cli.ts";
+import { runInGuest, SHORT_SYMBOLS } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 
 const MINUTES = 60_000;
@@ -12,9 +12,9 @@ const guests = {
 const SCRIPT = `dmesg | sed -n 's/.*\\(arm_spe_pmu\\)/\\1/p'
 cd /sys/bus/event_source/devices/arm_spe_0 && grep -r . caps cpumask format | sort`;
 
-/** Records, with a short list of symbols that perf is quick to read, and says how many samples perf makes of it. */
+/** Records, and says how many samples perf makes of it. */
 const RECORD = `
-head -n 3 /proc/kallsyms >/tmp/symbols && mount --bind /tmp/symbols /proc/kallsyms
+${SHORT_SYMBOLS}
 perf record -q -B -N --no-bpf-event -o /tmp/perf.data -e arm_spe// -- true 2>/dev/null
 echo samples:$(perf script -i /tmp/perf.data --itrace=i1i -F ip 2>/dev/null | wc -l)
 perf record -q -B -N --no-bpf-event -o /tmp/perf.data -e arm_spe/event_filter=0x800/ -- true 2>/dev/null || echo refused`;

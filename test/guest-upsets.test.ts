@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readReport } from "../src/lab/report/report-file.ts";
 import type { LinuxRun } from "../src/lab/report/run.ts";
-import { runInGuest, scratchFolder } from "./guest/cli.ts";
+import { runInGuest, SHORT_SYMBOLS, scratchFolder } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 import {
   contextsOf,
@@ -196,7 +196,11 @@ describe.skipIf(guest === undefined)(
       async (what, last, left) => {
         const json = scratch.at(`${what}.json`);
         const { code, err } = await runInGuest(
-          ["perf", "record", "-a", "-B", "-N", "--no-bpf-event", "-e", "arm_spe//", "--", "sh", "-c", last],
+          [
+            "sh",
+            "-c",
+            `${SHORT_SYMBOLS}; perf record -a -B -N --no-bpf-event -e arm_spe// -- sh -c "${last}"`,
+          ],
           ["--cpus", "2", "--json", json],
           { limitMs: 4 * MINUTES },
         );

@@ -5,7 +5,7 @@ import { readReport } from "../../src/lab/report/report-file.ts";
 import type { LinuxRun } from "../../src/lab/report/run.ts";
 import type { SpeRecord } from "../../src/perf/spe-record.ts";
 import { has } from "../oracles.ts";
-import { runInGuest, type scratchFolder } from "./cli.ts";
+import { runInGuest, SHORT_SYMBOLS, type scratchFolder } from "./cli.ts";
 import { archive, buildWorker, hasCrossCompiler } from "./programs.ts";
 import { type Recorded, recordedAt } from "./recorded.ts";
 
@@ -18,11 +18,10 @@ export const missingForWorker = !hasCrossCompiler
 
 /**
  * What a script begins with: the worker is in /tmp, and `record NAME OPTION...` records to /out/NAME.data, in other shells as
- * well by way of /tmp/record. The kernel's list of symbols is a short one meanwhile: perf would read it three times for each
- * recording, which takes ten times as long as the rest.
+ * well by way of /tmp/record.
  */
 const PRELUDE = `cd /tmp && tar x
-head -n 3 /proc/kallsyms >symbols && mount --bind symbols /proc/kallsyms
+${SHORT_SYMBOLS}
 cat >record <<'END'
 quick='-q -B -N --no-bpf-event'
 record() {
