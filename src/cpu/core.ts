@@ -43,8 +43,12 @@ const MOST_IDLE_TURNS = 64;
 /** How often WebAssembly may be left until the host looks at something else: each time takes it some microseconds. */
 const MOST_LEAVES = 512;
 
+/** How many words are told apart that a guest has found UNDEFINED: it has 2^32 to try. */
+const MOST_UNDEFINED_WORDS = 1024;
 /** Instructions that are decoded at once. */
 const DECODE_AHEAD = 16;
+
+const DECODED_WORDS = DECODED.BYTES / 4;
 
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
@@ -71,6 +75,8 @@ export class Core implements InstructionHost {
   #levelSince = 0;
   readonly #system: SystemInstructions;
   readonly #base: number;
+  /** What was decoded at PC. */
+  readonly #decoded = new Uint32Array(DECODED_WORDS);
   #exit: CoreExit | undefined;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
@@ -307,6 +313,7 @@ export class Core implements InstructionHost {
 
   #carryOut(reason: number): void {
     const { watcher, exceptions } = this;
+    if (reason === LEAVE.SYSTEM && this.#isDecodedAnew()) return;
     if (reason <= LEAVE.HOT || watcher?.isWatching !== true) {
       this.#carryOutUnseen(reason);
       return;
@@ -419,6 +426,22 @@ export class Core implements InstructionHost {
     }
   }
 
+  /**
+   * Decodes what lies at PC again. The guest may have stored another instruction there since, which without IC IVAU it may be
+   * given or not; what is executed here is the one in memory.
+   * @returns whether it is another one
+   */
+  #isDecodedAnew(): boolean {
+    const { words } = this.code.memory;
+    const { pc } = this.state;
+    const at = this.space.tlbs.decodedAt(pc) + Number((pc & 0xfffn) >> 2n) * DECODED.BYTES;
+    const first = at >>> 2;
+    for (let i = 0; i < DECODED_WORDS; i++) this.#decoded[i] = words[first + i]!;
+    this.code.decodeTo(at, this.word());
+    for (let i = 0; i < DECODED_WORDS; i++) if (this.#decoded[i] !== words[first + i]) return true;
+    return false;
+  }
+
   #systemInstruction(): void {
     const word = this.word();
     const row = this.code.decoder.decode(word) as Row;
@@ -435,7 +458,8 @@ export class Core implements InstructionHost {
   /** The instruction is UNDEFINED. */
   undefined(word: number): void {
     const { undefinedWords } = this.code;
-    undefinedWords.set(word, (undefinedWords.get(word) ?? 0) + 1);
+    if (undefinedWords.size < MOST_UNDEFINED_WORDS || undefinedWords.has(word))
+      undefinedWords.set(word, (undefinedWords.get(word) ?? 0) + 1);
     this.exceptions.undefinedInstruction();
   }
 }

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { Frames } from "../host/frames.ts";
 import { CpuMemory } from "./memory.ts";
 import { HostMemoryFull } from "./page-store.ts";
 
@@ -20,4 +21,16 @@ it("takes a guest that has more memory than WebAssembly has addresses: pages get
   expect(byteLength).toBeLessThan(2 ** 32);
   expect(byteLength).toBeGreaterThan(3.9 * 2 ** 30);
   memory.pages.allocatePage()[1023] = 1;
+});
+
+it("has code decoded again of a page that others than the guest's instructions have written to", () => {
+  const { code, pages } = new CpuMemory(1, 3);
+  const frames = new Frames(pages);
+  const decoded = [7, 8].map((frame) => code.decodedOf(frames.writable(frame).byteOffset));
+  const before = decoded.map((at) => code.generationOf(at));
+  frames.wrote(7);
+  frames.wrote();
+  const after = decoded.map((at) => code.generationOf(at));
+  expect(after[0]).not.toBe(before[0]);
+  expect(after[1]).toBe(before[1]);
 });

@@ -53,4 +53,9 @@ export class LinearPages implements PageStore {
     this.#code.forget(words.byteOffset, PAGE_BYTES);
     this.#free.push(words.byteOffset);
   }
+
+  /** Instructions that were decoded there may be others now. */
+  wrote(words: Uint32Array): void {
+    this.#code.forget(words.byteOffset, PAGE_BYTES);
+  }
 }

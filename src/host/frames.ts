@@ -14,6 +14,8 @@ export interface PageStore {
   allocatePage(): Uint32Array;
   /** The page is not used any more. */
   freePage(words: Uint32Array): void;
+  /** Somebody has written to the page, and not the guest's instructions. */
+  wrote?(words: Uint32Array): void;
 }
 
 const HEAP: PageStore = { allocatePage: () => new Uint32Array(WORDS), freePage: () => undefined };
@@ -86,8 +88,11 @@ export class Frames {
     return words;
   }
 
-  wrote(): void {
+  /** @param frame whose content has changed, by whoever is no instruction of the guest's; undefined: nobody knows */
+  wrote(frame?: number): void {
     this.contentGeneration += 1;
+    const words = frame === undefined ? undefined : this.#content.get(frame);
+    if (words !== undefined) this.#store.wrote?.(words);
   }
 
   /** Every frame with content. */

@@ -8,7 +8,8 @@ import { Memlock, UNLIMITED } from "../host/memlock.ts";
 import { HostMm } from "../host/mm.ts";
 import { PROFILES } from "../host/profiles.ts";
 import { Spu } from "../spe/spu.ts";
-import { aloneTurn, type Exit, type GuestCore } from "./guest-core.ts";
+import { VmDevices } from "./devices.ts";
+import { aloneTurn, type CodeCore, type Exit, type GuestCore } from "./guest-core.ts";
 import { fault } from "./spe/policies/fault.ts";
 import { VmSpe } from "./spe/vm-spe.ts";
 import { Vcpu } from "./vcpu.ts";
@@ -18,8 +19,11 @@ const PMBIRQ = 21;
 const BUFFER_PAGES = 4;
 const FULL = PMBSR_EL1.with(0n, { S: 1, EC: 0, MSS: 1 });
 
-/** A vCPU with its buffer on, whose core does what `runs` say, one after the other. */
-function machine(runs: ((spu: Spu) => Exit)[]) {
+/**
+ * A vCPU with its buffer on, whose core does what `runs` say, one after the other.
+ * @param isOff it executes code, but has not been switched on
+ */
+function machine(runs: ((spu: Spu) => Exit)[], isOff = false) {
   const mm = new HostMm(costTable(PROFILES[0] as (typeof PROFILES)[number]));
   const vm = new Vm({ mm });
   const vmSpe = new VmSpe(vm, { memlock: new Memlock(UNLIMITED), policy: fault });
@@ -41,10 +45,25 @@ function machine(runs: ((spu: Spu) => Exit)[]) {
     invalidateTlb: () => undefined,
     counters: () => ({ instructions: 0, cycles: 0, taskCycles: 0, taskNs: 0, contextSwitches: 0 }),
   };
+  const code: CodeCore = {
+    ...core,
+    nowNs: 0,
+    level: () => 1,
+    injectUndefined: () => undefined,
+    completeRead: () => undefined,
+    powerOn: () => undefined,
+  };
+  const devices = (): VmDevices =>
+    new VmDevices({
+      vcpus: 1,
+      spis: 32,
+      frames: { distributor: 0, redistributors: 0x1_0000 },
+      onLineChange: () => undefined,
+    });
   const vcpu = new Vcpu(vmSpe, {
     index: 0,
     all: [],
-    core: () => core,
+    ...(isOff ? { core: () => code, devices: devices(), startsOff: true } : { core: () => core }),
     turn: aloneTurn(),
     attributes: { irq: PMBIRQ, spu: 0, maxBufferBytes: undefined },
     irqLatencyNs: 0,

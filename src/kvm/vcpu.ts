@@ -104,7 +104,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       stage2: vm.stage2.config,
       physical: {
         page: (page, access) => (access.write ? frames.writable(page) : frames.read(page)),
-        wrote: () => frames.wrote(),
+        wrote: (page) => frames.wrote(page),
       },
       ownBuffer: (page) => this.spe.ownFrame(page),
       wires: this.wires,
@@ -136,6 +136,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.spe = new VcpuSpe(vmSpe, this, {
       maxBufferBytes: options.attributes.maxBufferBytes,
       traps: vmSpe.policy.trapsBuffer,
+      executesCode: options.devices !== undefined,
     });
   }
 

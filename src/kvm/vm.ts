@@ -96,7 +96,7 @@ export class Vm {
         const frame = this.mm.frameOf(host);
         return access.write ? frames.writable(frame) : frames.read(frame);
       },
-      wrote: () => frames.wrote(),
+      wrote: (page) => frames.wrote(this.mm.frameOf(this.memslots.hostPageOf(page))),
     };
   }
 

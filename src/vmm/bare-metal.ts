@@ -18,6 +18,8 @@ import { type Alarm, CODE_QUANTUM_NS, type Ending, MachineLoop, MODEL_QUANTUM_NS
 import { NativeCpu } from "./native-cpu.ts";
 
 export interface BareMetalOptions {
+  /** Where memory is. Default: everywhere. */
+  readonly isMemory?: (page: Ipn) => boolean;
   /** Where the content of physical pages lies; by default each page is an array of its own. */
   readonly store?: PageStore;
   /** GIC and timers, for cores that execute code: made with a way to wake a CPU. */
@@ -56,9 +58,14 @@ export class BareMetal {
 
   constructor(options: BareMetalOptions = {}) {
     this.frames = new Frames(options.store);
+    const { isMemory } = options;
     this.memory = {
-      page: (page, access) => (access.write ? this.frames.writable(page) : this.frames.read(page)),
-      wrote: () => this.frames.wrote(),
+      page: (page, access) => {
+        // What the profiling unit writes to where no memory is, is lost.
+        if (isMemory?.(page as unknown as Ipn) === false) return undefined;
+        return access.write ? this.frames.writable(page) : this.frames.read(page);
+      },
+      wrote: (page) => this.frames.wrote(page),
     };
     this.devices = options.devices?.((cpu) => this.#lineChanged(cpu));
     this.#bus = options.bus;

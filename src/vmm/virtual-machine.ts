@@ -140,7 +140,7 @@ export class VirtualMachine {
     const isMemory = (page: Ipn): boolean => page >= firstIpn && page < firstIpn + memoryPages;
     const made =
       options.bareMetal === true
-        ? new BareMetal(around)
+        ? new BareMetal({ ...around, isMemory })
         : new Machine({
             ...around,
             memoryPages,

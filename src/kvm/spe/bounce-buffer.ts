@@ -164,7 +164,7 @@ export class BounceBuffer {
     const offset = from % PAGE_BYTES;
     const written = bytesOf(frames.read(own)).subarray(offset, offset + to - from);
     bytesOf(frames.writable(frame)).set(written, offset);
-    frames.wrote();
+    frames.wrote(frame);
   }
 }
 

@@ -50,7 +50,7 @@ class Guest {
     this.memslots.add({ firstIpn: ipn(0), pages: slotPages, hostPage: 0 });
   }
 
-  walker(extents: boolean): BufferWalker {
+  walker(extents: boolean, isToldOfStores = true): BufferWalker {
     return new BufferWalker({
       memslots: this.memslots,
       costs: COSTS,
@@ -63,6 +63,7 @@ class Guest {
       }),
       contentGeneration: () => this.generation,
       readable: (page) => !this.unreadable.has(page),
+      wordsOf: isToldOfStores ? undefined : (page) => this.memory.page(page) as Uint32Array,
       extents,
     });
   }
@@ -381,4 +382,20 @@ describe("the page that the SPU misses at stage 2", () => {
       }),
     );
   });
+});
+
+it("walks again where the guest has stored to a table, though nobody was told", () => {
+  const guest = new Guest(12);
+  guest.map(64, 4096, 16);
+  const walker = guest.walker(true, false);
+  const buffer = bufferAt(64, 16);
+  const before = told(guest, walker, buffer);
+  const { reads, generation } = guest;
+  expect(told(guest, walker, buffer)).toEqual(before);
+  expect(guest.reads).toBe(reads);
+  guest.map(64, 8192, 1);
+  guest.generation = generation;
+  const after = told(guest, walker, buffer);
+  expect("pages" in after && after.pages[0]).toBe(8192);
+  expect(guest.reads).toBeGreaterThan(reads);
 });

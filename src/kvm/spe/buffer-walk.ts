@@ -3,7 +3,8 @@
  * (v6 28/35 gave the AT walker a callback for each descriptor read).
  *
  * A walk is kept while guest memory and the translation registers stay as they are: a buffer whose head has moved on
- * is a slice of one that was walked before. What is charged is what reading every descriptor costs, each time.
+ * is a slice of one that was walked before. A guest that executes code stores to its tables without anybody being told: of its
+ * tables a copy is kept, and compared. What is charged is what reading every descriptor costs, each time.
  */
 import { type Ipn, type Vpn, vpn } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
@@ -31,6 +32,8 @@ interface Base {
   readonly leafPages: number;
   readonly leafDescriptors: number;
   readonly contentGeneration: number;
+  /** What was in `tables`; undefined: the generation tells. */
+  readonly tableWords: readonly Uint32Array[] | undefined;
   readonly regime: Stage1Regime;
   readonly whole: BufferWalk;
 }
@@ -48,6 +51,8 @@ export interface WalkSource {
   readonly contentGeneration: () => number;
   /** Whether KVM reads a page without a host fault: NUMA balancing takes a table away without changing its content. */
   readonly readable: (page: Ipn) => boolean;
+  /** What is in a page that KVM reads without a host fault. Undefined: whatever stores there changes contentGeneration. */
+  readonly wordsOf: ((page: Ipn) => Uint32Array) | undefined;
   /** Whether walks may be kept at all. */
   readonly extents: boolean;
 }
@@ -66,7 +71,7 @@ export class BufferWalker {
   walk(buffer: SpeBuffer, regime: Stage1Regime, timeline: Timeline): BufferWalk | WalkFault | Unbacked {
     const base = this.#baseFor(buffer, regime);
     const walk = base === undefined ? undefined : this.#slice(base, buffer);
-    if (base !== undefined && walk !== undefined && this.#readable(walk.tables)) {
+    if (base !== undefined && walk !== undefined && this.#readable(walk.tables) && this.#isUnchanged(base)) {
       this.#charge(timeline, walk.tables.pages, this.#leavesIn(base, buffer));
       return walk;
     }
@@ -139,6 +144,15 @@ export class BufferWalker {
     return true;
   }
 
+  #isUnchanged({ tables, tableWords }: Base): boolean {
+    const { wordsOf, readable } = this.#source;
+    if (wordsOf === undefined || tableWords === undefined) return true;
+    return tableWords.every((words, i) => {
+      const table = tables.at(i);
+      return readable(table) && isSame(words, wordsOf(table));
+    });
+  }
+
   #charge(timeline: Timeline, tablePages: number, leafDescriptors: number): void {
     const { walkTable, walkDescriptor } = this.#source.costs;
     timeline.charge("walk", tablePages * walkTable + leafDescriptors * walkDescriptor);
@@ -199,6 +213,12 @@ export class BufferWalker {
     this.#last = walk;
     this.#lastBase = base;
     return walk;
+  }
+
+  #wordsOf(tables: GuestPages): readonly Uint32Array[] | undefined {
+    const { wordsOf } = this.#source;
+    if (wordsOf === undefined || !this.#source.extents) return undefined;
+    return Array.from({ length: tables.length }, (_, i) => wordsOf(tables.at(i)).slice());
   }
 
   #visit(
@@ -266,6 +286,7 @@ export class BufferWalker {
         leafPages: config.entryPages[3],
         leafDescriptors,
         contentGeneration: this.#source.contentGeneration(),
+        tableWords: this.#wordsOf(tableList.list),
         regime,
         whole,
       },
@@ -274,6 +295,11 @@ export class BufferWalker {
 }
 
 const NONE = new Int32Array(0);
+
+function isSame(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < PAGE_WORDS; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 /** A list without duplicates, and the first page that no memslot has. */
 function listOf(

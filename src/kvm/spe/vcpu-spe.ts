@@ -50,7 +50,12 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   constructor(
     vmSpe: VmSpe,
     owner: SpeOwner,
-    options: { readonly maxBufferBytes: number | undefined; readonly traps: boolean },
+    options: {
+      readonly maxBufferBytes: number | undefined;
+      readonly traps: boolean;
+      /** Whether the guest executes code: nobody is told what it stores. */
+      readonly executesCode: boolean;
+    },
   ) {
     this.vmSpe = vmSpe;
     this.owner = owner;
@@ -67,6 +72,9 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
       guestMemory: (timeline) => vm.guestMemory(timeline),
       contentGeneration: () => vm.mm.frames.contentGeneration,
       readable: (page) => vm.mm.accessible(vm.memslots.hostPageOf(page), false),
+      wordsOf: options.executesCode
+        ? (page) => vm.mm.frames.read(vm.mm.frameOf(vm.memslots.hostPageOf(page)))
+        : undefined,
       extents: vm.mm.extents,
     });
     this.policy = new VcpuPolicy(this);

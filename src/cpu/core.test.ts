@@ -1,0 +1,28 @@
+import { expect, it } from "vitest";
+import { bareCore } from "./core.testing.ts";
+import { assemble } from "./spe/random-program.testing.ts";
+
+it("executes what lies in memory where the guest has stored over an instruction for TypeScript that was decoded", () => {
+  const bare = bareCore();
+  const { state } = bare.core;
+  // CODE of core.testing.ts; the second instruction is the one that is stored over.
+  state.setX(1, 0x1004n);
+  const store = assemble("STR_imm_unsigned", { size: 2, imm12: 0, Rn: 1, Rt: 0 });
+  const vbar = assemble("MSR_reg", { o0: 1, op1: 0, CRn: 12, CRm: 0, op2: 0, Rt: 3 });
+  state.setX(3, state.get64("VBAR_EL1"));
+  state.setX(0, BigInt(assemble("MOVZ", { sf: 1, imm16: 7, Rd: 5 })));
+  expect(bare.execute([store, vbar])).toBeUndefined();
+  expect(state.x(5)).toBe(7n);
+  // UDF.
+  state.setX(0, 0n);
+  expect(bare.execute([store, vbar])).toBe(0x200_0000n);
+});
+
+it("counts the words that are UNDEFINED by word, as long as there are not too many", () => {
+  const bare = bareCore();
+  const { undefinedWords } = bare.core.code;
+  for (let word = 0; word < 2000; word++) bare.execute([word]);
+  bare.execute([5]);
+  expect(undefinedWords.size).toBe(1024);
+  expect([undefinedWords.get(5), undefinedWords.get(6)]).toEqual([2, 1]);
+});
