@@ -58,7 +58,7 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
 });
 
 /** SPEVISOR_SETTINGS takes more of them, in hundreds: 20 for a longer run. */
-const HUNDREDS = Number(process.env["SPEVISOR_SETTINGS"] ?? 3);
+const HUNDREDS = Number(process.env["SPEVISOR_SETTINGS"] ?? 1);
 
 describe.each(THREAD_PROFILES)("random settings on %s", (name) => {
   const EACH = 100;

@@ -4,7 +4,7 @@
  */
 import { afterAll, expect, it } from "vitest";
 import type { Suite } from "../src/guest/debian/recipe.ts";
-import { runInGuest, scratchFolder } from "./guest/cli.ts";
+import { runInGuest, SHORT_SYMBOLS, scratchFolder } from "./guest/cli.ts";
 import { debianRoot, IN_DEBIAN_ROOT, whyNoDebianRoot } from "./guest/debian-root.ts";
 import { guestFor } from "./guest/guests.ts";
 
@@ -19,6 +19,7 @@ const NAMES = [
 /** Fewer records than at perf's default: the scripts print all of them. */
 const OPTIONS = ["--spe-interval", "4096"];
 const PERF_TEST = 'perf test -v "Arm SPE" 2>&1';
+const BEFORE = `${SHORT_SYMBOLS}\n`;
 
 /** What perf says of each test: Ok, Skip or FAILED. */
 const verdictsOf = (out: string): Readonly<Record<string, string>> =>
@@ -49,7 +50,7 @@ for (const cpus of inCi ? [1, 2] : [1])
   it.skipIf(trixie === undefined)(
     `perf's tests of SPE pass in trixie's guest, vCPUs: ${cpus}`,
     { concurrent: true, timeout: 20 * MINUTES },
-    () => expectPassing("trixie", cpus, PERF_TEST, []),
+    () => expectPassing("trixie", cpus, `${BEFORE}${PERF_TEST}`, []),
   );
 
 // bookworm's test compiles its program: its guest has a disk with Debian's compiler.
@@ -65,5 +66,8 @@ for (const cpus of [1, 2])
     `perf's tests of SPE pass in bookworm's guest, vCPUs: ${cpus}`,
     { concurrent: true, timeout: 20 * MINUTES },
     async () =>
-      expectPassing("bookworm", cpus, `${IN_DEBIAN_ROOT} ${PERF_TEST}`, ["--disk", `${await root},readonly`]),
+      expectPassing("bookworm", cpus, `${BEFORE}${IN_DEBIAN_ROOT} ${PERF_TEST}`, [
+        "--disk",
+        `${await root},readonly`,
+      ]),
   );

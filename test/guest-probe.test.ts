@@ -1,6 +1,6 @@
 /** What Debian's SPE driver finds when it probes the CPUs, and says: its device, its limits, on VMs and on bare metal. */
 import { describe, expect, it } from "vitest";
-import { runInGuest } from "./guest/cli.ts";
+import { runInGuest, SHORT_SYMBOLS } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 
 const MINUTES = 60_000;
@@ -12,6 +12,13 @@ const guests = {
 const SCRIPT = `dmesg | sed -n 's/.*\\(arm_spe_pmu\\)/\\1/p'
 cd /sys/bus/event_source/devices/arm_spe_0 && grep -r . caps cpumask format | sort`;
 
+/** Records, and says how many samples perf makes of it. */
+const RECORD = `
+${SHORT_SYMBOLS}
+perf record -q -B -N --no-bpf-event -o /tmp/perf.data -e arm_spe// -- true 2>/dev/null
+echo samples:$(perf script -i /tmp/perf.data --itrace=i1i -F ip 2>/dev/null | wc -l)
+perf record -q -B -N --no-bpf-event -o /tmp/perf.data -e arm_spe/event_filter=0x800/ -- true 2>/dev/null || echo refused`;
+
 const CAPS = (intervalOps: number): readonly string[] => [
   "caps/arch_inst:1",
   "caps/count_size:12",
@@ -20,8 +27,8 @@ const CAPS = (intervalOps: number): readonly string[] => [
 ];
 
 describe.each(["bookworm", "trixie"] as const)("%s's driver", (suite) => {
-  const probed = async (options: readonly string[]): Promise<readonly string[]> => {
-    const { code, out, err } = await runInGuest(["sh", "-c", SCRIPT], ["--suite", suite, ...options], {
+  const probed = async (options: readonly string[], more = ""): Promise<readonly string[]> => {
+    const { code, out, err } = await runInGuest(["sh", "-c", SCRIPT + more], ["--suite", suite, ...options], {
       limitMs: 9 * MINUTES,
     });
     expect(code, err).toBe(0);
@@ -49,10 +56,13 @@ describe.each(["bookworm", "trixie"] as const)("%s's driver", (suite) => {
   });
 
   it.skipIf(guests[suite] === undefined)(
-    "reads the version and the interval that were asked for",
+    "reads the version and the interval that were asked for, and records with it",
     { timeout: 10 * MINUTES },
     async () => {
-      const found = await probed(["--spe-version", "1.0", "--spe-interval", "4096"]);
+      const found = await probed(["--spe-version", "1.0", "--spe-interval", "4096"], RECORD);
+      expect(Number(/^samples:(\d+)$/m.exec(found.join("\n"))?.[1])).toBeGreaterThan(50);
+      // The event is FEAT_SPEv1p1's.
+      expect(found).toContain("refused");
       expect(found.filter((line) => line.startsWith("caps/"))).toEqual(CAPS(4096));
       expect(found).not.toContain("format/inv_event_filter:config3:0-63");
       if (suite === "trixie") expect(found[0]).toContain("probed SPEv1.0");

@@ -27,6 +27,8 @@ import { perf, scriptedSamples } from "./spe-perf/perf-tool.ts";
 if (missingForWorker !== undefined)
   console.log(`guest, ways of recording: skipped, needs: apt-get install ${missingForWorker}`);
 const guest = missingForWorker === undefined ? await guestFor("guest, ways of recording") : undefined;
+const trixie =
+  missingForWorker === undefined ? await guestFor("guest, ways of recording on trixie", "trixie") : undefined;
 const MINUTES = 60_000;
 const scratch = scratchFolder("guest-ways");
 afterAll(scratch.remove);
@@ -59,11 +61,14 @@ record reserved -e arm_spe/event_filter=4/ -- true
 
 const hasEvent = ({ events }: SpeRecord, bit: number): boolean => (Number(events) & bit) !== 0;
 
+/** A policy under which there is no blackout: each sample that is due is taken. */
+const OPTIONS = ["--cpus", "2", "--policy", "whole-guest"];
+
 describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * MINUTES }, () => {
   let recordings: Recordings;
   let loops: Readonly<Record<string, Loop>>;
   beforeAll(async () => {
-    recordings = await recordInGuest(scratch, SCRIPT, ["--cpus", "2"], 4 * MINUTES);
+    recordings = await recordInGuest(scratch, SCRIPT, OPTIONS, 4 * MINUTES);
     loops = loopsOf(recordings.text("loops"));
   }, 5 * MINUTES);
 
@@ -84,10 +89,16 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     const { said, run, all } = recordings;
     expect(said).toBe("reserved: 255\n");
     const written = [...all.values()].reduce((sum, { records }) => sum + records.length, 0);
-    expect(run.samples).toMatchObject({ written, collided: 0, lostWhileFull: 0, truncated: 0 });
+    expect(run.samples).toMatchObject({
+      written,
+      collided: 0,
+      lostInBlackout: 0,
+      lostWhileFull: 0,
+      truncated: 0,
+    });
     for (const [name, { auxFlags }] of all)
       expect(
-        auxFlags.every((flags) => flags === 0),
+        auxFlags?.every((flags) => flags === 0),
         name,
       ).toBe(true);
   });
@@ -212,5 +223,100 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
     expect(recorded(name).records).toEqual([]);
     expect(recorded(name).pieces).toEqual([]);
     if (name === "thread-b") expect(recordings.text(`${name}.err`)).toMatch(/ instructions /);
+  });
+});
+
+const TRIXIE_SCRIPT = `
+ls /sys/bus/event_source/devices/arm_spe_0/format | grep -e filter -e discard
+record plain -e arm_spe//u -- ./worker once
+record inverted -e arm_spe/inv_event_filter=8/u -- ./worker once
+record between -e arm_spe/event_filter=8,inv_event_filter=32/u -- ./worker once
+record not-taken -e arm_spe/event_filter=0x40/ -- ./worker once
+cat >snap <<'END'
+size() { stat -c %s /out/snapshot.data; }
+for i in 1 2; do
+  ./worker once
+  before=$(size)
+  kill -USR2 $PPID
+  until [ $(size) -gt $before ]; do usleep 1000; done
+done
+END
+record snapshot -S -e arm_spe// -- sh snap
+perf script -i /out/snapshot.data --itrace=i1i -F ip 2>/dev/null | wc -l
+`;
+
+describe.skipIf(trixie === undefined)("perf record -e arm_spe// of trixie", { timeout: 5 * MINUTES }, () => {
+  let recordings: Recordings;
+  const inTrixie = scratchFolder("guest-ways-trixie");
+  afterAll(inTrixie.remove);
+  beforeAll(async () => {
+    const options = ["--suite", "trixie", "--policy", "whole-guest"];
+    recordings = await recordInGuest(inTrixie, TRIXIE_SCRIPT, options, 4 * MINUTES);
+  }, 5 * MINUTES);
+  const recorded = (name: string): Recorded => recordings.named(name);
+
+  it("has inv_event_filter, and none of the discard mode that later drivers have", () => {
+    expect(recordings.said.split("\n").slice(0, 5)).toEqual([
+      "branch_filter",
+      "event_filter",
+      "inv_event_filter",
+      "load_filter",
+      "store_filter",
+    ]);
+  });
+
+  it("inv_event_filter: what does not have the event", () => {
+    const withRefill = recorded("plain").records.filter((record) => hasEvent(record, EVENT.l1dRefill));
+    expect(withRefill.length).toBeGreaterThan(20);
+    const { records } = recorded("inverted");
+    expect(records.some((record) => hasEvent(record, EVENT.l1dRefill))).toBe(false);
+    const others = recorded("plain").records.length - withRefill.length;
+    expect(Math.abs(records.length - others)).toBeLessThan(0.2 * others);
+    for (const record of recorded("between").records)
+      expect([hasEvent(record, EVENT.l1dRefill), hasEvent(record, EVENT.tlbWalk)]).toEqual([true, false]);
+    expect(recorded("between").records.length).toBeGreaterThan(20);
+  });
+
+  it("event_filter: events of FEAT_SPEv1p2 as well", () => {
+    const { records } = recorded("not-taken");
+    expect(records.length).toBeGreaterThan(5);
+    expect(records.every((record) => hasEvent(record, EVENT.notTaken))).toBe(true);
+  });
+
+  it("-S: two snapshots, at SIGUSR2, each with what was sampled until then", () => {
+    const { pieces, records } = recorded("snapshot");
+    expect(pieces.length).toBe(2);
+    const { spin } = loopsOf(recordings.text("snapshot.out"));
+    for (const piece of pieces) {
+      const { length } = placesIn(spin!, piece.records);
+      expect(Math.abs(length - LOOP_SAMPLES)).toBeLessThan(5);
+    }
+    // The guest's perf has a sample of each.
+    expect(recordings.said.trim().split("\n").at(-1)).toBe(`${records.length}`);
+  });
+});
+
+// 1.2 is what all of the above has, and 1.0 is in test/guest-probe.test.ts.
+describe.skipIf(guest === undefined)("FEAT_SPE of each version", { timeout: 5 * MINUTES }, () => {
+  it.each(["1.1", "1.3", "1.4", "1.5"])("%s reaches the driver, and it records", async (version) => {
+    const folder = scratchFolder("guest-ways-version");
+    try {
+      // The event is 1.1's.
+      const script = `
+record plain -e arm_spe//u -- ./worker once
+record misaligned -e arm_spe/event_filter=0x800/ -- true
+`;
+      const options = ["--spe-version", version, "--policy", "whole-guest"];
+      const { said, named, text, run } = await recordInGuest(folder, script, options, 4 * MINUTES);
+      expect(said).toBe("");
+      const { spin } = loopsOf(text("plain.out"));
+      const { records } = named("plain");
+      expect(Math.abs(placesIn(spin!, records).length - LOOP_SAMPLES)).toBeLessThan(5);
+      const misaligned = named("misaligned").records;
+      expect(misaligned.every((record) => hasEvent(record, EVENT.misaligned))).toBe(true);
+      expect(run.samples.written).toBe(records.length + misaligned.length);
+    } finally {
+      folder.remove();
+    }
   });
 });

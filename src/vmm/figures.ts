@@ -66,6 +66,7 @@ export interface MachineFigures {
   readonly samples: {
     readonly selected: number;
     readonly written: number;
+    /** By the guest's own wish: its filters let them not through, or the buffer was in discard mode. */
     readonly filtered: number;
     readonly collided: number;
     readonly truncated: number;
@@ -121,7 +122,7 @@ export function machineFigures(machine: CountedMachine): MachineFigures {
     samples: {
       selected: sum(spus, (s) => s.selected),
       written: sum(spus, (s) => s.written),
-      filtered: sum(spus, (s) => s.filtered),
+      filtered: sum(spus, (s) => s.filtered + s.discarded),
       collided: sum(spus, (s) => s.collided),
       truncated: sum(spus, (s) => s.truncated),
       lostInBlackout: sum(truths, (t) => t.lostInBlackout),

@@ -12,7 +12,7 @@ const UNCOMPRESSED = "-noI -noD -noF -noX";
 
 /** Shell commands by which the guest enters the disk of `debianRoot` and runs one of its programs. */
 export const IN_DEBIAN_ROOT = `mount -t squashfs -o ro /dev/vda /mnt || exit 1
-  for of in proc sys dev; do mount --bind /$of /mnt/$of; done
+  for of in proc sys dev; do mount --rbind /$of /mnt/$of; done
   mount -t tmpfs tmpfs /mnt/tmp
   export HOME=/tmp
   chroot /mnt`;

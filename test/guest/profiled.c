@@ -45,10 +45,10 @@ static void *__attribute__((noinline)) hammer(void *at) {
   sched_setaffinity(0, sizeof mine, &mine);
   __atomic_add_fetch(&there, 1, __ATOMIC_SEQ_CST);
   while (__atomic_load_n(&there, __ATOMIC_SEQ_CST) < 2) sched_yield();
-  // Six instructions: of five, a sample of each 1,025th would always be the same one.
+  // A period of 1,025 ops is no multiple of six: not always the same instruction of the loop is sampled.
   for (int i = 0; i < 1000000; i++) {
     ++*x;
-    asm volatile("nop");
+    __asm__ volatile("nop");
   }
   return 0;
 }

@@ -20,12 +20,18 @@ export interface Recorded {
   readonly data: Uint8Array;
   readonly pieces: readonly RecordedPiece[];
   readonly records: readonly SpeRecord[];
-  /** Flags of each PERF_RECORD_AUX: PERF_AUX_FLAG_* of include/uapi/linux/perf_event.h. */
-  readonly auxFlags: readonly number[];
+  /**
+   * Flags of each PERF_RECORD_AUX: PERF_AUX_FLAG_* of include/uapi/linux/perf_event.h. Undefined where this computer's perf is too
+   * old for the file.
+   */
+  readonly auxFlags: readonly number[] | undefined;
 }
 
-/** Reads a perf.data, and expects that perf dumps its AUX data as our decoder reads it: records, padding, and nothing else. */
-export async function recordedAt(path: string): Promise<Recorded> {
+/**
+ * Reads a perf.data, and expects that perf dumps its AUX data as our decoder reads it: records, padding, and nothing else.
+ * @param hasPerf whether perf on this computer can read it; one that is older than the guest's may not
+ */
+export async function recordedAt(path: string, hasPerf: boolean): Promise<Recorded> {
   const data = new Uint8Array(readFileSync(path));
   const { aux, damage } = await readProfile(bytesSource(path, data));
   expect(damage).toBeUndefined();
@@ -35,13 +41,20 @@ export async function recordedAt(path: string): Promise<Recorded> {
     expect(account.recordBytes + account.paddingBytes, path).toBe(sizeBytes);
     return { cpu, tid, records };
   });
+  const auxFlags = hasPerf
+    ? dumpedFlags(
+        data,
+        aux.map(({ at, sizeBytes }) => bytesOf(at, sizeBytes)),
+      )
+    : undefined;
+  return { data, pieces, records: pieces.flatMap(({ records }) => records), auxFlags };
+}
+
+/** Compares perf's dump of AUX data with our decoder's, and returns the flags of its records. */
+function dumpedFlags(data: Uint8Array, pieces: readonly Uint8Array[]): readonly number[] {
   const dump = perf(data, ["report", "-D"]);
-  expectSameDump(
-    aux.map(({ at, sizeBytes }) => bytesOf(at, sizeBytes)),
-    dump,
-  );
-  const auxFlags = [...dump.matchAll(/PERF_RECORD_AUX .* flags: (?:0x)?([0-9a-f]+) /g)].map(([, flags]) =>
+  expectSameDump(pieces, dump);
+  return [...dump.matchAll(/PERF_RECORD_AUX .* flags: (?:0x)?([0-9a-f]+) /g)].map(([, flags]) =>
     Number.parseInt(String(flags), 16),
   );
-  return { data, pieces, records: pieces.flatMap(({ records }) => records), auxFlags };
 }

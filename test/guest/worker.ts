@@ -1,11 +1,11 @@
 /** worker.c in the guest: how scripts record it, and what its samples must be. */
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { expect } from "vitest";
 import { readReport } from "../../src/lab/report/report-file.ts";
 import type { LinuxRun } from "../../src/lab/report/run.ts";
 import type { SpeRecord } from "../../src/perf/spe-record.ts";
 import { has } from "../oracles.ts";
-import { runInGuest, type scratchFolder } from "./cli.ts";
+import { runInGuest, SHORT_SYMBOLS, type scratchFolder } from "./cli.ts";
 import { archive, buildWorker, hasCrossCompiler } from "./programs.ts";
 import { type Recorded, recordedAt } from "./recorded.ts";
 
@@ -17,16 +17,20 @@ export const missingForWorker = !hasCrossCompiler
     : "linux-perf";
 
 /**
- * What a script begins with: the worker is in /tmp, and `record NAME OPTION...` records to /out/NAME.data. The kernel's list of
- * symbols is a short one meanwhile: perf would read it three times for each recording, which takes ten times as long as the rest.
+ * What a script begins with: the worker is in /tmp, and `record NAME OPTION...` records to /out/NAME.data, in other shells as
+ * well by way of /tmp/record.
  */
 const PRELUDE = `cd /tmp && tar x
-head -n 3 /proc/kallsyms >symbols && mount --bind symbols /proc/kallsyms
+${SHORT_SYMBOLS}
+cat >record <<'END'
+quick='-q -B -N --no-bpf-event'
 record() {
   name=$1
   shift
-  perf record -q -B -N --no-bpf-event -o /out/$name.data "$@" >/out/$name.out 2>/out/$name.err || echo "$name: $?"
+  perf record $quick -o /out/$name.data "$@" >/out/$name.out 2>/out/$name.err || echo "$name: $?"
 }
+END
+. ./record
 `;
 
 /** Places of a loop's instructions in it, and how many they are. */
@@ -70,14 +74,17 @@ export interface Recordings {
   /** Its standard output. */
   readonly said: string;
   readonly run: LinuxRun;
-  /** Each `record` of the script that perf has not refused. */
+  /** What is named NAME.data in its /out, and not empty: perf leaves an empty file where it refuses. */
   readonly all: ReadonlyMap<string, Recorded>;
   readonly named: (name: string) => Recorded;
   /** Another file of its /out: NAME.out and NAME.err are what perf and its command have said. */
   readonly text: (file: string) => string;
 }
 
-/** Runs a script in the guest, with the worker and `record`, and reads what it has recorded. */
+/**
+ * Runs a script in the guest, with the worker and `record`, and reads what it has recorded.
+ * @param options of `spevisor run`
+ */
 export async function recordInGuest(
   scratch: ReturnType<typeof scratchFolder>,
   script: string,
@@ -91,10 +98,12 @@ export async function recordInGuest(
     limitMs,
   });
   expect(ended.code, ended.err).toBe(0);
+  // Debian 12's perf reads no file of Debian 13's.
+  const hasPerf = !options.includes("trixie");
   const all = new Map<string, Recorded>();
-  for (const [, name = ""] of script.matchAll(/^record (\S+)/gm)) {
-    const path = `${out}/${name}.data`;
-    if (statSync(path).size > 0) all.set(name, await recordedAt(path));
+  for (const file of readdirSync(out).filter((name) => name.endsWith(".data"))) {
+    const path = `${out}/${file}`;
+    if (statSync(path).size > 0) all.set(file.slice(0, -".data".length), await recordedAt(path, hasPerf));
   }
   return {
     said: ended.out,

@@ -109,12 +109,11 @@ function expectedText(packet: SpePacket): string | string[] {
 
 /** perf prints 16 bytes of padding a line; we give a run as one packet. */
 function joinPadding(lines: readonly DumpedPacket[]): DumpedPacket[] {
-  const out: DumpedPacket[] = [];
+  const out: (DumpedPacket & { readonly bytes: number[] })[] = [];
   for (const line of lines) {
     const last = out.at(-1);
-    if (line.text === "PAD" && last?.text === "PAD")
-      out[out.length - 1] = { ...last, bytes: [...last.bytes, ...line.bytes] };
-    else out.push(line);
+    if (line.text === "PAD" && last?.text === "PAD") last.bytes.push(...line.bytes);
+    else out.push({ ...line, bytes: [...line.bytes] });
   }
   return out;
 }

@@ -64,7 +64,7 @@ export class CodeCache {
   decodedOf(page: number): number {
     const known = this.#decodedOf.get(page);
     if (known !== undefined) return known;
-    if (this.#next === this.#start + CODE_CACHE_BYTES) this.drop();
+    if (this.#next === this.#start + DECODED_BYTES) this.drop();
     const at = this.#next;
     this.#next += DECODED.PAGE_BYTES;
     this.#bytes.fill(0, at, at + DECODED.PAGE_BYTES);

@@ -53,7 +53,10 @@ const timeParts = {
 
 const VcpuTime = z.strictObject({ vcpu: count, elapsedNs: ns, ...timeParts });
 
-/** Samples by fate: `selected` is the sum of all the others (architecture invariant 4). */
+/**
+ * Samples by fate: `selected` is the sum of all the others (architecture invariant 4). `filtered` has those that discard mode has
+ * thrown away.
+ */
 const Samples = z.strictObject({
   selected: count,
   written: count,
