@@ -3,12 +3,13 @@ import type { Ipn, Pfn } from "../common/address.ts";
 import { stage2Config } from "../mmu/config.ts";
 import { Core } from "./core.ts";
 import { CoreCode } from "./execute/core-code.ts";
+import type { Translation } from "./execute/translator.ts";
 import { IMPLEMENTATION, type Implementation } from "./implementation.ts";
 import { CpuMemory } from "./memory.ts";
 import type { CorePlatform } from "./platform.ts";
 
 const PAGES = 32;
-const CODE = 0x1000;
+export const CODE = 0x1000;
 const VECTORS = 0x2000;
 /** A page of zeros that code may use. */
 export const DATA = 0x3000n;
@@ -45,11 +46,14 @@ export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
   broadcast: () => undefined,
 });
 
-/** A core out of reset with its MMU off, FP and SIMD allowed. */
-export function bareCore(implementation: Implementation = IMPLEMENTATION): Bare {
+/**
+ * A core out of reset with its MMU off, FP and SIMD allowed.
+ * @param translation when it translates code; by default as machines do
+ */
+export function bareCore(implementation: Implementation = IMPLEMENTATION, translation?: Translation): Bare {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
-  const core = new Core(0, new CoreCode(memory, implementation), lonePlatform(pages));
+  const core = new Core(0, new CoreCode(memory, implementation, translation), lonePlatform(pages));
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);
