@@ -31,7 +31,10 @@ export interface Control {
   leave(reason: number): void;
   /** Abandons the instruction until the access in SLOW_* has a place. */
   lookFor(): void;
-  /** Has the core look for interrupts, and stores to carry out, once this instruction has retired. */
+  /**
+   * Has the core look for interrupts, and stores to carry out, once this instruction has retired. Nothing of the instruction comes
+   * after this.
+   */
   stopAfter(): void;
 }
 

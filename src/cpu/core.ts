@@ -342,7 +342,8 @@ export class Core implements InstructionHost {
         this.#decode();
         return;
       case LEAVE.HOT:
-        if (this.code.memory.view.getUint16(this.#decodedAtPc, true) === HANDLER.DECODE) this.#decode();
+        if (this.code.memory.view.getUint16(this.#decodedAtPc + DECODED.HANDLER, true) === HANDLER.DECODE)
+          this.#decode();
         this.code.translator.hot(this.#decodedAtPc);
         return;
       case LEAVE.ACCESS:

@@ -13,6 +13,7 @@ const command = new Command("fuzz:a64")
   .option("--cases <n>", "how many cases, over all rows", Number, 200_000)
   .option("--seed <s>", "what the cases are made from", Number, 1)
   .option("--only <pattern>", "rows whose names match this regular expression")
+  .option("--translated", "each case is translated before it is executed, which takes longer")
   .option("--show <n>", "mismatches that are printed", Number, 20)
   .option("--coverage", "cases and faults of each row")
   .option("--page", "write docs/a64.md: what is executed, and how it is compared; runs no cases")
@@ -25,6 +26,7 @@ const options = command.opts<{
   cases: number;
   seed: number;
   only?: string;
+  translated?: boolean;
   show: number;
   coverage?: boolean;
   page?: boolean;
@@ -47,6 +49,7 @@ try {
     runner,
     total: options.cases,
     seed: options.seed,
+    translated: options.translated === true,
     ...(options.only === undefined ? {} : { only: new RegExp(options.only) }),
     onProgress: (done) => {
       if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${options.cases} cases`);

@@ -4,7 +4,7 @@
  * the interpreter's to do again.
  */
 import { FlowEmit } from "../../a64/emit.ts";
-import type { FlowControl, Operands } from "../../a64/emit-parts.ts";
+import type { FlowControl } from "../../a64/emit-parts.ts";
 import { StateEmit } from "../../a64/emit-state.ts";
 import { HANDLER, type Handler } from "../../a64/handlers.ts";
 import { DECODED, STATE } from "../../a64/state.ts";
@@ -60,43 +60,21 @@ interface Block {
 
 const IN_PAGE_BYTES = DECODED.IN_PAGE * DECODED.BYTES;
 
-/** Whether an instruction ends a block, and whether the next one may follow it. */
-function flowOf({ row, fixed }: Handler): "on" | "maybe" | "away" {
-  switch (row.name) {
-    case "B":
-    case "BL":
-    case "BR":
-    case "BLR":
-    case "RET":
-      return "away";
-    case "B_cond":
-      return (fixed.get("cond") ?? 0) >= 14 ? "away" : "maybe";
-    case "CBZ":
-    case "CBNZ":
-    case "TBZ":
-    case "TBNZ":
-      return "maybe";
-    default:
-      return "on";
-  }
-}
+const DIRECT: ReadonlySet<string> = new Set(["B", "BL", "B_cond", "CBZ", "CBNZ", "TBZ", "TBNZ"]);
+const ALWAYS: ReadonlySet<string> = new Set(["B", "BL", "BR", "BLR", "RET"]);
+const CALLS: ReadonlySet<string> = new Set(["BL", "BLR"]);
+/** AL and NV. */
+const COND_ALWAYS = 14;
+
+/** Whether an instruction goes elsewhere whatever holds: a block ends with it. */
+const endsBlock = ({ row, fixed }: Handler): boolean =>
+  ALWAYS.has(row.name) || (row.name === "B_cond" && (fixed.get("cond") ?? 0) >= COND_ALWAYS);
 
 /** Where a direct branch goes, the address of a decoded instruction; undefined: out of its page, or it is none. */
-function targetOf(view: DataView, at: number, handler: Handler, decoded: number): number | undefined {
-  switch (handler.row.name) {
-    case "B":
-    case "BL":
-    case "B_cond":
-    case "CBZ":
-    case "CBNZ":
-    case "TBZ":
-    case "TBNZ": {
-      const to = at + view.getInt32(at + DECODED.IMM, true) * (DECODED.BYTES / 4);
-      return to >= decoded && to < decoded + IN_PAGE_BYTES ? to : undefined;
-    }
-    default:
-      return undefined;
-  }
+function targetOf(view: DataView, at: number, { row }: Handler, decoded: number): number | undefined {
+  if (!DIRECT.has(row.name)) return undefined;
+  const to = at + view.getInt32(at + DECODED.IMM, true) * (DECODED.BYTES / 4);
+  return to >= decoded && to < decoded + IN_PAGE_BYTES ? to : undefined;
 }
 
 /** The instructions of a page that blocks begin with: `heads`, and what is reached from there without leaving the page. */
@@ -126,12 +104,9 @@ export function blocksFrom(
       }
       const target = targetOf(view, at, handler, decoded);
       if (target !== undefined && instructions.isWarm(target)) waiting.push(target);
-      const flow = flowOf(handler);
-      if (flow !== "away") continue;
-      // A call comes back.
+      if (!endsBlock(handler)) continue;
       const back = at + DECODED.BYTES;
-      if ((handler.row.name === "BL" || handler.row.name === "BLR") && instructions.isWarm(back))
-        waiting.push(back);
+      if (CALLS.has(handler.row.name) && instructions.isWarm(back)) waiting.push(back);
       break;
     }
   }
@@ -141,8 +116,7 @@ export function blocksFrom(
       const handler = handlerAt(end);
       if (handler === undefined) break;
       end += DECODED.BYTES;
-      if (flowOf(handler) === "away" || starts.has(end) || end - first === MOST_INSTRUCTIONS * DECODED.BYTES)
-        break;
+      if (endsBlock(handler) || starts.has(end) || end - first === MOST_INSTRUCTIONS * DECODED.BYTES) break;
     }
     return { first, end };
   });
@@ -154,6 +128,7 @@ class BlockControl extends StateEmit implements FlowControl {
   readonly #page: Local<"i64">;
   readonly #where: Local<"i32">;
   readonly #exit: Label;
+  readonly #operands: ConstantOperands;
   readonly #first: number;
   readonly #decoded: number;
   readonly #functions: ReadonlyMap<number, Func<typeof BLOCK_PARAMS>>;
@@ -167,6 +142,7 @@ class BlockControl extends StateEmit implements FlowControl {
       readonly page: Local<"i64">;
       readonly where: Local<"i32">;
       readonly exit: Label;
+      readonly operands: ConstantOperands;
       readonly first: number;
       readonly decoded: number;
       readonly functions: ReadonlyMap<number, Func<typeof BLOCK_PARAMS>>;
@@ -177,6 +153,7 @@ class BlockControl extends StateEmit implements FlowControl {
     this.#page = parts.page;
     this.#where = parts.where;
     this.#exit = parts.exit;
+    this.#operands = parts.operands;
     this.#first = parts.first;
     this.#decoded = parts.decoded;
     this.#functions = parts.functions;
@@ -229,16 +206,16 @@ class BlockControl extends StateEmit implements FlowControl {
     f.i64.add();
   }
 
-  jumpImm(operands: Operands): void {
+  jumpImm(): void {
     const { f } = this;
-    const { immediate } = operands as ConstantOperands;
+    const { immediate } = this.#operands;
     const to = this.#at + immediate * (DECODED.BYTES / 4);
     if (to >= this.#decoded && to < this.#decoded + IN_PAGE_BYTES) {
       this.goTo(to, this.#done + 1);
       return;
     }
     this.pc();
-    operands.imm();
+    this.#operands.imm();
     f.i64.add();
     this.jumpTo();
   }
@@ -317,8 +294,8 @@ function emitBlock(
   const where = f.local.take("i32");
   const count = (end - first) / DECODED.BYTES;
   const exit = f.block();
-  const control = new BlockControl(f, { cpu, left, page, where, exit, first, decoded, functions });
   const operands = new ConstantOperands(f, cpu, view);
+  const control = new BlockControl(f, { cpu, left, page, where, exit, operands, first, decoded, functions });
   f.local.get(left);
   f.i32.const(count);
   f.i32.ltU();
@@ -332,7 +309,7 @@ function emitBlock(
     control.select(at);
     operands.select(at, handler);
     handler.semantics.emit(new FlowEmit({ f, cpu, operands, control }));
-    isOver = flowOf(handler) === "away";
+    isOver = endsBlock(handler);
   }
   if (!isOver) {
     if (functions.has(end)) control.goTo(end, count);

@@ -6,32 +6,16 @@ import { FlowEmit } from "../../a64/emit.ts";
 import type { FlowControl, Operands } from "../../a64/emit-parts.ts";
 import { StateEmit } from "../../a64/emit-state.ts";
 import { HANDLER, type Handlers } from "../../a64/handlers.ts";
-import { CTLB, DECODED, ENTRY, LEAVE, STATE } from "../../a64/state.ts";
+import { CTLB, DECODED, LEAVE, STATE } from "../../a64/state.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
 import type { Label, Local } from "../../wasm/entities.ts";
 import type { FunctionBody } from "../../wasm/function-body.ts";
-import type { ModuleBuilder } from "../../wasm/module-builder.ts";
-import { BLOCK_PARAMS, BLOCK_RESULTS, WENT } from "./block.ts";
 import { DecodedOperands } from "./decoded-operands.ts";
+import { emitEntry } from "./entry.ts";
 import { logOp, takeBackOp } from "./log.ts";
-import { type CountedJumps, type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
+import { type LoopLocals, pushPc } from "./loop-locals.ts";
+import { type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
 import { emitStrictPlace } from "./strict-place.ts";
-
-/** What the loop keeps in locals. */
-interface LoopLocals {
-  readonly cpu: Local<"i32">;
-  /** The decoded instruction that is executed, and the first one of its page. */
-  readonly at: Local<"i32">;
-  readonly decoded: Local<"i32">;
-  /** The VA of that page. */
-  readonly page: Local<"i64">;
-  /** Instructions that may still run. */
-  readonly left: Local<"i32">;
-  /** Where to go on. */
-  readonly target: Local<"i64">;
-  /** The entry of the op in the log; undefined: none is kept. */
-  readonly mark: Local<"i32"> | undefined;
-}
 
 interface LoopLabels {
   /** At the instruction in `at`. */
@@ -44,19 +28,6 @@ interface LoopLabels {
   readonly leave: Label;
   /** To look for the access in SLOW_*. */
   readonly slow: Label;
-}
-
-/** Pushes the VA of the instruction in `at`. */
-function pushPc(f: FunctionBody, { at, decoded, page }: Pick<LoopLocals, "at" | "decoded" | "page">): void {
-  f.local.get(page);
-  f.local.get(at);
-  f.local.get(decoded);
-  f.i32.sub();
-  // DECODED.BYTES for 4.
-  f.i32.const(2);
-  f.i32.shrU();
-  f.i64.extendI32U();
-  f.i64.add();
 }
 
 /** Control in a case of the loop. Behind a jump WebAssembly's operand stack is polymorphic: nothing to do. */
@@ -312,128 +283,6 @@ function emitCases(
     handler.semantics.emit(new FlowEmit({ f, cpu, operands, control, access: options.access }));
     control.advance();
   }
-}
-
-/**
- * At an instruction that was jumped to: executes the block that begins there, or counts, and leaves when it is worth a block.
- * What comes behind is the instruction for the interpreter.
- */
-function emitEntry(
-  m: ModuleBuilder,
-  { entriesAt, hotAfter }: CountedJumps,
-  { cpu, at, left, page, decoded, target }: LoopLocals,
-  { jumped, lookup, out }: { readonly jumped: Label; readonly lookup: Label; readonly out: Label },
-): void {
-  const f = m.code;
-  const type = m.type(BLOCK_PARAMS, BLOCK_RESULTS);
-  const size = ENTRY.BLOCKS + ENTRY.MOST_BLOCKS;
-  const table = m.table("funcref", { min: size, max: size });
-  m.export("blocks", table);
-  const entry = f.local.take("i32");
-  const value = f.local.take("i32");
-  const result = f.local.take("i64");
-  const storePc = (): void => {
-    f.local.get(cpu);
-    pushPc(f, { at, decoded, page });
-    f.i64.store(STATE.PC);
-  };
-  const went = (what: number, then: () => void): void => {
-    f.local.get(value);
-    f.i32.const(what);
-    f.i32.eq();
-    const is = f.if();
-    then();
-    f.end(is);
-  };
-  f.local.get(at);
-  f.i32.const(Math.log2(DECODED.BYTES / ENTRY.BYTES));
-  f.i32.shrU();
-  f.local.tee(entry);
-  f.i32.load(entriesAt);
-  f.local.tee(value);
-  f.i32.const(ENTRY.BLOCKS);
-  f.i32.geU();
-  const block = f.if();
-  f.local.get(cpu);
-  f.local.get(left);
-  f.local.get(page);
-  f.local.get(value);
-  f.callIndirect(type, table);
-  f.local.tee(result);
-  f.i64.const(32);
-  f.i64.shrU();
-  f.i32.wrapI64();
-  f.local.set(left);
-  f.local.get(result);
-  f.i32.wrapI64();
-  f.local.tee(value);
-  f.i32.const(-1 - WENT.MASK);
-  f.i32.and();
-  f.local.set(at);
-  f.local.get(value);
-  f.i32.const(WENT.MASK);
-  f.i32.and();
-  f.local.tee(value);
-  f.i32.eqz();
-  f.brIf(jumped);
-  went(WENT.AWAY, () => {
-    f.local.get(cpu);
-    f.i64.load(STATE.PC);
-    f.local.set(target);
-    f.br(lookup);
-  });
-  went(WENT.LEFT, () => {
-    storePc();
-    f.br(out);
-  });
-  went(WENT.SLOW, () => {
-    emitStrictPlace(f, cpu);
-    f.local.tee(value);
-    f.i32.eqz();
-    const ask = f.if();
-    f.local.get(cpu);
-    f.i32.const(LEAVE.ACCESS);
-    f.i32.store(STATE.REASON);
-    storePc();
-    f.br(out);
-    f.end(ask);
-    f.local.get(cpu);
-    f.local.get(value);
-    f.i32.store(STATE.SLOW_AT);
-  });
-  went(WENT.STOPPED, () => {
-    f.local.get(cpu);
-    f.local.get(left);
-    f.i32.store(STATE.LEFT_SAVED);
-    f.i32.const(0);
-    f.local.set(left);
-  });
-  f.else(block);
-  f.local.get(value);
-  f.i32.const(hotAfter);
-  f.i32.ltU();
-  const counts = f.if();
-  f.local.get(entry);
-  f.local.get(value);
-  f.i32.const(1);
-  f.i32.add();
-  f.local.tee(value);
-  f.i32.store(entriesAt);
-  f.local.get(value);
-  f.i32.const(hotAfter);
-  f.i32.eq();
-  const isHot = f.if();
-  f.local.get(cpu);
-  f.i32.const(LEAVE.HOT);
-  f.i32.store(STATE.REASON);
-  storePc();
-  f.br(out);
-  f.end(isHot);
-  f.end(counts);
-  f.end(block);
-  f.local.release(entry);
-  f.local.release(value);
-  f.local.release(result);
 }
 
 /** Finds the decoded instruction of `target`, or leaves with PC there. */

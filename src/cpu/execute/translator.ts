@@ -10,6 +10,7 @@ import { moduleBuilder } from "./module.ts";
 const WASM_PAGE_BYTES = 0x1_0000;
 /** Each module of V8's takes a mapping of the process's, of which Linux gives 65,530, and some 20 KB. */
 const MOST_MODULES = 4096;
+
 /** When code is translated. Results do not depend on it. */
 export interface Translation {
   /** After how many jumps to a place what begins there is worth a block. */

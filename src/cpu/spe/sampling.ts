@@ -1,6 +1,6 @@
 /**
  * The profiling unit as it watches a core: between samples it is one budget of the interpreter's, shortly before one ops are
- * executed with a log that the models follow, and the op that is sampled is executed by itself.
+ * executed with a log that the models follow, the op that is sampled as the last of them.
  *
  * The population are the instructions that are executed while profiling is enabled, as the pseudocode has it (SPEPreExecution):
  * those that take an exception, or that the hypervisor is asked about, each time that they are executed.
