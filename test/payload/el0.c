@@ -119,13 +119,7 @@ static void all(void) {
 
 // A pending interrupt, which DAIF masks.
 static void timer_waits(void) {
-  GICR(0x14) = 0;
-  GICD(0) = 2;
-  WRITE(S3_0_C12_C12_5, 7);
-  WRITE(S3_0_C4_C6_0, 0xf0);
-  WRITE(S3_0_C12_C12_7, 1);
-  GICR(0x10080) = ~0u;
-  GICR(0x10100) = 1 << 27;
+  take_ppi(27);
   WRITE(cntv_cval_el0, 0);
   WRITE(cntv_ctl_el0, 1);
 }
