@@ -2,12 +2,11 @@
  * A core that executes A64: the interpreter in WebAssembly, and what it leaves to TypeScript. It stops for KVM with an exit
  * as hardware would: stage-2 faults, trapped instructions, WFI, HVC.
  */
-import type { Row } from "../a64/encoding.ts";
-import { HANDLER } from "../a64/handlers.ts";
-import { DECODED, LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
+import { LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { AccessProblem } from "./access-problem.ts";
 import { AddressSpace } from "./address-space.ts";
+import { CodeAtPc } from "./code-at-pc.ts";
 import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
@@ -45,11 +44,6 @@ const MOST_LEAVES = 512;
 
 /** How many words are told apart that a guest has found UNDEFINED: it has 2^32 to try. */
 const MOST_UNDEFINED_WORDS = 1024;
-/** Instructions that are decoded at once. */
-const DECODE_AHEAD = 16;
-
-const DECODED_WORDS = DECODED.BYTES / 4;
-
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
 const AHEAD: CoreExit = { kind: "ahead" };
@@ -75,8 +69,9 @@ export class Core implements InstructionHost {
   #levelSince = 0;
   readonly #system: SystemInstructions;
   readonly #base: number;
-  /** What was decoded at PC. */
-  readonly #decoded = new Uint32Array(DECODED_WORDS);
+  /** What lies at PC, and which of it is for TypeScript. */
+  readonly #atPc: CodeAtPc;
+  #systemWord = 0;
   #exit: CoreExit | undefined;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
@@ -89,6 +84,7 @@ export class Core implements InstructionHost {
     this.state = new VcpuState(memory.view, this.#base);
     this.debug = new Debug(this.state, () => this.space.flush());
     this.space = new AddressSpace(memory, this.state, platform, this.debug, implementation.mmu);
+    this.#atPc = new CodeAtPc(this.state, this.space.tlbs, code);
     this.exceptions = new Exceptions(this.state, this.space, this.debug, implementation.features, {
       levelChange: (from) => {
         const { cycles } = this;
@@ -313,7 +309,10 @@ export class Core implements InstructionHost {
 
   #carryOut(reason: number): void {
     const { watcher, exceptions } = this;
-    if (reason === LEAVE.SYSTEM && this.#isDecodedAnew()) return;
+    if (reason === LEAVE.SYSTEM) {
+      this.#systemWord = this.#atPc.word();
+      if (this.#atPc.isDecodedAnew(this.#systemWord)) return;
+    }
     if (reason <= LEAVE.HOT || watcher?.isWatching !== true) {
       this.#carryOutUnseen(reason);
       return;
@@ -339,18 +338,17 @@ export class Core implements InstructionHost {
         this.#problem(this.space.mapCode());
         return;
       case LEAVE.DECODE:
-        this.#decode();
+        this.#atPc.decode();
         return;
       case LEAVE.HOT:
-        if (this.code.memory.view.getUint16(this.#decodedAtPc + DECODED.HANDLER, true) === HANDLER.DECODE)
-          this.#decode();
-        this.code.translator.hot(this.#decodedAtPc);
+        if (this.#atPc.isUndecoded) this.#atPc.decode();
+        this.code.translator.hot(this.#atPc.decodedAt);
         return;
       case LEAVE.ACCESS:
         this.#problem(this.space.accesses.prepare());
         return;
       case LEAVE.SYSTEM:
-        this.#systemInstruction();
+        this.#system.execute(this.code.instructionOf(this.#systemWord), this.#systemWord);
         return;
       case LEAVE.UNDEFINED:
         this.undefined(this.word());
@@ -399,55 +397,9 @@ export class Core implements InstructionHost {
     }
   }
 
-  /** The host address of the decoded instruction at PC. */
-  get #decodedAtPc(): number {
-    const { pc } = this.state;
-    return this.space.tlbs.decodedAt(pc) + Number(pc & 0xfffn) * (DECODED.BYTES / 4);
-  }
-
   /** The instruction at PC. */
   word(): number {
-    const page = this.code.memory.code.pageOf(this.space.tlbs.decodedAt(this.state.pc));
-    if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
-    return this.code.memory.view.getUint32(page + Number(this.state.pc & 0xfffn), true);
-  }
-
-  /** Decodes at PC, and some of what follows: it will be executed, too, most likely. */
-  #decode(): void {
-    const { memory } = this.code;
-    const decoded = this.space.tlbs.decodedAt(this.state.pc);
-    const page = memory.code.pageOf(decoded);
-    if (page === undefined) throw new BrokenInvariant("no page behind the decoded instructions at PC");
-    const first = Number(this.state.pc & 0xfffn) >> 2;
-    const end = Math.min(first + DECODE_AHEAD, DECODED.IN_PAGE);
-    for (let i = first; i < end; i++) {
-      const at = decoded + i * DECODED.BYTES;
-      if (i > first && memory.view.getUint16(at + DECODED.HANDLER, true) !== HANDLER.DECODE) break;
-      this.code.decodeTo(at, memory.view.getUint32(page + 4 * i, true));
-    }
-  }
-
-  /**
-   * Decodes what lies at PC again. The guest may have stored another instruction there since, which without IC IVAU it may be
-   * given or not; what is executed here is the one in memory.
-   * @returns whether it is another one: what was made of the old one is forgotten
-   */
-  #isDecodedAnew(): boolean {
-    const { words, code } = this.code.memory;
-    const at = this.#decodedAtPc;
-    const first = at >>> 2;
-    for (let i = 0; i < DECODED_WORDS; i++) this.#decoded[i] = words[first + i]!;
-    this.code.decodeTo(at, this.word());
-    if (this.#decoded.every((word, i) => word === words[first + i])) return false;
-    const place = code.placeOf(at);
-    if (place !== undefined) code.forget(place.page + Number(this.state.pc & 0xfffn), 4);
-    return true;
-  }
-
-  #systemInstruction(): void {
-    const word = this.word();
-    const row = this.code.decoder.decode(word) as Row;
-    this.#system.execute(row, word);
+    return this.#atPc.word();
   }
 
   /** The instruction has happened in TypeScript. */

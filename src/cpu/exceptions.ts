@@ -8,6 +8,10 @@ import { MODE, SPSR, type VcpuState } from "./vcpu-state.ts";
 
 const VECTOR = { sync: 0x000, irq: 0x080, fiq: 0x100, serror: 0x180 } as const;
 
+/** What every exception looks at, without the 64 bits around it. */
+const SPAN = 1 << SCTLR_EL1.fields.SPAN.low;
+const FPEN = CPACR_EL1.fields.FPEN.low;
+
 /** From so many on, without a return or an instruction between them, exceptions are a storm: no kernel means it. */
 const STORM = 100;
 
@@ -67,12 +71,13 @@ export class Exceptions {
     return this.#repeated >= STORM ? { kind: "repeated", exceptions: this.#repeated } : undefined;
   }
 
-  /** Enters EL1 at a vector; ELR_EL1 is what the exception returns to. */
-  #enter(vector: number, returnTo: bigint): void {
+  /** Enters EL1 at a vector; the exception returns to PC, or to the instruction after it. */
+  #enter(vector: number, after = false): void {
     const state = this.#state;
     const from = state.el === 0 ? 0x400 : state.get32("SPSEL") === 1 ? 0x200 : 0;
-    state.set64("SPSR_EL1", BigInt(state.pstate));
-    state.set64("ELR_EL1", returnTo);
+    state.setHalves("SPSR_EL1", state.pstate, 0);
+    if (after) state.set64("ELR_EL1", BigInt.asUintN(64, state.pc + 4n));
+    else state.copy("ELR_EL1", "PC");
     if (state.el === 0) this.#onLevelChange(0);
     state.select(1, 1);
     state.set32("SLOW_AT", 0);
@@ -80,8 +85,9 @@ export class Exceptions {
     state.set32("SS", 0);
     state.set32("IL", 0);
     state.set32("UAO", 0);
-    if (this.#hasPan && !SCTLR_EL1.is(state.get64("SCTLR_EL1"), "SPAN")) state.set32("PAN", 1);
-    state.pc = (state.get64("VBAR_EL1") & ~0x7ffn) + BigInt(from + vector);
+    if (this.#hasPan && (state.low("SCTLR_EL1") & SPAN) === 0) state.set32("PAN", 1);
+    // VBAR_EL1[10:0] are RES0, and read as they were written.
+    state.copy("PC", "VBAR_EL1", from + vector - (state.low("VBAR_EL1") & 0x7ff));
     this.taken += 1;
     this.#nested += 1;
     this.#space.select();
@@ -93,15 +99,14 @@ export class Exceptions {
   synchronous(ec: number, iss: number, after = false): void {
     const state = this.#state;
     this.#repeated = this.#cycles() === this.#returnedAtCycle ? this.#repeated + 1 : 0;
-    state.set64("ESR_EL1", BigInt(syndromeOf(ec, iss)));
-    this.#enter(VECTOR.sync, after ? state.pc + 4n : state.pc);
+    state.setHalves("ESR_EL1", syndromeOf(ec, iss), 0);
+    this.#enter(VECTOR.sync, after);
   }
 
   /** Takes a pending interrupt: FIQ before IRQ. */
   interrupt(pending: number): void {
-    const state = this.#state;
-    if ((pending & 0x40) !== 0) this.#enter(VECTOR.fiq, state.pc);
-    else this.#enter(VECTOR.irq, state.pc);
+    if ((pending & 0x40) !== 0) this.#enter(VECTOR.fiq);
+    else this.#enter(VECTOR.irq);
   }
 
   undefinedInstruction(): void {
@@ -159,8 +164,7 @@ export class Exceptions {
   /** ERET from EL1. An SPSR that names no level of this machine sets PSTATE.IL and changes nothing else. */
   eret(): void {
     const state = this.#state;
-    const spsr = Number(state.get64("SPSR_EL1") & 0xffff_ffffn);
-    const target = state.get64("ELR_EL1");
+    const spsr = state.low("SPSR_EL1");
     const mode = spsr & SPSR.MODE;
     const legal = (spsr & SPSR.NRW) === 0 && (mode === MODE.EL0T || mode === MODE.EL1T || mode === MODE.EL1H);
     const to = legal ? (mode === MODE.EL0T ? 0 : 1) : state.el;
@@ -176,7 +180,7 @@ export class Exceptions {
     }
     state.set32("MONITOR_SET", 0);
     state.set32("EVENT", 1);
-    state.pc = target;
+    state.copy("PC", "ELR_EL1");
     this.returns += 1;
     this.#nested = 0;
     this.#returnedAtCycle = this.#cycles();
@@ -188,7 +192,7 @@ export class Exceptions {
   /** CPACR_EL1 or the exception level changed: do FP instructions trap? */
   fpControlChanged(): void {
     const state = this.#state;
-    const fpen = CPACR_EL1.num(state.get64("CPACR_EL1"), "FPEN");
+    const fpen = (state.low("CPACR_EL1") >>> FPEN) & 3;
     const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
     state.set32("FP_TRAPS", traps ? 1 : 0);
   }

@@ -197,7 +197,7 @@ export class SoftTlbs {
   /** Caches where the decoded instructions of the page of PC are. */
   fillCode(pc: bigint, decoded: number, ipn: Ipn, global: boolean): void {
     const { view } = this.#memory;
-    const entry = this.#codeEntry(pc);
+    const entry = this.#codeEntry(Number(BigInt.asUintN(32, pc)));
     view.setBigUint64(entry + CTLB.TAG, pc & ~0xfffn, true);
     view.setUint32(entry + CTLB.DECODED, decoded, true);
     const place = (entry - this.#maps) / CTLB.ENTRY_BYTES;
@@ -215,19 +215,26 @@ export class SoftTlbs {
     blocks.add(Math.floor((page % TAGLESS_PAGES) / leafPages));
   }
 
-  /** The decoded instructions of the page of PC, which WebAssembly has just used. */
-  decodedAt(pc: bigint): number {
-    return this.#memory.view.getUint32(this.#codeEntry(pc) + CTLB.DECODED, true);
+  /**
+   * The decoded instructions of the page of PC, which WebAssembly has just used.
+   * @param pcLow PC[31:0]
+   */
+  decodedAt(pcLow: number): number {
+    return this.#memory.words[(this.#codeEntry(pcLow) + CTLB.DECODED) >>> 2] as number;
   }
 
   /** Whether the code map of the current level has the page of an address that instructions may have. */
   isCodeMapped(pc: bigint): boolean {
-    const tag = this.#memory.view.getBigUint64(this.#codeEntry(pc) + CTLB.TAG, true);
+    const tag = this.#memory.view.getBigUint64(
+      this.#codeEntry(Number(BigInt.asUintN(32, pc))) + CTLB.TAG,
+      true,
+    );
     return (pc & 3n) === 0n && tag === (pc & ~0xfffn);
   }
 
-  #codeEntry(pc: bigint): number {
-    return this.#state.get32("CTLB") + Number((pc >> 12n) & BigInt(CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
+  /** The place of a page in the current code map, by PC[31:0]. */
+  #codeEntry(pcLow: number): number {
+    return this.#state.get32("CTLB") + ((pcLow >>> 12) & (CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
   }
 
   // ---- What is forgotten ----

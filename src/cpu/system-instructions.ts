@@ -1,11 +1,12 @@
 /** The instructions that WebAssembly leaves to TypeScript: exceptions, system registers, maintenance, waiting. */
 
-import { type Feature, fieldsOf, type Row } from "../a64/encoding.ts";
+import type { Feature } from "../a64/encoding.ts";
 import type { StateField } from "../a64/state.ts";
 import { CNTKCTL_EL1, type Encoding, encodingKey, SYSREG } from "../arm/registers.ts";
 import { EC, waitIss } from "../arm/syndromes.ts";
 import { isDebugChannel } from "./debug.ts";
 import { allows, trap } from "./el0-access.ts";
+import type { Instruction } from "./execute/core-code.ts";
 import { executeFp } from "./fp-instructions.ts";
 import { cacheSize, idRegisters, isIdSpace } from "./id-registers.ts";
 import type { InstructionHost } from "./instruction-host.ts";
@@ -51,10 +52,9 @@ export class SystemInstructions {
     this.#maintenance = new Maintenance(core, platform);
   }
 
-  execute(row: Row, word: number): void {
+  execute({ row, fields: f }: Instruction, word: number): void {
     const core = this.#core;
     const { state, exceptions } = core;
-    const f = fieldsOf(row, word);
     switch (row.name) {
       case "SVC":
         core.debug.advance();

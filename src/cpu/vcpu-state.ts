@@ -71,11 +71,29 @@ export class VcpuState {
   }
 
   get32(field: StateField): number {
-    return this.view.getUint32(this.base + STATE[field], true);
+    return this.#words[this.#first + (STATE[field] >>> 2)] as number;
   }
 
   set32(field: StateField, value: number): void {
-    this.view.setUint32(this.base + STATE[field], value, true);
+    this.#words[this.#first + (STATE[field] >>> 2)] = value;
+  }
+
+  /** Bits 31:0 of a field of 64. */
+  low(field: StateField): number {
+    return this.#words[this.#first + (STATE[field] >>> 2)] as number;
+  }
+
+  /** Writes a field of 64 bits by its halves. */
+  setHalves(field: StateField, low: number, high: number): void {
+    const at = this.#first + (STATE[field] >>> 2);
+    this.#words[at] = low;
+    this.#words[at + 1] = high;
+  }
+
+  /** Copies a field of 64 bits to another one, plus a number below 2^32 that does not carry. */
+  copy(to: StateField, from: StateField, plus = 0): void {
+    const at = this.#first + (STATE[from] >>> 2);
+    this.setHalves(to, (this.#words[at] as number) + plus, this.#words[at + 1] as number);
   }
 
   get64(field: StateField): bigint {
@@ -171,6 +189,11 @@ export class VcpuState {
     this.set64("PC", BigInt.asUintN(64, value));
   }
 
+  /** PC[31:0]. */
+  get pcLow(): number {
+    return this.#words[this.#first + (STATE.PC >>> 2)] as number;
+  }
+
   get el(): 0 | 1 {
     return this.#words[this.#first + (STATE.EL >>> 2)] as 0 | 1;
   }
@@ -198,10 +221,11 @@ export class VcpuState {
   }
 
   set nzcv(value: number) {
-    this.set64("NF", (value & SPSR.N) !== 0 ? 1n << 63n : 0n);
-    this.set64("ZF", (value & SPSR.Z) !== 0 ? 0n : 1n);
+    this.setHalves("NF", 0, value & SPSR.N);
+    this.setHalves("ZF", (value & SPSR.Z) !== 0 ? 0 : 1, 0);
     this.set32("CF", (value & SPSR.C) !== 0 ? 1 : 0);
-    this.set64("VF", (value & SPSR.V) !== 0 ? 1n << 63n : 0n);
+    // N and V are signs.
+    this.setHalves("VF", 0, (value & SPSR.V) << 3);
   }
 
   /** PSTATE as an exception saves it. */
@@ -220,10 +244,13 @@ export class VcpuState {
 
   /** Changes exception level and stack pointer selection; each SP goes to its bank. */
   select(el: 0 | 1, spsel: number): void {
-    this.set64(this.spBank, this.sp);
+    const sp = this.#first + ((STATE.X + 8 * SLOT.SP) >>> 2);
+    this.setHalves(this.spBank, this.#words[sp] as number, this.#words[sp + 1] as number);
     this.set32("EL", el);
     this.set32("SPSEL", el === 0 ? 0 : spsel);
-    this.sp = this.get64(this.spBank);
+    const bank = this.#first + (STATE[this.spBank] >>> 2);
+    this.#words[sp] = this.#words[bank] as number;
+    this.#words[sp + 1] = this.#words[bank + 1] as number;
   }
 
   /** Where the current SP is kept while it is not the current one. */

@@ -102,7 +102,7 @@ describe("a block", () => {
     const { core } = bare;
     core.state.pc = BigInt(PLACE.code);
     bare.run(100);
-    const page = core.code.memory.code.pageOf(core.space.tlbs.decodedAt(BigInt(PLACE.code)))!;
+    const page = core.code.memory.code.pageOf(core.space.tlbs.decodedAt(PLACE.code))!;
     const at = page + (PLACE.code % 4096);
     core.code.memory.view.setUint32(at, assemble("ADD_imm", { sf: 1, imm12: 2, Rn: 3, Rd: 3 }), true);
     core.code.memory.code.forget(at, 64);
