@@ -10,7 +10,8 @@ export default defineConfig({
     restoreMocks: true,
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Oracle tests start processes of their own, and a guest takes some hundreds of MB.
-    maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
+    // Oracle tests start processes of their own, and a guest takes some hundreds of MB. One more than there are cores: some wait
+    // for what happens at a terminal, or for time to pass.
+    maxWorkers: Math.min(5, availableParallelism() + 1),
   },
 });

@@ -16,8 +16,11 @@ const NAMES = [
   "Check Arm SPE trace data recording and synthesized samples",
   "Check Arm SPE doesn't hang when there are forks",
 ];
-/** Fewer records than at perf's default: the scripts print all of them. */
-const OPTIONS = ["--spe-interval", "4096"];
+/**
+ * Fewer records than at perf's default, since the scripts print all of them, and a slower clock: their programs loop for seconds
+ * of the guest's.
+ */
+const OPTIONS = ["--spe-interval", "4096", "--freq", "1"];
 const PERF_TEST = 'perf test -v "Arm SPE" 2>&1';
 const BEFORE = `${SHORT_SYMBOLS}\n`;
 

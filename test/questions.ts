@@ -24,7 +24,7 @@ interface Rows {
   }[];
 }
 
-/** What `spevisor ask all --json` has written, of the same source: CI has it made beside other steps, on one thread. */
+/** What `spevisor ask all --json` has written, of the same source: CI has it made beside other steps. */
 const MADE = process.env["SPEVISOR_ROWS"];
 const made = MADE === undefined ? undefined : (JSON.parse(readFileSync(MADE, "utf8")) as Rows);
 

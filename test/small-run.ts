@@ -45,6 +45,7 @@ export function smallRun(): { readonly session: Session; readonly said: () => st
       shares: [],
       disks: [],
       spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
+      clockGHz: 2,
       host: DEFAULT_HOST,
       agent: false,
     },

@@ -79,6 +79,8 @@ export const STATE = {
   /** Its time: the cycles of its timeline at which LEFT is 0, and those up to which it may read a counter. */
   CLOCK: place(8),
   HORIZON: place(8),
+  /** log2 of the cycles in a tick of the counter. */
+  TICK_SHIFT: place(4),
   /** While LEFT is 0 for another reason than the budget: what of it is left. */
   LEFT_SAVED: place(4),
   /** The soft TLB of the current regime, and of EL0 (for unprivileged accesses); the code map of the current regime. */
@@ -115,8 +117,10 @@ export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500 } as const;
 
 export type StateField = keyof typeof STATE;
 
-/** The core's clock: instructions, of a cycle each, in a nanosecond. */
-export const CYCLES_PER_NS = 2;
+/** Clocks that a core may have: instructions, of a cycle each, in a nanosecond. */
+export const CLOCKS = [1, 2, 4] as const;
+export type CyclesPerNs = (typeof CLOCKS)[number];
+export const DEFAULT_CLOCK: CyclesPerNs = 2;
 
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the

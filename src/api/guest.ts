@@ -1,4 +1,5 @@
 /** A guest that has booted, and the commands that are run in it. */
+import { DEFAULT_CLOCK } from "../a64/state.ts";
 import { cacheFolder, sourceVersion } from "../cli/cache-folder.ts";
 import { chosen, profileNamed } from "../cli/lab.ts";
 import { Boots } from "../cli/run/boots.ts";
@@ -170,6 +171,7 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
   const shares = placed.map(({ tag, path, readOnly }) => ({ tag, files: openShare(path, { readOnly }) }));
   const config: MachineConfig = {
     cpus: whole("cpus", options.cpus ?? 1, 1, MOST_CPUS),
+    clockGHz: DEFAULT_CLOCK,
     memoryBytes: whole("memoryBytes", options.memoryBytes ?? DEFAULTS.memoryBytes, 64 * MIB, 2 ** 53 - 1),
     policy: pinPolicy.name,
     profile: profile.name,

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { CLOCKS } from "../a64/state.ts";
 import { bareCore, CODE } from "./core.testing.ts";
 import { IMPLEMENTATION } from "./implementation.ts";
 import { assemble } from "./spe/random-program.testing.ts";
@@ -47,4 +48,13 @@ it("counts the words that are UNDEFINED by word, as long as there are not too ma
   bare.execute([5]);
   expect(undefinedWords.size).toBe(1024);
   expect([undefinedWords.get(5), undefinedWords.get(6)]).toEqual([2, 1]);
+});
+
+it.each(CLOCKS)("has a counter of the same frequency at %s GHz", (cyclesPerNs) => {
+  const { core, pages } = bareCore({ ...IMPLEMENTATION, cyclesPerNs });
+  pages[CODE >> 12]![0] = assemble("MRS", { o0: 1, op1: 3, CRn: 14, CRm: 0, op2: 2, Rt: 4 });
+  core.state.pc = BigInt(CODE);
+  // A microsecond, of 62.5 ticks.
+  core.run(1, 1000 * cyclesPerNs);
+  expect(core.state.x(4)).toBe(62n);
 });

@@ -3,6 +3,7 @@
  * as hardware would: stage-2 faults, trapped instructions, WFI, HVC.
  */
 import { LEAVE, STATE, STATE_BYTES } from "../a64/state.ts";
+import { COUNTER_HZ } from "../arm/counter.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { AccessProblem } from "./access-problem.ts";
 import { AddressSpace } from "./address-space.ts";
@@ -145,6 +146,7 @@ export class Core implements InstructionHost {
     this.state.set32("SPSEL", 1);
     this.state.set32("DAIF", 0x3c0);
     this.state.set64("ZF", 1n);
+    this.state.set32("TICK_SHIFT", Math.log2((1e9 / COUNTER_HZ) * this.implementation.cyclesPerNs));
     // RES1 bits of SCTLR_EL1.
     this.state.set64("SCTLR_EL1", 0x30d0_0800n);
     this.debug.reset();

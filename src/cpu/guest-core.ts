@@ -1,5 +1,4 @@
 /** A core that executes A64, as KVM runs it: its time, its exits, its place among the other vCPUs. */
-import { CYCLES_PER_NS } from "../a64/state.ts";
 import type { Ipn } from "../common/address.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import type { VmDevices } from "../kvm/devices.ts";
@@ -98,6 +97,7 @@ export class CpuGuestCore implements CodeCore {
   readonly #pmu: Pmu;
   readonly #spe: CoreSpe | undefined;
   readonly #group: CoreGroup;
+  readonly #cyclesPerNs: number;
   /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
   /** The host has looked at something else, and the guest knows nothing of it. */
@@ -127,6 +127,7 @@ export class CpuGuestCore implements CodeCore {
     this.#devices = devices;
     this.#group = group;
     const { vcpu } = hardware;
+    this.#cyclesPerNs = code.implementation.cyclesPerNs;
     this.core = new Core(vcpu, code, {
       stage2: hardware.stage2,
       physical: hardware.physical,
@@ -192,7 +193,7 @@ export class CpuGuestCore implements CodeCore {
 
   #nsAfter(cycles: number): number {
     const uncharged = this.core.cycles - this.#charged + cycles;
-    return this.#hardware.timeline.nowNs + Math.floor(uncharged / CYCLES_PER_NS);
+    return this.#hardware.timeline.nowNs + Math.floor(uncharged / this.#cyclesPerNs);
   }
 
   /** The granule, by its address in the linear memory, a store to which ends this core's WFE. */
@@ -233,11 +234,11 @@ export class CpuGuestCore implements CodeCore {
       const budget = Math.min(
         LONGEST_RUN,
         this.#pmu.instructionsToOverflow(),
-        Math.max(1, (deadline - now) * CYCLES_PER_NS - pending),
+        Math.max(1, (deadline - now) * this.#cyclesPerNs - pending),
       );
       // Within the horizon's nanosecond nobody is behind.
-      const horizon = (turn.horizonNs + 1) * CYCLES_PER_NS - 1;
-      const exit = this.core.run(budget, now * CYCLES_PER_NS + pending, horizon);
+      const horizon = (turn.horizonNs + 1) * this.#cyclesPerNs - 1;
+      const exit = this.core.run(budget, now * this.#cyclesPerNs + pending, horizon);
       this.#charge();
       spe?.pauses();
       switch (exit.kind) {
@@ -345,8 +346,8 @@ export class CpuGuestCore implements CodeCore {
   }
 
   #charge(): void {
-    const ns = Math.floor((this.core.cycles - this.#charged) / CYCLES_PER_NS);
-    this.#charged += ns * CYCLES_PER_NS;
+    const ns = Math.floor((this.core.cycles - this.#charged) / this.#cyclesPerNs);
+    this.#charged += ns * this.#cyclesPerNs;
     this.#hardware.timeline.charge("guestRun", ns);
   }
 

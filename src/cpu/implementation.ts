@@ -4,6 +4,7 @@
  * walks, and the SPU. A guest that is told of a feature has it, and has none that it is not told of.
  */
 import type { Feature } from "../a64/encoding.ts";
+import { type CyclesPerNs, DEFAULT_CLOCK } from "../a64/state.ts";
 import { invariant } from "../common/errors.ts";
 import { MMU_FEATURES, type MmuFeatures } from "../mmu/implementation.ts";
 import type { SpeImplementation } from "../spe/implementation.ts";
@@ -15,6 +16,7 @@ export interface Implementation {
   readonly mmu: MmuFeatures;
   /** The profiling unit; undefined: none. */
   readonly spe: SpeImplementation | undefined;
+  readonly cyclesPerNs: CyclesPerNs;
 }
 
 export const IMPLEMENTATION: Implementation = {
@@ -35,6 +37,7 @@ export const IMPLEMENTATION: Implementation = {
   // Of what the walker knows, these came after Armv8.3.
   mmu: { ...MMU_FEATURES, smallTables: false, epan: false },
   spe: undefined,
+  cyclesPerNs: DEFAULT_CLOCK,
 };
 
 /** A line of the caches, which IC IVAU names. */

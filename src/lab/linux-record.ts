@@ -1,5 +1,4 @@
 /** The record of a run of real code (report/run.ts), from what its session has counted. */
-import { CYCLES_PER_NS } from "../a64/state.ts";
 import { formatBytes } from "../common/sizes.ts";
 import { type Core, EXCEPTION_CYCLES } from "../cpu/core.ts";
 import type { CodeFigures } from "../vmm/figures.ts";
@@ -38,8 +37,11 @@ function sumsOf({ cores }: CodeFigures) {
 }
 
 /** What the machine assumes, one sentence each. */
-const assumptionsOf = ({ memoryBytes, spe, host }: MachineConfig, isBareMetal: boolean): string[] => [
-  `An instruction takes a cycle, ${1 / CYCLES_PER_NS} ns; taking an exception ${EXCEPTION_CYCLES} more.`,
+const assumptionsOf = (
+  { clockGHz, memoryBytes, spe, host }: MachineConfig,
+  isBareMetal: boolean,
+): string[] => [
+  `An instruction takes a cycle, ${1 / clockGHz} ns; taking an exception ${EXCEPTION_CYCLES} more.`,
   `SPE ${spe.version}: what records say of caches, TLB, prediction and latencies is models'; nothing else takes time for it.`,
   `From PMBIRQ to its being taken: ${host.irqLatencyNs} ns.`,
   ...(isBareMetal

@@ -129,6 +129,7 @@ export class Session {
       host: config.host,
       seed: config.seed,
       spe: implementationOf(config.spe),
+      cyclesPerNs: config.clockGHz,
       exactModels: config.spe.models === "exact",
       startSeconds: config.startSeconds,
       boot: options.boot,

@@ -1,4 +1,5 @@
 /** What a machine was made with. */
+import type { CyclesPerNs } from "../a64/state.ts";
 import type { Backing } from "../host/mm.ts";
 import type { PressureRate } from "../host/random-pressure.ts";
 import type { SpeConfig } from "../spe/implementation.ts";
@@ -46,6 +47,8 @@ export const DEFAULT_HOST: HostConfig = {
 /** What a machine was made with, as far as it must be made alike to take a state. */
 export interface MachineConfig {
   readonly cpus: number;
+  /** The clock of its CPUs: cycles in a nanosecond. */
+  readonly clockGHz: CyclesPerNs;
   readonly memoryBytes: number;
   readonly policy: string;
   readonly profile: string;

@@ -1,4 +1,5 @@
 /** A whole machine that boots an arm64 kernel: cores, memory under the hypervisor, the board's devices. */
+import type { CyclesPerNs } from "../a64/state.ts";
 import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
 import { fillTree, machineTree } from "../board/machine-tree.ts";
 import { MAP, SPI_COUNT } from "../board/memory-map.ts";
@@ -57,6 +58,8 @@ export interface VirtualMachineOptions {
   readonly boot: BootFiles | undefined;
   /** The profiling unit of the cores; undefined: they have none. */
   readonly spe: SpeImplementation | undefined;
+  /** The clock of the CPUs; that of the implementation by default. */
+  readonly cyclesPerNs?: CyclesPerNs;
   /** Whether the models of caches and the like follow every op. Default: some before each sample. */
   readonly exactModels?: boolean;
   /** When code is translated, of which nothing but speed depends. */
@@ -121,7 +124,11 @@ export class VirtualMachine {
     const memoryPages = pagesFor(options.memoryBytes);
     const firstIpn = ipn(MAP.ram.base / PAGE_BYTES);
     const memory = new CpuMemory(options.cpus, memoryPages + TABLE_PAGES);
-    this.code = new CoreCode(memory, { ...IMPLEMENTATION, spe: options.spe }, options.translation);
+    this.code = new CoreCode(
+      memory,
+      { ...IMPLEMENTATION, spe: options.spe, cyclesPerNs: options.cyclesPerNs ?? IMPLEMENTATION.cyclesPerNs },
+      options.translation,
+    );
     const around = {
       store: memory.pages,
       alarm: { atNs: () => this.#alarmNs(options.startSeconds), ring: () => this.board.rtc.tick() },

@@ -3,10 +3,9 @@
  * (cpu/system-instructions.ts), which finds the word at PC.
  */
 
-import { COUNTER_HZ } from "../../arm/counter.ts";
 import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
 import type { Emit, Fields, FlowEmit, Semantics, Special } from "../emit.ts";
-import { CYCLES_PER_NS, LEAVE, type StateField } from "../state.ts";
+import { LEAVE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
@@ -58,9 +57,6 @@ const COUNTER_ENABLE = {
   [CNTPCT_EL0]: CNTKCTL_EL1.fields.EL0PCTEN.mask32,
   [CNTVCT_EL0]: CNTKCTL_EL1.fields.EL0VCTEN.mask32,
 };
-/** Cycles of the core to a tick of the counter. */
-const TICK_CYCLES = (1e9 / COUNTER_HZ) * CYCLES_PER_NS;
-
 /** What is done here, by index; 0 is everything that is not. */
 const HERE: readonly number[] = [
   -1,
@@ -130,7 +126,8 @@ function counter(e: FlowEmit, register: number): void {
   f.i64.gtS();
   e.leaveIf(LEAVE.SYSTEM);
   f.local.get(cycles);
-  f.i64.const(Math.log2(TICK_CYCLES));
+  e.get32("TICK_SHIFT");
+  f.i64.extendI32U();
   f.i64.shrU();
   f.local.release(cycles);
 }

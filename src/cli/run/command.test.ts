@@ -30,6 +30,7 @@ const config: MachineConfig = {
   shares: ["share0"],
   disks: [],
   spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
+  clockGHz: 2,
   host: DEFAULT_HOST,
   agent: false,
 };

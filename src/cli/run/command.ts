@@ -1,5 +1,6 @@
 /** `spevisor run`: a command, or a console, in an arm64 Linux guest under the hypervisor. */
 import { type Command, Option } from "commander";
+import { CLOCKS, type CyclesPerNs, DEFAULT_CLOCK } from "../../a64/state.ts";
 import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { COMMAND_LINE, DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
@@ -134,6 +135,16 @@ function pressure(text: string): PressureRate {
   return { kinds, perSecond: rate === undefined ? DEFAULT_PRESSURE : positive("--pressure")(rate) };
 }
 
+/** One of the clocks that a core may have. */
+function clock(text: string): CyclesPerNs {
+  const found = CLOCKS.find((each) => String(each) === text);
+  if (found !== undefined) return found;
+  throw new UserError(
+    `--freq: the machine has no clock of "${text}" GHz`,
+    `Give one of ${CLOCKS.join(", ")}`,
+  );
+}
+
 /** One of the intervals that PMSIDR_EL1 can tell. */
 function speInterval(text: string): number {
   const found = INTERVALS.find((ops) => String(ops) === text);
@@ -206,6 +217,14 @@ const withMachine = (command: Command): Command =>
         .default(DEFAULT_MEMORY, formatBytes(DEFAULT_MEMORY)),
     )
     .option("--cpus <n>", "vCPUs", whole("--cpus", 1, MOST_CPUS), 1)
+    .addOption(
+      new Option(
+        "--freq <GHz>",
+        `the clock of the CPUs, which execute an instruction a cycle: ${CLOCKS.join(", ")}`,
+      )
+        .argParser(clock)
+        .default(DEFAULT_CLOCK),
+    )
     .addOption(
       new Option("--suite <name>", "the Debian release of the default guest")
         .choices(SUITES)
@@ -356,6 +375,7 @@ function checkFlags(flags: MachineFlags, self: Command): void {
       "defaultAppend",
       "memory",
       "cpus",
+      "freq",
       "suite",
       "policy",
       "profile",

@@ -1,4 +1,5 @@
 /** What `spevisor run` is told. */
+import type { CyclesPerNs } from "../../a64/state.ts";
 import type { Suite } from "../../guest/debian/recipe.ts";
 import type { Backing } from "../../host/mm.ts";
 import type { PressureRate } from "../../host/random-pressure.ts";
@@ -22,6 +23,7 @@ export interface MachineFlags {
   /** Bytes. */
   readonly memory: number;
   readonly cpus: number;
+  readonly freq: CyclesPerNs;
   readonly suite: Suite;
   readonly policy: string;
   readonly profile: string;

@@ -127,6 +127,7 @@ async function originInFiles(
   const startSeconds = flags.rtc === "now" ? nowSeconds() : flags.rtc;
   const config: MachineConfig = {
     cpus: flags.cpus,
+    clockGHz: flags.freq,
     memoryBytes: flags.memory,
     policy: flags.policy,
     profile: flags.profile,

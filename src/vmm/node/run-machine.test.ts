@@ -58,6 +58,7 @@ function sleeper(sleepNs: number, hostMs = 0, instructions = 0) {
   };
   const vm = {
     machine,
+    code: { implementation: { cyclesPerNs: 2 } },
     instructions: 0,
     run: (): string => {
       machine.turns += 1;

@@ -1,5 +1,4 @@
 /** Runs a machine in real time until it ends, or somebody ends it. */
-import { CYCLES_PER_NS } from "../../a64/state.ts";
 import { HostMemoryFull } from "../../cpu/page-store.ts";
 import type { Errand, Stopped } from "../guest-session.ts";
 import type { Ending } from "../machine-loop.ts";
@@ -100,7 +99,7 @@ async function runUntil(vm: VirtualMachine, errand: Errand, options: RunOptions)
     const said = options.said();
     const ns = machine.nowNs - last.atNs;
     if (said === last.said && ns < IDLE_NS) return false;
-    const share = (vm.instructions - last.instructions) / (ns * CYCLES_PER_NS);
+    const share = (vm.instructions - last.instructions) / (ns * vm.code.implementation.cyclesPerNs);
     const isIdle = said === last.said && share < IDLE_SHARE;
     last = { said, atNs: machine.nowNs, instructions: vm.instructions };
     return isIdle;
