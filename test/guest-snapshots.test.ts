@@ -46,6 +46,14 @@ describe.skipIf(guest === undefined)("a run", { timeout: 10 * MINUTES }, () => {
       }
     });
 
+  it("under another policy, with other costs and limits of the host goes on from the same boot", async () => {
+    await measured(["true"], []);
+    const other = ["--policy", "window", "--profile", "thread-debug", "--memlock", "8M"];
+    const { started, run } = await measured(["true"], other);
+    expect(started).toBe("restored");
+    expect(run.report.runs[0]).toMatchObject({ policy: "window", profile: "thread-debug" });
+  });
+
   it("with another seed draws other numbers, and does the rest alike", async () => {
     const command = ["sh", "-c", "uname -v; head -c 16 /dev/urandom | xxd -p"];
     const [one, two] = [await runInGuest(command), await runInGuest(command, ["--seed", "2", "--no-cache"])];

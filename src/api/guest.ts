@@ -2,7 +2,7 @@
 import { DEFAULT_CLOCK } from "../a64/state.ts";
 import { cacheFolder, sourceVersion } from "../cli/cache-folder.ts";
 import { chosen, profileNamed } from "../cli/lab.ts";
-import { Boots } from "../cli/run/boots.ts";
+import { BOOTING_POLICY, Boots, bootingConfig } from "../cli/run/boots.ts";
 import { placeShares } from "../cli/run/shares.ts";
 import { UserError } from "../common/errors.ts";
 import { DEFAULT_COMMAND_LINE } from "../guest/debian/command-line.ts";
@@ -15,7 +15,7 @@ import { linuxRecordOf } from "../lab/linux-record.ts";
 import { checkRun } from "../lab/report/report-file.ts";
 import { DEFAULT_SPE } from "../spe/implementation.ts";
 import { quoted } from "../vmm/agent.ts";
-import { Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
+import { type SavedSession, Session, type SessionOptions, type Stopped } from "../vmm/guest-session.ts";
 import { DEFAULT_HOST, type MachineConfig } from "../vmm/machine-config.ts";
 import { readInitrd, readKernel } from "../vmm/node/boot-files.ts";
 import { runMachine } from "../vmm/node/run-machine.ts";
@@ -188,28 +188,45 @@ export async function boot(options: GuestOptions): Promise<GuestSession> {
   const guest = await storedGuest(options, placed.length === 0 ? "cloud" : "generic", cacheDir);
   const boots = new Boots(cacheDir, sourceVersion());
   const append = DEFAULT_COMMAND_LINE;
+  const booting = bootingConfig(config, pinPolicy);
+  const key = { config: booting, append, files: guest.manifest.files };
+  const isOwn = booting === config;
   // A policy that has no name in the list may be another one the next time.
-  const key = typeof policy === "string" ? { config, append, files: guest.manifest.files } : undefined;
-  const kept = key === undefined ? undefined : boots.find(key);
-
+  const isKept = !isOwn || typeof policy === "string";
+  const kept = isKept ? boots.find(key) : undefined;
+  const bootAndKeep = async (): Promise<SavedSession> => {
+    const first = new Guest(options, {
+      config: booting,
+      policy: isOwn ? pinPolicy : BOOTING_POLICY,
+      costs: costTable(profileNamed(booting.profile)),
+      shares,
+      boot: await bootFiles(guest, append),
+    });
+    const booted = await savedBoot(first.session);
+    if (isKept) boots.keepBoot(key, { config: booting, ...booted }, onWarning);
+    return booted;
+  };
+  const saved = kept === undefined ? await bootAndKeep() : { ...kept, pages: await kept.pages };
   const made = new Guest(options, {
     config,
     policy: pinPolicy,
     costs: costTable(profile),
     shares,
-    boot: kept === undefined ? await bootFiles(guest, append) : undefined,
+    boot: undefined,
   });
-  const { session } = made;
-  if (kept !== undefined) session.restore({ ...kept, pages: await kept.pages });
-  if (!session.agent.ready) {
-    const { stopped } = await session.boot((vm, errand) =>
-      runMachine(vm, errand, { timeoutMs: 0, input: undefined, paced: false }),
-    );
-    if (!session.agent.ready) throw new Error(`the guest did not boot: ${ENDED[stopped]}`);
-    if (key !== undefined) boots.keepSession(key, session, onWarning);
-  }
-  session.mount(placed);
+  made.session.restore(saved);
+  made.session.mount(placed);
   return made;
+}
+
+async function savedBoot(session: Session): Promise<SavedSession> {
+  const { stopped } = await session.boot((vm, errand) =>
+    runMachine(vm, errand, { timeoutMs: 0, input: undefined, paced: false }),
+  );
+  if (!session.agent.ready) throw new Error(`the guest did not boot: ${ENDED[stopped]}`);
+  const saved = session.save();
+  if (typeof saved === "string") throw new Error(`a guest that has booted cannot be saved: ${saved}`);
+  return saved;
 }
 
 const bootFiles = async (guest: StoredGuest, append: string): Promise<BootFiles> => ({

@@ -2,8 +2,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { POLICIES } from "../../kvm/spe/policies/index.ts";
+import { policyNamed } from "../../lab/policies.ts";
+import { DEFAULT_HOST, type MachineConfig } from "../../vmm/machine-config.ts";
 import type { Snapshot } from "../../vmm/node/snapshot-file.ts";
-import { Boots } from "./boots.ts";
+import { Boots, bootingConfig } from "./boots.ts";
 
 let cache: string;
 beforeEach(() => {
@@ -54,4 +57,18 @@ it("keeps the twelve that were used last, and nothing half written", () => {
     true,
   ]);
   expect(files().every((name) => name.endsWith(".snapshot"))).toBe(true);
+});
+
+it("boots alike for all policies with the same backing, but for those that act before the first instruction", () => {
+  const host = { ...DEFAULT_HOST, memlockBytes: 4096, irqLatencyNs: 5 };
+  const of = (policy: string, more: Partial<MachineConfig["host"]> = {}) =>
+    ({ cpus: 2, policy, profile: "thread-debug", host: { ...host, ...more } }) as MachineConfig;
+  const booting = (policy: string, more: Partial<MachineConfig["host"]> = {}) =>
+    bootingConfig(of(policy, more), policyNamed(policy));
+  const own = POLICIES.filter(({ name }) => booting(name).policy === name && name !== "fault");
+  expect(own.map(({ name }) => name)).toEqual(["prefault", "whole-guest"]);
+  expect(booting("prefault")).toEqual(of("prefault"));
+  expect(booting("adaptive")).toEqual(booting("pin-on-enable"));
+  expect(booting("adaptive")).toEqual({ ...of("fault"), profile: "free", host: DEFAULT_HOST });
+  expect(booting("adaptive", { backing: "base" }).host.backing).toBe("base");
 });

@@ -11,13 +11,33 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Session } from "../../vmm/guest-session.ts";
+import { fault } from "../../kvm/spe/policies/fault.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
+import { DEFAULT_HOST, type MachineConfig } from "../../vmm/machine-config.ts";
 import {
   encodeSnapshot,
   type OpenedSnapshot,
   openSnapshot,
   type Snapshot,
 } from "../../vmm/node/snapshot-file.ts";
+
+/**
+ * Under what a guest boots whose boot is kept. Until a policy acts a boot is the same under any, and costs and limits of the host
+ * would only shift the guest's clock: so one boot is good for all of them.
+ */
+export const BOOTING_POLICY: PinPolicy = fault;
+const BOOTING = { policy: fault.name, profile: "free" } as const;
+
+/**
+ * The machine that a guest boots on which goes on as `config` says: the same backing, since what is touched while it boots is
+ * resident as that has it. A policy that acts before the guest's first instruction has a boot of its own, and so it is `config`.
+ */
+export function bootingConfig(config: MachineConfig, policy: PinPolicy): MachineConfig {
+  if (policy.create().onVmStart !== undefined) return config;
+  const backing = policy.backing ?? config.host.backing;
+  const { maxBufferBytes } = config.host;
+  return { ...config, ...BOOTING, host: { ...DEFAULT_HOST, backing, maxBufferBytes } };
+}
 
 /** How many are kept: each takes about a hundred MiB. */
 const KEPT = 12;
@@ -62,15 +82,12 @@ export class Boots {
   }
 
   /**
-   * Keeps a guest that has booted, if it can be saved. One that cannot be kept costs the next run its time, and this one
-   * nothing.
+   * Keeps a guest that has booted. One that cannot be kept costs the next run its time, and this one nothing.
    * @param warn told why it cannot be written
    */
-  keepSession(of: unknown, session: Session, warn: (text: string) => void): void {
-    const saved = session.save();
-    if (typeof saved === "string") return;
+  keepBoot(of: unknown, booted: Snapshot, warn: (text: string) => void): void {
     try {
-      this.keep(of, { config: session.config, ...saved });
+      this.keep(of, booted);
     } catch (error) {
       warn(`the booted guest cannot be kept: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -1,13 +1,17 @@
 /** A run of a machine: from files, or a snapshot, to its command's status. */
-import { UserError } from "../../common/errors.ts";
+import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import { costTable } from "../../host/costs.ts";
 import { PROFILES } from "../../host/profiles.ts";
+import { POLICIES } from "../../kvm/spe/policies/index.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { Host, LinuxRun } from "../../lab/report/run.ts";
 import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
+import type { MachineConfig } from "../../vmm/machine-config.ts";
 import { checkOut } from "../../vmm/node/out.ts";
 import { encodeSnapshot, type OpenedSnapshot } from "../../vmm/node/snapshot-file.ts";
+import type { BootFiles } from "../../vmm/virtual-machine.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { hostFacts } from "../host-facts.ts";
@@ -17,7 +21,7 @@ import { knownName } from "../options.ts";
 import { STDOUT } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
-import { Boots } from "./boots.ts";
+import { BOOTING_POLICY, Boots, bootingConfig } from "./boots.ts";
 import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import type { MachineFlags } from "./flags.ts";
@@ -76,7 +80,7 @@ export async function runJob(
     const askedMs = performance.now();
     const origin = await originOf(flags, devices, command.length > 0, build, world);
     const fetchMs = performance.now() - askedMs;
-    const { config, boot, key, given } = origin;
+    const { config } = origin;
     if (flags.out !== undefined && !config.agent)
       throw new UserError(
         `--out ${flags.out}: only a guest with spevisor's own RAM disk brings files back`,
@@ -84,46 +88,36 @@ export async function runJob(
       );
     const [choice] = await choosePolicies(await world.loadLab(), [config.policy]);
     if (choice === undefined) throw new UserError(`--policy ${config.policy}: no policy`);
-    const snapshot = given ?? (key !== undefined && flags.cache ? boots.find(key) : undefined);
-
-    let deadlineMs = 0;
-    session = new TerminalSession({
-      config,
-      policy: chosen(choice),
-      costs: costTable(profileNamed(config.profile)),
-      disks: devices.disks.map(({ disk }) => disk),
-      shares: devices.shares,
-      bareMetal: flags.bareMetal === true,
-      boot: snapshot === undefined ? await boot() : undefined,
-      stdout: stdoutOf(flags, world),
-      stderr: world.stderr,
+    const policy = chosen(choice);
+    const deadlineMs = flags.timeout === undefined ? 0 : deadlineOf(flags.timeout * MS, fetchMs);
+    const plan: Plan = {
+      flags,
+      script,
+      origin,
+      devices,
+      policy,
+      boots,
       leftMs: () => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now())),
-    });
-    if (snapshot !== undefined) await restore(session.guest, snapshot, devices);
+      world,
+    };
+    const ready = await readySession(plan);
+    session = ready.session;
     const { guest, serial } = session;
     const { vm } = guest;
-    const runNs = world.nowNs();
-    const before = vm.instructions;
-    let used: NonNullable<Host["machine"]>["snapshot"] = snapshot === undefined ? "none" : "restored";
-    if (flags.timeout !== undefined) deadlineMs = deadlineOf(flags.timeout * MS, fetchMs);
-
-    const keepBoot = (): void => {
-      if (key !== undefined && flags.cache)
-        boots.keepSession(key, guest, (text) => world.stderr.write(`spevisor: ${text}\n`));
-    };
-    const course = await runSession(session, { flags, script, origin, devices, keepBoot, world });
+    let used: NonNullable<Host["machine"]>["snapshot"] = ready.isBooted ? "none" : "restored";
+    const course = ready.ended ?? (await runSession(session, plan));
     if (saved !== undefined && course.unfit === undefined && course.stopped !== "memory") {
       saveSnapshot(saved, guest, devices, build);
       used = "saved";
     }
     const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped);
     const endNs = world.nowNs();
-    const instructions = vm.instructions - before;
+    const instructions = vm.instructions - ready.instructionsBefore;
     const host = hostFacts(endNs - startedNs, {
-      startNs: runNs - startedNs,
-      runNs: endNs - runNs,
+      startNs: ready.runNs - startedNs,
+      runNs: endNs - ready.runNs,
       instructions,
-      mips: Math.round((instructions / (endNs - runNs)) * 1e4) / 10,
+      mips: Math.round((instructions / (endNs - ready.runNs)) * 1e4) / 10,
       snapshot: used,
     });
     const tail = serial.out === undefined ? serial.tail : undefined;
@@ -171,38 +165,110 @@ interface Plan {
   readonly script: string | undefined;
   readonly origin: Origin;
   readonly devices: HostDevices;
-  /** Called when the guest is ready and has done nothing yet. */
-  readonly keepBoot: () => void;
+  readonly policy: PinPolicy;
+  readonly boots: Boots;
+  /** Milliseconds that are left of the machine's time; 0: it has no end. */
+  readonly leftMs: () => number;
   readonly world: World;
 }
 
-/** From the machine's first instruction to its last: boots, mounts, runs the command or the console. */
+/** A machine that takes commands, or whatever there is where it takes none. */
+interface Ready {
+  readonly session: TerminalSession;
+  /** How it ended before it was ready. */
+  readonly ended: Course | undefined;
+  readonly isBooted: boolean;
+  /** When the machine began, and how many instructions had been executed by then. */
+  readonly runNs: number;
+  readonly instructionsBefore: number;
+}
+
+/** Whether the terminal is to be the guest's console. */
+const isInteractive = ({ flags, script, origin }: Plan): boolean =>
+  origin.config.agent && script === undefined && flags.saveSnapshot === undefined;
+
+function newSession(plan: Plan, config: MachineConfig, boot: BootFiles | undefined): TerminalSession {
+  const { flags, devices, world, leftMs } = plan;
+  const isBooting = config !== plan.origin.config;
+  const session = new TerminalSession({
+    config,
+    policy: isBooting ? BOOTING_POLICY : plan.policy,
+    costs: costTable(profileNamed(config.profile)),
+    disks: devices.disks.map(({ disk }) => disk),
+    shares: devices.shares,
+    bareMetal: flags.bareMetal === true && !isBooting,
+    boot,
+    stdout: stdoutOf(flags, world),
+    stderr: world.stderr,
+    leftMs,
+  });
+  if (!config.agent) session.serial.out = stdoutOf(flags, world);
+  else if (flags.verbose === true) session.serial.out = world.stderr;
+  return session;
+}
+
+/** Makes the machine, from a snapshot or by booting it. */
+async function readySession(plan: Plan): Promise<Ready> {
+  const { flags, origin, devices, boots, policy, world } = plan;
+  const { config, named, given } = origin;
+  // A boot on bare metal cannot be kept.
+  const mayBeKept = named !== undefined && (flags.cache || flags.bareMetal !== true);
+  const booting = mayBeKept ? bootingConfig(config, policy) : config;
+  // A policy of the user's may be another one the next time.
+  const isKept = mayBeKept && (booting !== config || POLICIES.includes(policy));
+  const key = { config: booting, ...named };
+  const snapshot = given ?? (isKept && flags.cache ? boots.find(key) : undefined);
+  if (snapshot !== undefined) {
+    const session = newSession(plan, config, undefined);
+    await restore(session.guest, snapshot, devices);
+    const runNs = world.nowNs();
+    const instructionsBefore = session.guest.vm.instructions;
+    return { session, ended: undefined, isBooted: false, runNs, instructionsBefore };
+  }
+  const first = newSession(plan, booting, await origin.boot());
+  const booted = { isBooted: true, runNs: world.nowNs(), instructionsBefore: 0 };
+  const ended = config.agent ? await bootSession(first, plan) : undefined;
+  if (!isKept || ended !== undefined) return { ...booted, session: first, ended };
+  const saved = first.guest.save();
+  if (typeof saved === "string")
+    throw new BrokenInvariant(`a guest that has booted cannot be saved: ${saved}`);
+  if (flags.cache)
+    boots.keepBoot(key, { config: booting, ...saved }, (text) => world.stderr.write(`spevisor: ${text}\n`));
+  if (booting === config) return { ...booted, session: first, ended };
+  first.close();
+  const session = newSession(plan, config, undefined);
+  session.guest.restore(saved);
+  return { ...booted, session, ended };
+}
+
+/** @returns how it ended, where it is not ready for commands */
+async function bootSession(session: TerminalSession, plan: Plan): Promise<Course | undefined> {
+  const { flags, origin, world } = plan;
+  const { agent } = session.guest;
+  const interactive = isInteractive(plan);
+  const progress = startProgress("booting the guest", world);
+  const showShell = (): void => {
+    if (interactive) session.serial.out = stdoutOf(flags, world);
+  };
+  const { stopped, deaf } = await session.boot(showShell).finally(progress.stop);
+  const unfit = agent.ready || interactive ? undefined : unfitOf(stopped, deaf, origin);
+  const lost = flags.out === undefined ? [] : ["the guest was not ready yet"];
+  return stopped !== "done" || unfit !== undefined ? { stopped, lost, unfit } : undefined;
+}
+
+/** From where it is ready to its last instruction: mounts, runs the command or the console. */
 async function runSession(session: TerminalSession, plan: Plan): Promise<Course> {
-  const { flags, script, origin, devices, world } = plan;
-  const { guest, serial } = session;
+  const { flags, script, devices, world } = plan;
+  const { guest } = session;
   const { agent, config } = guest;
   const toStdout = stdoutOf(flags, world);
-  const interactive = config.agent && script === undefined && flags.saveSnapshot === undefined;
-  if (!config.agent) serial.out = toStdout;
-  else if (flags.verbose === true) serial.out = world.stderr;
-
   const lost = flags.out === undefined ? [] : ["the guest was not ready yet"];
-  if (config.agent && !agent.ready) {
-    const progress = startProgress("booting the guest", world);
-    const showShell = (): void => {
-      if (interactive) serial.out = toStdout;
-    };
-    const { stopped, deaf } = await session.boot(showShell).finally(progress.stop);
-    const unfit = agent.ready || interactive ? undefined : unfitOf(stopped, deaf, origin);
-    if (agent.ready) plan.keepBoot();
-    if (stopped !== "done" || unfit !== undefined) return { stopped, lost, unfit };
-  }
   if (config.agent) {
     guest.mount(devices.shares);
     if (flags.rtc === "now") agent.date(nowSeconds());
   }
   if (script !== undefined) return { ...(await runCommand(session, script, plan)), unfit: undefined };
-  const stopped = interactive || !config.agent ? await session.console(toStdout) : "done";
+  const stopped = isInteractive(plan) || !config.agent ? await session.console(toStdout) : "done";
   return { stopped, lost, unfit: undefined };
 }
 

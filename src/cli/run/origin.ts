@@ -21,8 +21,8 @@ export const nowSeconds = (): number => Math.floor(Date.now() / MS);
 export interface Origin {
   readonly config: MachineConfig;
   readonly boot: () => Promise<BootFiles>;
-  /** Undefined: its boot cannot be kept. */
-  readonly key: unknown;
+  /** What names its boot, beside the machine; undefined: it is not kept. */
+  readonly named: { readonly append: string; readonly files: unknown } | undefined;
   readonly given: OpenedSnapshot | undefined;
   /** The kernel that the initial RAM disk has modules for, where it is ours. */
   readonly modulesFor: string | undefined;
@@ -58,7 +58,7 @@ function originInSnapshot(path: string, devices: HostDevices, command: boolean, 
   return {
     config: given.config,
     boot: () => Promise.reject(new Error("a snapshot is not booted")),
-    key: undefined,
+    named: undefined,
     given,
     modulesFor: undefined,
   };
@@ -169,7 +169,7 @@ async function originInFiles(
       append,
       deviceTree: flags.dtb === undefined ? undefined : readDeviceTree(flags.dtb),
     }),
-    key: isKept ? { config, append, files: guest.manifest.files } : undefined,
+    named: isKept ? { append, files: guest.manifest.files } : undefined,
     given: undefined,
     modulesFor: agent ? (modules?.release ?? guest.manifest.release) : undefined,
   };
