@@ -11,6 +11,8 @@ import { CpuMemory } from "../../src/cpu/memory.ts";
 import { BREAK, fillData, INPUT, OUTPUT, PLACES, SIGNAL, SUM_START, startOf, sumData } from "./format.ts";
 
 const PAGE_WORDS = 1024;
+/** Many times what a case has, whose branches go forward or to themselves. */
+const MOST_INSTRUCTIONS = 64;
 const VECTORS = 0x30_2000_0000n;
 /** HVC #0. */
 const HVC = 0xd400_0002;
@@ -137,7 +139,7 @@ export class CaseMachine {
     state.set32("IL", 0);
     state.set64("ESR_EL1", 0n);
     state.pc = startOf(index, branches);
-    const exit = core.run(64);
+    const exit = core.run(MOST_INSTRUCTIONS);
     const out = new DataView(results.buffer, results.byteOffset + index * OUTPUT.BYTES, OUTPUT.BYTES);
     const target = results.subarray(index * OUTPUT.BYTES);
     target.set(bytes.subarray(this.#base + STATE.X, this.#base + STATE.X + 248), OUTPUT.X);
@@ -148,7 +150,11 @@ export class CaseMachine {
     out.setUint32(OUTPUT.FPSR, state.get32("FPSR"), true);
     out.setUint32(
       OUTPUT.SIGNAL,
-      exit.kind === "hvc" && state.el === 1 ? signalOf(state.get64("ESR_EL1")) : 0,
+      exit.kind === "hvc" && state.el === 1
+        ? signalOf(state.get64("ESR_EL1"))
+        : exit.kind === "budget"
+          ? SIGNAL.PROF
+          : 0,
       true,
     );
     let sum = 0;

@@ -14,6 +14,10 @@ const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
 export type Cpu = "neoverse-n1" | "cortex-a72";
 const here = fileURLToPath(new URL(".", import.meta.url));
 
+/** What a process of QEMU's may take: to start, and for each case, some hundred times what one takes. The runner ends cases itself. */
+const START_MS = 20_000;
+const CASE_MS = 4;
+
 /** What must be installed for the oracle, or undefined where all of it is. */
 export function missingTools(): string | undefined {
   const missing = [
@@ -33,7 +37,13 @@ export function buildRunner(directory: string): string {
   return runner;
 }
 
-/** What QEMU says of `count` cases. */
+/** QEMU or the runner has not answered: it ended, or took too long. */
+export class OracleStopped extends Error {}
+
+/**
+ * What QEMU says of `count` cases.
+ * @throws OracleStopped where it does not answer for all of them
+ */
 export function askQemu(
   runner: string,
   cases: Uint8Array,
@@ -44,11 +54,16 @@ export function askQemu(
     const child = execFile(
       QEMU,
       ["-cpu", cpu, runner],
-      { encoding: "buffer", maxBuffer: count * OUTPUT.BYTES + 4096, timeout: 120_000 },
+      {
+        encoding: "buffer",
+        maxBuffer: count * OUTPUT.BYTES + 4096,
+        timeout: START_MS + CASE_MS * count,
+        killSignal: "SIGKILL",
+      },
       (error, stdout, stderr) => {
-        if (error !== null) reject(new Error(`${QEMU} stopped: ${error.message}\n${stderr}`));
+        if (error !== null) reject(new OracleStopped(`${QEMU} stopped: ${error.message}\n${stderr}`));
         else if (stdout.length !== count * OUTPUT.BYTES)
-          reject(new Error(`${QEMU} answered ${stdout.length} bytes for ${count} cases`));
+          reject(new OracleStopped(`${QEMU} answered ${stdout.length} bytes for ${count} cases`));
         else resolve(new Uint8Array(stdout));
       },
     );
@@ -56,4 +71,34 @@ export function askQemu(
     child.stdin!.write(new Uint8Array(Uint32Array.of(count).buffer));
     child.stdin!.end(cases.subarray(0, count * INPUT.BYTES));
   });
+}
+
+/**
+ * As `askQemu`, but where that stops, the cases are asked in halves until those are found by which it does.
+ * @returns the answers, zeros for cases that have none, and what QEMU said of these by index
+ */
+export async function askQemuInPieces(
+  runner: string,
+  cases: Uint8Array,
+  count: number,
+): Promise<{ readonly answers: Uint8Array; readonly stopped: ReadonlyMap<number, string> }> {
+  const answers = new Uint8Array(count * OUTPUT.BYTES);
+  const stopped = new Map<number, string>();
+  const ask = async (first: number, end: number): Promise<void> => {
+    try {
+      const part = cases.subarray(first * INPUT.BYTES, end * INPUT.BYTES);
+      answers.set(await askQemu(runner, part, end - first), first * OUTPUT.BYTES);
+    } catch (error) {
+      if (!(error instanceof OracleStopped)) throw error;
+      if (end - first === 1) {
+        stopped.set(first, error.message);
+        return;
+      }
+      const middle = (first + end) >>> 1;
+      await ask(first, middle);
+      await ask(middle, end);
+    }
+  };
+  await ask(0, count);
+  return { answers, stopped };
 }

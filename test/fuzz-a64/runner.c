@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <ucontext.h>
 #include <asm/sigcontext.h>
@@ -25,7 +26,7 @@ struct input {
 	uint64_t x[31], sp;
 	uint32_t nzcv, fpcr, fpsr, memory_seed;
 	uint64_t v[64];
-	uint32_t words[4];
+	uint32_t words[8];
 	uint32_t count, branches;
 };
 
@@ -39,6 +40,8 @@ static struct input *cases;
 static struct output *results;
 static uint32_t count, next;
 static uint64_t start;
+/* The case that a tick of the timer has found under way. */
+static uint32_t ticked = UINT32_MAX;
 
 static struct fpsimd_context *fp_of(ucontext_t *uc)
 {
@@ -107,6 +110,12 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	static int started;
 	(void)info;
+	/* A case is begun anew at its first tick, since a signal clears the exclusive monitor, and ends at its second. */
+	if (number == SIGPROF && ticked != next) {
+		ticked = next;
+		begin(uc);
+		return;
+	}
 	if (started) {
 		struct output *r = &results[next];
 		struct fpsimd_context *fp = fp_of(uc);
@@ -121,6 +130,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		next++;
 	}
 	started = 1;
+	sigdelset(&uc->uc_sigmask, SIGPROF);
 	if (next == count) {
 		fwrite(results, sizeof(*results), count, stdout);
 		fflush(stdout);
@@ -142,9 +152,12 @@ static void *map(uint64_t at, uint64_t bytes, int protection)
 int main(void)
 {
 	static char stack[1 << 16];
+	sigset_t ticking;
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE };
+	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGPROF };
+	/* Of the time that this process takes, so that it may wait as long as it likes. */
+	struct itimerval ticks = { .it_interval = { .tv_usec = 100000 }, .it_value = { .tv_usec = 100000 } };
 
 	if (fread(&count, 4, 1, stdin) != 1 || (uint64_t)count * 4 * SLOT_WORDS > CODE_BYTES)
 		return 1;
@@ -163,6 +176,11 @@ int main(void)
 	sigfillset(&action.sa_mask);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);
+	/* The first case unblocks it. */
+	sigemptyset(&ticking);
+	sigaddset(&ticking, SIGPROF);
+	sigprocmask(SIG_BLOCK, &ticking, NULL);
+	setitimer(ITIMER_PROF, &ticks, NULL);
 	raise(SIGTRAP);
 	return 1;
 }
