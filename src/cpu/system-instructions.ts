@@ -11,15 +11,16 @@ import { cacheSize, idRegisters, isIdSpace } from "./id-registers.ts";
 import type { InstructionHost } from "./instruction-host.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { CorePlatform } from "./platform.ts";
+import { sctlrOf } from "./sctlr.ts";
 
 /** What a write of a register in the state has to tell others. */
-type Effect = "none" | "regime" | "fp" | "context";
+type Effect = "none" | "regime" | "controls";
 
 const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
   (
     [
       ["SCTLR_EL1", "regime"],
-      ["CPACR_EL1", "fp"],
+      ["CPACR_EL1", "controls"],
       ["TTBR0_EL1", "regime"],
       ["TTBR1_EL1", "regime"],
       ["TCR_EL1", "regime"],
@@ -227,11 +228,11 @@ export class SystemInstructions {
     if (known !== undefined) {
       const [field, effect] = known;
       const before = state.get64(field);
-      state.set64(field, value);
+      state.set64(field, field === "SCTLR_EL1" ? sctlrOf(value, core.implementation) : value);
       if (before !== value && (field === "TTBR0_EL1" || field === "TTBR1_EL1"))
         space.tableRegisterChanged(field, before);
       else if (effect === "regime" && before !== value) space.registersChanged();
-      else if (effect === "fp") core.exceptions.fpControlChanged();
+      if (effect === "controls" || field === "SCTLR_EL1") core.exceptions.controlsChanged();
       return true;
     }
     return this.#platform.writeRegister(encoding, value);

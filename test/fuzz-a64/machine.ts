@@ -17,6 +17,8 @@ const VECTORS = 0x30_2000_0000n;
 /** HVC #0. */
 const HVC = 0xd400_0002;
 const LEAF = { user: 0x40 | 0x700 | 3, kernel: 0x700 | 3 } as const;
+/** UXN and PXN, in the upper half: data is not executed. */
+const EXECUTE_NEVER = 3 << 21;
 /** 39-bit VA, TBI0, write-back tables. */
 const TCR = (1n << 37n) | (5n << 32n) | (1n << 23n) | 0x3500n | 25n;
 /** M, C, I, and what EL0 may do: DZE, UCT, UCI. */
@@ -40,7 +42,8 @@ export class CaseMachine {
     const pages = this.#pages;
     this.core = new Core(0, code, lonePlatform(pages));
     const root = this.#allocate();
-    const map = (va: bigint, page: number, flags: number): void => this.#map(root, va, page, flags);
+    const map = (va: bigint, page: number, flags: number, upper = 0): void =>
+      this.#map(root, va, page, flags, upper);
     for (let i = 0; i < codePages; i++) {
       const page = this.#allocate();
       this.#codePages.push(this.#pages[page]!);
@@ -59,8 +62,8 @@ export class CaseMachine {
     // The pages of data are no neighbours in memory.
     const second = this.#allocate();
     const first = this.#allocate();
-    map(PLACES.data, first, LEAF.user);
-    map(PLACES.data + 4096n, second, LEAF.user);
+    map(PLACES.data, first, LEAF.user, EXECUTE_NEVER);
+    map(PLACES.data + 4096n, second, LEAF.user, EXECUTE_NEVER);
     this.#data = [this.#pages[first]!, this.#pages[second]!];
     const vectors = this.#allocate();
     this.#pages[vectors]!.fill(HVC);
@@ -73,14 +76,14 @@ export class CaseMachine {
     state.set64("VBAR_EL1", VECTORS);
     state.set64("CPACR_EL1", 3n << 20n);
     space.registersChanged();
-    exceptions.fpControlChanged();
+    exceptions.controlsChanged();
   }
 
   #allocate(): number {
     return this.#pages.push(this.#memory.pages.allocatePage()) - 1;
   }
 
-  #map(root: number, va: bigint, page: number, flags: number): void {
+  #map(root: number, va: bigint, page: number, flags: number, upper: number): void {
     let table = root;
     for (const shift of [30n, 21n]) {
       const index = Number((va >> shift) & 511n);
@@ -90,6 +93,7 @@ export class CaseMachine {
     }
     const index = Number((va >> 12n) & 511n);
     this.#pages[table]![2 * index] = ((page << 12) | flags) >>> 0;
+    this.#pages[table]![2 * index + 1] = upper;
   }
 
   /** Writes the code of a batch. */
