@@ -44,7 +44,7 @@ describe.skipIf(guest === undefined)("bare metal", { timeout: 8 * MINUTES }, () 
     expect(run.machine.boot).toMatchObject({ exitReasons: {}, cpuStage2Faults: 0 });
     expect(run.guestRunNs + run.idleNs).toBe(run.vcpus.reduce((sum, { elapsedNs }) => sum + elapsedNs, 0));
     // A VM's boot costs its host nothing: it is good for any policy and costs.
-    expect(vm.run.machine.boot?.cpuStage2Faults).toBeGreaterThan(100);
+    expect(vm.run.machine.boot?.cpuStage2Faults).toBeGreaterThan(10);
   });
 
   it("goes on from a VM's snapshot", async () => {

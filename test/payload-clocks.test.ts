@@ -60,6 +60,12 @@ for (const cpus of [2, 4])
           `! spun: ${2 * 20 * cpus}`,
           "! woken by a store later than a microsecond: 0",
           `! woken: ${20 * (cpus - 1)}`,
+          // "An event caused by the clearing of the global monitor for the PE" (Arm ARM D1.6.1): another PE's store clears it, of
+          // which a granule is CTR_EL0.ERG; CLREX clears the local monitor (B2.12.2).
+          "! 10 us of WFE until a store to what was marked: 1",
+          "! until one to another word of the granule: 1",
+          "! until an event: the store was to another granule: 4",
+          "! until an event: CLREX had cleared the monitor, which is none itself: 4",
           "done",
           "",
         ]);

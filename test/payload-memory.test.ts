@@ -37,7 +37,7 @@ const HERE = [
   "ld1 {v0.s}[1], [x3]: esr 96000010 at +0",
   "ldxr w4, [x3]: esr 96000010 at +0",
   "stxr w4, w5, [x3]: esr 96000050 at +0",
-  "ldadd w4, w5, [x3]: esr 96000050 at +0",
+  "ldadd w4, w5, [x3]: esr 96000010 at +0",
   "dc zva, x3: esr 96000061 at +0",
   // Nothing is stored where not all can be.
   "stp x4, x4, [x3]: esr 96000050 at +8",

@@ -344,7 +344,7 @@ export class Emit extends StateEmit {
     this.#access(this, this.control, access);
   }
 
-  /** Pushes the base register of an access, with SP's alignment checked. */
+  /** Pushes the base register of an access, with SP's alignment checked where that is asked for. */
   base(field = "Rn"): void {
     const { f } = this;
     this.getX(field);
@@ -355,7 +355,10 @@ export class Emit extends StateEmit {
     f.i64.and();
     f.i64.eqz();
     f.i32.eqz();
+    const misaligned = f.if();
+    this.get32("SP_CHECKED");
     this.leaveIf(LEAVE.SP_ALIGNMENT);
+    f.end(misaligned);
     f.local.get(address);
     f.local.release(address);
   }

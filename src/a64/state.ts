@@ -68,6 +68,8 @@ export const STATE = {
   CSSELR_EL1: place(8),
   /** 1 while FP and SIMD instructions trap at the current exception level (CPACR_EL1.FPEN). */
   FP_TRAPS: place(4),
+  /** 1 while a base SP must be aligned at the current exception level (SCTLR_EL1.SA, SA0). */
+  SP_CHECKED: place(4),
   /** 1 while an interrupt waits that PSTATE.I would mask: IRQ at bit 7, FIQ at bit 6, as in DAIF. */
   IRQ_LINES: place(4),
   /** The exclusive monitor: 1 while it is set; the host address of its granule, and its size in bytes. */
@@ -220,7 +222,7 @@ export const LEAVE = {
   SYSTEM: 5,
   /** UNDEFINED. */
   UNDEFINED: 6,
-  /** SP is not 16-byte aligned where it is a base. */
+  /** SP is not 16-byte aligned where it is a base and checked. */
   SP_ALIGNMENT: 7,
   /** FP or SIMD while it traps. */
   FP_TRAP: 8,

@@ -11,8 +11,8 @@ const R = {
   ICR: 0x1c,
 } as const;
 const ALARM = 1;
-/** PeriphID and PCellID, from 0xfe0 on. */
-const IDS = [0x31, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1] as const;
+/** PeriphID, of revision r1 as QEMU's virt machine has it, and PCellID, from 0xfe0 on. */
+const IDS = [0x31, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1] as const;
 const COUNTER_SECONDS = 2 ** 32;
 
 /** A clock as plain data; `offsetSeconds` is how far the guest has set it from the machine's time. */

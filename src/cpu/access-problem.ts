@@ -24,7 +24,7 @@ export type AccessProblem =
   | { readonly kind: "pc-alignment" }
   /** A device, while others are behind. */
   | { readonly kind: "ahead" }
-  | { readonly kind: "watchpoint"; readonly va: bigint; readonly write: boolean };
+  | { readonly kind: "watchpoint"; readonly va: bigint; readonly write: boolean; readonly cache: boolean };
 
 /** What was being done: a fetch, a read or a write, cache maintenance or address translation. */
 export interface Attempt {

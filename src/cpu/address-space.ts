@@ -26,6 +26,7 @@ export class AddressSpace {
   readonly #memory: CpuMemory;
   readonly #state: VcpuState;
   readonly #platform: CorePlatform;
+  readonly #debug: Debug;
   readonly #features: MmuFeatures;
   readonly tlbs: SoftTlbs;
   readonly accesses: SlowAccesses;
@@ -44,6 +45,7 @@ export class AddressSpace {
     this.#memory = memory;
     this.#state = state;
     this.#platform = platform;
+    this.#debug = debug;
     this.#features = features;
     this.tlbs = new SoftTlbs(memory, state);
     this.accesses = new SlowAccesses(memory, state, platform, debug, this.tlbs, (va, access) =>
@@ -198,20 +200,41 @@ export class AddressSpace {
     );
   }
 
+  /**
+   * Translates for IC and DC by VA (AArch64.IC, AArch64.DC): at EL0 they must be allowed to read, and at EL1 DC IVAC to write.
+   * PAN does not count. That the page was not accessed is a fault, which is IMPLEMENTATION DEFINED.
+   */
+  #translateLine(va: bigint, write: boolean): CombinedTranslation | AccessProblem | undefined {
+    const found = this.#translate(va, { by: "maintenance", el: this.#state.el, write, pan: false });
+    if (!isFault(found)) return found;
+    // ESR_ELx.WnR of maintenance is always 1, at EL2 as well.
+    const problem = this.#problemOf(found, va, { by: "maintenance", write: true });
+    // Of a place without memory KVM skips it (kvm_handle_guest_abort).
+    return problem.kind === "mmio" ? undefined : problem;
+  }
+
+  /** DC CVAC, CVAU, CVAP and CIVAC of a line: data caches are coherent, so all there is to it are its faults. */
+  cleanLine(va: bigint): AccessProblem | undefined {
+    const found = this.#translateLine(va, false);
+    return found === undefined || "stage1" in found ? undefined : found;
+  }
+
+  /** DC IVAC of a line, which under a hypervisor cleans as well (HCR_EL2.VM): nothing is lost. It is watched as a store is. */
+  invalidateLine(va: bigint): AccessProblem | undefined {
+    const found = this.#translateLine(va, true);
+    if (found !== undefined && !("stage1" in found)) return found;
+    const line = va & ~BigInt(CACHE_LINE_BYTES - 1);
+    const access = { va: line, bytes: CACHE_LINE_BYTES, write: true, atomic: false, el: this.#state.el };
+    const hit = this.#debug.active ? this.#debug.watchpointAt(access) : undefined;
+    return hit === undefined ? undefined : { kind: "watchpoint", va, write: true, cache: true };
+  }
+
   /** IC IVAU of a line. */
   forgetLine(va: bigint): AccessProblem | undefined {
+    const found = this.#translateLine(va, false);
+    if (found === undefined) return undefined;
+    if (!("stage1" in found)) return found;
     const line = va & ~BigInt(CACHE_LINE_BYTES - 1);
-    const found = this.#translate(line, {
-      by: "load",
-      el: this.#state.el,
-      write: false,
-      pan: false,
-    });
-    if (isFault(found)) {
-      const problem = this.#problemOf(found, va, { by: "maintenance", write: false });
-      // Of a place without memory KVM skips it (kvm_handle_guest_abort).
-      return problem.kind === "mmio" ? undefined : problem;
-    }
     if (!this.#platform.isMemory(found.stage1.outputPage)) return undefined;
     const content = this.#platform.contentOf(found.outputPage);
     this.#memory.code.forget(content.byteOffset + Number(line & 0xfffn), CACHE_LINE_BYTES);

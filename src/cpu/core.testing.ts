@@ -57,7 +57,7 @@ export function bareCore(implementation: Implementation = IMPLEMENTATION, transl
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);
-  core.exceptions.fpControlChanged();
+  core.exceptions.controlsChanged();
   pages[VECTORS >> 12]!.fill(HVC);
   return {
     core,

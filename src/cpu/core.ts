@@ -17,6 +17,7 @@ import type { InstructionHost } from "./instruction-host.ts";
 import { VCPU_AREA } from "./memory.ts";
 import type { OpWatcher } from "./op-watcher.ts";
 import type { CorePlatform } from "./platform.ts";
+import { SCTLR_RESET, sctlrOf } from "./sctlr.ts";
 import type { Translations } from "./soft-tlbs.ts";
 import { SystemInstructions } from "./system-instructions.ts";
 import { VcpuState } from "./vcpu-state.ts";
@@ -147,12 +148,11 @@ export class Core implements InstructionHost {
     this.state.set32("DAIF", 0x3c0);
     this.state.set64("ZF", 1n);
     this.state.set32("TICK_SHIFT", Math.log2((1e9 / COUNTER_HZ) * this.implementation.cyclesPerNs));
-    // RES1 bits of SCTLR_EL1.
-    this.state.set64("SCTLR_EL1", 0x30d0_0800n);
+    this.state.set64("SCTLR_EL1", sctlrOf(SCTLR_RESET, this.implementation));
     this.debug.reset();
     this.space.registersChanged();
     this.space.select();
-    this.exceptions.fpControlChanged();
+    this.exceptions.controlsChanged();
   }
 
   /** What `restore` takes. Between runs only. */

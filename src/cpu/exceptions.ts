@@ -91,7 +91,7 @@ export class Exceptions {
     this.taken += 1;
     this.#nested += 1;
     this.#space.select();
-    this.fpControlChanged();
+    this.controlsChanged();
     this.#onEntry();
   }
 
@@ -152,12 +152,12 @@ export class Exceptions {
     this.synchronous(this.#state.el === 0 ? EC.breakpointLower : EC.breakpointSame, DEBUG_EXCEPTION);
   }
 
-  watchpoint(hit: { va: bigint; write: boolean }): void {
+  watchpoint(hit: { va: bigint; write: boolean; cache: boolean }): void {
     const state = this.#state;
     state.set64("FAR_EL1", hit.va);
     this.synchronous(
       state.el === 0 ? EC.watchpointLower : EC.watchpointSame,
-      DEBUG_EXCEPTION | (hit.write ? ISS_WNR : 0),
+      DEBUG_EXCEPTION | (hit.write ? ISS_WNR : 0) | (hit.cache ? ISS_CM : 0),
     );
   }
 
@@ -185,15 +185,16 @@ export class Exceptions {
     this.#nested = 0;
     this.#returnedAtCycle = this.#cycles();
     this.#space.select();
-    this.fpControlChanged();
+    this.controlsChanged();
     if (state.get32("IL") === 1) this.synchronous(EC.illegalState, 0);
   }
 
-  /** CPACR_EL1 or the exception level changed: do FP instructions trap? */
-  fpControlChanged(): void {
+  /** CPACR_EL1, SCTLR_EL1 or the exception level changed: do FP instructions trap, is SP checked (CheckSPAlignment)? */
+  controlsChanged(): void {
     const state = this.#state;
     const fpen = (state.low("CPACR_EL1") >>> FPEN) & 3;
     const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
     state.set32("FP_TRAPS", traps ? 1 : 0);
+    state.set32("SP_CHECKED", SCTLR_EL1.is(state.get64("SCTLR_EL1"), state.el === 0 ? "SA0" : "SA") ? 1 : 0);
   }
 }

@@ -75,9 +75,16 @@ export class Maintenance {
         core.problem(space.forgetLine(state.x(rt)), () => core.retire());
         return;
       }
-      // Data caches are coherent: DC does nothing. IVAC, and ISW, CSW and CISW.
-      const isOfEl1 = (crm === 6 && (op2 === 1 || op2 === 2)) || ((crm === 10 || crm === 14) && op2 === 2);
-      if (isClean || (op1 === 0 && state.el === 1 && isOfEl1)) {
+      if (isClean) {
+        core.problem(space.cleanLine(state.x(rt)), () => core.retire());
+        return;
+      }
+      if (op1 === 0 && state.el === 1 && crm === 6 && op2 === 1) {
+        core.problem(space.invalidateLine(state.x(rt)), () => core.retire());
+        return;
+      }
+      // ISW, CSW and CISW.
+      if (op1 === 0 && state.el === 1 && (crm === 6 || crm === 10 || crm === 14) && op2 === 2) {
         core.retire();
         return;
       }

@@ -36,6 +36,9 @@ type Place =
 const isAligned = (va: bigint, flags: number): boolean =>
   (va & ((1n << BigInt(flags >> ACCESS.ELEMENT_SHIFT)) - 1n)) === 0n;
 
+/** Whether a fault of an access is that of a write (AArch64.FaultSyndrome): of an atomic one it is the read's, unless it is allowed. */
+const onlyWrites = (flags: number): boolean => (flags & ACCESS.WRITE) !== 0 && (flags & ACCESS.ATOMIC) === 0;
+
 const isDeviceMemory = (memory: number): boolean => (memory & 0xf0) === 0;
 
 export class SlowAccesses {
@@ -95,7 +98,7 @@ export class SlowAccesses {
     const strict = checked && (flags & ACCESS.ZVA) === 0;
     const aligned = isAligned(va, flags);
     if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
-      return { kind: "data", va, status: ALIGNMENT_FAULT, write, cache: false };
+      return { kind: "data", va, status: ALIGNMENT_FAULT, write: onlyWrites(flags), cache: false };
     const inPage = PAGE_BYTES - Number(va & 0xfffn);
     const first = this.#place(va, access, flags, aligned);
     if ("problem" in first) return first.problem;
@@ -109,7 +112,7 @@ export class SlowAccesses {
       // Faults of the MMU come first.
       const atomic = (flags & ACCESS.ATOMIC) !== 0;
       const hit = this.#debug.watchpointAt({ va, bytes, write, atomic, el: access.el === 0 ? 0 : 1 });
-      if (hit !== undefined) return { kind: "watchpoint", ...hit };
+      if (hit !== undefined) return { kind: "watchpoint", ...hit, cache: false };
     }
     // DC ZVA where SCTLR_EL1.A counts is the one access of its page that need not be aligned: it gets no entry.
     if (bytes <= inPage && first.place.kind === "ram" && strict === checked) {
@@ -145,7 +148,7 @@ export class SlowAccesses {
     aligned: boolean,
   ): { readonly place: Place } | { readonly problem: AccessProblem } {
     const found = this.#translate(va, access);
-    const { write } = access;
+    const write = onlyWrites(flags) || (isFault(found) && this.#onlyWriteFaults(va, access));
     const fault = (status: number) => ({
       problem: { kind: "data", va, status, write, cache: false } as const,
     });
@@ -169,6 +172,11 @@ export class SlowAccesses {
     if (!aligned || (flags & ACCESS.ZVA) !== 0) return fault(ALIGNMENT_FAULT);
     if ((flags & ACCESS.SYNDROME) === 0) return fault(EXTERNAL_ABORT);
     return { place: { kind: "device", ipa } };
+  }
+
+  /** Whether a store faults here where a load would not. An atomic access reads first (ESR_ELx.WnR). */
+  #onlyWriteFaults(va: bigint, access: Access): boolean {
+    return access.write && !isFault(this.#translate(va, { ...access, by: "load", write: false }));
   }
 
   /** Whether stage 1 has Device memory somewhere, permissions aside: they come later (AArch64.S1Translate). */

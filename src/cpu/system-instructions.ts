@@ -12,15 +12,16 @@ import { cacheSize, idRegisters, isIdSpace } from "./id-registers.ts";
 import type { InstructionHost } from "./instruction-host.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { CorePlatform } from "./platform.ts";
+import { sctlrOf } from "./sctlr.ts";
 
 /** What a write of a register in the state has to tell others. */
-type Effect = "none" | "regime" | "fp" | "context";
+type Effect = "none" | "regime" | "controls";
 
 const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
   (
     [
       ["SCTLR_EL1", "regime"],
-      ["CPACR_EL1", "fp"],
+      ["CPACR_EL1", "controls"],
       ["TTBR0_EL1", "regime"],
       ["TTBR1_EL1", "regime"],
       ["TCR_EL1", "regime"],
@@ -34,6 +35,18 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
     ] as const
   ).map(([field, effect]) => [SYSREG[field], [field, effect]] as const),
 );
+
+/**
+ * Registers that are there and hold nothing: ACTLR_EL1, of which all is IMPLEMENTATION DEFINED, and FEAT_LOR's while LORID_EL1
+ * says that there are neither regions nor descriptors, when they are RES0.
+ */
+const EMPTY: ReadonlyMap<number, Feature | undefined> = new Map([
+  [SYSREG.ACTLR_EL1, undefined],
+  [SYSREG.LORSA_EL1, "LOR"],
+  [SYSREG.LOREA_EL1, "LOR"],
+  [SYSREG.LORN_EL1, "LOR"],
+  [SYSREG.LORC_EL1, "LOR"],
+]);
 
 /** CNTFRQ_EL0 and the counters, which are read-only here, and CNTP_* and CNTV_*. */
 const isTimer = ([op0, op1, crn, crm, op2]: Encoding, isRead: boolean): boolean =>
@@ -135,6 +148,12 @@ export class SystemInstructions {
     return this.#core.implementation.features.has(feature);
   }
 
+  #isEmpty(key: number): boolean {
+    if (!EMPTY.has(key)) return false;
+    const feature = EMPTY.get(key);
+    return feature === undefined || this.#has(feature);
+  }
+
   /** CNTKCTL_EL1's say on what EL0 sees of counters and timers. */
   #timerAllowed(encoding: Encoding): boolean {
     if (!isTimer(encoding, true)) return true;
@@ -186,7 +205,8 @@ export class SystemInstructions {
     }
     const known = STATE_REGISTERS.get(key);
     if (known !== undefined) return state.get64(known[0]);
-    if (isIdSpace(encoding)) return 0n;
+    if (isIdSpace(encoding) || this.#isEmpty(key)) return 0n;
+    if (key === SYSREG.LORID_EL1) return this.#has("LOR") ? 0n : undefined;
     return this.#platform.readRegister(encoding);
   }
 
@@ -227,14 +247,14 @@ export class SystemInstructions {
     if (known !== undefined) {
       const [field, effect] = known;
       const before = state.get64(field);
-      state.set64(field, value);
+      state.set64(field, field === "SCTLR_EL1" ? sctlrOf(value, core.implementation) : value);
       if (before !== value && (field === "TTBR0_EL1" || field === "TTBR1_EL1"))
         space.tableRegisterChanged(field, before);
       else if (effect === "regime" && before !== value) space.registersChanged();
-      else if (effect === "fp") core.exceptions.fpControlChanged();
+      if (effect === "controls" || field === "SCTLR_EL1") core.exceptions.controlsChanged();
       return true;
     }
-    return this.#platform.writeRegister(encoding, value);
+    return this.#isEmpty(key) || this.#platform.writeRegister(encoding, value);
   }
 
   /** MSR (immediate) of what WebAssembly does not do. */

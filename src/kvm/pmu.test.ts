@@ -25,11 +25,15 @@ const evtyper = (n: number): Encoding => at(3, 14, 12 + (n >> 3), n & 7);
 const E = 1n;
 const P = 2n;
 const C = 4n;
+const D = 8n;
+const X = 16n;
 const LC = 64n;
 const CYCLES = 1n << 31n;
 const NOT_EL1 = 0x8000_0000n;
 const NOT_EL0 = 0x4000_0000n;
 const INST_RETIRED = 8n;
+/** STALL_FRONTEND and STALL_BACKEND in PMCEID1_EL0, which FEAT_PMUv3p1 requires (Arm ARM D13.12.1). */
+const STALLS = (1n << 3n) | (1n << 4n);
 
 function machine() {
   const counts = {
@@ -110,6 +114,17 @@ describe("counters", () => {
     expect(read(evcntr(0))).toBe(7n);
   });
 
+  it("count the cycles in which an exception leaves the pipeline empty as stalls of the frontend, and none of the backend", () => {
+    const { counts, read, write, execute } = machine();
+    for (const [n, event] of [0x23n, 0x24n, 0x23n | NOT_EL1].entries()) write(evtyper(n), event);
+    write(CNTENSET, 7n);
+    write(PMCR, E);
+    execute(50);
+    counts.cycles[1] += 16;
+    expect([0, 1, 2].map((n) => read(evcntr(n)))).toEqual([16n, 0n, 0n]);
+    expect(read(CEID1)).toBe(STALLS);
+  });
+
   it("are reset by PMCR.P and PMCR.C, each kind by its own", () => {
     const { read, write } = machine();
     write(evcntr(5), 7n);
@@ -121,6 +136,26 @@ describe("counters", () => {
     expect([read(evcntr(5)), read(CCNTR)]).toEqual([7n, 0n]);
     expect(read(PMCR)).toBe((6n << 11n) | LC);
   });
+
+  it.each([
+    [0n, 1n, 1n],
+    [NOT_EL1, 1n, 0n],
+    [NOT_EL0, 0n, 1n],
+  ])(
+    "are incremented by software where their filter %d lets them (PMU.IncrementCounter)",
+    (filter, atEl0, atEl1) => {
+      const counted = ([0, 1] as const).map((el) => {
+        const { pmu, read, write } = machine();
+        write(evtyper(0), filter);
+        write(CNTENSET, 1n);
+        write(PMCR, E);
+        write(USERENR, 1n);
+        expect(pmu.write(SWINC, 1n, el)).toBe(true);
+        return read(evcntr(0));
+      });
+      expect(counted).toEqual([atEl0, atEl1]);
+    },
+  );
 
   it("are incremented by software where they count that", () => {
     const { read, write } = machine();
@@ -162,8 +197,8 @@ describe("events of a part of the core", () => {
     const { read } = withSource();
     const plain = machine().read(CEID0)!;
     expect(read(CEID0)).toBe(plain | (1n << 4n) | (1n << 32n));
-    expect(read(CEID1)).toBe(1n << 20n);
-    expect(machine().read(CEID1)).toBe(0n);
+    expect(read(CEID1)).toBe(STALLS | (1n << 20n));
+    expect(machine().read(CEID1)).toBe(STALLS);
   });
 
   it("are counted by exception level, from when they are enabled", () => {
@@ -233,17 +268,14 @@ describe("overflow", () => {
     expect(pmu.instructionsToOverflow()).toBe(0xffff_ffff);
   });
 
-  it("of the cycle counter is at 32 bits, and at 64 with PMCR.LC", () => {
+  it("of the cycle counter is at 64 bits: PMCR_EL0.LC is RES1 without AArch32, and D does not divide", () => {
     const { pmu, read, write, execute } = machine();
     write(CNTENSET, CYCLES);
     write(INTENSET, CYCLES);
-    write(CCNTR, 0x5_ffff_ff00n);
-    write(PMCR, E);
-    expect(pmu.instructionsToOverflow()).toBe(256);
-    execute(256);
-    expect([pmu.line, read(CCNTR)]).toEqual([true, 0x6_0000_0000n]);
-    write(OVSCLR, CYCLES);
-    write(PMCR, E | LC);
+    write(PMCR, E | D | X);
+    expect(read(PMCR)).toBe((6n << 11n) | LC | E);
+    execute(640);
+    expect(read(CCNTR)).toBe(640n);
     write(CCNTR, 0x5_ffff_ff00n);
     execute(256);
     expect([pmu.line, pmu.instructionsToOverflow()]).toEqual([false, 0xffff_ffff]);

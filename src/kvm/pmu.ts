@@ -40,23 +40,29 @@ const IMPLEMENTED = [...Array(EVENT_COUNTERS).keys(), CYCLES];
 const COMMON_EVENTS = 0x4000;
 const EVENTS_OF_PMCEID = 32;
 
-/** Events of which an instruction makes one at most. */
+/** Events of which a cycle makes one at most. */
 const OF_EXECUTION: ReadonlySet<number> = new Set([
   PMU_EVENT.INST_RETIRED,
   PMU_EVENT.EXC_TAKEN,
   PMU_EVENT.EXC_RETURN,
   PMU_EVENT.CPU_CYCLES,
   PMU_EVENT.INST_SPEC,
+  PMU_EVENT.STALL_FRONTEND,
 ]);
 
-/** The events that every core has. */
-const OF_EACH_CORE: readonly number[] = [PMU_EVENT.SW_INCR, ...OF_EXECUTION, PMU_EVENT.CHAIN];
+/** The events that every core has. Nothing waits for the backend here: STALL_BACKEND, which FEAT_PMUv3p1 asks for, counts 0. */
+const OF_EACH_CORE: readonly number[] = [
+  PMU_EVENT.SW_INCR,
+  ...OF_EXECUTION,
+  PMU_EVENT.CHAIN,
+  PMU_EVENT.STALL_BACKEND,
+];
 
-const PMCR = { E: 1, P: 2, C: 4, LC: 64 } as const;
-/** The number of counters; KVM names no implementer (kvm_vcpu_read_pmcr). */
-const PMCR_FIXED = EVENT_COUNTERS << 11;
-/** E, D, X, DP and LC. */
-const PMCR_KEPT = 0x79;
+const PMCR = { E: 1, P: 2, C: 4, DP: 32, LC: 64 } as const;
+/** The number of counters; KVM names no implementer (kvm_vcpu_read_pmcr). LC is RES1 where there is no AArch32. */
+const PMCR_FIXED = (EVENT_COUNTERS << 11) | PMCR.LC;
+/** D is RES0 with LC RES1: the cycle counter counts each cycle. Nothing takes exported events: X is RAZ/WI. */
+const PMCR_KEPT = PMCR.E | PMCR.DP;
 const TYPE_P = 0x8000_0000;
 const TYPE_U = 0x4000_0000;
 const TYPE_EVENT = 0xffff;
@@ -74,6 +80,9 @@ class Counter {
   /** What the source said when the counter was last brought up to date. */
   seen = 0;
 }
+
+/** Whether a counter's filter lets events at an exception level count (PMEVTYPER<n>_EL0.P and U). */
+const countsAt = ({ type }: Counter, el: 0 | 1): boolean => (type & (el === 0 ? TYPE_U : TYPE_P)) === 0;
 
 /** What must survive in a snapshot. */
 export interface PmuState {
@@ -221,7 +230,8 @@ export class Pmu {
         break;
       case SYSREG.PMSWINC_EL0:
         for (const [n, counter] of this.#running())
-          if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === PMU_EVENT.SW_INCR) this.#add(n, counter, 1n);
+          if (((bits >>> n) & 1) === 1 && this.#eventOf(n) === PMU_EVENT.SW_INCR && countsAt(counter, el))
+            this.#add(n, counter, 1n);
         break;
       case SYSREG.PMSELR_EL0:
         this.#selected = bits & 31;
@@ -358,15 +368,15 @@ export class Pmu {
     return n === CYCLES ? PMU_EVENT.CPU_CYCLES : this.#counters[n]!.type & TYPE_EVENT;
   }
 
-  /** PMCR_EL0.LC makes the cycle counter's overflow that of 64 bits. */
+  /** At how many bits a counter overflows: the cycle counter as PMCR_EL0.LC has it. */
   #bits(n: number): bigint {
-    return n === CYCLES && (this.#pmcr & PMCR.LC) !== 0 ? 64n : 32n;
+    return n === CYCLES ? 64n : 32n;
   }
 
-  #now(n: number, { type }: Counter): number {
+  #now(n: number, counter: Counter): number {
     const { instructions, cycles, exceptionsTaken, exceptionReturns } = this.#counts();
     const chosen = ([el0, el1]: EventsByLevel): number =>
-      ((type & TYPE_U) === 0 ? el0 : 0) + ((type & TYPE_P) === 0 ? el1 : 0);
+      (countsAt(counter, 0) ? el0 : 0) + (countsAt(counter, 1) ? el1 : 0);
     const event = this.#eventOf(n);
     switch (event) {
       case PMU_EVENT.INST_RETIRED:
@@ -375,9 +385,12 @@ export class Pmu {
       case PMU_EVENT.CPU_CYCLES:
         return chosen(cycles);
       case PMU_EVENT.EXC_TAKEN:
-        return (type & TYPE_P) === 0 ? exceptionsTaken : 0;
+        return countsAt(counter, 1) ? exceptionsTaken : 0;
       case PMU_EVENT.EXC_RETURN:
-        return (type & TYPE_P) === 0 ? exceptionReturns : 0;
+        return countsAt(counter, 1) ? exceptionReturns : 0;
+      case PMU_EVENT.STALL_FRONTEND:
+        // An exception empties the pipeline: the cycles in which no instruction is executed.
+        return chosen([cycles[0] - instructions[0], cycles[1] - instructions[1]]);
       default:
         return this.#source === undefined ? 0 : chosen(this.#source.countsOf(event));
     }

@@ -6,10 +6,19 @@
  * - `profiling-buffer`: the SPU writes a record. It has the privilege of the owning exception level, so PAN, E0PD
  *   and the EL0 permissions do not apply to it (CreateAccDescSPE).
  * - `at`: an AT instruction, or software that does the same. May set the access flag, never the dirty state.
+ * - `maintenance`: IC and DC by VA, with `write` where they must be allowed to write. They may set the access flag, too.
  * - `inspect`: software reading the tables. Any valid leaf will do: no permission or access flag is checked and
  *   nothing is updated.
  */
-export type Requester = "fetch" | "load" | "store" | "walk" | "profiling-buffer" | "at" | "inspect";
+export type Requester =
+  | "fetch"
+  | "load"
+  | "store"
+  | "walk"
+  | "profiling-buffer"
+  | "at"
+  | "maintenance"
+  | "inspect";
 
 export interface Access {
   readonly by: Requester;
@@ -36,6 +45,7 @@ const REQUESTER_CODE: Readonly<Record<Requester, number>> = {
   "profiling-buffer": 4,
   at: 5,
   inspect: 6,
+  maintenance: 7,
 };
 
 /** A number below 128 that is equal for accesses that are checked alike. */

@@ -54,7 +54,8 @@ function judge(config: StageConfig, key: number, access: Access): LeafVerdict {
   const fault = faultOf(config, lo, memory, permissions, access);
   const marked = config.stage === 1 ? (lo & LO.apReadOnly) === 0 : (lo & LO.s2Write) !== 0;
   const pure = fault !== undefined || access.by === "inspect";
-  const marks = !pure && managed && !marked && access.write && access.by !== "at";
+  const marks =
+    !pure && managed && !marked && access.write && access.by !== "at" && access.by !== "maintenance";
   const setAccessFlag = !pure && config.hardwareAccessFlag && (lo & LO.accessFlag) === 0;
   const setLo = (setAccessFlag ? LO.accessFlag : 0) | (marks && config.stage === 2 ? LO.s2Write : 0);
   const clearLo = marks && config.stage === 1 ? LO.apReadOnly : 0;

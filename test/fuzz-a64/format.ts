@@ -20,10 +20,13 @@ export const INPUT = {
   MEMORY_SEED: 268,
   V: 272,
   WORDS: 784,
-  COUNT: 800,
-  BRANCHES: 804,
-  BYTES: 808,
+  COUNT: 816,
+  BRANCHES: 820,
+  BYTES: 824,
 } as const;
+
+/** Instructions of a case at most: BRK follows them. */
+export const MOST_WORDS = PLACES.slotWords - 1;
 
 export const OUTPUT = {
   X: 0,
@@ -37,8 +40,8 @@ export const OUTPUT = {
   BYTES: 792,
 } as const;
 
-/** Linux's numbers. */
-export const SIGNAL = { ILL: 4, TRAP: 5, BUS: 7, SEGV: 11 } as const;
+/** Linux's numbers. SIGPROF ends a case that goes on and on: a branch to itself, say. */
+export const SIGNAL = { ILL: 4, TRAP: 5, BUS: 7, SEGV: 11, PROF: 27 } as const;
 
 /** BRK #0, which ends a case. */
 export const BREAK = 0xd420_0000;

@@ -1,22 +1,26 @@
 /** Cases of every row, here and on QEMU, and where the two differ. */
 
+import type { Decoder } from "../../src/a64/decoder.ts";
 import type { Semantics } from "../../src/a64/emit.ts";
-import { fieldsOf } from "../../src/a64/encoding.ts";
+import { fieldsOf, type Row } from "../../src/a64/encoding.ts";
 import { ALL_ROWS } from "../../src/a64/encodings/index.ts";
 import { SEMANTICS } from "../../src/a64/semantics/index.ts";
-import { randomStream } from "../../src/common/random.ts";
+import { type RandomStream, randomStream } from "../../src/common/random.ts";
+import { describeInput, differences, signalOf } from "./compare.ts";
 import { exclusionOf, mayDiffer } from "./exclusions.ts";
-import { INPUT, OUTPUT, SIGNAL } from "./format.ts";
+import { INPUT, OUTPUT, SIGNAL, startOf } from "./format.ts";
 import { type Subject, writeCase } from "./generate.ts";
 import { CaseMachine } from "./machine.ts";
-import { askQemu } from "./oracle.ts";
+import { askQemuInPieces } from "./oracle.ts";
+import { sequencesOf, writeSequence } from "./sequences.ts";
 
 /** Cases to a process of QEMU's. */
 export const BATCH = 10_000;
 
 export interface Mismatch {
-  readonly row: string;
-  readonly word: number;
+  /** The case's instructions, by row and word. */
+  readonly rows: readonly string[];
+  readonly words: readonly number[];
   readonly seed: number;
   /** What differs: here, and on QEMU. */
   readonly differences: readonly string[];
@@ -34,7 +38,9 @@ export interface Coverage {
 
 export interface FuzzResult {
   readonly coverage: readonly Coverage[];
+  /** The first of them. */
   readonly mismatches: readonly Mismatch[];
+  readonly mismatched: number;
   readonly cases: number;
 }
 
@@ -46,67 +52,72 @@ export const SUBJECTS: readonly Subject[] = ALL_ROWS.flatMap((row) => {
   return semantics === undefined ? [] : [{ row, semantics }];
 });
 
-const hex = (value: bigint | number, digits: number): string => value.toString(16).padStart(digits, "0");
-
-function differences(ours: DataView, theirs: DataView, faultingAccess: boolean): string[] {
-  const out: string[] = [];
-  const differ64 = (name: string, at: number): void => {
-    const a = ours.getBigUint64(at, true);
-    const b = theirs.getBigUint64(at, true);
-    if (a !== b) out.push(`${name} ${hex(a, 16)} against ${hex(b, 16)}`);
-  };
-  const differ32 = (name: string, at: number): void => {
-    const a = ours.getUint32(at, true);
-    const b = theirs.getUint32(at, true);
-    if (a !== b) out.push(`${name} ${hex(a, 8)} against ${hex(b, 8)}`);
-  };
-  differ32("signal", OUTPUT.SIGNAL);
-  differ64("PC", OUTPUT.PC);
-  // What an access that faulted has loaded or stored by then is UNKNOWN (Arm ARM B2.2.1, D1.3.3).
-  if (faultingAccess) return out;
-  for (let i = 0; i < 31; i++) differ64(`X${i}`, OUTPUT.X + 8 * i);
-  differ64("SP", OUTPUT.SP);
-  differ32("NZCV", OUTPUT.NZCV);
-  differ32("FPSR", OUTPUT.FPSR);
-  for (let i = 0; i < 64; i++) differ64(`V${i >> 1}.D[${i & 1}]`, OUTPUT.V + 8 * i);
-  differ32("memory", OUTPUT.MEMORY);
-  return out;
-}
-
 const WORDS_COMPARED = OUTPUT.BYTES / 4;
 
-function describeInput(subject: Subject, view: DataView): string {
-  const word = view.getUint32(INPUT.WORDS, true);
-  const f = fieldsOf(subject.row, word);
-  const parts = [
-    `NZCV ${hex(view.getUint32(INPUT.NZCV, true), 8)}`,
-    `FPCR ${hex(view.getUint32(INPUT.FPCR, true), 8)}`,
-  ];
-  for (const name of ["Rd", "Rt", "Rt2", "Rs", "Rn", "Rm", "Ra"] as const) {
-    if (subject.row.fields[name] === undefined) continue;
-    const n = f[name];
-    const x = n === 31 ? view.getBigUint64(INPUT.SP, true) : view.getBigUint64(INPUT.X + 8 * n, true);
-    const low = view.getBigUint64(INPUT.V + 16 * n, true);
-    const high = view.getBigUint64(INPUT.V + 16 * n + 8, true);
-    parts.push(`${name}=${n}: X ${hex(x, 16)} V ${hex(high, 16)}_${hex(low, 16)}`);
-  }
-  return parts.join(", ");
+/** Writes the next case and says which instructions it is of, but for what only prepares it. Undefined: draw again. */
+type Next = (cases: Uint8Array, index: number) => readonly Subject[] | undefined;
+
+interface Batch {
+  readonly cases: Uint8Array;
+  readonly of: readonly (readonly Subject[])[];
 }
 
-/**
- * Runs cases round robin over the rows.
- * @param total how many cases at least
- * @param onProgress told of how many are done
- */
-export async function fuzz(options: {
+function makeBatch(next: Next, count: number): Batch {
+  const cases = new Uint8Array(count * INPUT.BYTES);
+  const of: (readonly Subject[])[] = [];
+  for (let refused = 0; of.length < count && refused < 10_000; ) {
+    const subjects = next(cases, of.length);
+    if (subjects === undefined) refused += 1;
+    else of.push(subjects);
+  }
+  return { cases, of };
+}
+
+/** Single instructions, round robin over the rows. */
+function singles(active: readonly Subject[], decoder: Decoder, random: RandomStream): Next {
+  let turn = 0;
+  return (cases, index) => {
+    const subject = active[turn++ % active.length]!;
+    return writeCase(subject, decoder, random, cases, index) ? [subject] : undefined;
+  };
+}
+
+/** The instructions that a case is of, and their words: the last ones of its words. */
+function instructionsOf({ cases, of }: Batch, i: number): { rows: readonly Row[]; words: number[] } {
+  const view = new DataView(cases.buffer, i * INPUT.BYTES, INPUT.BYTES);
+  const rows = of[i]!.map(({ row }) => row);
+  const count = view.getUint32(INPUT.COUNT, true);
+  const words = rows.map((_, j) => view.getUint32(INPUT.WORDS + 4 * (count - rows.length + j), true));
+  return { rows, words };
+}
+
+/** Whether a difference is one that the architecture allows, by the instruction at which the case ended. */
+function isAllowed(batch: Batch, i: number, ours: DataView, theirs: DataView): boolean {
+  const { rows, words } = instructionsOf(batch, i);
+  const view = new DataView(batch.cases.buffer, i * INPUT.BYTES, INPUT.BYTES);
+  const start = startOf(i, view.getUint32(INPUT.BRANCHES, true) !== 0);
+  const prepared = view.getUint32(INPUT.COUNT, true) - rows.length;
+  const at = Number((ours.getBigUint64(OUTPUT.PC, true) - start) / 4n) - prepared;
+  const row = rows[at];
+  return row !== undefined && mayDiffer(row, fieldsOf(row, words[at]!), signalOf(ours), signalOf(theirs));
+}
+
+export interface FuzzOptions {
   readonly runner: string;
+  /** How many cases at least. */
   readonly total: number;
   readonly seed: number;
   readonly only?: RegExp;
   /** Whether each case is translated before it is executed. */
   readonly translated?: boolean;
+  /** Whether cases are sequences of instructions. */
+  readonly sequences?: boolean;
+  /** Told of how many are done. */
   readonly onProgress?: (done: number) => void;
-}): Promise<FuzzResult> {
+}
+
+/** Runs cases. While QEMU answers for some the next ones are made, so that there are two batches in memory at most. */
+export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   const { runner, total, seed, only } = options;
   const subjects = SUBJECTS.filter(({ row }) => only === undefined || only.test(row.name));
   const coverage = new Map<string, Coverage>(
@@ -121,63 +132,52 @@ export async function fuzz(options: {
   );
   const { decoder } = machine.core.code;
   const random = randomStream(seed);
+  const sequences = sequencesOf(subjects, decoder);
+  const next: Next =
+    options.sequences === true
+      ? (cases, index) => writeSequence(sequences, random, cases, index)
+      : singles(active, decoder, random);
   const mismatches: Mismatch[] = [];
+  let mismatched = 0;
   let done = 0;
-  while (done < total && active.length > 0) {
-    const count = Math.min(BATCH, total - done);
-    const cases = new Uint8Array(count * INPUT.BYTES);
-    const of: Subject[] = [];
-    let turn = done;
-    let refused = 0;
-    while (of.length < count && refused < 10_000) {
-      const subject = active[turn++ % active.length]!;
-      if (writeCase(subject, decoder, random, cases, of.length)) of.push(subject);
-      else refused += 1;
-    }
-    const answer = askQemu(runner, cases, of.length);
+  const upTo = (left: number): number => Math.min(BATCH, left);
+  let batch = makeBatch(next, active.length === 0 ? 0 : upTo(total));
+  while (batch.of.length > 0) {
+    const { cases, of } = batch;
+    const asked = askQemuInPieces(runner, cases, of.length);
     const ours = new Uint8Array(of.length * OUTPUT.BYTES);
     machine.load(cases, of.length);
     for (let i = 0; i < of.length; i++) machine.run(cases, i, ours);
-    const theirs = await answer;
+    const following = makeBatch(next, upTo(total - done - of.length));
+    const { answers, stopped } = await asked;
     const a = new Uint32Array(ours.buffer);
-    const b = new Uint32Array(theirs.buffer, theirs.byteOffset, theirs.length / 4);
-    for (let i = 0; i < of.length; i++) {
-      const subject = of[i]!;
-      const entry = coverage.get(subject.row.name)!;
-      entry.cases += 1;
-      const signal = new DataView(
-        theirs.buffer,
-        theirs.byteOffset + i * OUTPUT.BYTES,
-        OUTPUT.BYTES,
-      ).getUint32(OUTPUT.SIGNAL, true);
-      if (signal !== SIGNAL.TRAP) entry.faults += 1;
+    const b = new Uint32Array(answers.buffer);
+    for (const [i, subjectsOf] of of.entries()) {
+      const here = new DataView(ours.buffer, i * OUTPUT.BYTES, OUTPUT.BYTES);
+      const there = new DataView(answers.buffer, i * OUTPUT.BYTES, OUTPUT.BYTES);
+      const entries = subjectsOf.map(({ row }) => coverage.get(row.name)!);
+      for (const entry of entries) {
+        entry.cases += 1;
+        if (signalOf(there) !== SIGNAL.TRAP) entry.faults += 1;
+      }
       let same = true;
       for (let word = i * WORDS_COMPARED; same && word < (i + 1) * WORDS_COMPARED; word++)
         same = a[word] === b[word];
-      if (same) continue;
-      const found = differences(
-        new DataView(ours.buffer, i * OUTPUT.BYTES, OUTPUT.BYTES),
-        new DataView(theirs.buffer, theirs.byteOffset + i * OUTPUT.BYTES, OUTPUT.BYTES),
-        signal === SIGNAL.SEGV || signal === SIGNAL.BUS,
-      );
-      if (found.length === 0) continue;
-      const view = new DataView(cases.buffer, i * INPUT.BYTES, INPUT.BYTES);
-      const word = view.getUint32(INPUT.WORDS + 4 * (view.getUint32(INPUT.COUNT, true) - 1), true);
-      const here = new DataView(ours.buffer, i * OUTPUT.BYTES).getUint32(OUTPUT.SIGNAL, true);
-      if (mayDiffer(subject.row, fieldsOf(subject.row, word), here, signal)) continue;
-      entry.mismatches += 1;
+      const silent = stopped.get(i);
+      if (same && silent === undefined) continue;
+      const found = silent === undefined ? differences(here, there) : [silent];
+      if (found.length === 0 || (silent === undefined && isAllowed(batch, i, here, there))) continue;
+      mismatched += 1;
+      for (const entry of entries) entry.mismatches += 1;
       if (mismatches.length < MOST_SHOWN) {
-        mismatches.push({
-          row: subject.row.name,
-          word,
-          seed,
-          differences: found,
-          input: describeInput(subject, view),
-        });
+        const { rows, words } = instructionsOf(batch, i);
+        const input = describeInput(rows, words, new DataView(cases.buffer, i * INPUT.BYTES, INPUT.BYTES));
+        mismatches.push({ rows: rows.map(({ name }) => name), words, seed, differences: found, input });
       }
     }
     done += of.length;
     options.onProgress?.(done);
+    batch = following;
   }
-  return { coverage: [...coverage.values()], mismatches, cases: done };
+  return { coverage: [...coverage.values()], mismatches, mismatched, cases: done };
 }

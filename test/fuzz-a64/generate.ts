@@ -4,8 +4,8 @@ import type { Semantics } from "../../src/a64/emit.ts";
 import { type Fields, fieldsOf, type Row } from "../../src/a64/encoding.ts";
 import type { RandomStream } from "../../src/common/random.ts";
 import { exclusionOf, isUnpredictable } from "./exclusions.ts";
-import { INPUT, PLACES } from "./format.ts";
-import { bits32, bits64, chance, float, integer, pick } from "./values.ts";
+import { fillData, INPUT, MOST_WORDS, PLACES } from "./format.ts";
+import { bits32, bits64, chance, float, integer, pick, related } from "./values.ts";
 
 export interface Subject {
   readonly row: Row;
@@ -18,6 +18,9 @@ const MEMORY_GROUPS = [
   "Advanced SIMD loads and stores",
 ];
 const BRANCHES = ["B", "BL", "B_cond", "CBZ", "CBNZ", "TBZ", "TBNZ", "BR", "BLR", "RET"];
+/** Whether a row has operands in memory, by a base register. */
+export const isAccess = (row: Row): boolean => MEMORY_GROUPS.includes(row.group) || row.name === "SYS";
+export const isBranch = (row: Row): boolean => BRANCHES.includes(row.name);
 const isFloat = (row: Row): boolean =>
   row.group.startsWith("Floating point") || row.group.startsWith("Advanced SIMD floating");
 
@@ -46,7 +49,8 @@ const MAINTENANCE = [
   [3, 7, 5, 1],
 ] as const;
 
-function withFields(row: Row, word: number, values: Record<string, number>): number {
+/** A word with other values in some of its row's fields. */
+export function withFields(row: Row, word: number, values: Record<string, number>): number {
   let out = word;
   for (const [name, value] of Object.entries(values)) {
     const { low, width } = row.fields[name]!;
@@ -101,24 +105,26 @@ export function writeCase(
   if (word === undefined) return false;
   const f = fieldsOf(row, word);
   const view = new DataView(cases.buffer, cases.byteOffset + index * INPUT.BYTES, INPUT.BYTES);
-  for (let at = 0; at < INPUT.NZCV; at += 4) view.setUint32(at, bits32(random), true);
-  for (let at = INPUT.V; at < INPUT.WORDS; at += 4) view.setUint32(at, bits32(random), true);
-  const branches = BRANCHES.includes(row.name);
-  const memory = MEMORY_GROUPS.includes(row.group) || row.name === "SYS";
-  const setX = (n: number, value: bigint): void =>
-    view.setBigUint64(n === 31 ? INPUT.SP : INPUT.X + 8 * n, BigInt.asUintN(64, value), true);
-  view.setUint32(INPUT.NZCV, (random.integer(0, 15) << 28) >>> 0, true);
-  view.setUint32(INPUT.FPCR, someFpcr(random), true);
-  // With IXC set already, arithmetic may take its short way.
-  const flags = chance(random, 3) ? bits32(random) & 0x0800_009f : 0;
-  view.setUint32(INPUT.FPSR, chance(random, 2) ? flags | 0x10 : flags, true);
-  view.setUint32(INPUT.MEMORY_SEED, memory ? bits32(random) | 1 : 0, true);
-  view.setBigUint64(INPUT.SP, PLACES.data + BigInt(16 * random.integer(0, PLACES.dataBytes / 16)), true);
+  const branches = isBranch(row);
+  const memory = isAccess(row);
+  const setX = (n: number, value: bigint): void => writeX(view, n, value);
+  writeState(view, random, memory);
   for (const name of ["Rn", "Rm", "Ra", "Rd", "Rt", "Rt2", "Rs"] as const) {
     if (row.fields[name] === undefined) continue;
     const wide = row.fields["sf"] === undefined || f.sf === 1;
     if (f[name] !== 31) setX(f[name], integer(random, wide || chance(random, 4) ? 64 : 32));
     someVector(view, row, f, f[name], random);
+  }
+  // Two operands that have something to do with each other: equal ones, say.
+  if (row.fields["Rn"] !== undefined && row.fields["Rm"] !== undefined && chance(random, 6)) {
+    if (f.Rm !== 31 && f.Rn !== 31) setX(f.Rm, related(random, view.getBigUint64(INPUT.X + 8 * f.Rn, true)));
+    if (chance(random, 2))
+      for (let i = 0; i < 16; i += 8)
+        view.setBigUint64(
+          INPUT.V + 16 * f.Rm + i,
+          related(random, view.getBigUint64(INPUT.V + 16 * f.Rn + i, true)),
+          true,
+        );
   }
   // The registers after Rn and Rt, which tables and structures take.
   for (const name of ["Rn", "Rt"] as const)
@@ -138,14 +144,60 @@ export function writeCase(
     );
   const words = [word];
   if (memory) prepareAccess(subject, word, f, random, setX, words);
-  view.setUint32(INPUT.COUNT, words.length, true);
-  view.setUint32(INPUT.BRANCHES, branches ? 1 : 0, true);
-  for (let i = 0; i < 4; i++) view.setUint32(INPUT.WORDS + 4 * i, words[i] ?? 0, true);
+  if (/^CASP?$/.test(row.name) && !chance(random, 4)) expectMemory(view, row, f);
+  writeWords(view, words, branches);
   return true;
 }
 
+export function writeX(view: DataView, n: number, value: bigint): void {
+  view.setBigUint64(n === 31 ? INPUT.SP : INPUT.X + 8 * n, BigInt.asUintN(64, value), true);
+}
+
+/** A state like any other: random registers, flags and controls, SP in the data. */
+export function writeState(view: DataView, random: RandomStream, memory: boolean): void {
+  let bits = bits32(random) | 1;
+  const fill = (from: number, to: number): void => {
+    for (let at = from; at < to; at += 4) {
+      bits ^= bits << 13;
+      bits ^= bits >>> 17;
+      bits ^= bits << 5;
+      view.setInt32(at, bits, true);
+    }
+  };
+  fill(0, INPUT.NZCV);
+  fill(INPUT.V, INPUT.WORDS);
+  view.setUint32(INPUT.NZCV, (random.integer(0, 15) << 28) >>> 0, true);
+  view.setUint32(INPUT.FPCR, someFpcr(random), true);
+  // With IXC set already, arithmetic may take its short way.
+  const flags = chance(random, 3) ? bits32(random) & 0x0800_009f : 0;
+  view.setUint32(INPUT.FPSR, chance(random, 2) ? flags | 0x10 : flags, true);
+  view.setUint32(INPUT.MEMORY_SEED, memory ? bits32(random) | 1 : 0, true);
+  view.setBigUint64(INPUT.SP, PLACES.data + BigInt(16 * random.integer(0, PLACES.dataBytes / 16)), true);
+}
+
+/** @param branches whether they jump about, and lie where there is room for that */
+export function writeWords(view: DataView, words: readonly number[], branches: boolean): void {
+  view.setUint32(INPUT.COUNT, words.length, true);
+  view.setUint32(INPUT.BRANCHES, branches ? 1 : 0, true);
+  for (let i = 0; i <= MOST_WORDS; i++) view.setUint32(INPUT.WORDS + 4 * i, words[i] ?? 0, true);
+}
+
+/** CAS and CASP find what they compare with. */
+function expectMemory(view: DataView, row: Row, f: Fields): void {
+  const data = new Uint32Array(PLACES.dataBytes / 4);
+  fillData(data, 0, data.length, view.getUint32(INPUT.MEMORY_SEED, true) | 0);
+  const base = view.getBigUint64(f.Rn === 31 ? INPUT.SP : INPUT.X + 8 * f.Rn, true) & ((1n << 56n) - 1n);
+  const offset = base - PLACES.data;
+  if (offset < 0n || offset > BigInt(PLACES.dataBytes - 16)) return;
+  const bytes = new DataView(data.buffer, Number(offset), 16);
+  const size = row.name === "CAS" ? f.size : 2 + f.sz;
+  // What lies above the operand's size does not count.
+  if (f.Rs !== 31) writeX(view, f.Rs, bytes.getBigUint64(0, true));
+  if (row.name === "CASP" && f.Rs !== 30) writeX(view, f.Rs + 1, bytes.getBigUint64(1 << size, true));
+}
+
 /** Elements of one size, the row's if it has one. */
-function someVector(view: DataView, row: Row, f: Fields, n: number, random: RandomStream): void {
+export function someVector(view: DataView, row: Row, f: Fields, n: number, random: RandomStream): void {
   const at = INPUT.V + 16 * n;
   const floats = isFloat(row) ? !chance(random, 4) : chance(random, 8);
   let size = random.integer(0, 3);

@@ -14,6 +14,12 @@ const CROSS_COMPILER = "aarch64-linux-gnu-gcc";
 export type Cpu = "neoverse-n1" | "cortex-a72";
 const here = fileURLToPath(new URL(".", import.meta.url));
 
+/**
+ * After so long a process of QEMU's is given up that takes no time at all. What takes time the runner ends by itself: a case
+ * after some tenths of a second of the processor's, all of them after a minute.
+ */
+const STUCK_MS = 1_800_000;
+
 /** What must be installed for the oracle, or undefined where all of it is. */
 export function missingTools(): string | undefined {
   const missing = [
@@ -33,27 +39,68 @@ export function buildRunner(directory: string): string {
   return runner;
 }
 
-/** What QEMU says of `count` cases. */
+/** QEMU or the runner has not answered: it ended, or took too long. */
+class OracleStopped extends Error {}
+
+/**
+ * What QEMU says of cases [first, end), by default all `count` of them.
+ * @throws OracleStopped where it does not answer for all of them
+ */
 export function askQemu(
   runner: string,
   cases: Uint8Array,
   count: number,
-  cpu: Cpu = "neoverse-n1",
+  { cpu = "neoverse-n1", first = 0, end = count }: { cpu?: Cpu; first?: number; end?: number } = {},
 ): Promise<Uint8Array> {
+  const bytes = (end - first) * OUTPUT.BYTES;
   return new Promise((resolve, reject) => {
     const child = execFile(
       QEMU,
       ["-cpu", cpu, runner],
-      { encoding: "buffer", maxBuffer: count * OUTPUT.BYTES + 4096, timeout: 120_000 },
+      {
+        encoding: "buffer",
+        maxBuffer: bytes + 4096,
+        timeout: STUCK_MS,
+        killSignal: "SIGKILL",
+      },
       (error, stdout, stderr) => {
-        if (error !== null) reject(new Error(`${QEMU} stopped: ${error.message}\n${stderr}`));
-        else if (stdout.length !== count * OUTPUT.BYTES)
-          reject(new Error(`${QEMU} answered ${stdout.length} bytes for ${count} cases`));
+        if (error !== null) reject(new OracleStopped(`${QEMU} stopped: ${error.message}\n${stderr}`));
+        else if (stdout.length !== bytes)
+          reject(new OracleStopped(`${QEMU} answered ${stdout.length} bytes for ${end - first} cases`));
         else resolve(new Uint8Array(stdout));
       },
     );
     child.stdin!.on("error", () => undefined);
-    child.stdin!.write(new Uint8Array(Uint32Array.of(count).buffer));
+    child.stdin!.write(new Uint8Array(Uint32Array.of(count, first, end).buffer));
     child.stdin!.end(cases.subarray(0, count * INPUT.BYTES));
   });
+}
+
+/**
+ * As `askQemu`, but where that stops, the cases are asked in halves until those are found by which it does.
+ * @returns the answers, zeros for cases that have none, and what QEMU said of these by index
+ */
+export async function askQemuInPieces(
+  runner: string,
+  cases: Uint8Array,
+  count: number,
+): Promise<{ readonly answers: Uint8Array; readonly stopped: ReadonlyMap<number, string> }> {
+  const answers = new Uint8Array(count * OUTPUT.BYTES);
+  const stopped = new Map<number, string>();
+  const ask = async (first: number, end: number): Promise<void> => {
+    try {
+      answers.set(await askQemu(runner, cases, count, { first, end }), first * OUTPUT.BYTES);
+    } catch (error) {
+      if (!(error instanceof OracleStopped)) throw error;
+      if (end - first === 1) {
+        stopped.set(first, error.message);
+        return;
+      }
+      const middle = (first + end) >>> 1;
+      await ask(first, middle);
+      await ask(middle, end);
+    }
+  };
+  await ask(0, count);
+  return { answers, stopped };
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <ucontext.h>
 #include <asm/sigcontext.h>
@@ -25,7 +27,7 @@ struct input {
 	uint64_t x[31], sp;
 	uint32_t nzcv, fpcr, fpsr, memory_seed;
 	uint64_t v[64];
-	uint32_t words[4];
+	uint32_t words[8];
 	uint32_t count, branches;
 };
 
@@ -37,8 +39,12 @@ struct output {
 
 static struct input *cases;
 static struct output *results;
-static uint32_t count, next;
+/* How many cases there are, and which of them are executed: [first, end). */
+static struct { uint32_t count, first, end; } head;
+static uint32_t next;
 static uint64_t start;
+/* The case that a tick of the timer has found under way. */
+static uint32_t ticked = UINT32_MAX;
 
 static struct fpsimd_context *fp_of(ucontext_t *uc)
 {
@@ -107,8 +113,14 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	static int started;
 	(void)info;
+	/* A case is begun anew at its first tick, since a signal clears the exclusive monitor, and ends at its second. */
+	if (number == SIGPROF && ticked != next) {
+		ticked = next;
+		begin(uc);
+		return;
+	}
 	if (started) {
-		struct output *r = &results[next];
+		struct output *r = &results[next - head.first];
 		struct fpsimd_context *fp = fp_of(uc);
 		memcpy(r->x, uc->uc_mcontext.regs, sizeof(r->x));
 		r->sp = uc->uc_mcontext.sp;
@@ -121,8 +133,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		next++;
 	}
 	started = 1;
-	if (next == count) {
-		fwrite(results, sizeof(*results), count, stdout);
+	sigdelset(&uc->uc_sigmask, SIGPROF);
+	if (next == head.end) {
+		fwrite(results, sizeof(*results), head.end - head.first, stdout);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -142,20 +155,27 @@ static void *map(uint64_t at, uint64_t bytes, int protection)
 int main(void)
 {
 	static char stack[1 << 16];
+	sigset_t ticking;
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE };
+	struct rlimit limit = { .rlim_cur = 60, .rlim_max = 60 };
+	int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGPROF };
+	/* Of the time that this process takes, so that it may wait as long as it likes. */
+	struct itimerval ticks = { .it_interval = { .tv_usec = 100000 }, .it_value = { .tv_usec = 100000 } };
 
-	if (fread(&count, 4, 1, stdin) != 1 || (uint64_t)count * 4 * SLOT_WORDS > CODE_BYTES)
+	/* Where the timer does not help, since it is QEMU itself that goes on and on. */
+	setrlimit(RLIMIT_CPU, &limit);
+	if (fread(&head, sizeof(head), 1, stdin) != 1 || (uint64_t)head.count * 4 * SLOT_WORDS > CODE_BYTES)
 		return 1;
-	cases = malloc(count * sizeof(*cases));
-	results = malloc(count * sizeof(*results));
-	if (fread(cases, sizeof(*cases), count, stdin) != count)
+	cases = malloc(head.count * sizeof(*cases));
+	results = malloc((head.end - head.first) * sizeof(*results));
+	if (fread(cases, sizeof(*cases), head.count, stdin) != head.count)
 		return 1;
+	next = head.first;
 	map(CODE, CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(BRANCHES, BRANCHES_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(DATA, DATA_BYTES, PROT_READ | PROT_WRITE);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < head.count; i++)
 		write_code(CODE + (uint64_t)i * 4 * SLOT_WORDS, &cases[i]);
 	for (uint64_t i = 0; i < BRANCHES_BYTES; i += 4)
 		*(uint32_t *)(BRANCHES + i) = BREAK;
@@ -163,6 +183,11 @@ int main(void)
 	sigfillset(&action.sa_mask);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);
+	/* The first case unblocks it. */
+	sigemptyset(&ticking);
+	sigaddset(&ticking, SIGPROF);
+	sigprocmask(SIG_BLOCK, &ticking, NULL);
+	setitimer(ITIMER_PROF, &ticks, NULL);
 	raise(SIGTRAP);
 	return 1;
 }

@@ -35,7 +35,7 @@ export async function fuzzUnallocated(runner: string, total: number, seed: numbe
       view.setUint32(i * INPUT.BYTES + INPUT.COUNT, 1, true);
       i += 1;
     }
-    const answers = await askQemu(runner, cases, count, "cortex-a72");
+    const answers = await askQemu(runner, cases, count, { cpu: "cortex-a72" });
     const out = new DataView(answers.buffer, answers.byteOffset);
     for (let i = 0; i < count; i++)
       if (out.getUint32(i * OUTPUT.BYTES + OUTPUT.SIGNAL, true) !== SIGNAL.ILL)

@@ -1,5 +1,6 @@
 /** Values that find mistakes: the ends of ranges, and every kind of floating-point number. */
 import type { RandomStream } from "../../src/common/random.ts";
+import { FLOATS, INTEGERS } from "./corpus.ts";
 
 export const bits32 = (random: RandomStream): number => random.integer(-0x8000_0000, 0x7fff_ffff) >>> 0;
 export const bits64 = (random: RandomStream): bigint =>
@@ -11,7 +12,9 @@ export const chance = (random: RandomStream, of: number): boolean => random.inte
 /** An integer of so many bits. */
 export function integer(random: RandomStream, bits: number): bigint {
   const wide = BigInt(bits);
-  switch (random.integer(0, 9)) {
+  switch (random.integer(0, 10)) {
+    case 10:
+      return BigInt.asUintN(bits, pick(random, INTEGERS));
     case 0:
       return pick(random, [0n, 1n, 2n, (1n << wide) - 1n, (1n << wide) - 2n]);
     case 1:
@@ -28,6 +31,24 @@ export function integer(random: RandomStream, bits: number): bigint {
       return BigInt.asUintN(bits, BigInt(bits32(random) | 0));
     default:
       return BigInt.asUintN(bits, bits64(random));
+  }
+}
+
+/** A number that has something to do with another one. */
+export function related(random: RandomStream, value: bigint): bigint {
+  switch (random.integer(0, 5)) {
+    case 0:
+    case 1:
+      return value;
+    case 2:
+      return BigInt.asUintN(64, ~value);
+    case 3:
+      return BigInt.asUintN(64, -value);
+    case 4:
+      // One lane of it, or its sign, is another.
+      return value ^ (1n << BigInt(random.integer(0, 63)));
+    default:
+      return BigInt.asUintN(64, value + pick(random, [1n, -1n]));
   }
 }
 
@@ -57,7 +78,10 @@ export function float(random: RandomStream, bits: number): bigint {
     }
   };
   const make = (e: bigint, f: bigint): bigint => sign | (e << BigInt(fraction)) | f;
-  switch (random.integer(0, 11)) {
+  const known = FLOATS[bits as keyof typeof FLOATS];
+  switch (random.integer(0, 12)) {
+    case 12:
+      return sign ^ pick(random, known);
     case 0:
       return make(0n, 0n);
     case 1:

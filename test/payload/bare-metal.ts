@@ -121,3 +121,24 @@ export function underHypervisor(image: string): { text: string; ending: Ending; 
   for (let i = 0; i < 10_000 && ending === "running"; i++) ending = machine.run(16);
   return { text, ending, machine };
 }
+
+/** Lines that are not the same on QEMU, in their order; and why that is right here. */
+export interface Difference {
+  readonly why: string;
+  /** What stands before the colon, and what follows it here and on QEMU. */
+  readonly lines: readonly (readonly [what: string, here: string, onQemu: string])[];
+}
+
+/** QEMU's lines as they must be here. @throws where a difference is not there */
+export function withDifferences(theirs: string, differences: readonly Difference[]): string[] {
+  const lines = theirs.split("\n");
+  let at = 0;
+  for (const { why, lines: different } of differences)
+    for (const [what, here, onQemu] of different) {
+      const found = lines.indexOf(`${what}: ${onQemu}`, at);
+      if (found < 0) throw new Error(`QEMU does not print "${what}: ${onQemu}", of which is said: ${why}`);
+      lines[found] = `${what}: ${here}`;
+      at = found + 1;
+    }
+  return lines;
+}

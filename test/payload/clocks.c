@@ -210,6 +210,32 @@ static void stream(void) {
   count("! events of the stream that came at another time", off);
 }
 
+static volatile u64 granules[16] CELL;
+
+// One has LDXR mark the first granule and waits in WFE for an event; another stores `at` words from its start after 10 us, and
+// sends an event after 40. How it waited, in tens of microseconds.
+static void monitor(int cpu, const char *what, int at, int clears) {
+  u64 took = 0;
+  together();
+  if (cpu == CPUS - 1) {
+    u64 from = counter(), value;
+    asm volatile("sevl\n wfe\n ldxr %0, [%1]" : "=r"(value) : "r"(granules) : "memory");
+    if (clears) asm volatile("clrex" ::: "memory");
+    asm volatile("wfe" ::: "memory");
+    took = counter() - from;
+    while (counter() - from < 3750) {}
+    told[0][2] = took;
+  } else if (cpu == 0) {
+    u64 from = counter();
+    while (counter() - from < 625) {}
+    granules[at] = 1;
+    while (counter() - from < 2500) {}
+    asm volatile("sev");
+  }
+  together();
+  if (cpu == 0) count(what, (told[0][2] + 62) / 625);
+}
+
 static void show(int cpu, const char *what, volatile u64 *of) {
   together();
   if (cpu == 0) {
@@ -253,6 +279,10 @@ static void here_only(int cpu) {
   waking(cpu);
   show(cpu, "! woken by a store later than a microsecond", &late);
   show(cpu, "! woken", &woken);
+  monitor(cpu, "! 10 us of WFE until a store to what was marked", 0, 0);
+  monitor(cpu, "! until one to another word of the granule", 7, 0);
+  monitor(cpu, "! until an event: the store was to another granule", 8, 0);
+  monitor(cpu, "! until an event: CLREX had cleared the monitor, which is none itself", 0, 1);
 }
 
 extern char secondary[];

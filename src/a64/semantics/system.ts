@@ -4,8 +4,10 @@
  */
 
 import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
+import { PAGE_BYTES } from "../../common/address.ts";
+import { entryOf } from "../access.ts";
 import type { Emit, Fields, FlowEmit, Semantics, Special } from "../emit.ts";
-import { LEAVE, type StateField } from "../state.ts";
+import { DTLB, LEAVE, type StateField } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
@@ -270,7 +272,10 @@ const hint: Semantics = {
   },
 };
 
-/** DC CVAC, CVAU and CIVAC: caches are coherent, there is nothing to do. DC CVAP is a feature, and for TypeScript. */
+/**
+ * DC CVAC, CVAU and CIVAC: caches are coherent, so there is nothing to do where they do not fault. DC CVAP is a feature, and for
+ * TypeScript.
+ */
 const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CIVAC];
 const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
 
@@ -279,6 +284,24 @@ function sysHere(f: Fields): number {
   const of = encodingKey([1, f.op1, f.CRn, f.CRm, f.op2]);
   return of === SYSOP.DC_ZVA ? SYS_HERE.zva : CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
 }
+
+/** Leaves for TypeScript unless the soft TLB has the address for loads, which need no less than cleaning does. */
+function translated(e: Emit): void {
+  const { f } = e;
+  const va = f.local.take("i64");
+  e.getX("Rt");
+  f.local.set(va);
+  f.local.get(va);
+  e.get32("DTLB");
+  entryOf(f, va);
+  f.i64.load(DTLB.RTAG);
+  f.i64.sub();
+  f.i64.const(PAGE_BYTES - 1);
+  f.i64.gtU();
+  e.leaveIf(LEAVE.SYSTEM);
+  f.local.release(va);
+}
+
 const sys: Semantics = {
   special: [{ name: "sysHere", values: 3, of: sysHere }],
   inline: true,
@@ -290,7 +313,10 @@ const sys: Semantics = {
       return;
     }
     needsEl1Or(e, here === SYS_HERE.zva ? DZE.mask32 : UCI.mask32);
-    if (here === SYS_HERE.clean) return;
+    if (here === SYS_HERE.clean) {
+      translated(e);
+      return;
+    }
     const at = f.local.take("i32");
     e.getX("Rt");
     f.i64.const(-ZVA_BYTES);

@@ -111,7 +111,7 @@ export function speCore(
   found.spe = spe;
   core.state.set64("VBAR_EL1", BigInt(PLACE.vectors));
   core.state.set64("CPACR_EL1", 3n << 20n);
-  core.exceptions.fpControlChanged();
+  core.exceptions.controlsChanged();
   const bytes = (): Uint8Array => new Uint8Array(memory.memory.buffer, pages[0]!.byteOffset, PAGES * 4096);
   return {
     core,
