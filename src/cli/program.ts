@@ -12,6 +12,7 @@ import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
+import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
@@ -120,9 +121,48 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
+interface ThreadFlags extends CommonFlags {
+  readonly scenario?: string[];
+  readonly guest: "model" | "linux";
+  readonly jobs?: number;
+}
+
+/** What only the model has, by commander's names. */
+const OF_MODEL = ["buffer", "trace"] as const;
+
+function checkThread(flags: ThreadFlags, self: Command): void {
+  if (flags.guest === "linux")
+    for (const option of OF_MODEL)
+      if (self.getOptionValueSource(option) === "cli")
+        throw new UserError(
+          `--${option} is for the model`,
+          "With --guest linux a command is typed as its scenario has it; leave it away",
+        );
+  if (flags.guest === "model" && flags.jobs !== undefined)
+    throw new UserError("--jobs is for --guest linux: the model takes one thread", "Leave it away");
+}
+
+const linuxThreadOptions = (flags: ThreadFlags): LinuxThreadOptions => ({
+  scenarioNames: flags.scenario ?? [],
+  policyNames: given(flags.policy, ALL),
+  profileNames: given(flags.profile, ALL),
+  seed: flags.seed,
+  jobs: flags.jobs,
+});
+
 function addThread(program: Command, world: World): void {
   withCommon(program.command("thread"), ALL)
     .description("reproduce the thread: its two commands, on its two kernels, under each policy")
+    .addOption(
+      new Option("--guest <kind>", "what runs them: a model of Linux's driver, or Linux itself")
+        .choices(["model", "linux"])
+        .default("model"),
+    )
+    .option(
+      "--jobs <n>",
+      "with --guest linux: threads (default: one for each core)",
+      whole("--jobs", 1, 1024),
+    )
     .option(
       "--scenario <names...>",
       'other scenarios instead: "all" or names (see `spevisor scenarios`)',
@@ -137,9 +177,12 @@ Examples:
   $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
   $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
     )
-    .action((flags: CommonFlags & { readonly scenario?: string[] }) =>
-      runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
-    );
+    .action((flags: ThreadFlags, self: Command) => {
+      checkThread(flags, self);
+      return flags.guest === "linux"
+        ? runLinuxThread(linuxThreadOptions(flags), outputsOf(flags, "spevisor thread --guest linux"), world)
+        : runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world);
+    });
 }
 
 /** Who is profiled. */

@@ -78,6 +78,8 @@ export class Core implements InstructionHost {
   /** What was decoded at PC. */
   readonly #decoded = new Uint32Array(DECODED_WORDS);
   #exit: CoreExit | undefined;
+  /** See `InstructionHost`. */
+  contextSwitches = 0;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
 

@@ -13,7 +13,7 @@ import { Maintenance } from "./maintenance.ts";
 import type { CorePlatform } from "./platform.ts";
 
 /** What a write of a register in the state has to tell others. */
-type Effect = "none" | "regime" | "fp" | "context";
+type Effect = "none" | "regime" | "fp" | "task";
 
 const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
   (
@@ -25,7 +25,7 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
       ["TCR_EL1", "regime"],
       ["MAIR_EL1", "regime"],
       ["AMAIR_EL1", "none"],
-      ["CONTEXTIDR_EL1", "none"],
+      ["CONTEXTIDR_EL1", "task"],
       ["VBAR_EL1", "none"],
       ["ESR_EL1", "none"],
       ["CNTKCTL_EL1", "none"],
@@ -232,6 +232,7 @@ export class SystemInstructions {
         space.tableRegisterChanged(field, before);
       else if (effect === "regime" && before !== value) space.registersChanged();
       else if (effect === "fp") core.exceptions.fpControlChanged();
+      else if (effect === "task") core.contextSwitches += 1;
       return true;
     }
     return this.#platform.writeRegister(encoding, value);
