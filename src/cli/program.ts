@@ -12,6 +12,7 @@ import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
+import { runLinuxAtStart } from "./linux/start.ts";
 import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
@@ -180,8 +181,12 @@ Examples:
     .action((flags: ThreadFlags, self: Command) => {
       checkThread(flags, self);
       return flags.guest === "linux"
-        ? runLinuxThread(linuxThreadOptions(flags), outputsOf(flags, "spevisor thread --guest linux"), world)
-        : runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world);
+        ? runAndReport(
+            { jobs: [], linux: () => runLinuxThread(linuxThreadOptions(flags), world) },
+            outputsOf(flags, "spevisor thread --guest linux"),
+            world,
+          )
+        : runAndReport({ jobs: [threadJob(flags)] }, outputsOf(flags, "spevisor thread"), world);
     });
 }
 
@@ -254,7 +259,11 @@ Examples:
         );
       if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
         throw new UserError("--comm, --pid and --per-cpu exclude each other");
-      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
+      return runAndReport(
+        { jobs: [predictJob(file, flags)] },
+        outputsOf(flags, `spevisor predict ${file}`),
+        world,
+      );
     });
 }
 
@@ -289,7 +298,13 @@ function addStart(program: Command, world: World): void {
         throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
       const predict = program.commands.find((command) => command.name() === "predict") as Command;
       return runAndReport(
-        [threadJob(flags), predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags })],
+        {
+          jobs: [
+            threadJob(flags),
+            predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags }),
+          ],
+          linux: () => runLinuxAtStart(flags.seed, world),
+        },
         { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
         world,
       );

@@ -63,7 +63,7 @@ class Said {
 }
 
 function configOf(task: GuestTask, host: HostConfig, policy: string, profile: string): MachineConfig {
-  const { cpus, memoryBytes } = machineOf(task.cell.of);
+  const { cpus, memoryBytes, speIntervalOps } = machineOf(task.cell.of);
   return {
     cpus,
     memoryBytes,
@@ -71,7 +71,7 @@ function configOf(task: GuestTask, host: HostConfig, policy: string, profile: st
     profile,
     seed: task.seed,
     host,
-    spe: { ...DEFAULT_SPE, models: "sampled" },
+    spe: { ...DEFAULT_SPE, intervalOps: speIntervalOps, models: "sampled" },
     startSeconds: DEFAULT_RTC_SECONDS,
     shares: [],
     disks: [],

@@ -19,8 +19,8 @@ export interface CellResult {
 
 /** Cells whose machines boot alike. */
 const bootKey = ({ of }: Cell): string => {
-  const { cpus, memoryBytes, host } = machineOf(of);
-  return JSON.stringify([cpus, memoryBytes, host.backing ?? DEFAULT_HOST.backing]);
+  const { cpus, memoryBytes, host, speIntervalOps } = machineOf(of);
+  return JSON.stringify([cpus, memoryBytes, speIntervalOps, host.backing ?? DEFAULT_HOST.backing]);
 };
 
 /**

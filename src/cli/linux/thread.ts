@@ -1,25 +1,21 @@
 /** `spevisor thread --guest linux`: the thread's commands, and other scenarios, in a guest that is real. */
 import { availableParallelism } from "node:os";
+import type { Patience } from "../../guest/node/download.ts";
 import { withBaselines } from "../../lab/linux/baseline.ts";
 import { type Cell, cellsOf, policyNameOf } from "../../lab/linux/cells.ts";
 import type { LinuxMatrix } from "../../lab/linux/matrix.ts";
 import type { LinuxScenario } from "../../lab/linux/scenario.ts";
 import { LINUX_SCENARIOS } from "../../lab/linux/scenarios/index.ts";
 import { THREAD } from "../../lab/linux/scenarios/thread.ts";
-import { checkRun, writeReport } from "../../lab/report/report-file.ts";
-import { REPORT_SCHEMA } from "../../lab/report/run.ts";
+import { checkRun } from "../../lab/report/report-file.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
-import { beginFile, type PendingFile } from "../files.ts";
-import { hostFacts } from "../host-facts.ts";
 import { ALL, choosePolicies, chooseProfiles } from "../job.ts";
 import { knownName } from "../options.ts";
-import { type Outputs, STDOUT } from "../output.ts";
+import type { LinuxResult } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import { defaultGuest } from "../run/default-guest.ts";
-import { VERSION } from "../version.ts";
-import { lookOf, type World } from "../world.ts";
+import type { World } from "../world.ts";
 import { runGuestCells } from "./pool.ts";
-import { renderMatrix } from "./tables.ts";
 
 export interface LinuxThreadOptions {
   /** Empty: the thread's own. */
@@ -29,6 +25,8 @@ export interface LinuxThreadOptions {
   readonly seed: number;
   /** How many threads; undefined: as many as there are cores. */
   readonly jobs: number | undefined;
+  /** With the mirror, where the guest is to be fetched and the patience is not the usual. */
+  readonly patience?: Patience;
 }
 
 /** What `--scenario` names. @throws UserError for a name that none has */
@@ -46,21 +44,30 @@ const failureOf = ({ scenario, machine }: Cell, why: string): LinuxMatrix["failu
   why,
 });
 
-/** Runs a matrix in guests; fetches the guest first where it is not there. */
-async function runMatrix(
-  options: LinuxThreadOptions,
-  world: World,
-): Promise<{ matrix: LinuxMatrix; instructions: number }> {
+/** What there is to run. @throws UserError for names that nothing has */
+async function cellsFor(options: LinuxThreadOptions, world: World): Promise<Cell[]> {
   const lab = await world.loadLab();
-  const scenarios = chooseScenarios(options.scenarioNames);
   // Names and files are looked at here: a worker would find a mistake late.
   await choosePolicies(lab, options.policyNames);
   const policies = options.policyNames.flatMap((name) =>
     name === ALL ? lab.listPolicies().map((policy) => policy.name) : [name],
   );
   const profiles = chooseProfiles(lab, options.profileNames);
-  const cells = cellsOf({ scenarios, policies: [...new Set(policies)], profiles });
-  const guest = await defaultGuest("bookworm", "cloud", world);
+  return cellsOf({
+    scenarios: chooseScenarios(options.scenarioNames),
+    policies: [...new Set(policies)],
+    profiles,
+  });
+}
+
+/**
+ * Runs a matrix in guests; fetches the guest first where it is not there.
+ * @throws UserError for names that nothing has, and where the guest cannot be fetched
+ */
+export async function runLinuxThread(options: LinuxThreadOptions, world: World): Promise<LinuxResult> {
+  const cells = await cellsFor(options, world);
+  const guest = await defaultGuest("bookworm", "cloud", world, options.patience);
+  const startedNs = world.nowNs();
   const progress = startProgress("starting", world);
   try {
     const results = await runGuestCells(cells, {
@@ -72,60 +79,27 @@ async function runMatrix(
       onProgress: progress.onProgress,
     });
     const ran = results.flatMap(({ outcome }) => (outcome.kind === "ran" ? [outcome] : []));
+    const instructions = ran.reduce((sum, each) => sum + each.instructions, 0);
+    const runNs = world.nowNs() - startedNs;
     return {
       matrix: {
-        runs: withBaselines(ran.map(({ run }) => run)).map(checkRun),
+        runs: withBaselines(ran.map(({ run }) => run)).map((run) => checkRun(run)),
         failures: results.flatMap(({ cell, outcome }) =>
           outcome.kind === "failed" ? [failureOf(cell, outcome.why)] : [],
         ),
-        scenarios,
+        scenarios: LINUX_SCENARIOS,
+        models: [],
+        guest: guest.description,
       },
-      instructions: ran.reduce((sum, each) => sum + each.instructions, 0),
+      machine: {
+        startNs: 0,
+        runNs,
+        instructions,
+        mips: Math.round((instructions / runNs) * 1e4) / 10,
+        snapshot: "restored",
+      },
     };
   } finally {
     progress.stop();
-  }
-}
-
-/** Runs a matrix and writes what was asked for: files first, then the terminal. */
-export async function runLinuxThread(
-  options: LinuxThreadOptions,
-  outputs: Outputs,
-  world: World,
-): Promise<void> {
-  const startedNs = world.nowNs();
-  const files: PendingFile[] = [];
-  const begun = (path: string | undefined): PendingFile | undefined => {
-    if (path === undefined || path === STDOUT) return undefined;
-    const file = beginFile(path);
-    files.push(file);
-    return file;
-  };
-  try {
-    const json = begun(outputs.json);
-    const { matrix, instructions } = await runMatrix(options, world);
-    const tookNs = world.nowNs() - startedNs;
-    const machine = {
-      startNs: 0,
-      runNs: tookNs,
-      instructions,
-      mips: Math.round((instructions / tookNs) * 1e4) / 10,
-      snapshot: "restored" as const,
-    };
-    const report = (): string =>
-      writeReport({
-        schema: REPORT_SCHEMA,
-        version: VERSION,
-        host: hostFacts(tookNs, machine),
-        runs: [...matrix.runs],
-      });
-    json?.write(report());
-    for (const file of files) file.commit();
-    world.stdout.write(
-      outputs.json === STDOUT ? report() : renderMatrix(matrix, lookOf(world.stdout, world.env)),
-    );
-    for (const { path } of files) world.stderr.write(`written: ${path}\n`);
-  } finally {
-    for (const file of files) file.discard();
   }
 }

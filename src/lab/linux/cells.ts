@@ -1,5 +1,6 @@
 /** The runs of a matrix: which scenario on which machine, and what each is beside the others. */
 
+import { DEFAULT_SPE } from "../../spe/implementation.ts";
 import { FREE_SPE } from "./free-spe.ts";
 import { type LinuxScenario, MACHINE, withoutBpfEvents, withoutBpfName } from "./scenario.ts";
 
@@ -50,7 +51,7 @@ export function cellsOf({ scenarios, policies, profiles }: MatrixOptions): Cell[
       of,
       machine,
     })),
-    ...machinesOf(ofVariant, profiles).map((machine) => ({
+    ...(of.hasVariant === true ? machinesOf(ofVariant, profiles) : []).map((machine) => ({
       scenario: withoutBpfName(of.name),
       command: withoutBpfEvents(of.command),
       of,
@@ -64,6 +65,7 @@ export const machineOf = ({ machine = {} }: LinuxScenario) => ({
   cpus: machine.cpus ?? MACHINE.cpus,
   memoryBytes: machine.memoryBytes ?? MACHINE.memoryBytes,
   host: machine.host ?? {},
+  speIntervalOps: machine.speIntervalOps ?? DEFAULT_SPE.intervalOps,
 });
 
 /** "thread-a, adaptive, thread-normal". */

@@ -3,11 +3,20 @@ import { syntheticMatrix } from "../../../test/synthetic-linux.ts";
 import { checkRun } from "../report/report-file.ts";
 import { overFreeSpe, withBaselines } from "./baseline.ts";
 import { cellsOf, labelOf } from "./cells.ts";
-import { linuxCasesOf, sentencesOf } from "./matrix.ts";
+import { type LinuxMatrix, linuxCasesOf } from "./matrix.ts";
 import { LINUX_SCENARIOS } from "./scenarios/index.ts";
 import { THREAD } from "./scenarios/thread.ts";
+import { sentencesOf } from "./sentences.ts";
 
 const PROFILES = ["thread-normal", "thread-debug"];
+
+const matrixOf = (runs: LinuxMatrix["runs"], failures: LinuxMatrix["failures"] = []): LinuxMatrix => ({
+  runs,
+  failures,
+  scenarios: THREAD,
+  models: [],
+  guest: "Debian 12.1 (bookworm), Linux 6.1",
+});
 
 describe("the scenarios", () => {
   it("have names of their own, and what they say of themselves", () => {
@@ -63,7 +72,7 @@ describe("a matrix", () => {
     expect(metal?.baseline).toBeNull();
     expect(free?.slowdown).toBeCloseTo(0.402 / 0.401);
     expect(overFreeSpe(pin!)).toBeCloseTo(0.641 / 0.402);
-    const cases = linuxCasesOf({ runs, failures: [], scenarios: THREAD });
+    const cases = linuxCasesOf(matrixOf(runs));
     expect(cases.map(({ title }) => title)).toEqual(
       PROFILES.map((profile) => `thread-a on costs ${profile}`),
     );
@@ -73,15 +82,15 @@ describe("a matrix", () => {
       "pin-on-enable",
       "adaptive",
     ]);
-    expect(sentencesOf(cases[0]!).join("\n")).toContain(
-      "Here 6 enables at 40 ms each; 100 of them would take 4 s.",
+    expect(sentencesOf(cases[0]!, matrixOf(runs)).join("\n")).toContain(
+      "Here 6 enables under pin-on-enable at 40 ms each; 100 would take 4 s.",
     );
   });
 
   it("shows a scenario of which every VM has failed", () => {
     const [metal] = syntheticMatrix("thread-a", "thread-normal");
     const failure = { scenario: "thread-a", machine: "fault", profile: "thread-normal", why: "no memory" };
-    const [only] = linuxCasesOf({ runs: [metal!], failures: [failure], scenarios: THREAD });
+    const [only] = linuxCasesOf(matrixOf([metal!], [failure]));
     expect(only?.failures).toEqual([failure]);
     expect(only?.runs).toHaveLength(1);
   });
@@ -93,8 +102,8 @@ describe("a matrix", () => {
       "[   27.0] BUG: soft lockup",
     ];
     const runs = withBaselines([metal!, { ...pin!, guestComplaints: said }]);
-    const [only] = linuxCasesOf({ runs, failures: [], scenarios: THREAD });
-    expect(sentencesOf(only!).at(-1)).toBe(
+    const [only] = linuxCasesOf(matrixOf(runs));
+    expect(sentencesOf(only!, matrixOf(runs)).at(-1)).toBe(
       'pin-on-enable: the guest\'s kernel says "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", and 1 more.',
     );
   });

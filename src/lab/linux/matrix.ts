@@ -1,10 +1,7 @@
-/** What a matrix of runs comes to: its cases, and what is to be said of each beside its table. */
-import { formatNs } from "../../common/sizes.ts";
-import { machineName, perEnableNs } from "../report/linux-columns.ts";
-import type { LinuxRun } from "../report/run.ts";
-import { counted, formatGHz } from "../report/words.ts";
+/** A matrix of runs, and the cases that it is shown by. */
+import type { LinuxRun, ModelRun } from "../report/run.ts";
 import { isBareMetal } from "./baseline.ts";
-import { type LinuxScenario, withoutBpfEvents } from "./scenario.ts";
+import { type LinuxScenario, withoutBpfEvents, withoutBpfName } from "./scenario.ts";
 
 /** A cell that has no record: its machine or its command came to no good end. */
 export interface Failure {
@@ -20,7 +17,18 @@ export interface LinuxMatrix {
   readonly runs: readonly LinuxRun[];
   readonly failures: readonly Failure[];
   readonly scenarios: readonly LinuxScenario[];
+  /** Runs of the model that stand beside those of the same scenario, policy and profile. */
+  readonly models: readonly ModelRun[];
+  /** What runs in the machines: Debian's release, kernel and perf. */
+  readonly guest: string;
 }
+
+/** The model's run that stands beside a run. */
+export const modelBeside = ({ models }: Pick<LinuxMatrix, "models">, run: LinuxRun): ModelRun | undefined =>
+  models.find(
+    ({ scenario, policy, profile }) =>
+      scenario === run.scenario && policy === run.policy && profile === run.profile,
+  );
 
 /** One command on one cost profile: bare metal, the VM, the policies. */
 export interface LinuxCase {
@@ -36,7 +44,7 @@ export interface LinuxCase {
 const commandOf = (of: LinuxScenario | undefined, scenario: string): string =>
   of === undefined ? "" : scenario === of.name ? of.command : withoutBpfEvents(of.command);
 
-/** The cases of a matrix, in the order of its runs. */
+/** The cases of a matrix, in the order of its scenarios. */
 export function linuxCasesOf({ runs, failures, scenarios }: LinuxMatrix): LinuxCase[] {
   const all = [
     ...runs.map(({ scenario, profile, policy }) => ({ scenario, profile, isVm: policy !== "none" })),
@@ -49,8 +57,11 @@ export function linuxCasesOf({ runs, failures, scenarios }: LinuxMatrix): LinuxC
   const keys = new Map(
     all.map(({ scenario, profile }) => [`${scenario}\n${profile}`, { scenario, profile }]),
   );
-  return [...keys.values()].map(({ scenario, profile }) => {
-    const of = scenarios.find(({ name }) => scenario === name || scenario.startsWith(`${name} `));
+  const indexOf = (scenario: string): number =>
+    scenarios.findIndex(({ name }) => scenario === name || scenario === withoutBpfName(name));
+  const inOrder = [...keys.values()].sort((a, b) => indexOf(a.scenario) - indexOf(b.scenario));
+  return inOrder.map(({ scenario, profile }) => {
+    const of = scenarios[indexOf(scenario)];
     return {
       title: `${scenario} on costs ${profile}`,
       scenario,
@@ -62,37 +73,5 @@ export function linuxCasesOf({ runs, failures, scenarios }: LinuxMatrix): LinuxC
       ),
       of,
     };
-  });
-}
-
-/** What is to be said of a case beside its table: what was seen elsewhere, and what the guest's kernel says. */
-export function sentencesOf(of: LinuxCase): string[] {
-  return [...seenSentences(of), ...complaintSentences(of)];
-}
-
-function seenSentences({ of, profile, runs }: LinuxCase): string[] {
-  const wallNs = of?.seen?.wallNs[profile];
-  if (of?.seen === undefined || wallNs === undefined) return [];
-  const { bareMetalBelowNs, switches, clockGHz, source } = of.seen;
-  const pinned = runs.find(({ policy }) => policy === "pin-on-enable");
-  const eachNs = pinned === undefined ? null : perEnableNs(pinned);
-  return [
-    `Seen: ${formatNs(wallNs)}, under ${formatNs(bareMetalBelowNs)} on bare metal, about ${counted(switches, "switch", "switches")}` +
-      `${clockGHz === null ? "" : `, a clock of ${formatGHz(clockGHz)}`} (${source}).`,
-    ...(pinned === undefined || eachNs === null
-      ? []
-      : [
-          `Here ${counted(pinned.bufferEnables, "enable")} at ${formatNs(eachNs)} each; ${counted(switches, "of them", "of them")} would take ${formatNs(switches * eachNs)}.`,
-        ]),
-  ];
-}
-
-/** What guests' kernels have complained of, with the machines that made them. */
-function complaintSentences({ runs }: LinuxCase): string[] {
-  return runs.flatMap((run) => {
-    const [first, ...more] = run.guestComplaints ?? [];
-    if (first === undefined) return [];
-    const rest = more.length === 0 ? "" : `, and ${counted(more.length, "more")}`;
-    return [`${machineName(run)}: the guest's kernel says "${first.replace(/^\[ *[\d.]+\] /, "")}"${rest}.`];
   });
 }

@@ -8,6 +8,8 @@ export interface ScenarioMachine {
   readonly cpus?: number;
   readonly memoryBytes?: number;
   readonly host?: Partial<HostConfig>;
+  /** The unit's recommended minimum interval; perf takes no shorter period. */
+  readonly speIntervalOps?: number;
 }
 
 /** What somebody measured for the same commands, by cost profile. */
@@ -34,6 +36,8 @@ export interface LinuxScenario {
   readonly bufferBytes: number;
   readonly machine?: ScenarioMachine;
   readonly seen?: Seen;
+  /** Whether it is run with --no-bpf-event as well (`withoutBpfEvents`): those that name it themselves have no need of it. */
+  readonly hasVariant?: true;
 }
 
 /** What a machine is where its scenario does not say. */
@@ -45,3 +49,6 @@ export const withoutBpfEvents = (command: string): string =>
 
 /** The name under which the variant stands in records and tables. */
 export const withoutBpfName = (name: string): string => `${name} --no-bpf-event`;
+
+/** Makes a file of so many MiB, for a command to read that computes: before it, so that it is not in the profile. */
+export const zeros = (mib: number): string => `dd if=/dev/zero of=/tmp/zeros bs=1M count=${mib} 2>/dev/null`;

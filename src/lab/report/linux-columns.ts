@@ -1,7 +1,7 @@
 /** The columns of a matrix of Linux's runs: one definition, read by the terminal and by the page. */
 import { formatNs } from "../../common/sizes.ts";
 import { isBareMetal, isFreeSpe, overFreeSpe } from "../linux/baseline.ts";
-import { hypervisorNs, type LinuxRun } from "./run.ts";
+import { hypervisorNs, type LinuxRun, type ModelRun } from "./run.ts";
 import { formatCount, formatFactor, formatGHz, formatShare } from "./words.ts";
 
 export interface LinuxColumn {
@@ -10,7 +10,8 @@ export interface LinuxColumn {
   readonly align: "left" | "right";
   /** Left out first where the terminal is narrow: higher goes sooner; 0 always stays. */
   readonly dropOrder: number;
-  cell(run: LinuxRun): string;
+  /** @param model the model's run that stands beside it */
+  cell(run: LinuxRun, model: ModelRun | undefined): string;
 }
 
 const NOTHING = "-";
@@ -28,7 +29,7 @@ export const perEnableNs = (run: LinuxRun): number | null => {
   return bufferEnables === 0 ? null : (walkNs + pinNs + unpinNs + stage2Ns) / bufferEnables;
 };
 
-export const LINUX_COLUMNS: readonly LinuxColumn[] = [
+const LINUX_COLUMNS: readonly LinuxColumn[] = [
   { title: "machine", meaning: "what runs the guest", align: "left", dropOrder: 0, cell: machineName },
   {
     title: "wall",
@@ -44,6 +45,13 @@ export const LINUX_COLUMNS: readonly LinuxColumn[] = [
     dropOrder: 0,
     cell: (run) =>
       orNothing(isFreeSpe(run) ? null : overFreeSpe(run), (factor) => `${formatFactor(factor)}×`),
+  },
+  {
+    title: "model",
+    meaning: "what a model of Linux's driver takes for the same schedule",
+    align: "right",
+    dropOrder: 2,
+    cell: (_, model) => (model === undefined ? NOTHING : formatNs(model.guestWallNs)),
   },
   {
     title: "over metal",
@@ -68,7 +76,7 @@ export const LINUX_COLUMNS: readonly LinuxColumn[] = [
   },
   {
     title: "enables",
-    meaning: "how often PMBLIMITR_EL1.E rose; where it does not trap, nobody counts",
+    meaning: "how often PMBLIMITR_EL1.E rose; on bare metal nobody counts",
     align: "right",
     dropOrder: 0,
     cell: (run) => (run.bufferEnables === 0 ? NOTHING : formatCount(run.bufferEnables)),
@@ -111,6 +119,14 @@ export const LINUX_COLUMNS: readonly LinuxColumn[] = [
       samples.lostInBlackout === 0 ? NOTHING : formatShare(samples.lostInBlackout, samples.selected),
   },
   {
+    title: "off the truth",
+    meaning: "total variation between the sampled profile and the exact one, over symbols",
+    align: "right",
+    dropOrder: 4,
+    cell: ({ fidelity }) =>
+      orNothing(fidelity, ({ totalVariation }) => `${(100 * totalVariation).toPrecision(2)} %`),
+  },
+  {
     title: "clock",
     meaning: "as the guest's own perf stat printed it",
     align: "right",
@@ -118,3 +134,11 @@ export const LINUX_COLUMNS: readonly LinuxColumn[] = [
     cell: (run) => orNothing(run.guestClockGHz, formatGHz),
   },
 ];
+
+/** The columns that say something of these runs, those that always stay among them. */
+export const spokenColumns = (
+  rows: readonly (readonly [LinuxRun, ModelRun | undefined])[],
+): readonly LinuxColumn[] =>
+  LINUX_COLUMNS.filter(
+    ({ cell, dropOrder }) => dropOrder === 0 || rows.some(([run, model]) => cell(run, model) !== NOTHING),
+  );

@@ -5,10 +5,10 @@ const MIB = 1024 ** 2;
 const SOURCE = "James Clark, 9 Jan 2026, reply to v6 29/35";
 
 /** min_latency=1000,event_filter=10 lets no record through. */
-const FILTERED = "perf record -e arm_spe/min_latency=1000,event_filter=10/ -m,256M --";
+export const FILTERED = "perf record -e arm_spe/min_latency=1000,event_filter=10/ -m,256M --";
 const sampling = (period: number): string => `perf record -c ${period} -e arm_spe// -m,256M --`;
 
-const A: Seen = {
+export const A: Seen = {
   wallNs: { "thread-normal": 4e9, "thread-debug": 20e9 },
   bareMetalBelowNs: 0.5e9,
   switches: 100,
@@ -16,7 +16,7 @@ const A: Seen = {
   source: SOURCE,
 };
 /** The message gives no count for it: 50 s / 0.04 s and 180 s / 0.2 s, rounded as its figures are. */
-const B: Seen = {
+export const B: Seen = {
   wallNs: { "thread-normal": 50e9, "thread-debug": 180e9 },
   bareMetalBelowNs: 0.5e9,
   switches: 1000,
@@ -31,6 +31,7 @@ const asPosted = (name: string, command: string, seen: Seen): LinuxScenario => (
   command: `${FILTERED} ${command}`,
   bufferBytes: 256 * MIB,
   seen,
+  hasVariant: true,
 });
 
 const withSamples = (name: string, command: string, period: number): LinuxScenario => ({
@@ -39,6 +40,7 @@ const withSamples = (name: string, command: string, period: number): LinuxScenar
   origin: `${SOURCE}, without its filter`,
   command: `${sampling(period)} ${command}`,
   bufferBytes: 256 * MIB,
+  hasVariant: true,
 });
 
 /** What `thread --guest linux` runs unless told otherwise. */
