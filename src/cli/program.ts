@@ -3,7 +3,9 @@ import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
+import wrapAnsi from "wrap-ansi";
 import { UserError } from "../common/errors.ts";
+import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
@@ -128,6 +130,9 @@ interface ThreadFlags extends CommonFlags {
   readonly jobs?: number;
 }
 
+/** Help's own text is broken into lines of this length. */
+const HELP_COLUMNS = 120;
+
 /** What only the model has, by commander's names. */
 const OF_MODEL = ["buffer", "trace"] as const;
 
@@ -151,6 +156,10 @@ const linuxThreadOptions = (flags: ThreadFlags): LinuxThreadOptions => ({
   jobs: flags.jobs,
 });
 
+/** Names of Linux's scenarios, in lines as help has them. */
+const listedScenarios = (): string =>
+  wrapAnsi(LINUX_SCENARIOS.map(({ name }) => name).join(", "), HELP_COLUMNS);
+
 function addThread(program: Command, world: World): void {
   withCommon(program.command("thread"), ALL)
     .description("reproduce the thread: its two commands, on its two kernels, under each policy")
@@ -166,7 +175,7 @@ function addThread(program: Command, world: World): void {
     )
     .option(
       "--scenario <names...>",
-      'other scenarios instead: "all" or names (see `spevisor scenarios`)',
+      'other scenarios instead: "all" or names (see `spevisor scenarios`; with --guest linux those listed below)',
       names,
     )
     .addHelpText(
@@ -176,7 +185,14 @@ Examples:
   $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
   $ spevisor thread --buffer 4M --html thread.html
   $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
-  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
+  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list
+  $ spevisor thread --guest linux --html linux.html
+  $ spevisor thread --guest linux --scenario thread-like --policy pin-on-enable,adaptive
+
+With --guest linux the commands are typed in a guest that executes Debian's kernel, driver and perf (see spevisor run), which
+is fetched where it is not there. Each run starts from one snapshot of the booted guest; beside the policies stand bare metal
+and the VM where SPE costs nothing, which slowdowns are against. All of it takes minutes. Scenarios of Linux's own:
+${listedScenarios()}`,
     )
     .action((flags: ThreadFlags, self: Command) => {
       checkThread(flags, self);

@@ -6,7 +6,7 @@ const MIB = 1024 ** 2;
 
 /** Processes one after the other, each of which sleeps for a millisecond: nobody else runs meanwhile. */
 const processes = (count: number): string =>
-  `perf stat -e cycles,context-switches -- sh -c 'i=0; while [ $i -lt ${count} ]; do usleep 1000; i=$((i+1)); done'`;
+  `perf stat -e task-clock,cycles,context-switches -- sh -c 'i=0; while [ $i -lt ${count} ]; do usleep 1000; i=$((i+1)); done'`;
 
 const ORIGIN =
   "The thread counts 100 switches in its first command, and its times imply about 1,000 in the second. Debian's true here makes " +
