@@ -7,6 +7,7 @@ export const ENTRIES = {
   main: "cli/main.ts",
   worker: "cli/worker.ts",
   cell: "cli/ask/cell.ts",
+  "guest-cell": "cli/linux/cell.ts",
   questions: "lab/questions/index.ts",
   index: "api/index.ts",
 };

@@ -4,7 +4,7 @@ import { PROFILES } from "../src/host/profiles.ts";
 import { adaptive } from "../src/kvm/spe/policies/adaptive.ts";
 import { type RunGuest, Session } from "../src/vmm/guest-session.ts";
 import { readImage } from "../src/vmm/image.ts";
-import { DEFAULT_HOST } from "../src/vmm/machine-config.ts";
+import { DEFAULT_HOST, type HostConfig } from "../src/vmm/machine-config.ts";
 
 /** Writes "A" to the serial console and a word to memory, and powers off. */
 const PROGRAM = [
@@ -29,8 +29,15 @@ export const runTurns: RunGuest = async (vm, errand) => {
   }
 };
 
-/** The program's machine before it has run, and what it says. */
-export function smallRun(): { readonly session: Session; readonly said: () => string } {
+/**
+ * The program's machine before it has run, and what it says.
+ * @param host how its hypervisor and host are otherwise
+ * @param boots false: one that a saved machine is restored into
+ */
+export function smallRun(
+  host: Partial<HostConfig> = {},
+  boots = true,
+): { readonly session: Session; readonly said: () => string } {
   let said = "";
   const profile = PROFILES.find(({ name }) => name === "thread-normal");
   if (profile === undefined) throw new Error("no such profile");
@@ -46,19 +53,21 @@ export function smallRun(): { readonly session: Session; readonly said: () => st
       disks: [],
       spe: { version: "1.2", intervalOps: 1024, models: "sampled" },
       clockGHz: 2,
-      host: DEFAULT_HOST,
+      host: { ...DEFAULT_HOST, ...host },
       agent: false,
     },
     policy: adaptive,
     costs: costTable(profile),
     disks: [],
     shares: [],
-    boot: {
-      kernel: readImage(new Uint8Array(Uint32Array.from(PROGRAM).buffer), "program"),
-      initrd: undefined,
-      append: "",
-      deviceTree: undefined,
-    },
+    boot: boots
+      ? {
+          kernel: readImage(new Uint8Array(Uint32Array.from(PROGRAM).buffer), "program"),
+          initrd: undefined,
+          append: "",
+          deviceTree: undefined,
+        }
+      : undefined,
     onConsole: (byte) => {
       said += String.fromCharCode(byte);
     },

@@ -61,7 +61,8 @@ export async function choosePolicies(engine: Engine, given: readonly string[]): 
   return [...chosen.values()];
 }
 
-const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
+/** What `--profile` names. @throws UserError for a name that none has */
+export const chooseProfiles = (engine: Engine, given: readonly string[]): string[] => {
   const profiles = engine.listProfiles();
   const known = profiles.map((profile) => profile.name);
   const all = profiles.filter((profile) => profile.inAll).map((profile) => profile.name);

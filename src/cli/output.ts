@@ -1,13 +1,15 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import type { LinuxMatrix } from "../lab/linux/matrix.ts";
 import type { RunDetail } from "../lab/report/detail.ts";
 import { renderHtml } from "../lab/report/html.ts";
 import { checkRun, writeReport } from "../lab/report/report-file.ts";
-import { REPORT_SCHEMA } from "../lab/report/run.ts";
+import { type Host, type ModelRun, REPORT_SCHEMA } from "../lab/report/run.ts";
 import { beginFile, type PendingFile } from "./files.ts";
 import { hostFacts } from "./host-facts.ts";
 import type { Job } from "./job.ts";
+import { renderMatrix } from "./linux/tables.ts";
 import { startProgress } from "./progress.ts";
 import { renderRuns } from "./tables.ts";
 import { VERSION } from "./version.ts";
@@ -29,7 +31,7 @@ const pageAsset = (name: string): string =>
   readFileSync(new URL(`../lab/report/page/${name}`, import.meta.url), "utf8");
 
 /** The page as text, with ECharts and the page's own files read from where they are installed. */
-const htmlOf = (details: readonly RunDetail[], title: string): string =>
+const htmlOf = (details: readonly RunDetail[], title: string, linux?: LinuxMatrix): string =>
   renderHtml(
     details,
     {
@@ -38,13 +40,37 @@ const htmlOf = (details: readonly RunDetail[], title: string): string =>
       style: pageAsset("page.css"),
     },
     { title, version: VERSION },
+    linux,
   );
 
+/** What runs of Linux itself have come to. */
+export interface LinuxResult {
+  readonly matrix: LinuxMatrix;
+  /** What executing them took here. */
+  readonly machine: Host["machine"];
+}
+
+export interface Work {
+  /** Carried out one after the other. */
+  readonly jobs: readonly Job[];
+  /** Runs Linux itself, after the jobs; undefined comes back where it cannot. */
+  readonly linux?: () => Promise<LinuxResult | undefined>;
+}
+
+/** Tables and sentences of all that ran. */
+function tablesOf(runs: readonly ModelRun[], linux: LinuxResult | undefined, world: World): string {
+  const look = lookOf(world.stdout, world.env);
+  return [
+    ...(runs.length > 0 ? [renderRuns(runs, look)] : []),
+    ...(linux === undefined ? [] : [renderMatrix(linux.matrix, look)]),
+  ].join("\n");
+}
+
 /**
- * Carries out jobs one after the other and writes what was asked for: files first, so that a closed pipe behind
- * the tables loses none of them.
+ * Carries out work and writes what was asked for: files first, so that a closed pipe behind the tables loses none of
+ * them.
  */
-export async function runAndReport(jobs: readonly Job[], outputs: Outputs, world: World): Promise<void> {
+export async function runAndReport(work: Work, outputs: Outputs, world: World): Promise<void> {
   const startedNs = world.nowNs();
   const begun = (path: string | undefined): PendingFile | undefined =>
     path === undefined || path === STDOUT ? undefined : beginFile(path);
@@ -58,7 +84,7 @@ export async function runAndReport(jobs: readonly Job[], outputs: Outputs, world
     const json = keep(begun(outputs.json));
     const html = keep(begun(outputs.html));
     const details: RunDetail[] = [];
-    for (const job of jobs) {
+    for (const job of work.jobs) {
       const trace = keep(
         job.kind === "predict" && job.traceFile !== null ? beginFile(job.traceFile) : undefined,
       );
@@ -66,21 +92,20 @@ export async function runAndReport(jobs: readonly Job[], outputs: Outputs, world
       for await (const detail of world.runJob(placed, progress.onProgress))
         details.push({ ...detail, run: checkRun(detail.run) });
     }
+    progress.stop();
+    const linux = await work.linux?.();
     const runs = details.map((detail) => detail.run);
     const report = () =>
       writeReport({
         schema: REPORT_SCHEMA,
         version: VERSION,
-        host: hostFacts(world.nowNs() - startedNs, null),
-        runs,
+        host: hostFacts(world.nowNs() - startedNs, linux?.machine ?? null),
+        runs: [...runs, ...(linux?.matrix.runs ?? [])],
       });
     json?.write(report());
-    html?.write(htmlOf(details, outputs.title));
+    html?.write(htmlOf(details, outputs.title, linux?.matrix));
     for (const file of files) file.commit();
-    progress.stop();
-    world.stdout.write(
-      outputs.json === STDOUT ? report() : renderRuns(runs, lookOf(world.stdout, world.env)),
-    );
+    world.stdout.write(outputs.json === STDOUT ? report() : tablesOf(runs, linux, world));
     for (const { path } of files) world.stderr.write(`written: ${path}\n`);
   } finally {
     progress.stop();

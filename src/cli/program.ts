@@ -3,7 +3,9 @@ import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
+import wrapAnsi from "wrap-ansi";
 import { UserError } from "../common/errors.ts";
+import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
@@ -12,6 +14,8 @@ import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
+import { runLinuxAtStart } from "./linux/start.ts";
+import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
@@ -120,12 +124,58 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
 
+interface ThreadFlags extends CommonFlags {
+  readonly scenario?: string[];
+  readonly guest: "model" | "linux";
+  readonly jobs?: number;
+}
+
+/** Help's own text is broken into lines of this length. */
+const HELP_COLUMNS = 120;
+
+/** What only the model has, by commander's names. */
+const OF_MODEL = ["buffer", "trace"] as const;
+
+function checkThread(flags: ThreadFlags, self: Command): void {
+  if (flags.guest === "linux")
+    for (const option of OF_MODEL)
+      if (self.getOptionValueSource(option) === "cli")
+        throw new UserError(
+          `--${option} is for the model`,
+          "With --guest linux a command is typed as its scenario has it; leave it away",
+        );
+  if (flags.guest === "model" && flags.jobs !== undefined)
+    throw new UserError("--jobs is for --guest linux: the model takes one thread", "Leave it away");
+}
+
+const linuxThreadOptions = (flags: ThreadFlags): LinuxThreadOptions => ({
+  scenarioNames: flags.scenario ?? [],
+  policyNames: given(flags.policy, ALL),
+  profileNames: given(flags.profile, ALL),
+  seed: flags.seed,
+  jobs: flags.jobs,
+});
+
+/** Names of Linux's scenarios, in lines as help has them. */
+const listedScenarios = (): string =>
+  wrapAnsi(LINUX_SCENARIOS.map(({ name }) => name).join(", "), HELP_COLUMNS);
+
 function addThread(program: Command, world: World): void {
   withCommon(program.command("thread"), ALL)
     .description("reproduce the thread: its two commands, on its two kernels, under each policy")
+    .addOption(
+      new Option("--guest <kind>", "what runs them: a model of Linux's driver, or Linux itself")
+        .choices(["model", "linux"])
+        .default("model"),
+    )
+    .option(
+      "--jobs <n>",
+      "with --guest linux: threads (default: one for each core)",
+      whole("--jobs", 1, 1024),
+    )
     .option(
       "--scenario <names...>",
-      'other scenarios instead: "all" or names (see `spevisor scenarios`)',
+      'other scenarios instead: "all" or names (see `spevisor scenarios`; with --guest linux those listed below)',
       names,
     )
     .addHelpText(
@@ -135,11 +185,25 @@ Examples:
   $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
   $ spevisor thread --buffer 4M --html thread.html
   $ spevisor thread --scenario long-task,per-cpu --policy prefault,adaptive
-  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list`,
+  $ spevisor thread --policy ./mine.ts         a policy of your own, in nobody's list
+  $ spevisor thread --guest linux --html linux.html
+  $ spevisor thread --guest linux --scenario thread-like --policy pin-on-enable,adaptive
+
+With --guest linux the commands are typed in a guest that executes Debian's kernel, driver and perf (see spevisor run), which
+is fetched where it is not there. Each run starts from one snapshot of the booted guest; beside the policies stand bare metal
+and the VM where SPE costs nothing, which slowdowns are against. All of it takes minutes. Scenarios of Linux's own:
+${listedScenarios()}`,
     )
-    .action((flags: CommonFlags & { readonly scenario?: string[] }) =>
-      runAndReport([threadJob(flags)], outputsOf(flags, "spevisor thread"), world),
-    );
+    .action((flags: ThreadFlags, self: Command) => {
+      checkThread(flags, self);
+      return flags.guest === "linux"
+        ? runAndReport(
+            { jobs: [], linux: () => runLinuxThread(linuxThreadOptions(flags), world) },
+            outputsOf(flags, "spevisor thread --guest linux"),
+            world,
+          )
+        : runAndReport({ jobs: [threadJob(flags)] }, outputsOf(flags, "spevisor thread"), world);
+    });
 }
 
 /** Who is profiled. */
@@ -211,7 +275,11 @@ Examples:
         );
       if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
         throw new UserError("--comm, --pid and --per-cpu exclude each other");
-      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
+      return runAndReport(
+        { jobs: [predictJob(file, flags)] },
+        outputsOf(flags, `spevisor predict ${file}`),
+        world,
+      );
     });
 }
 
@@ -246,7 +314,13 @@ function addStart(program: Command, world: World): void {
         throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
       const predict = program.commands.find((command) => command.name() === "predict") as Command;
       return runAndReport(
-        [threadJob(flags), predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags })],
+        {
+          jobs: [
+            threadJob(flags),
+            predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags }),
+          ],
+          linux: () => runLinuxAtStart(flags.seed, world),
+        },
         { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
         world,
       );

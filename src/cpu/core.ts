@@ -75,6 +75,8 @@ export class Core implements InstructionHost {
   readonly #atPc: CodeAtPc;
   #systemWord = 0;
   #exit: CoreExit | undefined;
+  /** See `InstructionHost`. */
+  contextSwitches = 0;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
 

@@ -13,6 +13,11 @@ export interface InstructionHost {
   readonly space: AddressSpace;
   readonly exceptions: Exceptions;
   readonly debug: Debug;
+  /**
+   * Writes of CONTEXTIDR_EL1. Linux that is built with PID_IN_CONTEXTIDR, as Debian's is, makes one at each switch of tasks
+   * (contextidr_thread_switch).
+   */
+  contextSwitches: number;
   /** The instruction has happened. */
   retire(): void;
   /** The instruction is UNDEFINED. */

@@ -15,7 +15,7 @@ import type { CorePlatform } from "./platform.ts";
 import { sctlrOf } from "./sctlr.ts";
 
 /** What a write of a register in the state has to tell others. */
-type Effect = "none" | "regime" | "controls";
+type Effect = "none" | "regime" | "controls" | "task";
 
 const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new Map(
   (
@@ -27,7 +27,7 @@ const STATE_REGISTERS: ReadonlyMap<number, readonly [StateField, Effect]> = new 
       ["TCR_EL1", "regime"],
       ["MAIR_EL1", "regime"],
       ["AMAIR_EL1", "none"],
-      ["CONTEXTIDR_EL1", "none"],
+      ["CONTEXTIDR_EL1", "task"],
       ["VBAR_EL1", "none"],
       ["ESR_EL1", "none"],
       ["CNTKCTL_EL1", "none"],
@@ -252,6 +252,7 @@ export class SystemInstructions {
         space.tableRegisterChanged(field, before);
       else if (effect === "regime" && before !== value) space.registersChanged();
       if (effect === "controls" || field === "SCTLR_EL1") core.exceptions.controlsChanged();
+      else if (effect === "task") core.contextSwitches += 1;
       return true;
     }
     return this.#isEmpty(key) || this.#platform.writeRegister(encoding, value);

@@ -47,6 +47,22 @@ export type HostCostName = keyof typeof COSTS;
 export type GuestCostName = keyof typeof GUEST_COSTS;
 export type CostName = HostCostName | GuestCostName;
 
+/** Costs that only a guest's SPE causes: its registers' exits, leaves and invalidations are charged as any others. */
+const OF_SPE_ALONE = [
+  "pinPage",
+  "unpinPage",
+  "pinCall",
+  "walkDescriptor",
+  "walkTable",
+  "stage2Check",
+  "copyPage",
+  "maintenanceIrq",
+  "injectIrq",
+  "armTimer",
+  "timerIrq",
+  "workerWake",
+] as const satisfies readonly HostCostName[];
+
 /** One cost: ns a unit, the range it is believed to lie in, and where that comes from. */
 export interface Cost {
   readonly ns: number;
@@ -87,6 +103,12 @@ export function costTable(profile: CostProfile, end: CostEnd = "value", only?: C
   }
   return table as CostTable;
 }
+
+/** The same costs where the host does for nothing what only a guest's SPE has it do. */
+export const withFreeSpe = (costs: CostTable): CostTable => ({
+  ...costs,
+  ...Object.fromEntries(OF_SPE_ALONE.map((name) => [name, 0])),
+});
 
 /**
  * Refuses a profile with a cost that is not a whole number of ns, a range that does not hold its value, or no source.

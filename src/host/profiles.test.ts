@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { BrokenInvariant } from "../common/errors.ts";
-import { COST_NAMES, type CostProfile, checkedProfile, costTable, GUEST_COSTS } from "./costs.ts";
+import {
+  COST_NAMES,
+  type CostProfile,
+  checkedProfile,
+  costTable,
+  GUEST_COSTS,
+  withFreeSpe,
+} from "./costs.ts";
 import { PROFILES, THREAD_PROFILES } from "./profiles.ts";
 
 function profile(name: string): CostProfile {
@@ -96,4 +103,13 @@ describe("a cost table", () => {
     expect(() => checkedProfile({ ...normal, costs: { ...normal.costs, exit } })).toThrow(BrokenInvariant);
     expect(checkedProfile(normal)).toBe(normal);
   });
+});
+
+it("what SPE alone has the host do costs nothing where SPE is free, and the rest what it did", () => {
+  for (const profile of PROFILES) {
+    const costs = costTable(profile);
+    const free = withFreeSpe(costs);
+    expect([free.pinPage, free.walkTable, free.maintenanceIrq]).toEqual([0, 0, 0]);
+    expect([free.exit, free.stage2Leaf, free.sysreg]).toEqual([costs.exit, costs.stage2Leaf, costs.sysreg]);
+  }
 });

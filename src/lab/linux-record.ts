@@ -4,11 +4,10 @@ import { type Core, EXCEPTION_CYCLES } from "../cpu/core.ts";
 import type { CodeFigures } from "../vmm/figures.ts";
 import type { Session, Stopped } from "../vmm/guest-session.ts";
 import type { HostConfig, MachineConfig } from "../vmm/machine-config.ts";
+import { BARE_METAL } from "./linux/baseline.ts";
+import { parsePerfStat } from "./linux/perf-stat.ts";
 import { commonOf, exitReasonsOf } from "./record.ts";
 import type { LinuxRun, RealMachine } from "./report/run.ts";
-
-/** The policy and the profile of a machine without a hypervisor. */
-const NONE = "none";
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
@@ -65,11 +64,28 @@ function ofHost(memoryBytes: number, host: HostConfig): string[] {
   ];
 }
 
+/** What whoever had a command run knows of it, and its machine does not. */
+export interface CommandFacts {
+  /** perf's -m. */
+  readonly bufferBytes?: number;
+  /** All that it has printed: `perf stat`'s counts are looked for. */
+  readonly printed?: string;
+}
+
+/** Switches of tasks on all cores; null: none were seen, as of a kernel that is not built with PID_IN_CONTEXTIDR. */
+const switchesOf = ({ cores }: CodeFigures): number | null =>
+  cores.reduce((sum, { contextSwitches }) => sum + contextSwitches, 0) || null;
+
 /**
  * The record of what a session's machine was there for, checked by whoever writes it.
  * @param scenario what ran, for people: the command, or "console"
  */
-export function linuxRecordOf(session: Session, scenario: string, stopped: Stopped): LinuxRun {
+export function linuxRecordOf(
+  session: Session,
+  scenario: string,
+  stopped: Stopped,
+  { bufferBytes, printed = "" }: CommandFacts = {},
+): LinuxRun {
   const { config, vm, status, isBareMetal } = session;
   const { before, counted, said } = session.work;
   const { machine } = vm;
@@ -78,12 +94,12 @@ export function linuxRecordOf(session: Session, scenario: string, stopped: Stopp
     // An empty command is one, too.
     scenario: scenario === "" ? "''" : scenario,
     guest: "linux",
-    policy: isBareMetal ? NONE : config.policy,
-    profile: isBareMetal ? NONE : config.profile,
+    policy: isBareMetal ? BARE_METAL : config.policy,
+    profile: isBareMetal ? BARE_METAL : config.profile,
     seed: config.seed,
     assumptions: assumptionsOf(config, isBareMetal),
     warnings: [],
-    bufferBytes: null,
+    bufferBytes: bufferBytes ?? null,
     pageBytes: null,
     backing: machine.backing,
     baseline: null,
@@ -98,7 +114,7 @@ export function linuxRecordOf(session: Session, scenario: string, stopped: Stopp
       ended: stopped,
       status: status ?? null,
       ...sumsOf(counted),
-      vcpus: counted.cores.map((core, i) => {
+      vcpus: counted.cores.map(({ contextSwitches: _, ...core }, i) => {
         const { core: stopped } = vm.cores[i]!;
         return { ...core, pc: hex(stopped.state.pc), el: stopped.state.el, storm: stormOf(stopped) };
       }),
@@ -115,9 +131,9 @@ export function linuxRecordOf(session: Session, scenario: string, stopped: Stopp
             },
     },
     model: null,
-    contextSwitches: null,
-    memlockLimitBytes: null,
-    guestClockGHz: null,
+    contextSwitches: switchesOf(counted),
+    memlockLimitBytes: isBareMetal ? null : config.host.memlockMaxBytes,
+    guestClockGHz: parsePerfStat(printed)?.clockGHz ?? null,
     guestComplaints: [...said.complaints],
   };
 }

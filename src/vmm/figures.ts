@@ -94,6 +94,8 @@ export interface CodeFigures extends MachineFigures {
     readonly el0: number;
     readonly el1: number;
     readonly exceptions: number;
+    /** Of tasks, by Linux that is built with PID_IN_CONTEXTIDR. */
+    readonly contextSwitches: number;
   }[];
   /** How often each encoding was met that the core does not have, by the word in hexadecimal. */
   readonly undefined: Readonly<Record<string, number>>;
@@ -155,7 +157,8 @@ export function codeFigures(vm: {
     ...machineFigures(vm.machine),
     cores: vm.cores.map(({ core }) => {
       const [el0, el1] = core.executedByLevel;
-      return { instructions: core.executed, el0, el1, exceptions: core.exceptions.taken };
+      const { executed: instructions, contextSwitches } = core;
+      return { instructions, el0, el1, exceptions: core.exceptions.taken, contextSwitches };
     }),
     undefined: Object.fromEntries(
       [...vm.code.undefinedWords].map(([word, times]) => [`0x${word.toString(16).padStart(8, "0")}`, times]),

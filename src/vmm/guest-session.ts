@@ -161,6 +161,12 @@ export class Session {
     this.#begin();
   }
 
+  /** See `VirtualMachine.populate`. */
+  populate(): void {
+    this.vm.populate();
+    this.#begin();
+  }
+
   /**
    * What the machine was there for, so far: the last command from its start to its end, else the console, else all since it was
    * made or restored.

@@ -36,6 +36,11 @@ export class HostPressure implements Runner {
 
   waitUntil(): void {}
 
+  /** What would have come before an instant does not come. */
+  skipTo(atNs: number): void {
+    while (this.#next !== undefined && this.#next.atNs < atNs) this.#next = this.#events.next().value;
+  }
+
   run(): TurnEnd {
     if (this.#next !== undefined) this.#apply(this.#next);
     this.#next = this.#events.next().value;

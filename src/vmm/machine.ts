@@ -229,7 +229,10 @@ export class Machine {
     });
     this.setupNs = setupNs;
     this.rlimitExits = rlimitExits;
-    this.#scheduler.restore(places, nowNs);
+    // Saved machines have no pressure under way: this one's begins now.
+    const isNew = this.#pressure !== undefined && places.length < this.#scheduler.count;
+    this.#scheduler.restore(isNew ? [{ wakeAtNs: null, over: false }, ...places] : places, nowNs);
+    if (isNew) this.#pressure?.skipTo(nowNs);
     this.host.restore(host);
   }
 

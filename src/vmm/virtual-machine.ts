@@ -7,6 +7,7 @@ import type { GuestMemory } from "../board/virtio/memory.ts";
 import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
+import { Timeline } from "../common/timeline.ts";
 import { CoreCode } from "../cpu/execute/core-code.ts";
 import type { Translation } from "../cpu/execute/translator.ts";
 import { CoreGroup, CpuGuestCore, type GuestCoreState } from "../cpu/guest-core.ts";
@@ -200,6 +201,14 @@ export class VirtualMachine {
   /** Runs for some steps of the machine: see `Machine.runSteps`. */
   run(steps: number, isEnough?: () => boolean): Ending {
     return this.machine.runSteps(steps, isEnough);
+  }
+
+  /**
+   * Has all of guest memory present in the host and mapped at stage 2, as if it had been touched before: what it takes is
+   * nobody's time. On bare metal it always is.
+   */
+  populate(): void {
+    this.#vm?.vm.stage2.prefault(new Timeline("before"), false);
   }
 
   /** When the real-time clock's alarm goes off. */

@@ -3,6 +3,7 @@ import { UserError } from "../../common/errors.ts";
 import { makeModulesArchive } from "../../guest/debian/initrd.ts";
 import { kernelModules } from "../../guest/debian/modules.ts";
 import { KERNELS, type Kernel, megabytesOf, type Suite } from "../../guest/debian/recipe.ts";
+import type { Patience } from "../../guest/node/download.ts";
 import { fetchGuest, RECIPE_ID } from "../../guest/node/fetch-guest.ts";
 import { guestFiles, type StoredGuest } from "../../guest/node/guests.ts";
 import { machineMirror } from "../../guest/node/mirror.ts";
@@ -12,8 +13,16 @@ import { inMib } from "../guest.ts";
 import { startProgress } from "../progress.ts";
 import type { World } from "../world.ts";
 
-/** The default guest, fetched first if it is not there; says before what is fetched, why and how much it is. */
-export async function defaultGuest(suite: Suite, kernel: Kernel, world: World): Promise<StoredGuest> {
+/**
+ * The default guest, fetched first if it is not there; says before what is fetched, why and how much it is.
+ * @param patience with the mirror, where it is not the usual
+ */
+export async function defaultGuest(
+  suite: Suite,
+  kernel: Kernel,
+  world: World,
+  patience?: Patience,
+): Promise<StoredGuest> {
   const cacheDir = cacheFolder(world.env);
   const stored = await guestFiles(suite, cacheDir, kernel);
   // One that another version of ours has made would not understand this one.
@@ -35,6 +44,7 @@ export async function defaultGuest(suite: Suite, kernel: Kernel, world: World): 
     cacheDir,
     onProgress: (news) => progress.onProgress(inMib(news)),
     onWarning: (text) => world.stderr.write(`spevisor: ${text}\n`),
+    ...(patience === undefined ? {} : { patience }),
   }).finally(progress.stop);
   return guest;
 }

@@ -1,5 +1,6 @@
 /** The report as one HTML file that needs nothing else: no network, no server, no second file. */
 import { formatBytes, formatNs } from "../../common/sizes.ts";
+import type { LinuxMatrix } from "../linux/matrix.ts";
 import type { ChartOption } from "./chart-style.ts";
 import {
   pinnedChart,
@@ -13,6 +14,8 @@ import { COLUMNS } from "./columns.ts";
 import type { RunDetail } from "./detail.ts";
 import { hasFrontier } from "./frontier.ts";
 import { frontierChart } from "./frontier-chart.ts";
+import { escapeHtml } from "./html-text.ts";
+import { linuxSections } from "./linux-page.ts";
 import { notesOf } from "./notes.ts";
 import type { ModelRun } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
@@ -34,9 +37,6 @@ export interface PageFacts {
   readonly version: string;
 }
 
-const escapeHtml = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-
 /** JSON inside a script element: "<" would let "</script>" or "<!--" in a name end it. */
 const inlineJson = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
 
@@ -50,10 +50,19 @@ const list = (items: readonly string[]): string => items.join("\n");
 
 const toned = ({ tone, text }: Verdict): string => `<span class="tone ${tone}">${escapeHtml(text)}</span>`;
 
-/** The whole page. */
-export function renderHtml(details: readonly RunDetail[], assets: PageAssets, facts: PageFacts): string {
+/**
+ * The whole page.
+ * @param linux runs of Linux itself, which come behind the model's; with no run of the model, the page has no charts
+ */
+export function renderHtml(
+  details: readonly RunDetail[],
+  assets: PageAssets,
+  facts: PageFacts,
+  linux?: LinuxMatrix,
+): string {
   const runs = details.map((detail) => detail.run);
   const cases = casesOf(runs);
+  const hasModel = cases.length > 0;
   return list([
     "<!doctype html>",
     '<html lang="en">',
@@ -67,20 +76,28 @@ export function renderHtml(details: readonly RunDetail[], assets: PageAssets, fa
     "<body>",
     header(runs, facts),
     "<main>",
-    answers(cases, runs),
-    chartSections(cases),
-    tables(cases),
+    ...(hasModel ? [answers(cases, runs), chartSections(cases), tables(cases)] : []),
+    ...(linux === undefined ? [] : [linuxSections(linux)]),
     notes(runs),
     "</main>",
     `<footer><p>Made by spevisor ${escapeHtml(facts.version)}. Policies, costs and recordings are models of what they name; the assumptions above say how.</p></footer>`,
-    `<script type="application/json" id="data">${inlineJson(chartData(details, cases))}</script>`,
-    `<script>${inlineScript(assets.echarts)}</script>`,
-    `<script>${inlineScript(list([shared("formatNs", formatNs), shared("formatBytes", formatBytes), assets.script]))}</script>`,
+    ...(hasModel ? chartScripts(details, cases, assets) : []),
     "</body>",
     "</html>",
     "",
   ]);
 }
+
+/** The charts: what they show, what draws them. */
+const chartScripts = (
+  details: readonly RunDetail[],
+  cases: readonly Case[],
+  { echarts, script }: PageAssets,
+): string[] => [
+  `<script type="application/json" id="data">${inlineJson(chartData(details, cases))}</script>`,
+  `<script>${inlineScript(echarts)}</script>`,
+  `<script>${inlineScript(list([shared("formatNs", formatNs), shared("formatBytes", formatBytes), script]))}</script>`,
+];
 
 /** What page.js draws from. */
 function chartData(details: readonly RunDetail[], cases: readonly Case[]) {
@@ -116,7 +133,9 @@ function header(runs: readonly ModelRun[], facts: PageFacts): string {
   return list([
     "<header>",
     `<h1>${escapeHtml(facts.title)}</h1>`,
-    `<p class="muted">What Arm SPE costs in a VM, by pin policy. Buffer ${of(runs.map((run) => formatBytes(run.bufferBytes)))} on ${of(runs.map((run) => run.backing))} memory; guest: ${of(runs.map((run) => run.guest))}; seed ${of(runs.map((run) => String(run.seed)))}.</p>`,
+    runs.length === 0
+      ? '<p class="muted">What Arm SPE costs in a VM, by pin policy.</p>'
+      : `<p class="muted">What Arm SPE costs in a VM, by pin policy. Buffer ${of(runs.map((run) => formatBytes(run.bufferBytes)))} on ${of(runs.map((run) => run.backing))} memory; guest: ${of(runs.map((run) => run.guest))}; seed ${of(runs.map((run) => String(run.seed)))}.</p>`,
     "</header>",
   ]);
 }

@@ -268,6 +268,12 @@ const RealMachine = z.strictObject({
 });
 export type RealMachine = z.infer<typeof RealMachine>;
 
+/** Bare metal's run of the same command, and the VM's with SPE that costs nothing (lab/linux/free-spe.ts). */
+const LinuxBaseline = Baseline.extend({
+  /** What a policy's slowdown counts against; null: nobody ran it. */
+  freeSpeWallNs: ns.nullable(),
+});
+
 /** A run of real code, from its command's start on. */
 export const LinuxRun = z.strictObject({
   ...common,
@@ -276,12 +282,14 @@ export const LinuxRun = z.strictObject({
   bufferBytes: bytes.nullable(),
   /** The guest's granule; null where nobody looked. */
   pageBytes: bytes.nullable(),
-  baseline: Baseline.nullable(),
+  baseline: LinuxBaseline.nullable(),
   bareMetalWallNs: ns.nullable(),
   slowdown: z.number().nonnegative().nullable(),
   machine: RealMachine,
   model: z.null(),
+  /** Of tasks, on all vCPUs; null where the kernel does not tell (it is built without PID_IN_CONTEXTIDR). */
   contextSwitches: count.nullable(),
+  /** As the guest's own `perf stat` has printed it; null where none did. */
   guestClockGHz: z.number().nonnegative().nullable(),
 });
 export type LinuxRun = z.infer<typeof LinuxRun>;
