@@ -74,7 +74,24 @@ const threadJob = (flags: CommonFlags & { readonly scenario?: string[] }): Threa
   seed: flags.seed,
 });
 
-const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
+/** What a machine's own schedule says itself, by commander's names. */
+const OF_SCHEDULE = {
+  comm: "--comm",
+  pid: "--pid",
+  perCpu: "--per-cpu",
+  backing: "--backing",
+  vcpus: "--vcpus",
+  directSwitches: "--no-direct-switches",
+  period: "--period",
+  freq: "--freq",
+  ipc: "--ipc",
+  memory: "--memory",
+  memlock: "--memlock",
+  irqLatency: "--irq-latency",
+  buffer: "--buffer",
+} as const;
+
+const predictJob = (file: string, flags: PredictFlags, typed: readonly string[] = []): PredictJob => ({
   kind: "predict",
   file,
   traceFile: flags.trace ?? null,
@@ -93,6 +110,7 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
   memlockBytes: flags.memlock,
   irqLatencyNs: flags.irqLatency ?? null,
   ranges: flags.ranges === true,
+  given: typed,
 });
 
 /** The recording that `npm start` predicts on, and where its page goes. */
@@ -186,7 +204,7 @@ function addPredict(program: Command, world: World): void {
     .description("what SPE in a VM would have cost a recorded workload")
     .argument(
       "[file]",
-      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
+      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input; or what spevisor run --schedule has written',
     )
     .option("--ranges", "run both ends of the cost ranges for a long recording, too")
     .addHelpText(
@@ -203,7 +221,7 @@ Examples:
   $ spevisor predict system.data --comm node --html node.html
   $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
     )
-    .action((file: string | undefined, flags: PredictFlags) => {
+    .action((file: string | undefined, flags: PredictFlags, self: Command) => {
       if (file === undefined)
         throw new UserError(
           "predict: which recording?",
@@ -211,7 +229,14 @@ Examples:
         );
       if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
         throw new UserError("--comm, --pid and --per-cpu exclude each other");
-      return runAndReport([predictJob(file, flags)], outputsOf(flags, `spevisor predict ${file}`), world);
+      const typed = Object.entries(OF_SCHEDULE)
+        .filter(([name]) => self.getOptionValueSource(name) === "cli")
+        .map(([, option]) => option);
+      return runAndReport(
+        [predictJob(file, flags, typed)],
+        outputsOf(flags, `spevisor predict ${file}`),
+        world,
+      );
     });
 }
 

@@ -28,6 +28,8 @@ export const SEGMENT = {
   disables: 4,
   /** Switched out while runnable (PERF_RECORD_MISC_SWITCH_OUT_PREEMPT, or the recording says nothing else). */
   preempted: 8,
+  /** The next segment of its vCPU is the same task's, without a switch. */
+  goesOn: 16,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
@@ -53,6 +55,8 @@ export interface Segments {
   readonly waker: Int32Array;
   readonly wakerOffsetNs: Float64Array;
   readonly previousOfTask: Int32Array;
+  /** Instructions that the profiling unit can sample in it, where they were counted; absent: its time at the workload's rate. */
+  readonly ops?: Float64Array;
 }
 
 export interface Schedule {

@@ -2,7 +2,7 @@
  * An experiment is a value: what runs, under which policy, at which costs. Running it gives one record and what its
  * charts need. Everything that a recording or a message cannot tell is an option here and an assumption in the record.
  */
-import type { Ipn } from "../common/address.ts";
+import type { Ipn, Vpn } from "../common/address.ts";
 import { PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { AuxBuffer } from "../guest/aux-buffer.ts";
@@ -14,7 +14,7 @@ import { ReplayCore, type ReplayCoreState } from "../guest/replay-core.ts";
 import type { Schedule } from "../guest/schedule.ts";
 import type { SpeEvent } from "../guest/spe-event.ts";
 import { modelWorkload } from "../guest/workload.ts";
-import type { CostTable } from "../host/costs.ts";
+import type { CostTable, GuestCostName } from "../host/costs.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import type { Backing } from "../host/mm.ts";
 import type { PressureEvent } from "../host/pressure.ts";
@@ -49,6 +49,16 @@ export interface Setting {
   readonly measured?: (task: number) => boolean;
   /** False: every page one by one, to show that keeping extents changes nothing. */
   readonly extents?: boolean;
+  /** What of the guest's own costs is known better than a profile knows it. */
+  readonly guestCosts?: Partial<Record<GuestCostName, number>>;
+  /** Where each vCPU's buffer lies, where that is known; by default wherever the model's guest puts it. */
+  readonly layout?: readonly BufferLayout[];
+}
+
+/** Where a buffer lies: its first page of VA, and the guest pages behind it as [first, pages]. */
+export interface BufferLayout {
+  readonly first: Vpn;
+  readonly pages: readonly (readonly [first: number, pages: number])[];
 }
 
 /** RLIMIT_MEMLOCK of an ordinary process: 8 MiB since Linux 5.16. */
@@ -72,6 +82,15 @@ export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
   const wanted = vcpus * bufferBytes * 1.25 + 256 * 1024 ** 2;
   return Math.max(2 * 1024 ** 3, Math.ceil(wanted / (HUGE_PAGES * PAGE_BYTES)) * HUGE_PAGES * PAGE_BYTES);
 }
+
+/** The first guest page behind all buffers, and a 2 MiB block of its own: what is pinned there keeps nothing of theirs. */
+const tablesFrom = (layout: readonly BufferLayout[]): number =>
+  Math.ceil(
+    Math.max(...layout.flatMap(({ pages }) => pages.map(([first, count]) => first + count))) / HUGE_PAGES,
+  ) * HUGE_PAGES;
+
+/** What a setting's run costs its guest and its host. */
+const costsOf = ({ guestCosts }: Setting, costs: CostTable): CostTable => ({ ...costs, ...guestCosts });
 
 /** What a guest is but for its memory. */
 export interface GuestState {
@@ -98,10 +117,14 @@ class Guest {
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,
       seed: setting.seed,
+      ...(setting.layout === undefined ? {} : { tablesFrom: tablesFrom(setting.layout) }),
     });
-    this.buffers = Array.from({ length: schedule.vcpus }, () =>
-      this.memory.mapBuffer(pagesFor(setting.bufferBytes)),
-    );
+    this.buffers = Array.from({ length: schedule.vcpus }, (_, vcpu) => {
+      const layout = setting.layout?.[vcpu];
+      return layout === undefined
+        ? this.memory.mapBuffer(pagesFor(setting.bufferBytes))
+        : this.memory.mapBufferAt(layout.first, layout.pages);
+    });
     this.replay = new Replay(schedule, waits);
     this.#positions = new Float64Array(schedule.tasks.length);
   }
@@ -194,7 +217,7 @@ export function makeVm(
     memoryPages: pages,
     firstIpn: RAM_FIRST_IPN,
     backing: setting.backing,
-    costs,
+    costs: costsOf(setting, costs),
     policy,
     memlockBytes: setting.memlockBytes,
     memlockMaxBytes: setting.memlockMaxBytes,
@@ -242,7 +265,7 @@ export function runBareMetal(setting: Setting, costs: CostTable, waits: Waits): 
   const metal = new BareMetal();
   const guest = new Guest(setting, metal.memory as unknown as TableMemory<Ipn>, waits);
   metal.addCpus(setting.schedule.vcpus, guest.core, {
-    costs,
+    costs: costsOf(setting, costs),
     irqLatencyNs: setting.irqLatencyNs,
     seed: setting.seed,
   });

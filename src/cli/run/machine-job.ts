@@ -22,6 +22,7 @@ import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
+import { ScheduleFile } from "./schedule-file.ts";
 import { TerminalSession } from "./session.ts";
 import { SWITCHED_OFF, type UnfitGuest, withoutPort } from "./unfit.ts";
 
@@ -66,12 +67,19 @@ export async function runJob(
   const build = sourceVersion();
   const boots = new Boots(cacheFolder(world.env), build);
   let saved: PendingFile | undefined;
+  let schedule: ScheduleFile | undefined;
   let devices: HostDevices | undefined;
   let session: TerminalSession | undefined;
   try {
     if (flags.saveSnapshot !== undefined) saved = beginFile(flags.saveSnapshot);
+    if (flags.schedule !== undefined) schedule = new ScheduleFile(flags.schedule);
     // Before anything is fetched for it.
     if (flags.out !== undefined) checkOutFlag(flags.out, command);
+    if (flags.schedule !== undefined && command.length === 0)
+      throw new UserError(
+        `--schedule ${flags.schedule}: is a command's, and there is none`,
+        "Give a command after --",
+      );
     devices = openDevices(flags);
     const askedMs = performance.now();
     const origin = await originOf(flags, devices, command.length > 0, build, world);
@@ -95,6 +103,11 @@ export async function runJob(
       shares: devices.shares,
       bareMetal: flags.bareMetal === true,
       boot: snapshot === undefined ? await boot() : undefined,
+      onCommand: (event) => {
+        if (session === undefined || script === undefined) return;
+        if (event === "begins") schedule?.begin(session.guest, script);
+        else schedule?.end();
+      },
       stdout: stdoutOf(flags, world),
       stderr: world.stderr,
       leftMs: () => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now())),
@@ -116,6 +129,7 @@ export async function runJob(
       saveSnapshot(saved, guest, devices, build);
       used = "saved";
     }
+    schedule?.commit();
     const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped);
     const endNs = world.nowNs();
     const instructions = vm.instructions - before;
@@ -132,6 +146,7 @@ export async function runJob(
     session?.close();
     devices?.close();
     saved?.discard();
+    schedule?.discard();
   }
 }
 
