@@ -30,6 +30,8 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
+  /** perf's reader has read all that there was of its vCPU's buffer before it begins (`Schedule.readerKnown`). */
+  readerDone: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
@@ -73,4 +75,6 @@ export interface Schedule {
    * enabled once at the schedule's start and disabled once at its end.
    */
   readonly perCpu?: boolean;
+  /** When perf's reader has read is known, by SEGMENT.readerDone; otherwise the driver's model assumes it. */
+  readonly readerKnown?: boolean;
 }

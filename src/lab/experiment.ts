@@ -23,6 +23,7 @@ import type { Tracer } from "../kvm/trace.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import type { SpeImplementation } from "../spe/implementation.ts";
 import { BareMetal } from "../vmm/bare-metal.ts";
 import { Machine } from "../vmm/machine.ts";
 
@@ -53,6 +54,8 @@ export interface Setting {
   readonly guestCosts?: Partial<Record<GuestCostName, number>>;
   /** Where each vCPU's buffer lies, where that is known; by default wherever the model's guest puts it. */
   readonly layout?: readonly BufferLayout[];
+  /** The CPUs' profiling unit; by default one whose records have 64 bytes. */
+  readonly spe?: SpeImplementation;
 }
 
 /** Where a buffer lies: its first page of VA, and the guest pages behind it as [first, pages]. */
@@ -136,17 +139,19 @@ class Guest {
       regime: this.memory.regime,
       seed: setting.seed,
       storeRecords: false,
+      spe: setting.spe,
     });
     const aux = new AuxBuffer({
       bytes: setting.bufferBytes,
       snapshot: setting.snapshot,
       watermarkBytes: 0,
       maxRecordBytes: pe.spu.facts.maxRecordBytes,
+      alignBytes: pe.spu.facts.alignBytes,
     });
     const core = new ReplayCore(
       {
         pe,
-        driver: new SpeDriver(pe, aux, buffer.base, setting.event),
+        driver: new SpeDriver(pe, aux, buffer.base, setting.event, setting.schedule.readerKnown),
         replay: this.replay,
         workloadOf: (task) => this.#workloadOf(task),
         clockGHz: setting.clockGHz,
@@ -288,11 +293,13 @@ export function assumptionsOf(setting: Setting): string[] {
     `One sample every ${event.period === 1 ? "instruction" : `${event.period} instructions`}${filters.length > 0 ? `, filtered by ${filters.join(",")}` : ", no filter"}.`,
     `The guest's clock is ${setting.clockGHz} GHz at ${setting.ipc} ${setting.ipc === 1 ? "instruction" : "instructions"} a cycle while a task runs.`,
     `PMBIRQ takes ${formatNs(setting.irqLatencyNs)} from the SPU to KVM.`,
-    `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK starts at ${formatBytes(setting.memlockBytes)} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
+    `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK ${Number.isFinite(setting.memlockBytes) ? `starts at ${formatBytes(setting.memlockBytes)}` : "is unlimited"} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
     setting.stage2AtStart === "absent"
       ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
       : "Stage 2 still maps the buffer from when the guest zeroed it.",
-    "perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time.",
+    ...(setting.schedule.readerKnown === true
+      ? []
+      : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",
   ];
 }

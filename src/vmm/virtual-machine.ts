@@ -241,7 +241,7 @@ export class VirtualMachine {
       PMBPTR_EL1: spu.read("PMBPTR_EL1"),
       PMBSR_EL1: spu.read("PMBSR_EL1"),
     });
-    return this.#vm?.vcpus[cpu]?.spe.enabledBuffer ?? bufferOf(own());
+    return this.#vm?.vcpus[cpu]?.spe.guestBuffer ?? bufferOf(own());
   }
 
   /** A guest page's content, where there is any. */

@@ -75,5 +75,6 @@ function headerOf({ config, isBareMetal }: Session, command: string): ScheduleHe
     memlockMaxBytes: host.memlockMaxBytes,
     maxBufferBytes: host.maxBufferBytes,
     irqLatencyNs: host.irqLatencyNs,
+    spe: { version: config.spe.version, intervalOps: config.spe.intervalOps },
   };
 }

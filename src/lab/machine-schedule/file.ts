@@ -9,6 +9,7 @@
 import * as z from "zod";
 import { UserError } from "../../common/errors.ts";
 import { BACKINGS } from "../../host/mm.ts";
+import { SPE_VERSIONS, type SpeVersion } from "../../spe/implementation.ts";
 
 export const SCHEDULE_SCHEMA = "spevisor.schedule/1";
 
@@ -36,6 +37,11 @@ const Header = z.strictObject({
   /** The largest buffer that KVM allows; null: any. */
   maxBufferBytes: count.nullable(),
   irqLatencyNs: count,
+  /** The profiling unit: FEAT_SPE of this version, and PMSIDR_EL1.Interval. */
+  spe: z.strictObject({
+    version: z.enum(Object.keys(SPE_VERSIONS) as [SpeVersion, ...SpeVersion[]]),
+    intervalOps: z.int().positive(),
+  }),
 });
 export type ScheduleHeader = z.infer<typeof Header>;
 
@@ -66,11 +72,12 @@ const Buffer = z.tuple([
 const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex]);
 /** E from 0 to 1, with PMBPTR_EL1 and LIMIT. */
 const On = z.tuple([z.literal("on"), ...at, hex, hex]);
-/** E from 1 to 0. */
-const Off = z.tuple([z.literal("off"), ...at]);
-/** The guest's PMBIRQ rises: its buffer is full, or has a fault; and falls. */
-const Stopped = z.tuple([z.literal("stopped"), ...at]);
-const Resumed = z.tuple([z.literal("resumed"), ...at]);
+/** E from 1 to 0, with PMBPTR_EL1. */
+const Off = z.tuple([z.literal("off"), ...at, hex]);
+/** The guest's PMBIRQ rises: its buffer is full, or has a fault; with PMBPTR_EL1. */
+const Stopped = z.tuple([z.literal("stopped"), ...at, hex]);
+/** And falls, with PMBPTR_EL1 and LIMIT. */
+const Resumed = z.tuple([z.literal("resumed"), ...at, hex, hex]);
 /** It waits, until this instant; what for: its own timer, or anything else. */
 const Idle = z.tuple([z.literal("idle"), ...at, count, z.enum(["timer", "other"])]);
 /** It goes on at EL0 in another thread than before, or after it was idle: CONTEXTIDR_EL1 with the ASID, and TPIDR_EL0. */

@@ -17,6 +17,7 @@ export const HEADER: ScheduleHeader = {
   memlockMaxBytes: null,
   maxBufferBytes: null,
   irqLatencyNs: 0,
+  spe: { version: "1.2", intervalOps: 1024 },
 };
 
 /** 64 KiB at the first page of vmalloc's space. */
@@ -31,7 +32,7 @@ export const LINES: readonly ScheduleLine[] = [
   ["on", 0, 1_000, 900, 100, 1_800, 0, POINTER, LIMIT],
   ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400"],
   // The hypervisor took 500 ns for SPE in between.
-  ["off", 0, 3_500, 2_900, 100, 5_800, 3_000],
+  ["off", 0, 3_500, 2_900, 100, 5_800, 3_000, "0xffff800080000100"],
   ["idle", 0, 4_000, 3_400, 100, 6_800, 3_000, 11_000, "timer"],
   ["end", 0, 16_000, 8_400, 100, 16_800, 3_000],
 ];

@@ -57,7 +57,11 @@ export class ScheduleRecorder {
     });
     devices.wires.forEach((wires, vcpu) => {
       wires.onLevel = (intid, high) => {
-        if (intid === PMBIRQ_INTID) this.#line(vcpu, high ? "stopped" : "resumed");
+        if (intid !== PMBIRQ_INTID) return;
+        const { pointer, limit } = this.#vm.bufferOf(vcpu);
+        const counters = this.#counters(vcpu);
+        if (high) this.#tell(["stopped", ...counters, hex(pointer)]);
+        else this.#tell(["resumed", ...counters, hex(pointer), hex(limit)]);
       };
     });
   }
@@ -67,7 +71,7 @@ export class ScheduleRecorder {
     const { machine, cores, devices } = this.#vm;
     if (this.#watched.length === 0) return;
     machine.vcpus.forEach(({ timeline }, vcpu) => {
-      this.#line(vcpu, "end");
+      this.#tell(["end", ...this.#counters(vcpu)]);
       timeline.onCharge = undefined;
     });
     machine.onBuffer = undefined;
@@ -101,19 +105,15 @@ export class ScheduleRecorder {
     ] as const;
   }
 
-  #line(vcpu: number, kind: "off" | "stopped" | "resumed" | "end"): void {
-    this.#tell([kind, ...this.#counters(vcpu)]);
-  }
-
   #buffer(vcpu: number, on: boolean): void {
     const watched = this.#watched[vcpu]!;
     watched.on = on;
     watched.eventTold = undefined;
+    const buffer = this.#vm.bufferOf(vcpu);
     if (!on) {
-      this.#line(vcpu, "off");
+      this.#tell(["off", ...this.#counters(vcpu), hex(buffer.pointer)]);
       return;
     }
-    const buffer = this.#vm.bufferOf(vcpu);
     this.#geometry(vcpu, vpnOf(buffer.pointer));
     this.#tell(["on", ...this.#counters(vcpu), hex(buffer.pointer), hex(buffer.limit)]);
   }

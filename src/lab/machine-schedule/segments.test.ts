@@ -6,10 +6,10 @@ import { HEADER, LINES, SCHEDULE } from "./machine-schedule.testing.ts";
 import { cutSchedule } from "./segments.ts";
 
 const columns = (lines: readonly ScheduleLine[], cpus = 1) =>
-  cutSchedule({ header: { ...HEADER, cpus }, lines }, []);
+  cutSchedule({ header: { ...HEADER, cpus }, lines }, new Set(), []);
 
 it("a segment ends where the buffer is turned on or off, and where its vCPU is idle", () => {
-  const { segments } = cutSchedule(SCHEDULE, []).schedule;
+  const { segments } = cutSchedule(SCHEDULE, new Set(), []).schedule;
   expect([...segments.startNs]).toEqual([0, 1_000, 3_000, 10_500]);
   expect([...segments.endNs]).toEqual([1_000, 3_000, 3_500, 15_500]);
   expect([...(segments.ops ?? [])]).toEqual([0, 3_000, 0, 0]);
@@ -23,8 +23,8 @@ it("the time in which a driver deals with its full buffer is the interrupt's, no
   const lines = LINES.flatMap((line): ScheduleLine[] =>
     line[0] === "off"
       ? [
-          ["stopped", 0, 2_000, 1_900, 100, 3_800, 1_900],
-          ["resumed", 0, 2_300, 2_200, 100, 4_400, 1_900],
+          ["stopped", 0, 2_000, 1_900, 100, 3_800, 1_900, "0xffff800080008000"],
+          ["resumed", 0, 2_300, 2_200, 100, 4_400, 1_900, "0xffff800080008000", "0xffff800080010000"],
           line,
         ]
       : [line],

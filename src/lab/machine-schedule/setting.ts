@@ -1,12 +1,15 @@
 /** A machine's schedule as an experiment of the model's: what the machine was made with is what the model is made with. */
 import { PMSCR_EL1, PMSFCR_EL1, PMSIRR_EL1 } from "../../arm/registers.ts";
-import { PAGE_BYTES, vpnOf } from "../../common/address.ts";
+import { PAGE_BYTES, vaOf, vpnOf } from "../../common/address.ts";
+import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import { RAM_FIRST_IPN } from "../../guest/memory.ts";
 import { DEFAULT_EVENT, type SpeEvent } from "../../guest/spe-event.ts";
 import { HUGE_PAGES } from "../../host/frames.ts";
+import { factsOf, implementationOf } from "../../spe/implementation.ts";
 import type { BufferLayout, Setting } from "../experiment.ts";
 import type { MachineSchedule, ScheduleLine } from "./file.ts";
+import { readerMarks } from "./reader.ts";
 import { cutSchedule } from "./segments.ts";
 
 type Line<Kind extends ScheduleLine[0]> = Extract<ScheduleLine, readonly [Kind, ...unknown[]]>;
@@ -64,10 +67,24 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     );
   const layout = layoutOf(schedule);
   const largest = Math.max(...layout.map(pagesOf));
-  const cut = cutSchedule(schedule, [
+  const spe = implementationOf(header.spe);
+  const marks = layout.map((buffer, vcpu) =>
+    readerMarks(schedule.lines, vcpu, {
+      base: vaOf(buffer.first),
+      bytes: pagesOf(buffer) * PAGE_BYTES,
+      ...factsOf(spe),
+    }),
+  );
+  const unexplained = marks.reduce((sum, mark) => sum + mark.unexplained, 0);
+  const cut = cutSchedule(schedule, new Set(marks.flatMap(({ before }) => [...before])), [
     `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
     ...(buffers.length > new Set(buffers.map(([, vcpu]) => vcpu)).size
       ? ["The guest has mapped its buffers anew in between: they are replayed where they were first."]
+      : []),
+    ...(unexplained > 0
+      ? [
+          `${counted(unexplained, "window")} of the buffer ${unexplained === 1 ? "is" : "are"} none that the driver's rules give: the replay's may be others.`,
+        ]
       : []),
   ]);
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
@@ -96,6 +113,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
     layout,
+    spe,
     // What the driver executes is in the segments; only a full buffer's interrupt is not.
     guestCosts: { sysreg: 0, drain: 0, driverStart: 0, driverStop: 0, driverIrq: cut.meanStopNs },
   };
