@@ -4,6 +4,9 @@ import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../common/errors.ts";
+import { readReport } from "../lab/report/report-file.ts";
+import type { LinuxRun } from "../lab/report/run.ts";
+import { readWhole } from "../vmm/node/read-file.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
@@ -46,7 +49,14 @@ interface PredictFlags extends CommonFlags {
   readonly memlock: number | null;
   readonly irqLatency?: number;
   readonly ranges?: true;
+  readonly against?: string;
 }
+
+/** Runs of real code in a report. */
+const machineRunsIn = (file: string): readonly LinuxRun[] =>
+  readReport(readWhole(file, `--against ${file}`).toString("utf8"), file).runs.filter(
+    (run) => run.guest === "linux",
+  );
 
 const outputsOf = (flags: CommonFlags, title: string): Outputs => ({
   json: flags.json,
@@ -206,6 +216,11 @@ function addPredict(program: Command, world: World): void {
       "[file]",
       'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input; or what spevisor run --schedule has written',
     )
+    .option(
+      "--against <file>",
+      "hold the model against the machine: what spevisor run --json wrote of the same run; exit status 1 where they differ",
+      nonEmpty,
+    )
     .option("--ranges", "run both ends of the cost ranges for a long recording, too")
     .addHelpText(
       "after",
@@ -219,7 +234,9 @@ difference of more than a fifth in enables, the verdict is a range: with these s
 Examples:
   $ spevisor predict perf.data --buffer 64M
   $ spevisor predict system.data --comm node --html node.html
-  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
+  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace
+  $ spevisor run --policy fault --json run.json --schedule run.schedule -- perf record -e arm_spe// -- true
+  $ spevisor predict run.schedule --policy fault --against run.json`,
     )
     .action((file: string | undefined, flags: PredictFlags, self: Command) => {
       if (file === undefined)
@@ -234,7 +251,10 @@ Examples:
         .map(([, option]) => option);
       return runAndReport(
         [predictJob(file, flags, typed)],
-        outputsOf(flags, `spevisor predict ${file}`),
+        {
+          ...outputsOf(flags, `spevisor predict ${file}`),
+          ...(flags.against === undefined ? {} : { against: machineRunsIn(flags.against) }),
+        },
         world,
       );
     });
