@@ -43,5 +43,6 @@ it("of exits those count that are SPE's", () => {
   expect(rows.filter(({ what }) => what.startsWith("exits")).map(({ what }) => what)).toEqual([
     "exits: MSR PMBPTR_EL1",
     "exits: PMBIRQ",
+    "exits: host timer",
   ]);
 });

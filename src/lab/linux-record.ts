@@ -66,13 +66,20 @@ function ofHost(memoryBytes: number, host: HostConfig): string[] {
 /**
  * The record of what a session's machine was there for, checked by whoever writes it.
  * @param scenario what ran, for people: the command, or "console"
+ * @param fidelity how far its samples are from the exact profile, where that was counted
  */
-export function linuxRecordOf(session: Session, scenario: string, stopped: Stopped): LinuxRun {
+export function linuxRecordOf(
+  session: Session,
+  scenario: string,
+  stopped: Stopped,
+  fidelity: LinuxRun["fidelity"] = null,
+): LinuxRun {
   const { config, vm, status, isBareMetal } = session;
   const { before, counted, said } = session.work;
   const { machine } = vm;
   return {
     ...commonOf(machine, counted, counted.nowNs),
+    fidelity,
     // An empty command is one, too.
     scenario: scenario === "" ? "''" : scenario,
     guest: "linux",

@@ -307,6 +307,11 @@ const withRun = (command: Command): Command =>
       "write what the machine did with its profiling buffers, exactly, for spevisor predict",
       nonEmpty,
     )
+    .option(
+      "--exact-profile <file>",
+      "count every instruction that the guest believes to be profiled, and hold the samples against that; several times slower, and the same run",
+      nonEmpty,
+    )
     .option("--verbose", "the guest's kernel log and what the run came to, on standard error");
 
 const HELP = `
@@ -339,6 +344,7 @@ Examples:
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
   $ spevisor run --schedule true.schedule -- perf record -e arm_spe// -- true
+  $ spevisor run --exact-profile exact.json --out results -- perf record -o /out/perf.data -e arm_spe// -- ls -R /sys
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`;
 
 /** What only a hypervisor has is nothing for bare metal, and what a snapshot was made with is not made again. */

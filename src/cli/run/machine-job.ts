@@ -4,6 +4,7 @@ import { costTable } from "../../host/costs.ts";
 import { PROFILES } from "../../host/profiles.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { Host, LinuxRun } from "../../lab/report/run.ts";
+import type { CodeMapping } from "../../perf/profile.ts";
 import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import { checkOut } from "../../vmm/node/out.ts";
@@ -20,6 +21,7 @@ import type { World } from "../world.ts";
 import { Boots } from "./boots.ts";
 import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
+import { ExactFile, symbolsIn } from "./exact-file.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
 import { ScheduleFile } from "./schedule-file.ts";
@@ -49,6 +51,8 @@ interface Course {
   readonly stopped: Stopped;
   readonly lost: readonly string[];
   readonly unfit: UnfitGuest | undefined;
+  /** Where recordings of perf's have come: which code was mapped where. */
+  readonly mappings?: readonly CodeMapping[] | undefined;
 }
 
 /** Runs a machine until its command, or itself, has ended. */
@@ -68,18 +72,21 @@ export async function runJob(
   const boots = new Boots(cacheFolder(world.env), build);
   let saved: PendingFile | undefined;
   let schedule: ScheduleFile | undefined;
+  let exact: ExactFile | undefined;
   let devices: HostDevices | undefined;
   let session: TerminalSession | undefined;
   try {
     if (flags.saveSnapshot !== undefined) saved = beginFile(flags.saveSnapshot);
+    if (flags.exactProfile !== undefined) exact = new ExactFile(flags.exactProfile);
     if (flags.schedule !== undefined) schedule = new ScheduleFile(flags.schedule);
     // Before anything is fetched for it.
     if (flags.out !== undefined) checkOutFlag(flags.out, command);
-    if (flags.schedule !== undefined && command.length === 0)
-      throw new UserError(
-        `--schedule ${flags.schedule}: is a command's, and there is none`,
-        "Give a command after --",
-      );
+    for (const option of ["schedule", "exactProfile"] as const)
+      if (flags[option] !== undefined && command.length === 0)
+        throw new UserError(
+          `--${option === "schedule" ? option : "exact-profile"} ${flags[option]}: is a command's, and there is none`,
+          "Give a command after --",
+        );
     devices = openDevices(flags);
     const askedMs = performance.now();
     const origin = await originOf(flags, devices, command.length > 0, build, world);
@@ -105,8 +112,13 @@ export async function runJob(
       boot: snapshot === undefined ? await boot() : undefined,
       onCommand: (event) => {
         if (session === undefined || script === undefined) return;
-        if (event === "begins") schedule?.begin(session.guest, script);
-        else schedule?.end();
+        if (event === "begins") {
+          schedule?.begin(session.guest, script);
+          exact?.begin(session.guest);
+        } else {
+          schedule?.end();
+          exact?.end(session.guest);
+        }
       },
       stdout: stdoutOf(flags, world),
       stderr: world.stderr,
@@ -130,7 +142,17 @@ export async function runJob(
       used = "saved";
     }
     schedule?.commit();
-    const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped);
+    const symbols =
+      flags.out === undefined || course.mappings === undefined
+        ? undefined
+        : symbolsIn(flags.out, course.mappings);
+    const fidelity = exact?.commit(guest, script ?? "", symbols, world.stderr) ?? null;
+    const run = linuxRecordOf(
+      guest,
+      script === undefined ? "console" : command.join(" "),
+      course.stopped,
+      fidelity,
+    );
     const endNs = world.nowNs();
     const instructions = vm.instructions - before;
     const host = hostFacts(endNs - startedNs, {
@@ -147,6 +169,7 @@ export async function runJob(
     devices?.close();
     saved?.discard();
     schedule?.discard();
+    exact?.discard();
   }
 }
 
@@ -234,6 +257,7 @@ async function runCommand(
   const { flags, devices, world } = plan;
   let stopped = await session.command(script);
   let lost: readonly string[] = [];
+  let mappings: readonly CodeMapping[] | undefined;
   if (flags.out !== undefined) {
     const gone = GONE[stopped];
     if (gone !== undefined) lost = [gone];
@@ -244,13 +268,14 @@ async function runCommand(
       if (collected.stopped === "done") {
         const symbols = await collectSymbols(flags.out, collected.files, session.guest, session.out, world);
         lost = [...lost, ...(symbols?.lost ?? [])];
+        mappings = symbols?.mappings;
       }
     }
   }
   // What its page cache holds is written, or saved with the machine.
   const isDirty = devices.disks.some(({ mode }) => mode === "writable") && flags.saveSnapshot === undefined;
   if (session.guest.status !== undefined && isDirty && GONE[stopped] === undefined) await session.powerOff();
-  return { stopped, lost };
+  return { stopped, lost, mappings };
 }
 
 /** Machines that do nothing any more, and bring nothing back. */

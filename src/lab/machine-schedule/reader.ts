@@ -20,66 +20,124 @@ export interface ReaderMarks {
   readonly unexplained: number;
 }
 
-/** @param lines of all vCPUs; those of `vcpu` count */
-export function readerMarks(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): ReaderMarks {
-  const aux = new AuxBuffer({ ...facts, snapshot: false, watermarkBytes: 0 });
-  const before = new Set<number>();
-  let unexplained = 0;
-  /** Lines since something was last committed: the reader comes at one of them. */
-  let since: number[] = [];
-  let hasStopped = false;
-  const offsetOf = (address: string): number => Number(BigInt(address) - facts.base);
-  const isOurs = (address: string): boolean => offsetOf(address) >= 0 && offsetOf(address) <= facts.bytes;
-  const opens = (at: number, pointer: string, limit: string): void => {
-    const fits = (): boolean => {
-      const window = aux.begin();
-      return window?.headBytes === offsetOf(pointer) && window.limitBytes === offsetOf(limit);
-    };
-    const saved = aux.save();
-    if (fits()) return;
-    aux.restore(saved);
-    aux.consume();
-    if (!fits()) unexplained += 1;
-    before.add(since.find((line) => line !== at) ?? at);
-  };
-  for (const [i, line] of lines.entries()) {
-    if (line[1] !== vcpu) continue;
+/** Records that the driver has handed over, up to a head of the buffer's. */
+interface Commit {
+  readonly head: number;
+  /** When, and the lines since then up to the next one: the reader has read so far at one of them. */
+  atNs: number;
+  readonly lines: number[];
+}
+
+class Reader {
+  readonly before = new Set<number>();
+  unexplained = 0;
+  readonly #lines: readonly ScheduleLine[];
+  readonly #facts: BufferFacts;
+  readonly #aux: AuxBuffer;
+  /** Those that may not have been read. */
+  #commits: Commit[] = [];
+  #hasStopped = false;
+
+  constructor(lines: readonly ScheduleLine[], facts: BufferFacts) {
+    this.#lines = lines;
+    this.#facts = facts;
+    this.#aux = new AuxBuffer({ ...facts, snapshot: false, watermarkBytes: 0 });
+  }
+
+  take(line: ScheduleLine, at: number): void {
     switch (line[0]) {
       case "on":
-        if (!isOurs(line[7])) break;
-        since = [i];
-        opens(i, line[7], line[8]);
-        since = [];
-        break;
-      case "stopped":
-        if (!isOurs(line[7])) break;
-        aux.end(offsetOf(line[7]));
-        hasStopped = true;
-        since.push(i);
-        break;
+        this.#passes(at);
+        this.#opens(line[7], line[8]);
+        this.#hasStopped = false;
+        return;
       case "resumed":
-        if (!isOurs(line[7])) break;
-        opens(i, line[7], line[8]);
-        hasStopped = false;
-        since = [];
-        break;
+        this.#opens(line[7], line[8]);
+        this.#commits.at(-1)!.atNs = line[2];
+        this.#hasStopped = false;
+        return;
+      case "stopped":
+        this.#passes(at);
+        this.#commit(line[7], line[2]);
+        this.#hasStopped = true;
+        return;
       case "off":
-        if (!isOurs(line[7])) break;
+        this.#passes(at);
         // One that had stopped is committed already: there was no space.
-        if (hasStopped) aux.begin();
-        else aux.end(offsetOf(line[7]));
-        hasStopped = false;
-        since = [];
-        break;
+        if (this.#hasStopped) this.#aux.begin();
+        else this.#commit(line[7], line[2]);
+        this.#hasStopped = false;
+        return;
       case "task":
       case "idle":
-        since.push(i);
-        break;
+        this.#passes(at);
+        return;
       case "buffer":
       case "event":
       case "end":
-        break;
+        return;
     }
   }
-  return { before, unexplained };
+
+  #offsetOf(address: string): number {
+    return Number(BigInt(address) - this.#facts.base);
+  }
+
+  #passes(at: number): void {
+    if (!this.#hasStopped) this.#commits.at(-1)?.lines.push(at);
+  }
+
+  #commit(pointer: string, atNs: number): void {
+    this.#aux.end(this.#offsetOf(pointer));
+    this.#commits.push({ head: this.#aux.head, atNs, lines: [] });
+  }
+
+  /** The driver opens a window: if nothing more had been read it would be another, perhaps. */
+  #opens(pointer: string, limit: string): void {
+    const aux = this.#aux;
+    const saved = aux.save();
+    const fits = (tail: number): boolean => {
+      aux.restore({ ...saved, tail });
+      const window = aux.begin();
+      return window?.headBytes === this.#offsetOf(pointer) && window.limitBytes === this.#offsetOf(limit);
+    };
+    if (fits(saved.tail)) return;
+    // What has stopped it just now nobody can have read.
+    const last = this.#commits.length - (this.#hasStopped ? 2 : 1);
+    for (let i = last; i >= 0; i--) {
+      const commit = this.#commits[i]!;
+      if (!fits(commit.head)) continue;
+      this.before.add(this.#placeOf(commit));
+      this.#commits = this.#commits.slice(i + 1);
+      return;
+    }
+    this.unexplained += 1;
+    fits(saved.head);
+  }
+
+  /** The switch-in after it, or the line half way to the next commit; where none is far from both, that: half way there it is. */
+  #placeOf({ atNs, lines }: Commit): number {
+    const end = lines.at(-1)!;
+    const switchIn = lines.find((line) => this.#lines[line]![0] === "on");
+    if (switchIn !== undefined) return switchIn;
+    const timeOf = (line: number): number => this.#lines[line]![2] as number;
+    const distance = (line: number): number => Math.abs(timeOf(line) - (atNs + timeOf(end)) / 2);
+    const [nearest = end] = lines.slice(0, -1).sort((a, b) => distance(a) - distance(b));
+    return distance(nearest) < (timeOf(end) - atNs) / 4 ? nearest : end;
+  }
+}
+
+/** @param lines of all vCPUs; those of `vcpu` count */
+export function readerMarks(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): ReaderMarks {
+  const reader = new Reader(lines, facts);
+  const isOurs = (address: string): boolean => {
+    const offset = BigInt(address) - facts.base;
+    return offset >= 0n && offset <= BigInt(facts.bytes);
+  };
+  for (const [at, line] of lines.entries()) {
+    if (line[1] !== vcpu) continue;
+    const pointer = "on off stopped resumed".includes(line[0]) ? (line[7] as string) : undefined;
+    if (pointer === undefined || isOurs(pointer)) reader.take(line, at);
+  }
+  return reader;
 }

@@ -75,7 +75,7 @@ class Cutter {
   /** @param readerDone perf's reader has read before it */
   take(line: InstantLine, readerDone: boolean): void {
     this.#take(line, readerDone);
-    if (readerDone && line[0] !== "stopped") this.#piece.readerDone = true;
+    if (readerDone && line[0] !== "stopped" && line[0] !== "off") this.#piece.readerDone = true;
   }
 
   #take(line: InstantLine, readerDone: boolean): void {
@@ -87,6 +87,7 @@ class Cutter {
         this.#begin(now, undefined).enables = true;
         return;
       case "off": {
+        if (readerDone) this.#readOnTheWay(now);
         this.#resumed(now);
         this.#piece.disables = true;
         this.#cut(now);
