@@ -15,7 +15,7 @@ const RESULTS = fileURLToPath(new URL("../docs/results.md", import.meta.url));
 
 /** perf reads the guest's list of symbols three times for each recording: a short one is enough for it. */
 const SHORT_SYMBOLS = "head -n 3 /proc/kallsyms >/tmp/symbols && mount --bind /tmp/symbols /proc/kallsyms";
-const BUSY = 'sh -c "i=0; while [ $i -lt 12000 ]; do i=$((i+1)); done"';
+const BUSY = 'sh -c "i=0; while [ \\$i -lt 12000 ]; do i=\\$((i+1)); done"';
 const perf = (out: string, options: string, command: string): string =>
   `perf record --no-bpf-event -o ${out}/perf.data ${options} -- ${command}`;
 

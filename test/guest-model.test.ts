@@ -11,7 +11,7 @@ const scratch = scratchFolder("guest-model");
 afterAll(scratch.remove);
 
 /** Some ten million instructions. */
-const BUSY = 'sh -c "i=0; while [ $i -lt 12000 ]; do i=$((i+1)); done"';
+const BUSY = 'sh -c "i=0; while [ \\$i -lt 12000 ]; do i=\\$((i+1)); done"';
 const RECORD = "perf record --no-bpf-event -o /tmp/perf.data";
 
 describe.skipIf(guest === undefined).each([
