@@ -1,5 +1,5 @@
 /** Files are written whole or not at all: beside their place under another name, then renamed over it. */
-import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../common/errors.ts";
 import { IS_DIRECTORY } from "../vmm/node/read-file.ts";
@@ -29,6 +29,8 @@ export interface PendingFile {
   /** Where its content goes meanwhile. */
   readonly temporaryPath: string;
   write(content: string | Uint8Array): void;
+  /** More of it, behind what there is. */
+  append(content: string): void;
   /** Gives it its name. */
   commit(): void;
   /** Removes what was written, unless it was committed. */
@@ -55,6 +57,7 @@ const inPlace = (path: string): PendingFile => ({
   path,
   temporaryPath: path,
   write: (content) => guarded(path, () => writeFileSync(path, content)),
+  append: (content) => guarded(path, () => appendFileSync(path, content)),
   commit: () => undefined,
   discard: () => undefined,
 });
@@ -77,6 +80,7 @@ export function beginFile(path: string): PendingFile {
     path,
     temporaryPath,
     write: (content) => guarded(path, () => writeFileSync(temporaryPath, content)),
+    append: (content) => guarded(path, () => appendFileSync(temporaryPath, content)),
     commit: () =>
       guarded(path, () => {
         renameSync(temporaryPath, path);

@@ -12,6 +12,12 @@ import { POLICIES } from "../kvm/spe/policies/index.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
 import type { TraceEvent } from "../kvm/trace.ts";
 import type { Setting } from "../lab/experiment.ts";
+import {
+  isMachineSchedule,
+  type MachineSchedule,
+  readMachineSchedule,
+} from "../lab/machine-schedule/file.ts";
+import { machineSetting } from "../lab/machine-schedule/setting.ts";
 import { Baseline, type MeasureOptions, measure } from "../lab/measure.ts";
 import { asPolicy, policyNamed } from "../lab/policies.ts";
 import { checkBuffer, leavesEnablesOpen, type PredictSettings, predictionSetting } from "../lab/predict.ts";
@@ -72,6 +78,9 @@ interface Task {
   readonly profile: CostProfile;
   readonly options: MeasureOptions;
 }
+
+/** A header begins with its schema. */
+const SCHEDULE_START_BYTES = 64;
 
 /** Gives control back now and then, so that a worker's messages go out while it computes. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -135,14 +144,48 @@ function refuseQuestion(name: string, question: TargetQuestion): never {
   throw new UserError(`${name}: ${question.message}`, rows.join("\n"));
 }
 
+/** The schedule that `spevisor run --schedule` has written; undefined: the file is something else. */
+async function machineScheduleIn(source: ByteSource): Promise<MachineSchedule | undefined> {
+  // A pipe cannot be read again: that is a recording.
+  if (!source.seekable || source.sizeBytes === undefined) return undefined;
+  const decoder = new TextDecoder();
+  const start = decoder.decode(await source.read(0, SCHEDULE_START_BYTES));
+  if (!isMachineSchedule(start)) return undefined;
+  return readMachineSchedule(source.name, decoder.decode(await source.read(0, source.sizeBytes)));
+}
+
+/** A machine's schedule knows what a recording cannot: nothing of it is asked for. */
+function tasksOf(schedule: MachineSchedule, options: PredictOptions, trace: TraceSink | null): Task[] {
+  const [option] = options.given ?? [];
+  if (option !== undefined)
+    throw new UserError(
+      `${option}: the schedule of a machine's own run says that itself`,
+      `Leave ${option} away, or record a run with another: spevisor run --schedule FILE -- COMMAND`,
+    );
+  const setting = machineSetting("the schedule", schedule, options.seed);
+  return options.profiles.flatMap((name) =>
+    options.policies.map((choice) => ({
+      setting,
+      policy: chosen(choice),
+      profile: profileNamed(name),
+      options: { ranges: options.ranges, ...traceOption(trace) },
+    })),
+  );
+}
+
 async function* runPredict(
   recording: ByteSource,
   options: PredictOptions,
   onProgress: OnProgress,
   trace: TraceSink | null,
 ): AsyncGenerator<RunDetail> {
-  checkBuffer(options.bufferBytes);
   onProgress({ done: 0, total: 1, what: `reading ${recording.name}` });
+  const ofMachine = await machineScheduleIn(recording);
+  if (ofMachine !== undefined) {
+    yield* measureAll(tasksOf(ofMachine, options, trace), onProgress, trace);
+    return;
+  }
+  checkBuffer(options.bufferBytes);
   const runs = await readRuns(recording);
   const scheduleFor = (directSwitches: boolean): RecordedSchedule => {
     const built = buildSchedule(runs, {

@@ -1,6 +1,6 @@
 /**
  * The command line: parses, runs, and turns what went wrong into a message and an exit code. 0: done. 1: a bug of
- * ours, or a policy that misses the bar. 2: the user's option or file. 124 and 125: a machine that ended badly. 130 and
+ * ours, a policy that misses the bar, or a model that disagrees with the machine. 2: the user's option or file. 124 and 125: a machine that ended badly. 130 and
  * 143: interrupted.
  */
 import { constants } from "node:os";
@@ -10,6 +10,7 @@ import { BarMissed } from "./bar.ts";
 import { discardPendingFiles } from "./files.ts";
 import { IS_BUILT } from "./import-source.ts";
 import { loadLab } from "./lab.ts";
+import { ModelDisagrees } from "./output.ts";
 import { buildProgram } from "./program.ts";
 import { aboveProgress, stopProgress } from "./progress.ts";
 import { runInWorker } from "./remote.ts";
@@ -45,7 +46,7 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
       world.stderr.write(`${colors.red("spevisor:")} ${error.what}\n${remedy}`);
       return EXIT.user;
     }
-    if (error instanceof BarMissed) return EXIT.missed;
+    if (error instanceof BarMissed || error instanceof ModelDisagrees) return EXIT.missed;
     if (error instanceof MachineEnded) return error.exitCode;
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     world.stderr.write(

@@ -1,11 +1,14 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { UserError } from "../common/errors.ts";
+import { agreementOf } from "../lab/agreement.ts";
 import type { LinuxMatrix } from "../lab/linux/matrix.ts";
 import type { RunDetail } from "../lab/report/detail.ts";
 import { renderHtml } from "../lab/report/html.ts";
 import { checkRun, writeReport } from "../lab/report/report-file.ts";
-import { type Host, type ModelRun, REPORT_SCHEMA } from "../lab/report/run.ts";
+import { type Agreement, type Host, type LinuxRun, type ModelRun, REPORT_SCHEMA } from "../lab/report/run.ts";
+import { renderAgreement } from "./agreement-table.ts";
 import { beginFile, type PendingFile } from "./files.ts";
 import { hostFacts } from "./host-facts.ts";
 import type { Job } from "./job.ts";
@@ -25,10 +28,35 @@ export interface Outputs {
   readonly html: string | undefined;
   /** The page's heading. */
   readonly title: string;
+  /** Machines' own runs, which those of the model are held against. */
+  readonly against?: readonly LinuxRun[];
+}
+
+/** The model's runs come to something else than the machine's that they are held against: that has been told. */
+export class ModelDisagrees extends Error {
+  override readonly name = "ModelDisagrees";
 }
 
 const pageAsset = (name: string): string =>
   readFileSync(new URL(`../lab/report/page/${name}`, import.meta.url), "utf8");
+
+/**
+ * The model's runs beside the machine's of the same policy and profile.
+ * @throws UserError where there is none of any
+ */
+function agreementsOf(machines: readonly LinuxRun[], runs: readonly ModelRun[]): Agreement[] {
+  const found = runs.flatMap((run) =>
+    machines
+      .filter(({ policy, profile }) => policy === run.policy && profile === run.profile)
+      .map((machine) => agreementOf(machine, run)),
+  );
+  if (found.length > 0) return found;
+  const there = machines.map(({ policy, profile }) => `${policy} at ${profile}`);
+  throw new UserError(
+    `--against: no run of ${[...new Set(runs.map(({ policy }) => policy))].join(", ")} in it`,
+    `It has: ${there.join("; ") || "no run of a machine's"}. Choose one with --policy and --profile`,
+  );
+}
 
 /** The page as text, with ECharts and the page's own files read from where they are installed. */
 const htmlOf = (details: readonly RunDetail[], title: string, linux?: LinuxMatrix): string =>
@@ -95,18 +123,24 @@ export async function runAndReport(work: Work, outputs: Outputs, world: World): 
     progress.stop();
     const linux = await work.linux?.();
     const runs = details.map((detail) => detail.run);
+    const agreement = outputs.against === undefined ? undefined : agreementsOf(outputs.against, runs);
     const report = () =>
       writeReport({
         schema: REPORT_SCHEMA,
         version: VERSION,
         host: hostFacts(world.nowNs() - startedNs, linux?.machine ?? null),
         runs: [...runs, ...(linux?.matrix.runs ?? [])],
+        ...(agreement === undefined ? {} : { agreement }),
       });
     json?.write(report());
     html?.write(htmlOf(details, outputs.title, linux?.matrix));
     for (const file of files) file.commit();
     world.stdout.write(outputs.json === STDOUT ? report() : tablesOf(runs, linux, world));
+    if (outputs.json !== STDOUT)
+      for (const each of agreement ?? [])
+        world.stdout.write(renderAgreement(each, lookOf(world.stdout, world.env)));
     for (const { path } of files) world.stderr.write(`written: ${path}\n`);
+    if (agreement?.some(({ agrees }) => !agrees) === true) throw new ModelDisagrees("the model disagrees");
   } finally {
     progress.stop();
     for (const file of files) file.discard();

@@ -6,6 +6,9 @@ import { Command, Option } from "commander";
 import wrapAnsi from "wrap-ansi";
 import { UserError } from "../common/errors.ts";
 import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
+import { readReport } from "../lab/report/report-file.ts";
+import type { LinuxRun } from "../lab/report/run.ts";
+import { readWhole } from "../vmm/node/read-file.ts";
 import { addAsk } from "./ask/command.ts";
 import { addBar } from "./bar.ts";
 import { addCompare } from "./compare.ts";
@@ -50,7 +53,14 @@ interface PredictFlags extends CommonFlags {
   readonly memlock: number | null;
   readonly irqLatency?: number;
   readonly ranges?: true;
+  readonly against?: string;
 }
+
+/** Runs of real code in a report. */
+const machineRunsIn = (file: string): readonly LinuxRun[] =>
+  readReport(readWhole(file, `--against ${file}`).toString("utf8"), file).runs.filter(
+    (run) => run.guest === "linux",
+  );
 
 const outputsOf = (flags: CommonFlags, title: string): Outputs => ({
   json: flags.json,
@@ -78,7 +88,24 @@ const threadJob = (flags: CommonFlags & { readonly scenario?: string[] }): Threa
   seed: flags.seed,
 });
 
-const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
+/** What a machine's own schedule says itself, by commander's names. */
+const OF_SCHEDULE = {
+  comm: "--comm",
+  pid: "--pid",
+  perCpu: "--per-cpu",
+  backing: "--backing",
+  vcpus: "--vcpus",
+  directSwitches: "--no-direct-switches",
+  period: "--period",
+  freq: "--freq",
+  ipc: "--ipc",
+  memory: "--memory",
+  memlock: "--memlock",
+  irqLatency: "--irq-latency",
+  buffer: "--buffer",
+} as const;
+
+const predictJob = (file: string, flags: PredictFlags, typed: readonly string[] = []): PredictJob => ({
   kind: "predict",
   file,
   traceFile: flags.trace ?? null,
@@ -97,6 +124,7 @@ const predictJob = (file: string, flags: PredictFlags): PredictJob => ({
   memlockBytes: flags.memlock,
   irqLatencyNs: flags.irqLatency ?? null,
   ranges: flags.ranges === true,
+  given: typed,
 });
 
 /** The recording that `npm start` predicts on, and where its page goes. */
@@ -250,7 +278,12 @@ function addPredict(program: Command, world: World): void {
     .description("what SPE in a VM would have cost a recorded workload")
     .argument(
       "[file]",
-      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input',
+      'a perf.data of: perf record --switch-events -e dummy --sample-cpu [-a] -- COMMAND; "-" for perf record -o - on standard input; or what spevisor run --schedule has written',
+    )
+    .option(
+      "--against <file>",
+      "hold the model against the machine: what spevisor run --json wrote of the same run; exit status 1 where they differ",
+      nonEmpty,
     )
     .option("--ranges", "run both ends of the cost ranges for a long recording, too")
     .addHelpText(
@@ -265,9 +298,11 @@ difference of more than a fifth in enables, the verdict is a range: with these s
 Examples:
   $ spevisor predict perf.data --buffer 64M
   $ spevisor predict system.data --comm node --html node.html
-  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace`,
+  $ spevisor predict perf.data --policy ./mine.ts --trace mine.trace
+  $ spevisor run --policy fault --json run.json --schedule run.schedule -- perf record -e arm_spe// -- true
+  $ spevisor predict run.schedule --policy fault --against run.json`,
     )
-    .action((file: string | undefined, flags: PredictFlags) => {
+    .action((file: string | undefined, flags: PredictFlags, self: Command) => {
       if (file === undefined)
         throw new UserError(
           "predict: which recording?",
@@ -275,9 +310,15 @@ Examples:
         );
       if ([flags.comm, flags.pid, flags.perCpu].filter((flag) => flag !== undefined).length > 1)
         throw new UserError("--comm, --pid and --per-cpu exclude each other");
+      const typed = Object.entries(OF_SCHEDULE)
+        .filter(([name]) => self.getOptionValueSource(name) === "cli")
+        .map(([, option]) => option);
       return runAndReport(
-        { jobs: [predictJob(file, flags)] },
-        outputsOf(flags, `spevisor predict ${file}`),
+        { jobs: [predictJob(file, flags, typed)] },
+        {
+          ...outputsOf(flags, `spevisor predict ${file}`),
+          ...(flags.against === undefined ? {} : { against: machineRunsIn(flags.against) }),
+        },
         world,
       );
     });

@@ -77,6 +77,8 @@ export class Core implements InstructionHost {
   #exit: CoreExit | undefined;
   /** See `InstructionHost`. */
   contextSwitches = 0;
+  /** Told before the exception level changes, from which. */
+  onLevelChange: ((from: 0 | 1) => void) | undefined;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
 
@@ -95,6 +97,7 @@ export class Core implements InstructionHost {
         this.#atLevel[from] += cycles - this.#levelSince;
         this.#levelSince = cycles;
         this.watcher?.levelChanges();
+        this.onLevelChange?.(from);
       },
       entry: () => this.#spend(EXCEPTION_CYCLES),
       cycles: () => this.cycles,

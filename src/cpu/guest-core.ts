@@ -16,6 +16,7 @@ import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
 import type { Broadcast, TlbiTarget } from "./platform.ts";
 import { Coherence } from "./spe/coherence.ts";
 import { CoreSpe, type CoreSpeState } from "./spe/core-spe.ts";
+import type { ExactProfile } from "./spe/exact-profile.ts";
 
 /** What stands for a unit that is not there: nothing reaches it. */
 const noSpu = (): Spu =>
@@ -184,6 +185,11 @@ export class CpuGuestCore implements CodeCore {
       this.#spe?.sampling.events,
     );
     group.cores.push(this);
+  }
+
+  /** Has an exact profile count what the guest believes to be profiled. */
+  set exactProfile(profile: ExactProfile | undefined) {
+    if (this.#spe !== undefined) this.#spe.sampling.exact = profile;
   }
 
   /** The vCPU's time, with what it has executed since it was last charged. */

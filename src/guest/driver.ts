@@ -49,6 +49,8 @@ export class SpeDriver {
   readonly #haltWithoutSpace: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
+  /** Whoever replays a schedule says when perf's reader has read. */
+  readonly #readerKnown: boolean;
   #window: AuxWindow | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
@@ -64,8 +66,10 @@ export class SpeDriver {
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
-  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent) {
+  /** @param readerKnown whoever replays a schedule calls `readerCaughtUp` by it; by default it is when READER says */
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readerKnown = false) {
     this.#pe = pe;
+    this.#readerKnown = readerKnown;
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -187,6 +191,7 @@ export class SpeDriver {
   }
 
   #wakeReader(): void {
+    if (this.#readerKnown) return;
     const waiting = this.#aux.head - this.#aux.tail;
     this.readerAtNs = Math.min(
       this.readerAtNs,

@@ -52,6 +52,8 @@ export class ModelMemory {
     readonly pages: number;
     readonly pageBytes: GuestPageBytes;
     readonly seed: number;
+    /** The first page for tables; by default RAM's first. */
+    readonly tablesFrom?: number;
   }) {
     this.pageBytes = options.pageBytes;
     this.#units = options.pageBytes / 4096;
@@ -59,7 +61,7 @@ export class ModelMemory {
     const { memory } = options;
     // Tables: enough for all of RAM to be mapped, once, by 4 KiB pages.
     const forTables = Math.ceil(options.pages / 256) + 8 * this.#units * 4;
-    this.#nextTable = Math.ceil(RAM_FIRST_IPN / this.#units) * this.#units;
+    this.#nextTable = Math.ceil((options.tablesFrom ?? RAM_FIRST_IPN) / this.#units) * this.#units;
     this.#tableEnd = this.#nextTable + forTables;
     this.#writer = {
       memory,
@@ -108,6 +110,22 @@ export class ModelMemory {
       at += taken;
     }
     this.#nextVpn += pages + this.#units;
+    return { base: va(BigInt(firstPage) << 12n), firstPage, ipns };
+  }
+
+  /**
+   * Maps a buffer at a given place.
+   * @param runs the guest pages behind it, as [first, pages]
+   */
+  mapBufferAt(firstPage: Vpn, runs: readonly (readonly [first: number, pages: number])[]): GuestBuffer {
+    let at = 0;
+    for (const [first, pages] of runs) {
+      this.map(vpn(firstPage + at), ipn(first), pages);
+      at += pages;
+    }
+    const ipns = Int32Array.from(
+      runs.flatMap(([first, pages]) => Array.from({ length: pages }, (_, i) => first + i)),
+    );
     return { base: va(BigInt(firstPage) << 12n), firstPage, ipns };
   }
 

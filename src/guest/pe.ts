@@ -12,6 +12,7 @@ import { TruthFeed } from "../kvm/spe/ground-truth.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
 import { bareMetalPe, type PeContext } from "../spe/enables.ts";
 import type { OpBounds } from "../spe/filters.ts";
+import type { SpeImplementation } from "../spe/implementation.ts";
 import { ManagementIrq, type ManagementIrqState } from "../spe/management-irq.ts";
 import type { SampledOp } from "../spe/op.ts";
 import { type RecordTlb, TranslatedRecords } from "../spe/record-memory.ts";
@@ -63,7 +64,13 @@ export class ModelPe {
 
   constructor(
     hardware: CoreHardware,
-    options: { readonly regime: Stage1Regime; readonly seed: number; readonly storeRecords: boolean },
+    options: {
+      readonly regime: Stage1Regime;
+      readonly seed: number;
+      readonly storeRecords: boolean;
+      /** Its profiling unit; by default DEFAULT_IMPLEMENTATION. */
+      readonly spe?: SpeImplementation | undefined;
+    },
   ) {
     this.hardware = hardware;
     this.regime = options.regime;
@@ -76,6 +83,7 @@ export class ModelPe {
     );
     this.spu = new Spu({
       pe,
+      ...(options.spe === undefined ? {} : { implementation: options.spe }),
       memory: this.#records,
       random: () => randomBitsAt(seed, this.#draws++) & 0xff,
       counter: () => Math.floor(hardware.timeline.nowNs),

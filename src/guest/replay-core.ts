@@ -132,8 +132,17 @@ export class ReplayCore implements GuestCore {
     this.#taskCycles = state.taskCycles;
     this.#taskNs = state.taskNs;
     this.#switches = state.switches;
-    const task = this.#replay.schedule.segments.task[state.segment];
-    this.#workload = task === undefined ? undefined : this.#options.workloadOf(task);
+    this.#workload = state.segment === NO_SEGMENT ? undefined : this.#workloadOf(state.segment);
+  }
+
+  /** Its task's instructions; as many of them as were counted, where they were. */
+  #workloadOf(segment: number): Workload {
+    const { task, ops, startNs, endNs } = this.#replay.schedule.segments;
+    const workload = this.#options.workloadOf(task[segment]!);
+    if (ops === undefined) return workload;
+    const ns = Math.max(1, Math.round(endNs[segment]! - startNs[segment]!));
+    // Only its rate is another. Half an op more, so that none is lost in rounding down.
+    return { bounds: workload.bounds, opAt: workload.opAt, opsPerNs: (ops[segment]! + 0.5) / ns };
   }
 
   /** Why this core's event turned the buffer on and off, and how often. */
@@ -202,12 +211,17 @@ export class ReplayCore implements GuestCore {
     this.#ranNs = 0;
     this.#opsDone = 0;
     this.#lengthNs = Math.round((segments.endNs[segment] as number) - (segments.startNs[segment] as number));
-    this.#workload = this.#options.workloadOf(task);
+    this.#workload = this.#workloadOf(segment);
     this.#startedAtNs = timeline.nowNs;
     this.#guestNsAtStart = this.#pe.guestNs;
     this.spu.pe.contextIdrEl1 = (tasks[task]?.tid ?? 0) >>> 0;
     this.spu.pe.el = 0;
-    if (((segments.flags[segment] as number) & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
+    const flags = segments.flags[segment] as number;
+    if ((flags & SEGMENT.readerDone) !== 0) {
+      // What the reader starts again goes first; the segment is entered by then.
+      this.#driver.readerCaughtUp();
+    }
+    if ((flags & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
     return undefined;
   }
 
@@ -254,7 +268,7 @@ export class ReplayCore implements GuestCore {
       this.#taskNs += timeline.nowNs - this.#startedAtNs;
       this.#taskCycles += (this.#pe.guestNs - this.#guestNsAtStart) * this.#options.clockGHz;
     }
-    this.#switches += 1;
+    if (((segments.flags[segment] as number) & SEGMENT.goesOn) === 0) this.#switches += 1;
     this.#cursor += 1;
     this.#phase = "between";
   }

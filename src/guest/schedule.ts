@@ -28,6 +28,10 @@ export const SEGMENT = {
   disables: 4,
   /** Switched out while runnable (PERF_RECORD_MISC_SWITCH_OUT_PREEMPT, or the recording says nothing else). */
   preempted: 8,
+  /** The next segment of its vCPU is the same task's, without a switch. */
+  goesOn: 16,
+  /** perf's reader has read all that there was of its vCPU's buffer before it begins (`Schedule.readerKnown`). */
+  readerDone: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
@@ -53,6 +57,8 @@ export interface Segments {
   readonly waker: Int32Array;
   readonly wakerOffsetNs: Float64Array;
   readonly previousOfTask: Int32Array;
+  /** Instructions that the profiling unit can sample in it, where they were counted; absent: its time at the workload's rate. */
+  readonly ops?: Float64Array;
 }
 
 export interface Schedule {
@@ -69,4 +75,6 @@ export interface Schedule {
    * enabled once at the schedule's start and disabled once at its end.
    */
   readonly perCpu?: boolean;
+  /** When perf's reader has read is known, by SEGMENT.readerDone; otherwise the driver's model assumes it. */
+  readonly readerKnown?: boolean;
 }

@@ -8,7 +8,6 @@ import type { Exit } from "./guest-core.ts";
 import { PMU_INTID, Pmu, type PmuState } from "./pmu.ts";
 import { isPmuRegister } from "./sys-regs.ts";
 import { PHYSICAL_TIMER_INTID, Timers, type TimersState, VIRTUAL_TIMER_INTID } from "./timers.ts";
-import type { PpiWires } from "./wires.ts";
 
 /** MPIDR_EL1 of a vCPU: bit 31 is RES1. */
 export const mpidrOf = (vcpu: number): bigint => 0x8000_0000n | BigInt(affinityOf(vcpu));
@@ -41,7 +40,7 @@ export class VmDevices {
   readonly timers: readonly Timers[];
   readonly pmus: readonly Pmu[];
   /** The PPIs of each vCPU. */
-  readonly wires: readonly PpiWires[];
+  readonly wires: readonly GicWires[];
   readonly #frames: GicFrames;
 
   constructor(options: DevicesOptions) {

@@ -60,6 +60,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   readonly #kick: (vcpu: number, atNs: number) => void;
   readonly #turn: Turn;
   readonly #timers = new PolicyTimers();
+  /** What the hypervisor did for exits that have nothing to do with SPE: such as a guest makes that has none. */
+  otherNs = 0;
   #loaded = false;
   /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
   #inGuest = false;
@@ -188,9 +190,15 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
+      const isOfSpe = ofSpe(exit);
+      const arrivedNs = timeline.nowNs;
       this.#arrived(exit);
+      if (!isOfSpe) this.otherNs += timeline.nowNs - arrivedNs;
       // A guest that is gone is told of nothing.
-      const result = (exit.kind === "shutdown" ? undefined : this.#bufferEvent()) ?? this.#handle(exit);
+      const event = exit.kind === "shutdown" ? undefined : this.#bufferEvent();
+      const handledNs = timeline.nowNs;
+      const result = event ?? this.#handle(exit);
+      if (!isOfSpe) this.otherNs += timeline.nowNs - handledNs;
       events.leave();
       if (result !== undefined) return result;
     }
@@ -351,7 +359,9 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
 
   /** User space has carried an `mmio` exit out; `value` is what a load got. */
   answered(exit: Extract<KvmExit, { kind: "mmio" }>, value: bigint): void {
+    const { nowNs } = this.timeline;
     this.#ofCode(exit).answered(exit, value);
+    this.otherNs += this.timeline.nowNs - nowNs;
   }
 
   /** Deals with a profiling buffer management event of the run that has ended, if there was one. */
@@ -388,6 +398,12 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     }
   }
 }
+
+/** Whether an exit is one that a guest without SPE would not make; the end of a turn counts as one, and costs nothing. */
+const ofSpe = (exit: Exit): boolean =>
+  exit.kind === "pmbirq" ||
+  exit.kind === "deadline" ||
+  (exit.kind === "sysreg" && findSysReg(exit.encoding)?.unit === "spe");
 
 /** The row of a register that traps: KVM asks for no trap that it does not emulate. */
 function emulated(encoding: Encoding): SysReg {

@@ -2,7 +2,7 @@
  * An experiment is a value: what runs, under which policy, at which costs. Running it gives one record and what its
  * charts need. Everything that a recording or a message cannot tell is an option here and an assumption in the record.
  */
-import type { Ipn } from "../common/address.ts";
+import type { Ipn, Vpn } from "../common/address.ts";
 import { PAGE_BYTES, pagesFor } from "../common/address.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { AuxBuffer } from "../guest/aux-buffer.ts";
@@ -14,7 +14,7 @@ import { ReplayCore, type ReplayCoreState } from "../guest/replay-core.ts";
 import type { Schedule } from "../guest/schedule.ts";
 import type { SpeEvent } from "../guest/spe-event.ts";
 import { modelWorkload } from "../guest/workload.ts";
-import type { CostTable } from "../host/costs.ts";
+import type { CostTable, GuestCostName } from "../host/costs.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import type { Backing } from "../host/mm.ts";
 import type { PressureEvent } from "../host/pressure.ts";
@@ -23,6 +23,7 @@ import type { Tracer } from "../kvm/trace.ts";
 import type { CoreFactory } from "../kvm/vcpu.ts";
 import { PMBIRQ_INTID } from "../kvm/wires.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import type { SpeImplementation } from "../spe/implementation.ts";
 import { BareMetal } from "../vmm/bare-metal.ts";
 import { Machine } from "../vmm/machine.ts";
 
@@ -49,6 +50,18 @@ export interface Setting {
   readonly measured?: (task: number) => boolean;
   /** False: every page one by one, to show that keeping extents changes nothing. */
   readonly extents?: boolean;
+  /** What of the guest's own costs is known better than a profile knows it. */
+  readonly guestCosts?: Partial<Record<GuestCostName, number>>;
+  /** Where each vCPU's buffer lies, where that is known; by default wherever the model's guest puts it. */
+  readonly layout?: readonly BufferLayout[];
+  /** The CPUs' profiling unit; by default one whose records have 64 bytes. */
+  readonly spe?: SpeImplementation;
+}
+
+/** Where a buffer lies: its first page of VA, and the guest pages behind it as [first, pages]. */
+export interface BufferLayout {
+  readonly first: Vpn;
+  readonly pages: readonly (readonly [first: number, pages: number])[];
 }
 
 /** RLIMIT_MEMLOCK of an ordinary process: 8 MiB since Linux 5.16. */
@@ -72,6 +85,15 @@ export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
   const wanted = vcpus * bufferBytes * 1.25 + 256 * 1024 ** 2;
   return Math.max(2 * 1024 ** 3, Math.ceil(wanted / (HUGE_PAGES * PAGE_BYTES)) * HUGE_PAGES * PAGE_BYTES);
 }
+
+/** The first guest page behind all buffers, and a 2 MiB block of its own: what is pinned there keeps nothing of theirs. */
+const tablesFrom = (layout: readonly BufferLayout[]): number =>
+  Math.ceil(
+    Math.max(...layout.flatMap(({ pages }) => pages.map(([first, count]) => first + count))) / HUGE_PAGES,
+  ) * HUGE_PAGES;
+
+/** What a setting's run costs its guest and its host. */
+const costsOf = ({ guestCosts }: Setting, costs: CostTable): CostTable => ({ ...costs, ...guestCosts });
 
 /** What a guest is but for its memory. */
 export interface GuestState {
@@ -98,10 +120,14 @@ class Guest {
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,
       seed: setting.seed,
+      ...(setting.layout === undefined ? {} : { tablesFrom: tablesFrom(setting.layout) }),
     });
-    this.buffers = Array.from({ length: schedule.vcpus }, () =>
-      this.memory.mapBuffer(pagesFor(setting.bufferBytes)),
-    );
+    this.buffers = Array.from({ length: schedule.vcpus }, (_, vcpu) => {
+      const layout = setting.layout?.[vcpu];
+      return layout === undefined
+        ? this.memory.mapBuffer(pagesFor(setting.bufferBytes))
+        : this.memory.mapBufferAt(layout.first, layout.pages);
+    });
     this.replay = new Replay(schedule, waits);
     this.#positions = new Float64Array(schedule.tasks.length);
   }
@@ -113,17 +139,19 @@ class Guest {
       regime: this.memory.regime,
       seed: setting.seed,
       storeRecords: false,
+      spe: setting.spe,
     });
     const aux = new AuxBuffer({
       bytes: setting.bufferBytes,
       snapshot: setting.snapshot,
       watermarkBytes: 0,
       maxRecordBytes: pe.spu.facts.maxRecordBytes,
+      alignBytes: pe.spu.facts.alignBytes,
     });
     const core = new ReplayCore(
       {
         pe,
-        driver: new SpeDriver(pe, aux, buffer.base, setting.event),
+        driver: new SpeDriver(pe, aux, buffer.base, setting.event, setting.schedule.readerKnown),
         replay: this.replay,
         workloadOf: (task) => this.#workloadOf(task),
         clockGHz: setting.clockGHz,
@@ -194,7 +222,7 @@ export function makeVm(
     memoryPages: pages,
     firstIpn: RAM_FIRST_IPN,
     backing: setting.backing,
-    costs,
+    costs: costsOf(setting, costs),
     policy,
     memlockBytes: setting.memlockBytes,
     memlockMaxBytes: setting.memlockMaxBytes,
@@ -242,7 +270,7 @@ export function runBareMetal(setting: Setting, costs: CostTable, waits: Waits): 
   const metal = new BareMetal();
   const guest = new Guest(setting, metal.memory as unknown as TableMemory<Ipn>, waits);
   metal.addCpus(setting.schedule.vcpus, guest.core, {
-    costs,
+    costs: costsOf(setting, costs),
     irqLatencyNs: setting.irqLatencyNs,
     seed: setting.seed,
   });
@@ -265,11 +293,13 @@ export function assumptionsOf(setting: Setting): string[] {
     `One sample every ${event.period === 1 ? "instruction" : `${event.period} instructions`}${filters.length > 0 ? `, filtered by ${filters.join(",")}` : ", no filter"}.`,
     `The guest's clock is ${setting.clockGHz} GHz at ${setting.ipc} ${setting.ipc === 1 ? "instruction" : "instructions"} a cycle while a task runs.`,
     `PMBIRQ takes ${formatNs(setting.irqLatencyNs)} from the SPU to KVM.`,
-    `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK starts at ${formatBytes(setting.memlockBytes)} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
+    `The guest has ${formatBytes(setting.memoryBytes)} of memory; RLIMIT_MEMLOCK ${Number.isFinite(setting.memlockBytes) ? `starts at ${formatBytes(setting.memlockBytes)}` : "is unlimited"} and may be raised ${Number.isFinite(setting.memlockMaxBytes) ? `to ${formatBytes(setting.memlockMaxBytes)}` : "without end"}.`,
     setting.stage2AtStart === "absent"
       ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
       : "Stage 2 still maps the buffer from when the guest zeroed it.",
-    "perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time.",
+    ...(setting.schedule.readerKnown === true
+      ? []
+      : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",
   ];
 }

@@ -70,6 +70,8 @@ export interface CommandFacts {
   readonly bufferBytes?: number;
   /** All that it has printed: `perf stat`'s counts are looked for. */
   readonly printed?: string;
+  /** How far its samples are from what was executed, where that was counted. */
+  readonly fidelity?: LinuxRun["fidelity"];
 }
 
 /** Switches of tasks on all cores; null: none were seen, as of a kernel that is not built with PID_IN_CONTEXTIDR. */
@@ -79,18 +81,20 @@ const switchesOf = ({ cores }: CodeFigures): number | null =>
 /**
  * The record of what a session's machine was there for, checked by whoever writes it.
  * @param scenario what ran, for people: the command, or "console"
+ * @param fidelity how far its samples are from the exact profile, where that was counted
  */
 export function linuxRecordOf(
   session: Session,
   scenario: string,
   stopped: Stopped,
-  { bufferBytes, printed = "" }: CommandFacts = {},
+  { bufferBytes, printed = "", fidelity = null }: CommandFacts = {},
 ): LinuxRun {
   const { config, vm, status, isBareMetal } = session;
   const { before, counted, said } = session.work;
   const { machine } = vm;
   return {
     ...commonOf(machine, counted, counted.nowNs),
+    fidelity,
     // An empty command is one, too.
     scenario: scenario === "" ? "''" : scenario,
     guest: "linux",

@@ -24,8 +24,20 @@ export interface AuxPiece {
   readonly cpu: number;
 }
 
+/** A stretch of a process's address space with a file's code. */
+export interface CodeMapping {
+  readonly pid: number;
+  readonly start: bigint;
+  readonly sizeBytes: bigint;
+  /** Where it begins in the file. */
+  readonly offset: bigint;
+  readonly path: string;
+}
+
 export interface Profile {
   readonly aux: readonly AuxPiece[];
+  /** Code that was mapped from files, by processes. */
+  readonly mappings: readonly CodeMapping[];
   /** Absolute paths on the machine that was recorded, kernel modules among them, in the order of their first mapping. */
   readonly mapped: readonly string[];
   /** Why it was not read to its end; undefined: it was. */
@@ -43,6 +55,7 @@ const NO_FILE = /^(\/\/anon|\/dev\/zero|\/memfd:|\/SYSV|\/anon_hugepage)| \(dele
 class ProfileReader {
   readonly aux: AuxPiece[] = [];
   readonly mapped = new Set<string>();
+  readonly mappings: CodeMapping[] = [];
   readonly splitter: RecordSplitter;
   readonly #inner: RecordSplitter;
   readonly #compressed: CompressedStream;
@@ -68,7 +81,7 @@ class ProfileReader {
     const body = fields.within(at + RECORD_HEADER_BYTES, at + sizeBytes);
     const nameAt = NAME_AT[type];
     if (nameAt !== undefined) {
-      if ((misc & MISC.mmapData) === 0) this.#map(body.text(nameAt, body.lengthBytes));
+      if ((misc & MISC.mmapData) === 0) this.#map(body, body.text(nameAt, body.lengthBytes));
     } else if (type === RECORD.auxtrace) this.#auxtrace(splitter, body, sizeBytes);
     else if (type === RECORD.headerTracingData && body.lengthBytes >= 4) splitter.skip(body.u32(0));
     else if (type === RECORD.compressed) this.#expand(splitter, body.bytes);
@@ -76,8 +89,16 @@ class ProfileReader {
       this.#expand(splitter, body.bytes.subarray(8, 8 + body.u64(0)));
   }
 
-  #map(name: string): void {
-    if (name.startsWith("/") && !NO_FILE.test(name)) this.mapped.add(name);
+  #map(body: Fields, path: string): void {
+    if (!path.startsWith("/") || NO_FILE.test(path)) return;
+    this.mapped.add(path);
+    const pid = body.i32(0);
+    // The kernel's own modules are in its list of symbols.
+    if (pid < 0) return;
+    const [start, sizeBytes, offset] = [8, 16, 24].map(
+      (at) => (BigInt(body.high32(at)) << 32n) | BigInt(body.low32(at)),
+    ) as [bigint, bigint, bigint];
+    this.mappings.push({ pid, start, sizeBytes, offset, path });
   }
 
   #auxtrace(splitter: RecordSplitter, body: Fields, recordBytes: number): void {
@@ -137,6 +158,7 @@ export async function readProfile(source: ByteSource): Promise<Profile> {
   return {
     aux: reader.aux,
     mapped: [...reader.mapped],
+    mappings: reader.mappings,
     damage: damage === undefined ? undefined : `damaged at offset ${damage.offset}: ${damage.what}`,
   };
 }

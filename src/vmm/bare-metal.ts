@@ -51,6 +51,10 @@ export class BareMetal {
   readonly memlockPeakBytes = 0;
   readonly prefaultedPages = 0;
   readonly backing = "none";
+  /** See CodeMachine. */
+  onBuffer: ((cpu: number, on: boolean) => void) | undefined;
+  /** CPUs whose buffer is enabled. */
+  readonly #enabled = new Set<number>();
   readonly #bus: Bus | undefined;
   readonly #loop: MachineLoop;
   /** What the scheduler calls CPU 0; the others follow. */
@@ -96,6 +100,12 @@ export class BareMetal {
         this.#loop.ending = how;
       },
       nowNs: () => this.nowNs,
+      wroteEnable: (cpu: number, on: boolean) => {
+        if (on === this.#enabled.has(cpu)) return;
+        if (on) this.#enabled.add(cpu);
+        else this.#enabled.delete(cpu);
+        this.onBuffer?.(cpu, on);
+      },
     };
     for (let i = 0; i < count; i++) {
       const cpu = new NativeCpu(i, board, { ...options, guest: guest(i) });

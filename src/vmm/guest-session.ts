@@ -64,6 +64,8 @@ export interface SessionOptions {
   readonly onOut?: (bytes: Uint8Array) => void;
   /** The guest refused an order. */
   readonly onError: (order: string, text: string) => void;
+  /** A command begins, or has ended. */
+  readonly onCommand?: (event: "begins" | "ended") => void;
 }
 
 /** What a machine did of its own, and what came before. */
@@ -111,9 +113,13 @@ export class Session {
       onStderr: options.onStderr,
       onReady: () => this.vm.machine.pause(),
       onError: options.onError,
-      onStart: () => this.#begin(),
+      onStart: () => {
+        this.#begin();
+        options.onCommand?.("begins");
+      },
       onExit: (code) => {
         this.#status = code;
+        options.onCommand?.("ended");
         this.vm.machine.pause();
       },
     });

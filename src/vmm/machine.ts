@@ -341,6 +341,11 @@ export class Machine {
     return this.#loop.scheduler;
   }
 
+  /** See CodeMachine. */
+  set onBuffer(listener: ((vcpu: number, on: boolean) => void) | undefined) {
+    this.spe.onBuffer = listener;
+  }
+
   /** What backs guest memory in the host. */
   get backing(): Backing {
     return this.spe.policy.backing ?? this.#options.backing;

@@ -47,6 +47,8 @@ export interface NativeBoard {
   readonly cpus: readonly NativeCpu[];
   readonly bus: Bus | undefined;
   readonly kick: (cpu: number, atNs: number) => void;
+  /** PMBLIMITR_EL1.E of a CPU was written, and is `on` now. */
+  readonly wroteEnable: (cpu: number, on: boolean) => void;
   /** PSCI's SYSTEM_OFF and SYSTEM_RESET. */
   readonly end: (how: "off" | "reset") => void;
   /** The instant of what happens now. */
@@ -71,6 +73,8 @@ export class NativeCpu {
   readonly turn: Turn = aloneTurn();
   readonly truth: GroundTruth;
   readonly core: GuestCore;
+  /** There is no hypervisor. */
+  readonly otherNs = 0;
   readonly #board: NativeBoard;
   /** What only a core has that executes code, and its GIC, timers and PMU. */
   readonly #code: { readonly core: CodeCore; readonly devices: VmDevices } | undefined;
@@ -104,7 +108,7 @@ export class NativeCpu {
         if (!spu.bufferEnable) return "off";
         return PMBSR_EL1.is(spu.read("PMBSR_EL1"), "S") ? "full" : "on";
       },
-      untrappedEnable: () => undefined,
+      untrappedEnable: (on) => board.wroteEnable(index, on),
       untrappedStatus: () => undefined,
       onRecordPage: undefined,
       kick: board.kick,

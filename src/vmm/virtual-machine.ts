@@ -4,7 +4,7 @@ import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
 import { fillTree, machineTree } from "../board/machine-tree.ts";
 import { MAP, SPI_COUNT } from "../board/memory-map.ts";
 import type { GuestMemory } from "../board/virtio/memory.ts";
-import { type Ipn, ipn, PAGE_BYTES, pagesFor } from "../common/address.ts";
+import { type Ipn, ipn, PAGE_BYTES, type Pfn, pagesFor, type Vpn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
 import { Timeline } from "../common/timeline.ts";
@@ -18,11 +18,14 @@ import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
 import { randomPressure } from "../host/random-pressure.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
-import type { PinPolicy } from "../kvm/spe/policy.ts";
+import { bufferOf } from "../kvm/spe/guest-copies.ts";
+import type { PinPolicy, SpeBuffer } from "../kvm/spe/policy.ts";
 import type { CodeCoreFactory } from "../kvm/vcpu.ts";
-import type { Access } from "../mmu/access.ts";
+import { type Access, INSPECT } from "../mmu/access.ts";
+import { halfOf } from "../mmu/config.ts";
 import { isFault } from "../mmu/fault.ts";
 import type { TableMemory } from "../mmu/table-memory.ts";
+import { translate } from "../mmu/translate.ts";
 import type { SpeImplementation } from "../spe/implementation.ts";
 import { BareMetal } from "./bare-metal.ts";
 import type { CountedMachine } from "./figures.ts";
@@ -35,6 +38,14 @@ import type { Ending } from "./machine-loop.ts";
 export interface CodeMachine extends CountedMachine {
   /** See MachineLoop. */
   readonly turns: number;
+  readonly vcpus: readonly (CountedMachine["vcpus"][number] & {
+    /** The instant that it has reached, within a run of its core as well. */
+    readonly nowNs: number;
+    /** Of the hypervisor's time what SPE has nothing to do with. */
+    readonly otherNs: number;
+  })[];
+  /** Told of each change of a guest's PMBLIMITR_EL1.E. */
+  onBuffer: ((vcpu: number, on: boolean) => void) | undefined;
   runSteps(steps: number, isEnough?: () => boolean): Ending;
   pause(): void;
   readonly nextNs: number;
@@ -113,7 +124,8 @@ export class VirtualMachine {
   readonly cores: readonly CpuGuestCore[];
   readonly code: CoreCode;
   readonly board: Board;
-  readonly #devices: VmDevices;
+  /** GIC, timers and PMUs. */
+  readonly devices: VmDevices;
   readonly #group: CoreGroup;
   /** Physical memory, by the frames that the cores see. */
   readonly #frames: Frames;
@@ -163,7 +175,7 @@ export class VirtualMachine {
     this.#metal = made instanceof Machine ? undefined : made;
     this.#frames = made instanceof Machine ? made.mm.frames : made.frames;
     const devices = made.devices as VmDevices;
-    this.#devices = devices;
+    this.devices = devices;
     const ofDevices =
       made instanceof Machine ? made.vm.guestMemory(made.host) : within(isMemory, made.guestMemory);
     this.board = new Board({
@@ -227,6 +239,36 @@ export class VirtualMachine {
     return taken;
   }
 
+  /** The guest page that a CPU's own tables have a page of its virtual addresses at; undefined: none. Nothing notices. */
+  guestPageAt(cpu: number, page: Vpn): Ipn | undefined {
+    const regime = this.cores[cpu]!.stage1();
+    const found = translate(halfOf(regime, page), page, INSPECT, {
+      page: this.#look,
+      wrote: () => undefined,
+    });
+    return isFault(found) ? undefined : found.outputPage;
+  }
+
+  /** The buffer that a CPU's registers describe, as its guest reads them. */
+  bufferOf(cpu: number): SpeBuffer {
+    const { spu } = this.cores[cpu]!;
+    const own = () => ({
+      PMBLIMITR_EL1: spu.read("PMBLIMITR_EL1"),
+      PMBPTR_EL1: spu.read("PMBPTR_EL1"),
+      PMBSR_EL1: spu.read("PMBSR_EL1"),
+    });
+    return this.#vm?.vcpus[cpu]?.spe.guestBuffer ?? bufferOf(own());
+  }
+
+  /** A guest page's content, where there is any. */
+  readonly #look = (page: Ipn): Uint32Array | undefined => {
+    if (this.#vm === undefined) return this.#frames.read(page as number as Pfn);
+    const { vm, mm } = this.#vm;
+    const hostPage = vm.memslots.hostPageOf(page);
+    const frame = hostPage < 0 ? -1 : mm.frameOf(hostPage);
+    return frame < 0 ? undefined : this.#frames.read(frame as Pfn);
+  };
+
   /** Instructions that all cores have retired. */
   get instructions(): number {
     return this.cores.reduce((sum, { core }) => sum + core.executed, 0);
@@ -255,7 +297,7 @@ export class VirtualMachine {
         machine,
         cores: this.cores.map((core) => core.save(frameAt)),
         coherence: this.#group.coherence.save(),
-        devices: this.#devices.save(),
+        devices: this.devices.save(),
         board: this.board.save(),
         undefinedWords: [...this.code.undefinedWords],
         guestPages: guestPagesOf(vm),
@@ -278,7 +320,7 @@ export class VirtualMachine {
       if (place !== undefined) frames.writable(place).set(words);
     }
     frames.wrote();
-    this.#devices.restore(state.devices);
+    this.devices.restore(state.devices);
     this.board.restore(state.board);
     state.cores.forEach((core, i) => {
       this.cores[i]!.restore(core, (frame) => frames.writable(placeOf(frame) ?? frame).byteOffset);

@@ -93,3 +93,9 @@ export async function archive(output: string, files: Readonly<Record<string, str
   writeFileSync(output, await packTar(entries));
   return output;
 }
+
+/** exact.c; see there. */
+export function buildExact(output: string): string {
+  execFileSync(CROSS_COMPILER, [...FLAGS, "-march=armv8.1-a", "-static", "-o", output, `${here}exact.c`]);
+  return output;
+}

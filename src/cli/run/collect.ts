@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../common/errors.ts";
 import { formatBytes } from "../../common/sizes.ts";
-import { type Profile, readProfile } from "../../perf/profile.ts";
+import { type CodeMapping, type Profile, readProfile } from "../../perf/profile.ts";
 import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import { openSource } from "../../vmm/node/file-source.ts";
@@ -62,6 +62,8 @@ export class OutStream {
 }
 
 export interface Collected {
+  /** Of recordings among what has come: which code was mapped where. */
+  readonly mappings?: readonly CodeMapping[];
   /** What could not be brought, a line for each (none: all was). */
   readonly lost: readonly string[];
   /** How the machine stopped: "done" where it can go on. */
@@ -147,11 +149,13 @@ export async function collectSymbols(
 ): Promise<Collected | undefined> {
   const recordings: string[] = [];
   const mapped = new Set<string>();
+  const mappings: CodeMapping[] = [];
   for (const name of files) {
     const profile = await profileIn(Buffer.from(`${path}/${name}`, "latin1").toString());
     if (profile === undefined) continue;
     recordings.push(name);
     for (const file of profile.mapped) mapped.add(file);
+    for (const mapping of profile.mappings) mappings.push(mapping);
   }
   if (recordings.length === 0) return undefined;
   if (files.some((name) => name === KALLSYMS || name.startsWith(`${SYMFS}/`))) {
@@ -170,7 +174,7 @@ export async function collectSymbols(
     world.stderr.write(
       `spevisor: perf report -i ${word(`${path}/${name}`)} --symfs ${word(`${path}/${SYMFS}`)} --kallsyms ${word(`${path}/${KALLSYMS}`)}\n`,
     );
-  return collected;
+  return { ...collected, mappings };
 }
 
 /** A word as a shell reads it, in quotes where it needs them. */

@@ -321,6 +321,16 @@ const withRun = (command: Command): Command =>
     )
     .option("--no-cache", "boot anew instead of starting from a guest that has booted before")
     .option("--json <file>", 'write what the run came to as JSON; "-" for standard output', nonEmpty)
+    .option(
+      "--schedule <file>",
+      "write what the machine did with its profiling buffers, exactly, for spevisor predict",
+      nonEmpty,
+    )
+    .option(
+      "--exact-profile <file>",
+      "count every instruction that the guest believes to be profiled, and hold the samples against that; several times slower, and the same run",
+      nonEmpty,
+    )
     .option("--verbose", "the guest's kernel log and what the run came to, on standard error");
 
 const HELP = `
@@ -352,6 +362,8 @@ Examples:
   $ spevisor run --kernel vmlinuz --modules lib/modules/6.18.1 -- uname -r
   $ spevisor run --kernel vmlinuz --initrd initrd.cpio --cpus 4 --memory 1G --append "nokaslr"
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
+  $ spevisor run --schedule true.schedule -- perf record -e arm_spe// -- true
+  $ spevisor run --exact-profile exact.json --out results -- perf record -o /out/perf.data -e arm_spe// -- ls -R /sys
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`;
 
 /** What only a hypervisor has is nothing for bare metal, and what a snapshot was made with is not made again. */

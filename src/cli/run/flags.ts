@@ -30,6 +30,10 @@ export interface MachineFlags {
   /** Seconds. */
   readonly timeout?: number;
   readonly json?: string;
+  /** Where the exact profile is written to. */
+  readonly exactProfile?: string;
+  /** Where the machine's schedule is written to. */
+  readonly schedule?: string;
   readonly seed: number;
   readonly speVersion: SpeVersion;
   /** Ops. */

@@ -6,6 +6,7 @@ import { POLICIES } from "../../kvm/spe/policies/index.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { Host, LinuxRun } from "../../lab/report/run.ts";
+import type { CodeMapping } from "../../perf/profile.ts";
 import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import type { MachineConfig } from "../../vmm/machine-config.ts";
@@ -24,8 +25,10 @@ import type { World } from "../world.ts";
 import { BOOTING_POLICY, Boots, bootingConfig } from "./boots.ts";
 import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
+import { ExactFile, symbolsIn } from "./exact-file.ts";
 import type { MachineFlags } from "./flags.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
+import { ScheduleFile } from "./schedule-file.ts";
 import { TerminalSession } from "./session.ts";
 import { SWITCHED_OFF, type UnfitGuest, withoutPort } from "./unfit.ts";
 
@@ -52,6 +55,8 @@ interface Course {
   readonly stopped: Stopped;
   readonly lost: readonly string[];
   readonly unfit: UnfitGuest | undefined;
+  /** Where recordings of perf's have come: which code was mapped where. */
+  readonly mappings?: readonly CodeMapping[] | undefined;
 }
 
 /** Runs a machine until its command, or itself, has ended. */
@@ -70,12 +75,22 @@ export async function runJob(
   const build = sourceVersion();
   const boots = new Boots(cacheFolder(world.env), build);
   let saved: PendingFile | undefined;
+  let schedule: ScheduleFile | undefined;
+  let exact: ExactFile | undefined;
   let devices: HostDevices | undefined;
   let session: TerminalSession | undefined;
   try {
     if (flags.saveSnapshot !== undefined) saved = beginFile(flags.saveSnapshot);
+    if (flags.exactProfile !== undefined) exact = new ExactFile(flags.exactProfile);
+    if (flags.schedule !== undefined) schedule = new ScheduleFile(flags.schedule);
     // Before anything is fetched for it.
     if (flags.out !== undefined) checkOutFlag(flags.out, command);
+    for (const option of ["schedule", "exactProfile"] as const)
+      if (flags[option] !== undefined && command.length === 0)
+        throw new UserError(
+          `--${option === "schedule" ? option : "exact-profile"} ${flags[option]}: is a command's, and there is none`,
+          "Give a command after --",
+        );
     devices = openDevices(flags);
     const askedMs = performance.now();
     const origin = await originOf(flags, devices, command.length > 0, build, world);
@@ -97,6 +112,16 @@ export async function runJob(
       devices,
       policy,
       boots,
+      onCommand: (event, of) => {
+        if (script === undefined) return;
+        if (event === "begins") {
+          schedule?.begin(of, script);
+          exact?.begin(of);
+        } else {
+          schedule?.end();
+          exact?.end(of);
+        }
+      },
       leftMs: () => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now())),
       world,
     };
@@ -110,7 +135,15 @@ export async function runJob(
       saveSnapshot(saved, guest, devices, build);
       used = "saved";
     }
-    const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped);
+    schedule?.commit();
+    const symbols =
+      flags.out === undefined || course.mappings === undefined
+        ? undefined
+        : symbolsIn(flags.out, course.mappings);
+    const fidelity = exact?.commit(guest, script ?? "", symbols, world.stderr) ?? null;
+    const run = linuxRecordOf(guest, script === undefined ? "console" : command.join(" "), course.stopped, {
+      fidelity,
+    });
     const endNs = world.nowNs();
     const instructions = vm.instructions - ready.instructionsBefore;
     const host = hostFacts(endNs - startedNs, {
@@ -126,6 +159,8 @@ export async function runJob(
     session?.close();
     devices?.close();
     saved?.discard();
+    schedule?.discard();
+    exact?.discard();
   }
 }
 
@@ -167,6 +202,8 @@ interface Plan {
   readonly devices: HostDevices;
   readonly policy: PinPolicy;
   readonly boots: Boots;
+  /** Told when the command begins, and when it has ended. */
+  readonly onCommand: (event: "begins" | "ended", guest: Session) => void;
   /** Milliseconds that are left of the machine's time; 0: it has no end. */
   readonly leftMs: () => number;
   readonly world: World;
@@ -190,8 +227,9 @@ const isInteractive = ({ flags, script, origin }: Plan): boolean =>
 function newSession(plan: Plan, config: MachineConfig, boot: BootFiles | undefined): TerminalSession {
   const { flags, devices, world, leftMs } = plan;
   const isBooting = config !== plan.origin.config;
-  const session = new TerminalSession({
+  const session: TerminalSession = new TerminalSession({
     config,
+    onCommand: (event) => plan.onCommand(event, session.guest),
     policy: isBooting ? BOOTING_POLICY : plan.policy,
     costs: costTable(profileNamed(config.profile)),
     disks: devices.disks.map(({ disk }) => disk),
@@ -285,6 +323,7 @@ async function runCommand(
   const { flags, devices, world } = plan;
   let stopped = await session.command(script);
   let lost: readonly string[] = [];
+  let mappings: readonly CodeMapping[] | undefined;
   if (flags.out !== undefined) {
     const gone = GONE[stopped];
     if (gone !== undefined) lost = [gone];
@@ -295,13 +334,14 @@ async function runCommand(
       if (collected.stopped === "done") {
         const symbols = await collectSymbols(flags.out, collected.files, session.guest, session.out, world);
         lost = [...lost, ...(symbols?.lost ?? [])];
+        mappings = symbols?.mappings;
       }
     }
   }
   // What its page cache holds is written, or saved with the machine.
   const isDirty = devices.disks.some(({ mode }) => mode === "writable") && flags.saveSnapshot === undefined;
   if (session.guest.status !== undefined && isDirty && GONE[stopped] === undefined) await session.powerOff();
-  return { stopped, lost };
+  return { stopped, lost, mappings };
 }
 
 /** Machines that do nothing any more, and bring nothing back. */

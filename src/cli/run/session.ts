@@ -12,7 +12,10 @@ const UNKNOWN_SIZE = { rows: 24, columns: 80 };
 const NOTHING = { input: undefined, paced: false } as const;
 
 export interface TerminalSessionOptions
-  extends Pick<SessionOptions, "config" | "policy" | "costs" | "disks" | "shares" | "bareMetal" | "boot"> {
+  extends Pick<
+    SessionOptions,
+    "config" | "policy" | "costs" | "disks" | "shares" | "bareMetal" | "boot" | "onCommand"
+  > {
   readonly stdout: TextOut;
   readonly stderr: TextOut;
   /** Milliseconds that are left of the machine's time; 0: it has no end. */

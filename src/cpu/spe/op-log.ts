@@ -7,6 +7,7 @@ import type { Core } from "../core.ts";
 import type { DecodedPlace } from "../execute/code-cache.ts";
 import { VCPU_AREA } from "../memory.ts";
 import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
+import type { ExactProfile } from "./exact-profile.ts";
 import type { Models } from "./models.ts";
 import { type OpInfo, OpInfos } from "./op-info.ts";
 
@@ -55,6 +56,11 @@ export class OpLog {
 
   /** Where the code is that was looked up last, while nothing is executed: the next op is near, most likely. */
   #page: DecodedPlace = NO_PAGE;
+
+  /** An exact profile counts what the log has. */
+  countIn(profile: ExactProfile, context: number): void {
+    profile.executesLog(this.#words, this.#first, this.#end, context);
+  }
 
   /** The models follow what the log has. */
   follow(): void {

@@ -12,6 +12,7 @@ import type { Spu } from "../../spe/spu.ts";
 import type { Core } from "../core.ts";
 import type { Interpreter } from "../execute/interpreter.ts";
 import type { OpWatcher } from "../op-watcher.ts";
+import type { ExactProfile } from "./exact-profile.ts";
 import type { Models, ModelsState } from "./models.ts";
 import { type BeforeOp, OpLog } from "./op-log.ts";
 import { SpeEvents, type SpeEventsState } from "./pmu-events.ts";
@@ -49,6 +50,8 @@ export class Sampling implements OpWatcher {
   readonly events: SpeEvents;
   /** Somebody counts what the models say of each op: they follow all of them, profiled or not. */
   #followsAll = false;
+  /** Counts every instruction that the guest believes to be profiled: nothing else changes by it, and all takes longer. */
+  exact: ExactProfile | undefined;
   /** The buffer is enabled. */
   #isArmed = false;
   /** The op that TypeScript carries out, until it has been counted. */
@@ -77,7 +80,12 @@ export class Sampling implements OpWatcher {
   // ---- Whether it watches ----
 
   get isWatching(): boolean {
-    return this.#followsAll || this.#isProfiling;
+    return this.#followsAll || this.#isProfiling || this.#isCounted;
+  }
+
+  /** Whether the exact profile has what is executed now. */
+  get #isCounted(): boolean {
+    return this.exact !== undefined && this.#truth.believes(this.#core.state.el);
   }
 
   get #isProfiling(): boolean {
@@ -129,9 +137,10 @@ export class Sampling implements OpWatcher {
     const before = spu.opsToNextSample();
     if (this.#followsAll || before <= this.#warmOps) return this.#enterCarefully(before);
     const { state, code } = this.#core;
-    const most = before - this.#warmOps;
-    const reason = this.#execute(code.interpreter, most);
+    const most = this.#isCounted ? Math.min(before - this.#warmOps, LOG.OPS) : before - this.#warmOps;
+    const reason = this.#isCounted ? this.#executeCounted(most) : this.#execute(code.interpreter, most);
     spu.advance(this.#executed);
+    if (most < before - this.#warmOps) return reason;
     // It may have stopped here for more than these ops being done.
     const isOver =
       this.#executed < most || state.left === 0 || state.pendingInterrupts !== 0 || state.hasPrepared;
@@ -154,7 +163,10 @@ export class Sampling implements OpWatcher {
     const { executed } = this.#core;
     if (executed !== this.models.now) this.models.resume(executed);
     log.begin();
+    const context = state.get32("CONTEXTIDR_EL1");
+    const isCounted = this.#isCounted;
     const reason = this.#execute(code.careful, hasSample ? before + 1 : Math.min(before, LOG.OPS));
+    if (isCounted && this.exact !== undefined) log.countIn(this.exact, context);
     if (this.#executed <= before) {
       spu.advance(this.#executed);
       log.follow();
@@ -165,6 +177,16 @@ export class Sampling implements OpWatcher {
     this.#selectedNs = this.#nowNs(-1);
     spu.pe.contextIdrEl1 = state.get32("CONTEXTIDR_EL1");
     if (spu.select()) this.#complete(log.opAt(sampled, state.loggedNzcv, spu.collectsPa));
+    return reason;
+  }
+
+  /** Executes some ops that the exact profile counts, and the models do not follow. */
+  #executeCounted(most: number): number {
+    const { state, code } = this.#core;
+    const context = state.get32("CONTEXTIDR_EL1");
+    this.#log.begin();
+    const reason = this.#execute(code.careful, most);
+    if (this.exact !== undefined) this.#log.countIn(this.exact, context);
     return reason;
   }
 
@@ -202,7 +224,9 @@ export class Sampling implements OpWatcher {
   }
 
   #complete(op: SampledOp): void {
-    this.#spu.complete(op);
+    const { kind } = this.#spu.complete(op);
+    if (kind === "written" || kind === "full-after-write")
+      this.exact?.samples(op.pc, this.#spu.pe.contextIdrEl1);
     if (!this.#spu.pmbirq) return;
     // Profiling has stopped with this op, and the interrupt is on its way.
     this.tell(true);
@@ -216,6 +240,8 @@ export class Sampling implements OpWatcher {
     const { state, executed } = this.#core;
     this.#spu.pe.el = state.el;
     this.#isKnownSoFar = executed === this.models.now;
+    this.#countedPc = this.#isCounted ? state.pc : undefined;
+    this.#countedContext = state.get32("CONTEXTIDR_EL1");
     if (!this.#isProfiling) return;
     const isNext = this.#spu.opsToNextSample() === 0;
     this.#carried = { pc: state.pc, nzcv: isNext ? state.nzcv : 0 };
@@ -225,6 +251,9 @@ export class Sampling implements OpWatcher {
     this.#word = this.#core.word();
   }
 
+  /** The op that TypeScript carries out, where the exact profile has it. */
+  #countedPc: bigint | undefined;
+  #countedContext = 0;
   #word = 0;
   /** The models have followed all that came before the op that TypeScript carries out. */
   #isKnownSoFar = false;
@@ -238,7 +267,10 @@ export class Sampling implements OpWatcher {
   }
 
   ends(isExecuted: boolean, hasException: boolean): void {
-    if (isExecuted) this.count();
+    if (isExecuted) {
+      this.count();
+      if (this.#countedPc !== undefined) this.exact?.executes(this.#countedPc, this.#countedContext);
+    }
     const carried = this.#carried;
     this.#carried = undefined;
     if (this.#isSelected) {

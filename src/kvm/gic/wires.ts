@@ -5,6 +5,8 @@ import type { Gic } from "./gic.ts";
 export class GicWires implements PpiWires {
   readonly #gic: Gic;
   readonly #vcpu: number;
+  /** Told of each change of a level. */
+  onLevel: ((intid: number, high: boolean) => void) | undefined;
 
   constructor(gic: Gic, vcpu: number) {
     this.#gic = gic;
@@ -12,7 +14,10 @@ export class GicWires implements PpiWires {
   }
 
   setLevel(intid: number, high: boolean): boolean {
-    return this.#gic.setLine(intid, high, this.#vcpu);
+    const changes = this.onLevel !== undefined && this.level(intid) !== high;
+    const rose = this.#gic.setLine(intid, high, this.#vcpu);
+    if (changes) this.onLevel?.(intid, high);
+    return rose;
   }
 
   level(intid: number): boolean {

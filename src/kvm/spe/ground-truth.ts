@@ -209,6 +209,11 @@ export class TruthFeed {
     this.#guestView = guestView;
   }
 
+  /** Whether the guest believes that what it executes at an exception level is profiled. */
+  believes(el: 0 | 1): boolean {
+    return this.#spu.profiles(el) && this.#guestView() === "on";
+  }
+
   /** `ops` instructions ran with the hardware sampling them. */
   sampled(ops: number): void {
     this.#truth.sampled(ops);

@@ -161,8 +161,17 @@ export class HardwareBuffer {
 
   /** The buffer that the guest has enabled, as its registers have it; undefined while E is 0. */
   get enabledBuffer(): SpeBuffer | undefined {
-    const registers = this.#trapping ? this.#copies.values : this.#registers();
+    const registers = this.#guests();
     return enableBit(registers) ? bufferOf(registers) : undefined;
+  }
+
+  /** The buffer that the guest's registers describe, on or off. */
+  get guestBuffer(): SpeBuffer {
+    return bufferOf(this.#guests());
+  }
+
+  #guests(): BufferRegisters {
+    return this.#trapping ? this.#copies.values : this.#registers();
   }
 
   #registers(): BufferRegisters {

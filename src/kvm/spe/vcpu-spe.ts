@@ -306,6 +306,11 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
     return this.#hardware.enabledBuffer;
   }
 
+  /** The buffer that the guest's registers describe, on or off. */
+  get guestBuffer(): SpeBuffer {
+    return this.#hardware.guestBuffer;
+  }
+
   get bouncePages(): number {
     return this.#hardware.bouncePages;
   }

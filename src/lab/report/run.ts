@@ -324,6 +324,23 @@ const Host = z.strictObject({
 /** The machine that computed a report: the only part that may differ between two reports of the same runs. */
 export type Host = z.infer<typeof Host>;
 
+/** A run of the model beside the machine's that it replays (lab/agreement.ts). */
+const Agreement = z.strictObject({
+  policy: z.string().min(1),
+  profile: z.string().min(1),
+  rows: z.array(
+    z.strictObject({
+      what: z.string(),
+      machine: z.number(),
+      model: z.number(),
+      rule: z.enum(["equal", "near"]),
+      agrees: z.boolean(),
+    }),
+  ),
+  agrees: z.boolean(),
+});
+export type Agreement = z.infer<typeof Agreement>;
+
 /** The schema of a report file. */
 export const Report = z.strictObject({
   schema: z.literal(REPORT_SCHEMA),
@@ -332,6 +349,8 @@ export const Report = z.strictObject({
   runs: z.array(Run),
   /** Of `compare`: where its two runs part, and what each costs from there (lab/compare.ts). Other reports have none. */
   comparison: z.looseObject({ schema: z.literal(COMPARE_SCHEMA), sentences: z.array(z.string()) }).optional(),
+  /** Of `predict --against`: each of its runs beside the machine's own. Other reports have none. */
+  agreement: z.array(Agreement).optional(),
 });
 export type Report = z.infer<typeof Report>;
 

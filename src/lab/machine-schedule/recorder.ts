@@ -1,0 +1,181 @@
+/** Writes down what a machine that executes code does with its profiling buffers, while it does: see file.ts. */
+import { TCR_EL1 } from "../../arm/registers.ts";
+import { hex, type Vpn, vpn, vpnOf } from "../../common/address.ts";
+import { PMBIRQ_INTID } from "../../kvm/wires.ts";
+import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
+import type { Counters, ScheduleLine } from "./file.ts";
+
+/** A buffer has no more pages than this: 16 GiB. */
+const MOST_PAGES = 4 * 1024 ** 2;
+
+/** What is followed of a vCPU. */
+interface Watched {
+  readonly start: Counters;
+  on: boolean;
+  /** The event's registers have been told since E rose. */
+  eventTold: string | undefined;
+  /** The thread that it was in, at EL0; undefined: after it was idle. */
+  thread: string | undefined;
+  /** Bases of buffers that have been told. */
+  readonly bases: Set<Vpn>;
+}
+
+export class ScheduleRecorder {
+  readonly #vm: VirtualMachine;
+  readonly #tell: (line: ScheduleLine) => void;
+  #watched: readonly Watched[] = [];
+
+  /** @param tell told of each line as it happens */
+  constructor(vm: VirtualMachine, tell: (line: ScheduleLine) => void) {
+    this.#vm = vm;
+    this.#tell = tell;
+  }
+
+  /** The command begins: everything is counted from here. The machine does what it would do unwatched. */
+  begin(): void {
+    const { machine, cores, devices } = this.#vm;
+    this.#watched = machine.vcpus.map((_, vcpu) => ({
+      start: this.#raw(vcpu),
+      on: false,
+      eventTold: undefined,
+      thread: undefined,
+      bases: new Set(),
+    }));
+    machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
+    machine.vcpus.forEach(({ timeline }, vcpu) => {
+      const also = timeline.onCharge;
+      timeline.onCharge = (kind, startNs, endNs) => {
+        also?.(kind, startNs, endNs);
+        if (kind === "idle") this.#idle(vcpu, startNs, endNs);
+        else if (kind === "guestRun") this.#event(vcpu);
+      };
+    });
+    cores.forEach(({ core }, vcpu) => {
+      core.onLevelChange = (from) => {
+        if (from === 1) this.#toEl0(vcpu);
+      };
+    });
+    devices.wires.forEach((wires, vcpu) => {
+      wires.onLevel = (intid, high) => {
+        if (intid !== PMBIRQ_INTID) return;
+        const { pointer, limit } = this.#vm.bufferOf(vcpu);
+        const counters = this.#counters(vcpu);
+        if (high) this.#tell(["stopped", ...counters, hex(pointer)]);
+        else this.#tell(["resumed", ...counters, hex(pointer), hex(limit)]);
+      };
+    });
+  }
+
+  /** The command has ended. */
+  end(): void {
+    const { machine, cores, devices } = this.#vm;
+    if (this.#watched.length === 0) return;
+    machine.vcpus.forEach(({ timeline }, vcpu) => {
+      this.#tell(["end", ...this.#counters(vcpu)]);
+      timeline.onCharge = undefined;
+    });
+    machine.onBuffer = undefined;
+    for (const { core } of cores) core.onLevelChange = undefined;
+    for (const wires of devices.wires) wires.onLevel = undefined;
+    this.#watched = [];
+  }
+
+  #raw(vcpu: number): Counters {
+    const { timeline, nowNs, otherNs, truth } = this.#vm.machine.vcpus[vcpu]!;
+    return {
+      vcpu,
+      atNs: nowNs,
+      guestNs: timeline.spentNs("guestRun") + nowNs - timeline.nowNs,
+      otherNs,
+      instructions: this.#vm.cores[vcpu]!.core.executed,
+      profiled: truth.profiledInstructions,
+    };
+  }
+
+  #counters(vcpu: number) {
+    const { start } = this.#watched[vcpu]!;
+    const now = this.#raw(vcpu);
+    return [
+      vcpu,
+      now.atNs - start.atNs,
+      now.guestNs - start.guestNs,
+      now.otherNs - start.otherNs,
+      now.instructions - start.instructions,
+      now.profiled - start.profiled,
+    ] as const;
+  }
+
+  #buffer(vcpu: number, on: boolean): void {
+    const watched = this.#watched[vcpu]!;
+    watched.on = on;
+    watched.eventTold = undefined;
+    const buffer = this.#vm.bufferOf(vcpu);
+    if (!on) {
+      this.#tell(["off", ...this.#counters(vcpu), hex(buffer.pointer)]);
+      return;
+    }
+    this.#geometry(vcpu, vpnOf(buffer.pointer));
+    this.#tell(["on", ...this.#counters(vcpu), hex(buffer.pointer), hex(buffer.limit)]);
+  }
+
+  /** The whole buffer, unless it is known: vmap leaves a page free before it and behind it. */
+  #geometry(vcpu: number, inside: Vpn): void {
+    const pageAt = (page: number) => this.#vm.guestPageAt(vcpu, vpn(page));
+    let first: number = inside;
+    while (inside - first < MOST_PAGES && pageAt(first - 1) !== undefined) first -= 1;
+    const { bases } = this.#watched[vcpu]!;
+    if (bases.has(vpn(first))) return;
+    bases.add(vpn(first));
+    const pages: [number, number][] = [];
+    for (let page = first; page - first < MOST_PAGES; page++) {
+      const at = pageAt(page);
+      if (at === undefined) break;
+      const last = pages.at(-1);
+      if (last !== undefined && last[0] + last[1] === at) last[1] += 1;
+      else pages.push([at, 1]);
+    }
+    if (pages.length > 0) this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
+  }
+
+  /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */
+  #event(vcpu: number): void {
+    const watched = this.#watched[vcpu]!;
+    if (!watched.on || watched.eventTold !== undefined) return;
+    const { spu } = this.#vm.cores[vcpu]!;
+    const pmscr = spu.read("PMSCR_EL1");
+    if (pmscr === 0n) return;
+    const registers = ["PMSFCR_EL1", "PMSEVFR_EL1", "PMSLATFR_EL1", "PMSIRR_EL1"] as const;
+    const [pmsfcr, pmsevfr, pmslatfr, pmsirr] = registers.map((name) => hex(spu.read(name)));
+    watched.eventTold = hex(pmscr);
+    this.#tell(["event", vcpu, hex(pmscr), pmsfcr!, pmsevfr!, pmslatfr!, pmsirr!]);
+  }
+
+  #idle(vcpu: number, startNs: number, endNs: number): void {
+    const watched = this.#watched[vcpu]!;
+    const [, , ...rest] = this.#counters(vcpu);
+    const { virtual, physical } = this.#vm.devices.timers[vcpu]!.lines(endNs);
+    const from = watched.start.atNs;
+    watched.thread = undefined;
+    this.#tell([
+      "idle",
+      vcpu,
+      startNs - from,
+      ...rest,
+      endNs - from,
+      virtual || physical ? "timer" : "other",
+    ]);
+  }
+
+  #toEl0(vcpu: number): void {
+    const watched = this.#watched[vcpu]!;
+    const { state } = this.#vm.cores[vcpu]!.core;
+    const isOfTtbr1 = TCR_EL1.is(state.get64("TCR_EL1"), "A1");
+    const asid = state.get64(isOfTtbr1 ? "TTBR1_EL1" : "TTBR0_EL1") >> 48n;
+    const context = ((state.get64("CONTEXTIDR_EL1") & 0xffff_ffffn) << 16n) | asid;
+    const pointer = state.get64("TPIDR_EL0");
+    const thread = `${context} ${pointer}`;
+    if (thread === watched.thread) return;
+    watched.thread = thread;
+    this.#tell(["task", ...this.#counters(vcpu), hex(context), hex(pointer)]);
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * A machine's schedule as the segments that the driver model replays. A segment is a stretch in which a vCPU executes one thread
+ * with its buffer on or off: its length is the guest's own time in it, with exits that SPE has nothing to do with. Between
+ * segments a vCPU is idle. What the hypervisor took for SPE is left out: the replay puts in its own.
+ */
+import {
+  NO_SEGMENT,
+  type Schedule,
+  type ScheduledTask,
+  SEGMENT,
+  type Segments,
+  WAIT,
+} from "../../guest/schedule.ts";
+import { type Counters, countersOf, type InstantLine, type MachineSchedule } from "./file.ts";
+
+/** A segment before it has a place among all. */
+interface Piece {
+  readonly vcpu: number;
+  readonly start: Counters;
+  end: Counters;
+  thread: string | undefined;
+  /** Of its time: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
+  stoppedNs: number;
+  enables: boolean;
+  disables: boolean;
+  isOn: boolean;
+  /** perf's reader has read before it begins. */
+  readerDone: boolean;
+  /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
+  after: "timer" | "other" | undefined;
+}
+
+const workNs = ({ guestNs, otherNs }: Counters): number => guestNs + otherNs;
+const lengthNs = (piece: Piece): number => workNs(piece.end) - workNs(piece.start) - piece.stoppedNs;
+
+/** Cuts one vCPU's lines. */
+class Cutter {
+  readonly pieces: Piece[] = [];
+  stops = 0;
+  stoppedNs = 0;
+  #isOn = false;
+  #stoppedAtNs: number | undefined;
+  #thread: string | undefined;
+  #piece: Piece;
+
+  constructor(vcpu: number) {
+    const start = { vcpu, atNs: 0, guestNs: 0, otherNs: 0, instructions: 0, profiled: 0 };
+    this.#piece = this.#begin(start, undefined);
+  }
+
+  #begin(start: Counters, after: Piece["after"]): Piece {
+    this.#piece = {
+      vcpu: start.vcpu,
+      start,
+      end: start,
+      thread: this.#thread,
+      stoppedNs: 0,
+      enables: false,
+      disables: false,
+      isOn: this.#isOn,
+      readerDone: false,
+      after,
+    };
+    return this.#piece;
+  }
+
+  #cut(now: Counters): void {
+    const piece = this.#piece;
+    piece.end = now;
+    const isNothing =
+      lengthNs(piece) === 0 && !piece.enables && !piece.readerDone && piece.after === undefined;
+    if (!isNothing) this.pieces.push(piece);
+  }
+
+  /** @param readerDone perf's reader has read before it */
+  take(line: InstantLine, readerDone: boolean): void {
+    this.#take(line, readerDone);
+    if (readerDone && line[0] !== "stopped" && line[0] !== "off") this.#piece.readerDone = true;
+  }
+
+  #take(line: InstantLine, readerDone: boolean): void {
+    const now = countersOf(line);
+    switch (line[0]) {
+      case "on":
+        this.#cut(now);
+        this.#isOn = true;
+        this.#begin(now, undefined).enables = true;
+        return;
+      case "off": {
+        if (readerDone) this.#readOnTheWay(now);
+        this.#resumed(now);
+        this.#piece.disables = true;
+        this.#cut(now);
+        this.#isOn = false;
+        this.#begin(now, undefined);
+        return;
+      }
+      case "stopped":
+        if (readerDone) this.#readOnTheWay(now);
+        this.#stoppedAtNs = workNs(now);
+        return;
+      case "resumed":
+        this.#resumed(now);
+        return;
+      case "idle": {
+        const [, , , , , , , untilNs, cause] = line;
+        this.#cut(now);
+        this.#thread = undefined;
+        this.#begin({ ...now, atNs: untilNs }, cause);
+        return;
+      }
+      case "task":
+        this.#task(now, `${line[7]} ${line[8]}`, readerDone);
+        return;
+      case "end":
+        this.#resumed(now);
+        this.#cut(now);
+        return;
+    }
+  }
+
+  #resumed(now: Counters): void {
+    if (this.#stoppedAtNs === undefined) return;
+    const ns = workNs(now) - this.#stoppedAtNs;
+    this.#piece.stoppedNs += ns;
+    this.stoppedNs += ns;
+    this.stops += 1;
+    this.#stoppedAtNs = undefined;
+  }
+
+  /** Another vCPU's reader has read at some instant of this piece: half way to the next stop is far from both. */
+  #readOnTheWay(now: Counters): void {
+    const { start } = this.#piece;
+    const half = (name: keyof Counters): number => Math.floor((start[name] + now[name]) / 2);
+    const middle: Counters = {
+      vcpu: now.vcpu,
+      atNs: half("atNs"),
+      guestNs: half("guestNs"),
+      otherNs: half("otherNs"),
+      instructions: half("instructions"),
+      profiled: half("profiled"),
+    };
+    // A stop in this piece lies before: what it took was the first half's.
+    this.#cut(middle);
+    this.#begin(middle, undefined).readerDone = true;
+  }
+
+  /** What came since it was idle was for this thread's sake; else another one begins here. */
+  #task(now: Counters, thread: string, readerDone: boolean): void {
+    if (this.#thread === undefined) {
+      for (let i = this.pieces.length - 1; i >= 0 && this.pieces[i]!.thread === undefined; i--) {
+        this.pieces[i]!.thread = thread;
+        if (this.pieces[i]!.after !== undefined) break;
+      }
+      this.#piece.thread = thread;
+      this.#thread = thread;
+      return;
+    }
+    if (thread === this.#thread && !readerDone) return;
+    this.#thread = thread;
+    // Its switch-in has enabled the buffer already.
+    if (this.#piece.enables) {
+      this.#piece.thread = thread;
+      return;
+    }
+    this.#cut(now);
+    this.#begin(now, undefined);
+  }
+}
+
+export interface CutSchedule {
+  readonly schedule: Schedule;
+  /** How often a guest dealt with a buffer that had stopped while E was 1, and how long that took its driver in the mean. */
+  readonly stops: number;
+  readonly meanStopNs: number;
+}
+
+/**
+ * @param readerDone indexes of lines before which perf's reader has read (reader.ts)
+ * @param assumptions what the replay takes for granted, for its record
+ */
+export function cutSchedule(
+  { header, lines }: MachineSchedule,
+  readerDone: ReadonlySet<number>,
+  assumptions: readonly string[],
+): CutSchedule {
+  const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
+  lines.forEach((line, i) => {
+    if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line, readerDone.has(i));
+  });
+  const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
+  const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
+  const pieces = cutters
+    .flatMap((cutter) => cutter.pieces)
+    .sort((a, b) => a.start.atNs - b.start.atNs || a.vcpu - b.vcpu);
+  const tasks = new Map<string, number>();
+  const targets = new Set<number>();
+  const taskOf = ({ thread, vcpu, isOn }: Piece): number => {
+    const name = thread ?? `kernel/${vcpu}`;
+    const task = tasks.get(name) ?? tasks.size;
+    tasks.set(name, task);
+    if (isOn) targets.add(task);
+    return task;
+  };
+  const segments = segmentsOf(pieces, taskOf);
+  const ends = pieces.map(({ end }) => end.atNs);
+  return {
+    schedule: {
+      vcpus: header.cpus,
+      tasks: [...tasks].map(([name, task]): ScheduledTask => {
+        const pid = Number(BigInt(/^0x[0-9a-f]+/.exec(name)?.[0] ?? 0n) >> 16n);
+        return { pid, tid: pid, comm: name, target: targets.has(task) };
+      }),
+      segments,
+      durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
+      assumptions,
+      readerKnown: true,
+    },
+    stops,
+    meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
+  };
+}
+
+function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number): Segments {
+  const { length: count } = pieces;
+  const segments = {
+    count,
+    vcpu: Uint16Array.from(pieces, ({ vcpu }) => vcpu),
+    task: new Uint32Array(count),
+    startNs: new Float64Array(count),
+    endNs: new Float64Array(count),
+    flags: new Uint8Array(count),
+    wait: new Uint8Array(count),
+    waitNs: new Float64Array(count),
+    waker: new Int32Array(count).fill(NO_SEGMENT),
+    wakerOffsetNs: new Float64Array(count),
+    previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
+    ops: Float64Array.from(pieces, ({ start, end }) => end.profiled - start.profiled),
+  };
+  const lastOfTask = new Map<number, number>();
+  const lastOfVcpu = new Map<number, number>();
+  /** What each vCPU's instants are with the hypervisor's work for SPE taken out. */
+  const undisturbed = (i: number, which: "start" | "end"): number => segments[`${which}Ns`][i]!;
+  for (const [i, piece] of pieces.entries()) {
+    const task = taskOf(piece);
+    const before = lastOfVcpu.get(piece.vcpu) ?? NO_SEGMENT;
+    const own = lastOfTask.get(task) ?? before;
+    const idleNs = before === NO_SEGMENT ? piece.start.atNs : piece.start.atNs - pieces[before]!.end.atNs;
+    const startNs =
+      (before === NO_SEGMENT ? 0 : undisturbed(before, "end")) + (piece.after === undefined ? 0 : idleNs);
+    segments.task[i] = task;
+    segments.startNs[i] = startNs;
+    segments.endNs[i] = startNs + lengthNs(piece);
+    segments.flags[i] =
+      SEGMENT.target |
+      (piece.enables ? SEGMENT.enables : 0) |
+      (piece.disables ? SEGMENT.disables : 0) |
+      (piece.readerDone ? SEGMENT.readerDone : 0);
+    segments.previousOfTask[i] = own;
+    if (piece.after !== undefined) {
+      const waker = piece.after === "other" ? wakerOf(pieces, i) : NO_SEGMENT;
+      if (waker === NO_SEGMENT) {
+        segments.wait[i] = WAIT.other;
+        segments.waitNs[i] = Math.max(0, own === NO_SEGMENT ? startNs : startNs - undisturbed(own, "end"));
+      } else {
+        segments.wait[i] = WAIT.woken;
+        segments.waker[i] = waker;
+        const offsetNs = piece.start.atNs - pieces[waker]!.start.atNs;
+        segments.wakerOffsetNs[i] = Math.min(lengthNs(pieces[waker]!), offsetNs);
+      }
+    }
+    if (before !== NO_SEGMENT && segments.task[before] === task) segments.flags[before]! |= SEGMENT.goesOn;
+    lastOfTask.set(task, i);
+    lastOfVcpu.set(piece.vcpu, i);
+  }
+  return segments;
+}
+
+/** The segment of another vCPU that was under way when this one was woken. */
+function wakerOf(pieces: readonly Piece[], woken: number): number {
+  const { vcpu, start } = pieces[woken]!;
+  const looked = new Set([vcpu]);
+  // They are in order of their starts: of each vCPU only the last one before can be under way.
+  for (let i = woken - 1; i >= 0; i--) {
+    const piece = pieces[i]!;
+    if (looked.has(piece.vcpu)) continue;
+    looked.add(piece.vcpu);
+    if (piece.end.atNs >= start.atNs) return i;
+  }
+  return NO_SEGMENT;
+}
