@@ -54,9 +54,9 @@ export const WAYS: readonly LinuxScenario[] = [
   {
     name: "overruns",
     summary:
-      "A task of real-time priority fills a small buffer while its reader must wait: AUX space runs out",
+      "A task of the highest priority fills a small buffer while its reader must wait: AUX space runs out",
     origin: ORIGIN,
-    command: `${ZEROS} && perf record --no-bpf-event -c 1024 -e arm_spe// -m,128K -- chrt -f 50 md5sum /tmp/zeros`,
+    command: `${ZEROS} && perf record --no-bpf-event -c 1024 -e arm_spe// -m,128K -- nice -n -20 md5sum /tmp/zeros`,
     bufferBytes: 128 * KIB,
   },
 ];
