@@ -53,10 +53,9 @@ export const WAYS: readonly LinuxScenario[] = [
   },
   {
     name: "overruns",
-    summary:
-      "A task of real-time priority fills a small buffer while its reader must wait: AUX space runs out",
+    summary: "A task fills a small buffer while perf, its reader, is stopped: AUX space runs out",
     origin: ORIGIN,
-    command: `${ZEROS} && perf record --no-bpf-event -c 1024 -e arm_spe// -m,128K -- chrt -f 50 md5sum /tmp/zeros`,
+    command: `${ZEROS} && perf record --no-bpf-event -c 1024 -e arm_spe// -m,128K -- sh -c 'kill -STOP $PPID; md5sum /tmp/zeros; kill -CONT $PPID'`,
     bufferBytes: 128 * KIB,
   },
 ];

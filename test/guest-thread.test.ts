@@ -1,0 +1,106 @@
+/** The thread's commands in Debian's guest: what each enable costs, what bare metal takes, what the best policy leaves. */
+import { beforeAll, describe, expect, it } from "vitest";
+import { cacheFolder, sourceVersion } from "../src/cli/cache-folder.ts";
+import { runGuestCell } from "../src/cli/linux/cell.ts";
+import { overFreeSpe, withBaselines } from "../src/lab/linux/baseline.ts";
+import { type Cell, cellsOf, labelOf } from "../src/lab/linux/cells.ts";
+import { THREAD } from "../src/lab/linux/scenarios/thread.ts";
+import { perEnableNs } from "../src/lab/report/linux-columns.ts";
+import { checkRun } from "../src/lab/report/report-file.ts";
+import type { LinuxRun } from "../src/lab/report/run.ts";
+import { guestFor } from "./guest/guests.ts";
+
+const guest = await guestFor("guest, the thread");
+const MINUTES = 60_000;
+const A = "thread-a --no-bpf-event";
+const [NORMAL, DEBUG] = ["thread-normal", "thread-debug"];
+/** A few of the matrix: all of it takes minutes. */
+const WANTED = [
+  `${A}, bare metal`,
+  `${A}, free-spe, ${NORMAL}`,
+  `${A}, adaptive, ${NORMAL}`,
+  `${A}, pin-on-enable, ${NORMAL}`,
+  `${A}, pin-on-enable, ${DEBUG}`,
+  ...[4096, 1024].flatMap((period) =>
+    ["bare metal", `free-spe, ${NORMAL}`, `adaptive, ${NORMAL}`].map(
+      (machine) => `thread-b-${period} --no-bpf-event, ${machine}`,
+    ),
+  ),
+];
+
+describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
+  let runs: readonly LinuxRun[] = [];
+  let cells: readonly Cell[] = [];
+  beforeAll(async () => {
+    if (guest === undefined) return;
+    const all = cellsOf({
+      scenarios: THREAD,
+      policies: ["pin-on-enable", "adaptive"],
+      profiles: [NORMAL, DEBUG],
+    });
+    cells = all.filter((cell) => WANTED.includes(labelOf(cell)));
+    const shared = {
+      guest: { image: guest.image, initrd: guest.initrd, files: guest.manifest.files },
+      cacheDir: cacheFolder(process.env),
+      build: sourceVersion(),
+      seed: 1,
+      bootOnly: false,
+    };
+    const ran: LinuxRun[] = [];
+    for (const cell of cells) {
+      const outcome = await runGuestCell({ ...shared, cell });
+      if (outcome.kind !== "ran")
+        throw new Error(`${labelOf(cell)}: ${outcome.kind === "failed" ? outcome.why : outcome.kind}`);
+      ran.push(outcome.run);
+    }
+    runs = withBaselines(ran);
+  }, 10 * MINUTES);
+
+  const runOf = (scenario: string, policy: string, profile: string): LinuxRun => {
+    const run = runs.find(
+      (each) => each.scenario === scenario && each.policy === policy && each.profile === profile,
+    );
+    if (run === undefined) throw new Error(`${scenario}, ${policy}, ${profile} did not run`);
+    return run;
+  };
+
+  it("conserve samples and time, and find all of memory mapped", () => {
+    expect(runs).toHaveLength(WANTED.length);
+    // Sums are checked: samples selected and accounted for, parts of time and what has elapsed.
+    for (const run of runs) expect(checkRun(run).cpuStage2Faults, run.scenario).toBe(0);
+  });
+
+  it.each([
+    [NORMAL, 0.04],
+    [DEBUG, 0.2],
+  ])("cost what the thread has measured for each enable on %s: %f s", (profile, seconds) => {
+    const run = runOf(A, "pin-on-enable", profile as string);
+    expect(run.bufferEnables).toBeGreaterThan(1);
+    expect(Math.abs((perEnableNs(run) ?? 0) / (seconds * 1e9) - 1)).toBeLessThan(0.25);
+  });
+
+  it("take less than half a second on bare metal", () => {
+    const run = runOf(A, "none", "none");
+    expect(run.guestWallNs).toBeLessThan(0.5e9);
+    expect(run.contextSwitches).toBeGreaterThan(0);
+    expect(run.bufferBytes).toBe(256 * 1024 ** 2);
+  });
+
+  it("take under adaptive hardly longer than where SPE is free", () => {
+    const run = runOf(A, "adaptive", NORMAL);
+    expect(overFreeSpe(run)).toBeLessThan(1.1);
+    expect(run.slowdown).toBeLessThan(1.1);
+  });
+
+  it.each([4096, 1024])("lose nothing under adaptive at a period of %i", (period) => {
+    const scenario = `thread-b-${period} --no-bpf-event`;
+    const run = runOf(scenario, "adaptive", NORMAL);
+    expect(overFreeSpe(run)).toBeLessThan(1.1);
+    expect(run.samples.written).toBeGreaterThan(1000);
+    expect(run.blackouts.count).toBe(0);
+    expect(run.guestClockGHz).toBeGreaterThan(1);
+    // The same work: hardly a sample more or less than bare metal's.
+    const metal = runOf(scenario, "none", "none");
+    expect(Math.abs(run.samples.selected / metal.samples.selected - 1)).toBeLessThan(0.02);
+  });
+});
