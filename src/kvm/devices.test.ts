@@ -127,10 +127,12 @@ it("has timers and PMU of a vCPU that is switched on as at reset, and leaves the
   executed = 150;
   devices.reset(1);
   executed = 170;
+  // PMCR_EL0.LC is RES1.
+  const LC = 1n << 6n;
   expect([0, 1].map((vcpu) => devices.readRegister(vcpu, CNTV_CTL, 0))).toEqual([1n, 0n]);
   expect([0, 1].map((vcpu) => devices.nextEventNs(vcpu, 0))).toEqual([160, Number.POSITIVE_INFINITY]);
   expect(devices.pmus.map((pmu) => pmu.read(CCNTR, 1))).toEqual([70n, 0n]);
-  expect(devices.pmus.map((pmu) => pmu.read(PMCR, 1))).toEqual([(6n << 11n) | 1n, 6n << 11n]);
+  expect(devices.pmus.map((pmu) => pmu.read(PMCR, 1))).toEqual([(6n << 11n) | LC | 1n, (6n << 11n) | LC]);
   // It counts from there on.
   devices.pmus[1]!.write(CNTENSET, 1n << 31n, 1);
   devices.pmus[1]!.write(PMCR, 1n, 1);

@@ -71,6 +71,7 @@ it("finds AUX data where it is, and goes on behind it", async () => {
   expect(await read(records)).toEqual({
     aux: [{ at: DATA_AT + 48, sizeBytes: 128, offset: 4096, index: 1, tid: -1, cpu: 1 }],
     mapped: ["/usr/bin/behind"],
+    mappings: [{ pid: 0, start: 0n, sizeBytes: 0n, offset: 0n, path: "/usr/bin/behind" }],
     damage: undefined,
   });
 });
