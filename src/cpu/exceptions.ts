@@ -10,6 +10,8 @@ const VECTOR = { sync: 0x000, irq: 0x080, fiq: 0x100, serror: 0x180 } as const;
 
 /** What every exception looks at, without the 64 bits around it. */
 const SPAN = 1 << SCTLR_EL1.fields.SPAN.low;
+const SA = 1 << SCTLR_EL1.fields.SA.low;
+const SA0 = 1 << SCTLR_EL1.fields.SA0.low;
 const FPEN = CPACR_EL1.fields.FPEN.low;
 
 /** From so many on, without a return or an instruction between them, exceptions are a storm: no kernel means it. */
@@ -195,6 +197,6 @@ export class Exceptions {
     const fpen = (state.low("CPACR_EL1") >>> FPEN) & 3;
     const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
     state.set32("FP_TRAPS", traps ? 1 : 0);
-    state.set32("SP_CHECKED", SCTLR_EL1.is(state.get64("SCTLR_EL1"), state.el === 0 ? "SA0" : "SA") ? 1 : 0);
+    state.set32("SP_CHECKED", (state.low("SCTLR_EL1") & (state.el === 0 ? SA0 : SA)) === 0 ? 0 : 1);
   }
 }
