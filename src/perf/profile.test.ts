@@ -62,6 +62,25 @@ it("names each file that was mapped to be executed once, and no other mapping", 
   expect(mapped).toEqual(["/lib/modules/6.1.0/kernel/a.ko", "/usr/bin/ls"]);
 });
 
+it("says where a process has which part of a file, above 2^53 as well; the kernel's modules are none's", async () => {
+  const mapping = (pid: number, path: string): Uint8Array => {
+    const body = named(64, path);
+    const view = new DataView(body.buffer, body.byteOffset);
+    view.setInt32(0, pid, true);
+    view.setBigUint64(8, 0xffff_a123_4567_8000n, true);
+    view.setBigUint64(16, 0x2000n, true);
+    view.setBigUint64(24, 0x1000n, true);
+    return body;
+  };
+  const { mappings } = await read([
+    record(10, USER, mapping(7, "/usr/bin/ls")),
+    record(10, 1, mapping(-1, "/lib/modules/6.1.0/kernel/a.ko")),
+  ]);
+  expect(mappings).toEqual([
+    { pid: 7, start: 0xffff_a123_4567_8000n, sizeBytes: 0x2000n, offset: 0x1000n, path: "/usr/bin/ls" },
+  ]);
+});
+
 it("finds AUX data where it is, and goes on behind it", async () => {
   const records = [
     auxtrace(128, 4096, 1, -1, 1),
