@@ -20,7 +20,7 @@ const perf = (out: string, options: string, command: string): string =>
   `perf record --no-bpf-event -o ${out}/perf.data ${options} -- ${command}`;
 
 /** A host that takes pages away, and is slow to notice a fault of the unit's. */
-const HARD = ["--pressure", "numa:20000", "--irq-latency", "1ms"];
+const HARD = ["--memory", "256M", "--pressure", "numa:40000", "--irq-latency", "1ms"];
 const HOSTS = [
   { name: "bare metal", options: ["--bare-metal"] },
   { name: "adaptive", options: ["--policy", "adaptive"] },

@@ -19,7 +19,7 @@ const SCRIPT =
   "perf record --no-bpf-event -o /out/perf.data -m,512K -e arm_spe/period=1024,jitter=1/ -- /tmp/exact";
 
 /** A host that takes pages away, and takes a millisecond from a fault of the unit's to its handler. */
-const HARD = ["--pressure", "numa:20000", "--irq-latency", "1ms"];
+const HARD = ["--memory", "256M", "--pressure", "numa:40000", "--irq-latency", "1ms"];
 
 interface Profiled {
   readonly run: Run;

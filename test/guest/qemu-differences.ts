@@ -65,9 +65,9 @@ export const DIFFERENCES: readonly Difference[] = [
     qemu: [],
   },
   {
-    why: "The PMU counts what this core can count exactly: exceptions and speculative instructions, but no stalls",
+    why: "The PMU counts what this core can count exactly: exceptions and speculative instructions",
     here: [/^pmu: .*\/events\/(exc_return:event=0x000a|exc_taken:event=0x0009|inst_spec:event=0x001b)$/],
-    qemu: [/^pmu: .*\/events\/stall_(backend:event=0x0024|frontend:event=0x0023)$/],
+    qemu: [],
   },
   {
     why: "It counts what the models of caches, TLB and branches say, and what the profiling unit samples",
