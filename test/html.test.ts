@@ -1,24 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderHtml } from "../src/lab/report/html.ts";
+import { assets, CHROMIUM, haveChromium } from "./page-assets.ts";
 import { syntheticThread } from "./synthetic-runs.ts";
 
-const CHROMIUM = "/usr/bin/chromium";
-const haveChromium = existsSync(CHROMIUM);
-if (!haveChromium) console.log("skipped: no /usr/bin/chromium; to run these tests: apt-get install chromium");
-
-const asset = (path: string) =>
-  readFileSync(new URL(`../src/lab/report/page/${path}`, import.meta.url), "utf8");
-const assets = {
-  echarts: readFileSync(createRequire(import.meta.url).resolve("echarts/dist/echarts.min.js"), "utf8"),
-  script: asset("page.js"),
-  style: asset("page.css"),
-};
 const details = syntheticThread();
 /** Text that a careless page would run. */
 const HOSTILE = `</script><script>document.title = "hijacked"</script><!-- "&'`;

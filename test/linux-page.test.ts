@@ -1,6 +1,5 @@
 /** The page with Linux's runs, as people see it: on a telephone and on a desk. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,20 +9,10 @@ import { withBaselines } from "../src/lab/linux/baseline.ts";
 import type { LinuxMatrix } from "../src/lab/linux/matrix.ts";
 import { LINUX_SCENARIOS } from "../src/lab/linux/scenarios/index.ts";
 import { renderHtml } from "../src/lab/report/html.ts";
+import { assets, CHROMIUM, haveChromium } from "./page-assets.ts";
 import { syntheticMatrix } from "./synthetic-linux.ts";
 import { syntheticThread } from "./synthetic-runs.ts";
 
-const CHROMIUM = "/usr/bin/chromium";
-const haveChromium = existsSync(CHROMIUM);
-if (!haveChromium) console.log("skipped: no /usr/bin/chromium; to run these tests: apt-get install chromium");
-
-const asset = (path: string) =>
-  readFileSync(new URL(`../src/lab/report/page/${path}`, import.meta.url), "utf8");
-const assets = {
-  echarts: readFileSync(createRequire(import.meta.url).resolve("echarts/dist/echarts.min.js"), "utf8"),
-  script: asset("page.js"),
-  style: asset("page.css"),
-};
 const HOSTILE = `[    3.1] BUG: </td><script>document.title = "hijacked"</script>`;
 const matrix: LinuxMatrix = {
   runs: withBaselines(

@@ -3,13 +3,6 @@
 
 // ---- Translation: identity for EL1, and RAM once more at 2 GiB for EL0 ----
 
-#define VALID 1
-#define TABLE 3
-#define PAGE 3
-#define AF (1 << 10)
-#define INNER (3 << 8)
-#define NORMAL (1 << 2)
-#define EL0 (1 << 6)
 #define USER 0x40000000ul
 // The fourth GiB: tables to play with.
 #define WINDOW 0xc0000000ul

@@ -1,14 +1,10 @@
 // What EL1 lets EL0 do (SCTLR_EL1.UCI, UCT, DZE, UMA, CNTKCTL_EL1), each result a line on the console that must be the same
 // on QEMU.
 #include "payload.h"
+#include "at-el0.h"
 
 // ---- Translation: identity for EL1, and RAM once more at 2 GiB for EL0 ----
 
-#define VALID 1
-#define AF (1 << 10)
-#define INNER (3 << 8)
-#define NORMAL (1 << 2)
-#define EL0 (1 << 6)
 #define USER 0x40000000ul
 
 static u64 level1[512] __attribute__((aligned(4096)));
@@ -45,16 +41,6 @@ void taken(u64 number, u64 *frame) {
   WRITE(elr_el1, READ(elr_el1) + 4);
 }
 
-// go(entry, spsr, x3): "calls" code at EL0 with ERET; it ends with SVC.
-extern void go(u64 entry, u64 spsr, u64 x3);
-asm(".global go, back_from_el0\n"
-    "go: stp x29, x30, [sp, #-96]!\n"
-    " stp x19, x20, [sp, #16]\n stp x21, x22, [sp, #32]\n stp x23, x24, [sp, #48]\n"
-    " stp x25, x26, [sp, #64]\n stp x27, x28, [sp, #80]\n"
-    " msr elr_el1, x0\n msr spsr_el1, x1\n mov x3, x2\n eret\n"
-    "back_from_el0:\n"
-    " ldp x19, x20, [sp, #16]\n ldp x21, x22, [sp, #32]\n ldp x23, x24, [sp, #48]\n"
-    " ldp x25, x26, [sp, #64]\n ldp x27, x28, [sp, #80]\n ldp x29, x30, [sp], #96\n ret\n");
 
 static u64 data[8] __attribute__((aligned(64)));
 

@@ -52,14 +52,6 @@ static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 static u64 pages[4][512] __attribute__((aligned(4096)));
 
-#define VALID 1
-#define TABLE 3
-#define PAGE 3
-#define AF (1 << 10)
-#define INNER (3 << 8)
-#define NORMAL (1 << 2)
-#define READ_ONLY (1 << 7)
-#define EL0 (1 << 6)
 #define NOT_GLOBAL (1 << 11)
 // The third GiB: a level 3 table at its start.
 #define WINDOW 0x80000000ul

@@ -1,6 +1,7 @@
 // What a fault is reported as: ESR_EL1.WnR and CM, of atomic accesses and of cache maintenance, at EL1 and at EL0; and when SP
 // is checked. Where QEMU prints something else the test says what, and who is right.
 #include "payload.h"
+#include "at-el0.h"
 
 static volatile u64 esr, far, faults;
 
@@ -39,30 +40,12 @@ static void told(const char *what, u64 at) {
   faults = 0;
 }
 
-// go(entry, spsr, x3): at EL0, until SVC.
-extern void go(u64 entry, u64 spsr, u64 x3);
-asm(".global go, back_from_el0\n"
-    "go: stp x29, x30, [sp, #-96]!\n"
-    " stp x19, x20, [sp, #16]\n stp x21, x22, [sp, #32]\n stp x23, x24, [sp, #48]\n"
-    " stp x25, x26, [sp, #64]\n stp x27, x28, [sp, #80]\n"
-    " msr elr_el1, x0\n msr spsr_el1, x1\n mov x3, x2\n eret\n"
-    "back_from_el0:\n"
-    " ldp x19, x20, [sp, #16]\n ldp x21, x22, [sp, #32]\n ldp x23, x24, [sp, #48]\n"
-    " ldp x25, x26, [sp, #64]\n ldp x27, x28, [sp, #80]\n ldp x29, x30, [sp], #96\n ret\n");
 
 static u64 level1[512] __attribute__((aligned(4096)));
 static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 static u64 data[512] __attribute__((aligned(4096)));
 
-#define VALID 1
-#define TABLE 3
-#define PAGE 3
-#define AF (1 << 10)
-#define INNER (3 << 8)
-#define NORMAL (1 << 2)
-#define READ_ONLY (1 << 7)
-#define EL0 (1 << 6)
 #define WINDOW 0x80000000ul
 // RAM once more, for EL0.
 #define USER 0x80000000ul

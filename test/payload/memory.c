@@ -43,13 +43,6 @@ static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 static u64 data[1024] __attribute__((aligned(4096)));
 
-#define VALID 1
-#define TABLE 3
-#define PAGE 3
-#define AF (1 << 10)
-#define INNER (3 << 8)
-#define NORMAL (1 << 2)
-#define READ_ONLY (1 << 7)
 #define WINDOW 0x80000000ul
 
 static void mmu_on(void) {

@@ -38,6 +38,16 @@ static inline void count(const char *what, u64 value) {
   put("\n");
 }
 
+// Descriptors of stage 1.
+#define VALID 1
+#define TABLE 3
+#define PAGE 3
+#define AF (1 << 10)
+#define INNER (3 << 8)
+#define NORMAL (1 << 2)
+#define READ_ONLY (1 << 7)
+#define EL0 (1 << 6)
+
 // A GiB of memory as a table of level 1 has it: normal, shareable.
 #define RAM_BLOCK (0x40000000 | 1 | (1 << 10) | (3 << 8) | (1 << 2))
 
