@@ -41,7 +41,6 @@ async function expectPassing(
   const { code, out, err } = await runInGuest(
     ["sh", "-c", script],
     [...OPTIONS, "--suite", suite, "--cpus", `${cpus}`, ...options],
-    { limitMs: 18 * MINUTES },
   );
   expect(verdictsOf(out), `${out}\n${err}`).toEqual(Object.fromEntries(NAMES.map((name) => [name, "Ok"])));
   expect(code).toBe(0);

@@ -68,7 +68,7 @@ describe.skipIf(guest === undefined)("perf record -e arm_spe//", { timeout: 5 * 
   let recordings: Recordings;
   let loops: Readonly<Record<string, Loop>>;
   beforeAll(async () => {
-    recordings = await recordInGuest(scratch, SCRIPT, OPTIONS, 4 * MINUTES);
+    recordings = await recordInGuest(scratch, SCRIPT, OPTIONS);
     loops = loopsOf(recordings.text("loops"));
   }, 5 * MINUTES);
 
@@ -251,7 +251,7 @@ describe.skipIf(trixie === undefined)("perf record -e arm_spe// of trixie", { ti
   afterAll(inTrixie.remove);
   beforeAll(async () => {
     const options = ["--suite", "trixie", "--policy", "whole-guest"];
-    recordings = await recordInGuest(inTrixie, TRIXIE_SCRIPT, options, 4 * MINUTES);
+    recordings = await recordInGuest(inTrixie, TRIXIE_SCRIPT, options);
   }, 5 * MINUTES);
   const recorded = (name: string): Recorded => recordings.named(name);
 
@@ -307,7 +307,7 @@ record plain -e arm_spe//u -- ./worker once
 record misaligned -e arm_spe/event_filter=0x800/ -- true
 `;
       const options = ["--spe-version", version, "--policy", "whole-guest"];
-      const { said, named, text, run } = await recordInGuest(folder, script, options, 4 * MINUTES);
+      const { said, named, text, run } = await recordInGuest(folder, script, options);
       expect(said).toBe("");
       const { spin } = loopsOf(text("plain.out"));
       const { records } = named("plain");

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Ended, runInGuest, scratchFolder, spevisor } from "./guest/cli.ts";
+import { type Ended, runAsTyped, scratchFolder, spevisor } from "./guest/cli.ts";
 import { guestFor } from "./guest/guests.ts";
 
 const bookworm = await guestFor("guest");
@@ -14,11 +14,11 @@ afterAll(scratch.remove);
 /** The exit code, and nothing on standard error that the command did not write. */
 const ended = (code: number, out: string, err = "") => ({ code, out, err });
 const shell = (script: string, options: readonly string[] = []): Promise<Ended> =>
-  runInGuest(["sh", "-c", script], options);
+  runAsTyped(["sh", "-c", script], options);
 
 describe.skipIf(bookworm === undefined)("a command in Debian's guest", { timeout: 5 * MINUTES }, () => {
   it("prints what it prints, and nothing else is printed", async () => {
-    const { code, out, err } = await runInGuest(["uname", "-a"]);
+    const { code, out, err } = await runAsTyped(["uname", "-a"]);
     expect(out).toMatch(
       /^Linux spevisor \d+\.\d+\.\d+-\d+-cloud-arm64 #1 SMP Debian [^\n]* aarch64 GNU\/Linux\n$/,
     );
@@ -29,8 +29,8 @@ describe.skipIf(bookworm === undefined)("a command in Debian's guest", { timeout
 
   it("gives its exit status, 127 where there is no such command, and 128 + n after signal n", async () => {
     expect(await shell("exit 7")).toEqual(ended(7, ""));
-    expect(await runInGuest(["false"])).toEqual(ended(1, ""));
-    expect(await runInGuest(["nonesuch", "a"])).toMatchObject({
+    expect(await runAsTyped(["false"])).toEqual(ended(1, ""));
+    expect(await runAsTyped(["nonesuch", "a"])).toMatchObject({
       code: 127,
       out: "",
       err: expect.stringContaining("nonesuch: not found"),
@@ -41,31 +41,31 @@ describe.skipIf(bookworm === undefined)("a command in Debian's guest", { timeout
 
   it("gets its words as they are, and keeps its streams apart", async () => {
     const words = ["a b", "", "'", '"$HOME"', "\\n", "*", "ü🙂", "-x", "$(id)"];
-    expect(await runInGuest(["printf", "<%s>\\n", ...words])).toEqual(
+    expect(await runAsTyped(["printf", "<%s>\\n", ...words])).toEqual(
       ended(0, words.map((word) => `<${word}>\n`).join("")),
     );
     expect(await shell("echo out; echo err >&2; echo more")).toEqual(ended(0, "out\nmore\n", "err\n"));
   });
 
   it("reads standard input: a pipe, a file, nothing", async () => {
-    expect(await runInGuest(["cat"], [], { input: "hello\n" })).toEqual(ended(0, "hello\n"));
-    expect(await runInGuest(["wc", "-c"])).toEqual(ended(0, "0\n"));
+    expect(await runAsTyped(["cat"], [], { input: "hello\n" })).toEqual(ended(0, "hello\n"));
+    expect(await runAsTyped(["wc", "-c"])).toEqual(ended(0, "0\n"));
     const bytes = Uint8Array.from({ length: 1_000_000 }, (_, i) => (i * i) >> 3);
     writeFileSync(scratch.at("million"), bytes);
     const sum = createHash("sha256").update(bytes).digest("hex");
-    expect(await runInGuest(["sha256sum"], [], { input: { file: scratch.at("million") } })).toEqual(
+    expect(await runAsTyped(["sha256sum"], [], { input: { file: scratch.at("million") } })).toEqual(
       ended(0, `${sum}  -\n`),
     );
     // A command that reads nothing of it ends all the same.
-    expect(await runInGuest(["true"], [], { input: { file: scratch.at("million") } })).toEqual(ended(0, ""));
+    expect(await runAsTyped(["true"], [], { input: { file: scratch.at("million") } })).toEqual(ended(0, ""));
   });
 
   it("reads more than the port holds at once, from a file and from a pipe", async () => {
     const text = "0123456789abcde\n".repeat(200_000);
     writeFileSync(scratch.at("big"), text);
     const sum = `${createHash("sha256").update(text).digest("hex")}  -\n`;
-    expect(await runInGuest(["sha256sum"], [], { input: text })).toEqual(ended(0, sum));
-    expect(await runInGuest(["sha256sum"], [], { input: { file: scratch.at("big") } })).toEqual(
+    expect(await runAsTyped(["sha256sum"], [], { input: text })).toEqual(ended(0, sum));
+    expect(await runAsTyped(["sha256sum"], [], { input: { file: scratch.at("big") } })).toEqual(
       ended(0, sum),
     );
   });
@@ -77,7 +77,7 @@ describe.skipIf(bookworm === undefined)("a command in Debian's guest", { timeout
   });
 
   it("may end the machine: off is 0, a panic and a reboot are 125, --timeout is 124", async () => {
-    expect(await runInGuest(["poweroff", "-f"])).toMatchObject({
+    expect(await runAsTyped(["poweroff", "-f"])).toMatchObject({
       code: 0,
       err: expect.stringContaining("the guest has powered off"),
     });
@@ -85,7 +85,7 @@ describe.skipIf(bookworm === undefined)("a command in Debian's guest", { timeout
     expect(panic.code).toBe(125);
     expect(panic.err).toContain("Kernel panic - not syncing: sysrq triggered crash");
     expect(panic.err).toContain("its kernel has panicked");
-    expect(await runInGuest(["reboot", "-f"])).toMatchObject({
+    expect(await runAsTyped(["reboot", "-f"])).toMatchObject({
       code: 125,
       err: expect.stringContaining("reboot: Restarting system"),
     });
@@ -105,7 +105,7 @@ describe.skipIf(bookworm === undefined)("Debian's own programs", { timeout: 5 * 
   let lines: readonly string[] = [];
   beforeAll(async () => {
     const file = fileURLToPath(new URL("./guest/checks.sh", import.meta.url));
-    const { code, out, err } = await runInGuest(["sh", "-s", ...SHELL_CHECKS], [], { input: { file } });
+    const { code, out, err } = await runAsTyped(["sh", "-s", ...SHELL_CHECKS], [], { input: { file } });
     lines = out.split("\n");
     // What a check prints says why it failed.
     if (code !== 0 || out.includes("failed")) console.log(out, err);

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { NO_INPUT } from "../../test/no-input.ts";
 import { loadLab } from "./lab.ts";
 import { main } from "./main.ts";
 
@@ -15,6 +16,7 @@ async function spevisor(...argv: string[]): Promise<Said> {
   let out = "";
   let err = "";
   const code = await main(argv, {
+    stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns: 200 },
     stderr: { write: (text) => (err += text) },
     env: { NO_COLOR: "1" },

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { NO_INPUT } from "../../test/no-input.ts";
 import { formatNs } from "../common/sizes.ts";
 import { nsOf } from "../lab/compare/stretches.ts";
 import type { Comparison } from "../lab/compare.ts";
@@ -25,6 +26,7 @@ beforeEach(() => {
 let columns = 120;
 const compare = (...argv: string[]): Promise<number> =>
   main(["compare", ...argv], {
+    stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns },
     stderr: { write: (text) => (err += text) },
     env: {},

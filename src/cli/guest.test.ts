@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { NO_INPUT } from "../../test/no-input.ts";
 import { syntheticEngine } from "../../test/synthetic-engine.ts";
 import { type FakeMirror, fakeMirror } from "../guest/node/fake-mirror.testing.ts";
 import { main } from "./main.ts";
@@ -24,6 +25,7 @@ beforeEach(() => {
 
 const spevisor = (argv: readonly string[], env: Record<string, string> = {}): Promise<number> =>
   main(argv, {
+    stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns: 200 },
     stderr: { write: (text) => (err += text) },
     env: { XDG_CACHE_HOME: cache, ...env },

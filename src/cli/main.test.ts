@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { NO_INPUT } from "../../test/no-input.ts";
 import { type Calls, syntheticEngine } from "../../test/synthetic-engine.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { readReport } from "../lab/report/report-file.ts";
@@ -25,6 +26,7 @@ beforeEach(() => {
 
 const spevisor = (...argv: string[]): Promise<number> =>
   main(argv, {
+    stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns: 100 },
     stderr: { write: (text) => (err += text) },
     env: {},

@@ -75,6 +75,12 @@ export async function runFromShell(argv: readonly string[], questions: URL = QUE
       process.exit(EXIT.done);
     });
   process.exitCode = await main(argv, {
+    stdin: {
+      fd: 0,
+      get stream() {
+        return process.stdin;
+      },
+    },
     stdout: process.stdout,
     stderr: aboveProgress(process.stderr),
     env: process.env,

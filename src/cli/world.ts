@@ -14,7 +14,14 @@ export interface TextOut {
   readonly columns?: number;
 }
 
+/** Standard input: its descriptor, and the stream of it, which is opened where somebody asks. */
+export interface StandardInput {
+  readonly fd: number;
+  readonly stream: NodeJS.ReadStream;
+}
+
 export interface World {
+  readonly stdin: StandardInput;
   readonly stdout: TextOut;
   readonly stderr: TextOut;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -89,13 +89,11 @@ export async function recordInGuest(
   scratch: ReturnType<typeof scratchFolder>,
   script: string,
   options: readonly string[],
-  limitMs: number,
 ): Promise<Recordings> {
   const [out, json] = [scratch.at("out"), scratch.at("run.json")];
   const programs = await archive(scratch.at("programs.tar"), { worker: buildWorker(scratch.at("worker")) });
   const ended = await runInGuest(["sh", "-c", PRELUDE + script], [...options, "--out", out, "--json", json], {
     input: { file: programs },
-    limitMs,
   });
   expect(ended.code, ended.err).toBe(0);
   // Debian 12's perf reads no file of Debian 13's.

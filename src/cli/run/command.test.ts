@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { NO_INPUT } from "../../../test/no-input.ts";
 import { syntheticEngine } from "../../../test/synthetic-engine.ts";
 import { fakeImage } from "../../guest/node/fake-mirror.testing.ts";
 import type { AgentState } from "../../vmm/agent.ts";
@@ -69,6 +70,7 @@ beforeEach(() => {
 const run = (argv: readonly string[]): Promise<number> => {
   const { engine } = syntheticEngine();
   return main(["run", ...argv], {
+    stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns: 100 },
     stderr: { write: (text) => (err += text) },
     // No mirror answers there, and no guest is kept there.

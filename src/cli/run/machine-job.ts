@@ -236,6 +236,7 @@ function newSession(plan: Plan, config: MachineConfig, boot: BootFiles | undefin
     shares: devices.shares,
     bareMetal: flags.bareMetal === true && !isBooting,
     boot,
+    stdin: world.stdin,
     stdout: stdoutOf(flags, world),
     stderr: world.stderr,
     leftMs,

@@ -2,7 +2,7 @@
 import { type RunGuest, Session, type SessionOptions, type Stopped } from "../../vmm/guest-session.ts";
 import { type RunOptions, runMachine } from "../../vmm/node/run-machine.ts";
 import { type Input, inputAtOnce, openInput, wholeInput } from "../../vmm/node/terminal.ts";
-import type { TextOut } from "../world.ts";
+import type { StandardInput, TextOut } from "../world.ts";
 import { OutStream } from "./collect.ts";
 import { ByteStream, SerialConsole } from "./console.ts";
 
@@ -16,6 +16,7 @@ export interface TerminalSessionOptions
     SessionOptions,
     "config" | "policy" | "costs" | "disks" | "shares" | "bareMetal" | "boot" | "onCommand"
   > {
+  readonly stdin: StandardInput;
   readonly stdout: TextOut;
   readonly stderr: TextOut;
   /** Milliseconds that are left of the machine's time; 0: it has no end. */
@@ -28,12 +29,14 @@ export class TerminalSession {
   /** What the guest sends of its /out. */
   readonly out = new OutStream();
   readonly #leftMs: () => number;
+  readonly #stdin: StandardInput;
   readonly #stdout: ByteStream;
   readonly #stderr: ByteStream;
   #input: Input | undefined;
 
   constructor(options: TerminalSessionOptions) {
     this.#leftMs = options.leftMs;
+    this.#stdin = options.stdin;
     this.#stdout = new ByteStream(options.stdout);
     this.#stderr = new ByteStream(options.stderr);
     this.guest = new Session({
@@ -51,10 +54,10 @@ export class TerminalSession {
     return this.guest.boot(this.#run(NOTHING), onDeaf);
   }
 
-  /** Runs a shell script with this process's standard input, until it has ended: see `Session.status`. */
+  /** Runs a shell script with standard input, until it has ended: see `Session.status`. */
   command(script: string): Promise<Stopped> {
-    const whole = inputAtOnce(0);
-    this.#input = whole === undefined ? openInput(process.stdin, false) : wholeInput(whole);
+    const whole = inputAtOnce(this.#stdin.fd);
+    this.#input = whole === undefined ? openInput(this.#stdin.stream, false) : wholeInput(whole);
     return this.guest.command(
       script,
       this.#run({
@@ -66,16 +69,17 @@ export class TerminalSession {
   }
 
   /**
-   * Connects the serial console to this process's standard input, and to `out`, until the machine ends, or waits for input
+   * Connects the serial console to standard input, and to `out`, until the machine ends, or waits for input
    * that will not come. A shell that does so has ended.
    */
   async console(out: TextOut): Promise<Stopped> {
     const { agent, config } = this.guest;
-    const tty = process.stdin.isTTY === true;
+    const { stream } = this.#stdin;
+    const tty = stream.isTTY === true;
     const { stdout } = process;
     const resize = (): void =>
       agent.size(stdout.rows || UNKNOWN_SIZE.rows, stdout.columns || UNKNOWN_SIZE.columns);
-    if (tty || !process.stdin.readableEnded) this.#input = openInput(process.stdin, tty);
+    if (tty || !stream.readableEnded) this.#input = openInput(stream, tty);
     this.serial.out = out;
     if (config.agent && tty) {
       resize();
