@@ -194,9 +194,20 @@ addAll(SIMD_FLOATING_POINT, () => other({ simd: true, floatingPoint: true }));
 addAll(SIMD_LOADS_STORES, () => structureClass);
 addAll(CRYPTO, () => other({ simd: true }));
 
-/** The class of a row's instruction with these fields. @throws BrokenInvariant for a row that has none */
-export function opClassOf(row: Row, fields: Fields): OpClass {
+function classify(row: Row): Classify {
   const found = CLASSES.get(row);
   if (found === undefined) throw new BrokenInvariant(`${row.name} has no class of operation`);
+  return found;
+}
+
+/** The class of a row's instruction with these fields. @throws BrokenInvariant for a row that has none */
+export function opClassOf(row: Row, fields: Fields): OpClass {
+  const found = classify(row);
   return typeof found === "function" ? found(fields) : found;
+}
+
+/** The class of all of a row's instructions; undefined where their fields say it. @throws BrokenInvariant for a row that has none */
+export function opClassOfRow(row: Row): OpClass | undefined {
+  const found = classify(row);
+  return typeof found === "function" ? undefined : found;
 }

@@ -166,8 +166,9 @@ export const EMPTY_OTHER = 0x1000n;
 export const DECODED = {
   BYTES: 16,
   IN_PAGE: 1024,
-  /** u16: the handler. */
+  /** u16: the handler; what of the first word it is. */
   HANDLER: 0,
+  HANDLER_MASK: 0xffff,
   /** u8 each: register slots, in the order in which the row names its registers. */
   SLOTS: 2,
   /** u8 each. */

@@ -1,4 +1,5 @@
 /** What the log of a careful run says of its ops (LOG in a64/state.ts): to the models, and to a record. */
+import type { BranchOp } from "../../a64/op-class.ts";
 import { DECODED, LOG } from "../../a64/state.ts";
 import { TCR_EL1 } from "../../arm/registers.ts";
 import { BrokenInvariant } from "../../common/errors.ts";
@@ -8,6 +9,7 @@ import type { DecodedPlace } from "../execute/code-cache.ts";
 import { VCPU_AREA } from "../memory.ts";
 import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
 import type { ExactProfile } from "./exact-profile.ts";
+import { HandlerKinds, KIND } from "./handler-kinds.ts";
 import type { Models } from "./models.ts";
 import { type OpInfo, OpInfos } from "./op-info.ts";
 
@@ -21,6 +23,8 @@ const instructionNumber = (low: number, high: number): number => (high & 0xffff)
 /** The same bits of a 64-bit address. */
 const PREDICTED = 2n ** 48n - 1n;
 
+const isLoad = ({ kind }: OpInfo): boolean => kind === "load" || kind === "atomic";
+
 /** What is gone after an op. */
 export interface BeforeOp {
   readonly pc: bigint;
@@ -31,6 +35,7 @@ export class OpLog {
   readonly #core: Core;
   readonly #models: Models;
   readonly #infos: OpInfos;
+  readonly #byHandler: HandlerKinds;
   readonly #words: Uint32Array;
   /** Where the log begins, a host address, and where the word lies that says where it ends. */
   readonly #first: number;
@@ -40,6 +45,7 @@ export class OpLog {
     this.#core = core;
     this.#models = models;
     this.#infos = new OpInfos(core.code.decoder);
+    this.#byHandler = new HandlerKinds(core.code.handlers);
     this.#words = core.code.memory.words;
     this.#first = core.state.base + VCPU_AREA.LOG;
     this.#endAt = core.state.addressOf("LOG_AT") >>> 2;
@@ -83,15 +89,16 @@ export class OpLog {
   /** @param end where the log ends, or the entry of an op that is not followed */
   #followUpTo(end: number): void {
     const words = this.#words;
+    const { branches } = this.#byHandler;
     const ends = this.#end;
     for (let at = this.#first; at < end; ) {
-      const info = this.#infoAt(at);
+      const kind = this.#kindAt(at);
       const next = at + LOG.ENTRY_BYTES;
-      if (info.kind === "branch") {
+      if (kind >= KIND.BRANCH) {
         // Another op follows, or PC is where it went.
         const to = next < ends ? next : this.#core.state.addressOf("PC");
         this.#followBranch(
-          info,
+          branches[kind - KIND.BRANCH]!,
           words[at >>> 2]!,
           words[(at >>> 2) + 1]!,
           words[to >>> 2]!,
@@ -99,12 +106,18 @@ export class OpLog {
         );
         at = next;
       } else if (next < end && words[(next + LOG.WHAT) >>> 2] !== 0)
-        at = this.#followAccesses(next, end, info);
+        at = this.#followAccesses(next, end, kind === KIND.LOAD);
       else {
-        this.#models.other(info.isSimd);
+        this.#models.other(kind === KIND.SIMD);
         at = next;
       }
     }
+  }
+
+  #kindAt(at: number): number {
+    const decoded = this.#words[(at + LOG.WHERE) >>> 2]!;
+    const kind = this.#byHandler.kinds[this.#words[decoded >>> 2]! & DECODED.HANDLER_MASK]!;
+    return kind === KIND.OF_WORD ? this.#byHandler.kindOf(this.#infoAt(at).class) : kind;
   }
 
   #infoAt(at: number): OpInfo {
@@ -122,7 +135,7 @@ export class OpLog {
   }
 
   /** The accesses of an op, of which the first entry is at `from`. Returns where the next op's entry is. */
-  #followAccesses(from: number, end: number, { kind }: OpInfo): number {
+  #followAccesses(from: number, end: number, isLoad: boolean): number {
     const models = this.#models;
     const words = this.#words;
     models.beginAccesses();
@@ -139,13 +152,12 @@ export class OpLog {
         (what & LOG.WRITE) !== 0,
       );
     }
-    models.endAccesses(kind === "load" || kind === "atomic");
+    models.endAccesses(isLoad);
     return at;
   }
 
   /** A branch by the words of its PC and of where it went. It was taken unless it went on behind itself. */
-  #followBranch({ class: op }: OpInfo, low: number, high: number, toLow: number, toHigh: number): void {
-    if (op.kind !== "branch") return;
+  #followBranch(op: BranchOp, low: number, high: number, toLow: number, toHigh: number): void {
     const from = instructionNumber(low, high);
     const to = instructionNumber(toLow, toHigh);
     this.#models.branch(op, from, to, !op.conditional || to !== from + 1);
@@ -174,7 +186,7 @@ export class OpLog {
     if (kind === "branch") return this.#branchOp(info, pc, nzcv, true);
     const first = at + LOG.ENTRY_BYTES;
     if (first < end) {
-      this.#followAccesses(first, end, info);
+      this.#followAccesses(first, end, isLoad(info));
       if (kind !== "other") {
         const va = view.getBigUint64(first, true);
         return this.#op(kind, subclass, pc, va, withPa ? this.#core.space.physicalOf(va) : undefined);
