@@ -125,6 +125,11 @@ export class AuxBuffer {
     this.tail = this.head;
   }
 
+  /** The reader has taken so many bytes since the buffer was mapped, as far as there are as many. */
+  consumeTo(bytes: number): void {
+    this.tail = Math.max(this.tail, Math.min(this.head, bytes));
+  }
+
   /** handle->size: free bytes, one less than the gap (CIRC_SPACE). */
   #space(): number {
     const { bytes } = this.#options;

@@ -49,8 +49,11 @@ export class SpeDriver {
   readonly #haltWithoutSpace: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
-  /** Whoever replays a schedule says when perf's reader has read. */
-  readonly #readerKnown: boolean;
+  /**
+   * Asked for each window that is opened: how many bytes perf's reader has read by then; undefined: nothing new. Absent, it reads
+   * when READER says.
+   */
+  readTo: (() => number | undefined) | undefined;
   #window: AuxWindow | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
@@ -66,10 +69,8 @@ export class SpeDriver {
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
-  /** @param readerKnown whoever replays a schedule calls `readerCaughtUp` by it; by default it is when READER says */
-  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readerKnown = false) {
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent) {
     this.#pe = pe;
-    this.#readerKnown = readerKnown;
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -175,12 +176,18 @@ export class SpeDriver {
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
   #openWindow(): void {
-    this.#window = this.#aux.begin();
+    this.#window = this.#nextWindow();
     this.#pe.noSpace = this.#window === undefined;
     if (this.#window === undefined) {
       this.#sequence.begin(NO_LIMIT);
       this.#wakeReader();
     }
+  }
+
+  #nextWindow(): AuxWindow | undefined {
+    const readTo = this.readTo?.();
+    if (readTo !== undefined) this.#aux.consumeTo(readTo);
+    return this.#aux.begin();
   }
 
   /** perf_aux_output_end with PMBPTR_EL1 as it is now. */
@@ -191,7 +198,7 @@ export class SpeDriver {
   }
 
   #wakeReader(): void {
-    if (this.#readerKnown) return;
+    if (this.readTo !== undefined) return;
     const waiting = this.#aux.head - this.#aux.tail;
     this.readerAtNs = Math.min(
       this.readerAtNs,
@@ -304,7 +311,7 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#window = this.#aux.begin();
+          this.#window = this.#nextWindow();
           this.#pe.noSpace = this.#window === undefined;
           if (this.#window !== undefined) return;
           this.#wakeReader();

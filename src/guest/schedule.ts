@@ -30,8 +30,6 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
-  /** perf's reader has read all that there was of its vCPU's buffer before it begins (`Schedule.readerKnown`). */
-  readerDone: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
@@ -75,6 +73,9 @@ export interface Schedule {
    * enabled once at the schedule's start and disabled once at its end.
    */
   readonly perCpu?: boolean;
-  /** When perf's reader has read is known, by SEGMENT.readerDone; otherwise the driver's model assumes it. */
-  readonly readerKnown?: boolean;
+  /**
+   * How far perf's reader has read its vCPU's buffer (bytes ever read) at each window that the driver opens while a segment runs, by
+   * segment; of one that is not there, or opens more, nothing new is known. Absent: the driver's model assumes when it reads.
+   */
+  readonly readTo?: ReadonlyMap<number, readonly number[]>;
 }

@@ -151,7 +151,7 @@ class Guest {
     const core = new ReplayCore(
       {
         pe,
-        driver: new SpeDriver(pe, aux, buffer.base, setting.event, setting.schedule.readerKnown),
+        driver: new SpeDriver(pe, aux, buffer.base, setting.event),
         replay: this.replay,
         workloadOf: (task) => this.#workloadOf(task),
         clockGHz: setting.clockGHz,
@@ -297,7 +297,7 @@ export function assumptionsOf(setting: Setting): string[] {
     setting.stage2AtStart === "absent"
       ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
       : "Stage 2 still maps the buffer from when the guest zeroed it.",
-    ...(setting.schedule.readerKnown === true
+    ...(setting.schedule.readTo !== undefined
       ? []
       : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",

@@ -9,7 +9,7 @@ import { HUGE_PAGES } from "../../host/frames.ts";
 import { factsOf, implementationOf } from "../../spe/implementation.ts";
 import type { BufferLayout, Setting } from "../experiment.ts";
 import type { MachineSchedule, ScheduleLine } from "./file.ts";
-import { readerMarks } from "./reader.ts";
+import { readerTails } from "./reader.ts";
 import { cutSchedule } from "./segments.ts";
 
 type Line<Kind extends ScheduleLine[0]> = Extract<ScheduleLine, readonly [Kind, ...unknown[]]>;
@@ -68,15 +68,15 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
   const layout = layoutOf(schedule);
   const largest = Math.max(...layout.map(pagesOf));
   const spe = implementationOf(header.spe);
-  const marks = layout.map((buffer, vcpu) =>
-    readerMarks(schedule.lines, vcpu, {
+  const tails = layout.map((buffer, vcpu) =>
+    readerTails(schedule.lines, vcpu, {
       base: vaOf(buffer.first),
       bytes: pagesOf(buffer) * PAGE_BYTES,
       ...factsOf(spe),
     }),
   );
-  const unexplained = marks.reduce((sum, mark) => sum + mark.unexplained, 0);
-  const cut = cutSchedule(schedule, new Set(marks.flatMap(({ before }) => [...before])), [
+  const unexplained = tails.reduce((sum, each) => sum + each.unexplained, 0);
+  const cut = cutSchedule(schedule, new Map(tails.flatMap(({ at }) => [...at])), [
     `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
     ...(buffers.length > new Set(buffers.map(([, vcpu]) => vcpu)).size
       ? ["The guest has mapped its buffers anew in between: they are replayed where they were first."]
