@@ -24,6 +24,12 @@ export interface AuxWindow {
   readonly limitBytes: number;
 }
 
+/** How far perf's reader has read where a window is opened: bytes ever written to the buffer, and of those read. */
+export interface AuxReading {
+  readonly head: number;
+  readonly tail: number;
+}
+
 export interface AuxBufferState {
   readonly head: number;
   readonly tail: number;

@@ -32,7 +32,6 @@ export interface ReplayCoreState {
   readonly ranNs: number;
   readonly lengthNs: number;
   readonly opsDone: number;
-  readonly windows: number;
   readonly startedPerCpu: boolean;
   readonly startedAtNs: number;
   readonly guestNsAtStart: number;
@@ -60,8 +59,6 @@ export class ReplayCore implements GuestCore {
   #workload: Workload | undefined;
   /** Instructions each task has retired: the positions of its ops. */
   readonly #positions: Float64Array;
-  /** Windows that the driver has opened since the segment began. */
-  #windows = 0;
   #startedPerCpu = false;
   #startedAtNs = 0;
   #guestNsAtStart = 0;
@@ -80,12 +77,6 @@ export class ReplayCore implements GuestCore {
     this.#mine = options.replay.perVcpu[this.#hardware.vcpu] ?? new Int32Array(0);
     this.#perCpu = options.replay.schedule.perCpu === true;
     this.#positions = positions;
-    const { readTo } = options.replay.schedule;
-    if (readTo !== undefined)
-      this.#driver.readTo = () => {
-        this.#windows += 1;
-        return readTo.get(this.#segment)?.[this.#windows - 1];
-      };
   }
 
   stage1(): Stage1Regime {
@@ -117,7 +108,6 @@ export class ReplayCore implements GuestCore {
       ranNs: this.#ranNs,
       lengthNs: this.#lengthNs,
       opsDone: this.#opsDone,
-      windows: this.#windows,
       startedPerCpu: this.#startedPerCpu,
       startedAtNs: this.#startedAtNs,
       guestNsAtStart: this.#guestNsAtStart,
@@ -136,7 +126,6 @@ export class ReplayCore implements GuestCore {
     this.#ranNs = state.ranNs;
     this.#lengthNs = state.lengthNs;
     this.#opsDone = state.opsDone;
-    this.#windows = state.windows;
     this.#startedPerCpu = state.startedPerCpu;
     this.#startedAtNs = state.startedAtNs;
     this.#guestNsAtStart = state.guestNsAtStart;
@@ -221,7 +210,6 @@ export class ReplayCore implements GuestCore {
     this.#phase = "running";
     this.#ranNs = 0;
     this.#opsDone = 0;
-    this.#windows = 0;
     this.#lengthNs = Math.round((segments.endNs[segment] as number) - (segments.startNs[segment] as number));
     this.#workload = this.#workloadOf(segment);
     this.#startedAtNs = timeline.nowNs;

@@ -4,6 +4,7 @@
  *
  * Columns are typed arrays (one entry a segment), because a recording may have a million switches.
  */
+import type { AuxReading } from "./aux-buffer.ts";
 
 /** What a segment's start waited for, besides its vCPU being free and its task's own previous segment. */
 export const WAIT = {
@@ -74,8 +75,8 @@ export interface Schedule {
    */
   readonly perCpu?: boolean;
   /**
-   * How far perf's reader has read its vCPU's buffer (bytes ever read) at each window that the driver opens while a segment runs, by
-   * segment; of one that is not there, or opens more, nothing new is known. Absent: the driver's model assumes when it reads.
+   * How far perf's reader has read whenever the driver opens a window, by vCPU, where that is known. Absent: the driver's model
+   * assumes when it reads.
    */
-  readonly readTo?: ReadonlyMap<number, readonly number[]>;
+  readonly readings?: readonly (readonly AuxReading[])[];
 }

@@ -1,7 +1,7 @@
 /** How far perf's reader has read, told by the driver's windows. */
 import { expect, it } from "vitest";
 import type { ScheduleLine } from "./file.ts";
-import { readerTails } from "./reader.ts";
+import { readingsOf } from "./reader.ts";
 
 const BASE = 0xffff_8000_8000_0000n;
 const FACTS = { base: BASE, bytes: 0x10000, maxRecordBytes: 64, alignBytes: 64 };
@@ -19,11 +19,11 @@ const resumed = (ns: number, from: number, to: number): ScheduleLine => [
 
 it("nothing was read where the windows are what they would be without a reader", () => {
   const lines = [on(0, 0, 0x8000), off(100, 0x1000), on(200, 0x1000, 0x8000), off(300, 0x2000)];
-  expect(readerTails(lines, 0, FACTS)).toMatchObject({
-    at: new Map([
-      [0, 0],
-      [2, 0],
-    ]),
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x1000, tail: 0 },
+    ],
     unexplained: 0,
   });
 });
@@ -38,12 +38,12 @@ it("a full buffer that goes on in front was read before it was enabled again", (
     on(300, 0x8000, 0x10000),
     off(400, 0xa000),
   ];
-  expect(readerTails(lines, 0, FACTS)).toMatchObject({
-    at: new Map([
-      [0, 0],
-      [2, 0],
-      [4, 0x8000],
-    ]),
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x8000, tail: 0 },
+      { head: 0x8000, tail: 0x8000 },
+    ],
     unexplained: 0,
   });
 });
@@ -58,13 +58,13 @@ it("one that was never off was read by another CPU half way, and a window that n
     off(230, 0xf000),
     on(300, 0xf000, 0x4000),
   ];
-  expect(readerTails(lines, 0, FACTS)).toMatchObject({
-    at: new Map([
-      [0, 0],
-      [2, 0],
-      [4, 0x8000],
-      [6, 0xf000],
-    ]),
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x8000, tail: 0 },
+      { head: 0xf000, tail: 0x8000 },
+      { head: 0xf000, tail: 0xf000 },
+    ],
     unexplained: 1,
   });
 });

@@ -2,7 +2,7 @@
  * How far perf's reader has read a buffer whenever the driver opens a window in it: not seen itself, but told by where the next
  * records may go. The driver's own rules say what LIMIT would be if nothing had been read since; where it is another, something has.
  */
-import { AuxBuffer } from "../../guest/aux-buffer.ts";
+import { AuxBuffer, type AuxReading } from "../../guest/aux-buffer.ts";
 import type { ScheduleLine } from "./file.ts";
 
 /** A buffer, as the driver moves it. */
@@ -13,15 +13,15 @@ export interface BufferFacts {
   readonly alignBytes: number;
 }
 
-export interface ReaderTails {
-  /** Bytes ever read, by the index of the line at which a window was opened, or none was to be had. */
-  readonly at: ReadonlyMap<number, number>;
+export interface Readings {
+  /** For each window that was opened, or was not to be had, in order. */
+  readonly windows: readonly AuxReading[];
   /** Windows that the driver's rules do not explain, with or without a reader. */
   readonly unexplained: number;
 }
 
 class Reader {
-  readonly at = new Map<number, number>();
+  readonly windows: AuxReading[] = [];
   unexplained = 0;
   readonly #facts: BufferFacts;
   readonly #aux: AuxBuffer;
@@ -34,12 +34,11 @@ class Reader {
     this.#aux = new AuxBuffer({ ...facts, snapshot: false, watermarkBytes: 0 });
   }
 
-  take(line: ScheduleLine, at: number): void {
+  take(line: ScheduleLine): void {
     switch (line[0]) {
       case "on":
       case "resumed":
         this.#opens(line[7], line[8]);
-        this.at.set(at, this.#aux.tail);
         this.#hasStopped = false;
         return;
       case "stopped":
@@ -49,8 +48,9 @@ class Reader {
       case "off":
         if (this.#hasStopped) {
           // It is committed already: there was no space.
+          const { head, tail } = this.#aux;
+          this.windows.push({ head, tail });
           this.#aux.begin();
-          this.at.set(at, this.#aux.tail);
         } else this.#commit(line[7]);
         this.#hasStopped = false;
         return;
@@ -81,30 +81,31 @@ class Reader {
       const window = aux.begin();
       return window?.headBytes === this.#offsetOf(pointer) && window.limitBytes === this.#offsetOf(limit);
     };
-    if (fits(saved.tail)) return;
     // What has stopped it just now nobody can have read.
-    const last = this.#commits.length - (this.#hasStopped ? 2 : 1);
-    for (let i = last; i >= 0; i--) {
-      if (!fits(this.#commits[i]!)) continue;
-      this.#commits = this.#commits.slice(i + 1);
-      return;
+    const commits = this.#hasStopped ? this.#commits.slice(0, -1) : this.#commits;
+    // Of several that fit the least: what has been read more shows in a later window.
+    const read = [saved.tail, ...commits].find(fits);
+    if (read === undefined) {
+      this.unexplained += 1;
+      fits(saved.head);
     }
-    this.unexplained += 1;
-    fits(saved.head);
+    const { tail } = aux;
+    this.#commits = this.#commits.filter((head) => head > tail);
+    this.windows.push({ head: saved.head, tail });
   }
 }
 
 /** @param lines of all vCPUs; those of `vcpu` count */
-export function readerTails(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): ReaderTails {
+export function readingsOf(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): Readings {
   const reader = new Reader(facts);
   const isOurs = (address: string): boolean => {
     const offset = BigInt(address) - facts.base;
     return offset >= 0n && offset <= BigInt(facts.bytes);
   };
-  for (const [at, line] of lines.entries()) {
+  for (const line of lines) {
     if (line[1] !== vcpu) continue;
     const pointer = "on off stopped resumed".includes(line[0]) ? (line[7] as string) : undefined;
-    if (pointer === undefined || isOurs(pointer)) reader.take(line, at);
+    if (pointer === undefined || isOurs(pointer)) reader.take(line);
   }
   return reader;
 }

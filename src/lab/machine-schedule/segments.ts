@@ -24,8 +24,6 @@ interface Piece {
   enables: boolean;
   disables: boolean;
   isOn: boolean;
-  /** How far perf's reader has read at each window that the driver opens in it: bytes ever read. */
-  readonly readTo: number[];
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
   after: "timer" | "other" | undefined;
 }
@@ -58,7 +56,6 @@ class Cutter {
       enables: false,
       disables: false,
       isOn: this.#isOn,
-      readTo: [],
       after,
     };
     return this.#piece;
@@ -71,18 +68,15 @@ class Cutter {
     if (!isNothing) this.pieces.push(piece);
   }
 
-  /** @param readTo how far perf's reader has read where a window is opened; undefined: in a buffer that nobody follows */
-  take(line: InstantLine, readTo: number = Number.POSITIVE_INFINITY): void {
+  take(line: InstantLine): void {
     const now = countersOf(line);
     switch (line[0]) {
       case "on":
         this.#cut(now);
         this.#isOn = true;
         this.#begin(now, undefined).enables = true;
-        this.#piece.readTo.push(readTo);
         return;
       case "off":
-        if (this.#stoppedAtNs !== undefined) this.#piece.readTo.push(readTo);
         this.#resumed(now);
         this.#piece.disables = true;
         this.#cut(now);
@@ -93,7 +87,6 @@ class Cutter {
         this.#stoppedAtNs = workNs(now);
         return;
       case "resumed":
-        this.#piece.readTo.push(readTo);
         this.#resumed(now);
         return;
       case "idle": {
@@ -153,18 +146,16 @@ export interface CutSchedule {
 }
 
 /**
- * @param readTo how far perf's reader has read, by the index of the line at which a window is opened (reader.ts)
+ * @param readings of each vCPU's buffer (reader.ts)
  * @param assumptions what the replay takes for granted, for its record
  */
 export function cutSchedule(
   { header, lines }: MachineSchedule,
-  readTo: ReadonlyMap<number, number>,
+  readings: Schedule["readings"],
   assumptions: readonly string[],
 ): CutSchedule {
   const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
-  lines.forEach((line, i) => {
-    if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line, readTo.get(i));
-  });
+  for (const line of lines) if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line);
   const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
   const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
   const pieces = cutters
@@ -191,7 +182,7 @@ export function cutSchedule(
       segments,
       durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
       assumptions,
-      readTo: new Map(pieces.flatMap((piece, i) => (piece.readTo.length > 0 ? [[i, piece.readTo]] : []))),
+      ...(readings === undefined ? {} : { readings }),
     },
     stops,
     meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
