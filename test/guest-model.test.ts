@@ -10,16 +10,20 @@ const MINUTES = 60_000;
 const scratch = scratchFolder("guest-model");
 afterAll(scratch.remove);
 
-/** Some tens of millions of instructions. */
-const BUSY = 'sh -c "i=0; while [ \\$i -lt 20000 ]; do i=\\$((i+1)); done"';
+/** Some ten million instructions. */
+const BUSY = 'sh -c "i=0; while [ \\$i -lt 12000 ]; do i=\\$((i+1)); done"';
 const RECORD = "perf record --no-bpf-event -o /tmp/perf.data";
 
 describe.skipIf(guest === undefined).each([
   ["the thread's command", "pin-on-enable", [], `${RECORD} -m,64M -e arm_spe/min_latency=1000/ -- true`],
-  ["a buffer that fills", "pin-on-enable", [], `${RECORD} -m,512K -e arm_spe/period=1024/ -- ${BUSY}`],
+  ["a buffer that fills", "adaptive", [], `${RECORD} -m,512K -e arm_spe/period=1024/ -- ${BUSY}`],
   ["stage-2 faults alone", "fault", [], `${RECORD} -m,512K -e arm_spe/period=4096/ -- ${BUSY}`],
-  // Not there yet, since they differ: perf record -a, whose reader is on another CPU and late (the replay runs out of space where
-  // the machine does not); two tasks on two vCPUs and a pipe, by a few walks; adaptive, by a page.
+  [
+    "two tasks, and perf's reader beside them",
+    "pin-on-enable",
+    ["--cpus", "2"],
+    `${RECORD} -m,512K -e arm_spe/period=4096/ -- sh -c '${BUSY} & ${BUSY}; wait'`,
+  ],
 ] as const)("%s under %s", (name, policy, options, command) => {
   it("enables, pins, exits as often, and takes as long", { timeout: 5 * MINUTES }, async () => {
     const [schedule, json, predicted] = ["schedule", "run.json", "model.json"].map((file) =>

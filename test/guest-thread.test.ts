@@ -1,10 +1,11 @@
 /** The thread's commands in Debian's guest: what each enable costs, what bare metal takes, what the best policy leaves. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { cacheFolder, sourceVersion } from "../src/cli/cache-folder.ts";
-import { runGuestCell } from "../src/cli/linux/cell.ts";
+import { type CellOutcome, runGuestCells } from "../src/cli/linux/cell.ts";
 import { overFreeSpe, withBaselines } from "../src/lab/linux/baseline.ts";
 import { type Cell, cellsOf, labelOf } from "../src/lab/linux/cells.ts";
 import { THREAD } from "../src/lab/linux/scenarios/thread.ts";
+import { startingAlike } from "../src/lab/linux/shared-start.ts";
 import { perEnableNs } from "../src/lab/report/linux-columns.ts";
 import { checkRun } from "../src/lab/report/report-file.ts";
 import type { LinuxRun } from "../src/lab/report/run.ts";
@@ -14,6 +15,11 @@ const guest = await guestFor("guest, the thread");
 const MINUTES = 60_000;
 const A = "thread-a --no-bpf-event";
 const [NORMAL, DEBUG] = ["thread-normal", "thread-debug"];
+const runIn = (cell: Cell, outcome: CellOutcome | undefined): LinuxRun => {
+  if (outcome?.kind !== "ran") throw new Error(`${labelOf(cell)}: ${outcome?.why}`);
+  return outcome.run;
+};
+
 /** A few of the matrix: all of it takes minutes. */
 const WANTED = [
   `${A}, bare metal`,
@@ -29,6 +35,7 @@ const WANTED = [
 describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
   let runs: readonly LinuxRun[] = [];
   let cells: readonly Cell[] = [];
+  let alone: LinuxRun | undefined;
   beforeAll(async () => {
     if (guest === undefined) return;
     const all = cellsOf({
@@ -45,12 +52,13 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
       bootOnly: false,
     };
     const ran: LinuxRun[] = [];
-    for (const cell of cells) {
-      const outcome = await runGuestCell({ ...shared, cell });
-      if (outcome.kind !== "ran")
-        throw new Error(`${labelOf(cell)}: ${outcome.kind === "failed" ? outcome.why : outcome.kind}`);
-      ran.push(outcome.run);
+    for (const group of startingAlike(cells)) {
+      const outcomes = await runGuestCells({ ...shared, cells: group });
+      for (const [i, cell] of group.entries()) ran.push(runIn(cell, outcomes[i]));
     }
+    const together = cells.find((cell) => labelOf(cell) === `${A}, pin-on-enable, ${NORMAL}`)!;
+    const [outcome] = await runGuestCells({ ...shared, cells: [together] });
+    alone = runIn(together, outcome);
     runs = withBaselines(ran);
   }, 10 * MINUTES);
 
@@ -66,6 +74,14 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
     expect(runs).toHaveLength(WANTED.length);
     // Sums are checked: samples selected and accounted for, parts of time and what has elapsed.
     for (const run of runs) expect(checkRun(run).cpuStage2Faults, run.scenario).toBe(0);
+  });
+
+  it("come to the same from where others have brought them as from their start", () => {
+    const [together] = withBaselines(runs.filter(({ scenario }) => scenario === A)).filter(
+      ({ policy, profile }) => policy === "pin-on-enable" && profile === NORMAL,
+    );
+    const { baseline: _, bareMetalWallNs: _metal, slowdown: _slowdown, ...own } = together!;
+    expect(alone).toMatchObject(own);
   });
 
   it.each([

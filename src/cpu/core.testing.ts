@@ -37,7 +37,7 @@ export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
   mpidr: 0n,
   traps: () => false,
   isAhead: () => false,
-  tellsTime: () => false,
+  mustWait: () => false,
   streamed: () => false,
   isWatched: () => false,
   stored: () => undefined,

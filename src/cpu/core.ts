@@ -29,6 +29,7 @@ export interface CoreState {
   readonly atLevel: readonly number[];
   readonly levelSince: number;
   readonly exceptions: readonly number[];
+  readonly contextSwitches: number;
   readonly debug: DebugState;
   readonly translations: Translations;
 }
@@ -169,6 +170,7 @@ export class Core implements InstructionHost {
       atLevel: [...this.#atLevel],
       levelSince: this.#levelSince,
       exceptions: [this.exceptions.taken, this.exceptions.returns],
+      contextSwitches: this.contextSwitches,
       debug: this.debug.save(),
       translations: this.space.tlbs.save(frameAt),
     };
@@ -181,6 +183,7 @@ export class Core implements InstructionHost {
     [this.#atLevel[0], this.#atLevel[1]] = saved.atLevel as [number, number];
     this.#levelSince = saved.levelSince;
     [this.exceptions.taken, this.exceptions.returns] = saved.exceptions as [number, number];
+    this.contextSwitches = saved.contextSwitches;
     this.debug.restore(saved.debug);
     this.#guardedMapped = true;
     this.space.registersChanged();

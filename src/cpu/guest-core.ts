@@ -15,7 +15,7 @@ import type { CoreCode } from "./execute/core-code.ts";
 import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
 import type { Broadcast, TlbiTarget } from "./platform.ts";
 import { Coherence } from "./spe/coherence.ts";
-import { CoreSpe, type CoreSpeState } from "./spe/core-spe.ts";
+import { CoreSpe, type CoreSpeState, isSpeRegister } from "./spe/core-spe.ts";
 import type { ExactProfile } from "./spe/exact-profile.ts";
 
 /** What stands for a unit that is not there: nothing reaches it. */
@@ -98,6 +98,8 @@ export class CpuGuestCore implements CodeCore {
   readonly #pmu: Pmu;
   readonly #spe: CoreSpe | undefined;
   readonly #group: CoreGroup;
+  /** Asked before each access of the guest's to a register of its profiling unit: whether its turn ends there, nothing changed. */
+  beforeSpe: (() => boolean) | undefined;
   readonly #cyclesPerNs: number;
   /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
@@ -147,7 +149,9 @@ export class CpuGuestCore implements CodeCore {
       },
       broadcast: (what) => group.broadcast(what, this),
       isAhead: () => this.nowNs > hardware.turn.horizonNs,
-      tellsTime: (encoding) => devices.tellsTime(encoding),
+      mustWait: (encoding) =>
+        (this.nowNs > hardware.turn.horizonNs && devices.tellsTime(encoding)) ||
+        (this.beforeSpe !== undefined && isSpeRegister(encoding) && this.beforeSpe()),
       streamed: () => this.#streamed(),
       isWatched: (page) => group.isWatched(page),
       stored: (at, bytes) => {

@@ -34,8 +34,8 @@ export interface CorePlatform {
    * wait for them.
    */
   isAhead(): boolean;
-  /** Whether an access to this system register must wait for those who are behind. */
-  tellsTime(encoding: Encoding): boolean;
+  /** Whether an access to this system register must not be made yet: it waits for those who are behind, say. */
+  mustWait(encoding: Encoding): boolean;
   /** Whether CNTKCTL_EL1's event stream has made an event since this was last asked. */
   streamed(): boolean;
   /** Whether stores to a page of the linear memory must be told: somebody waits in WFE for one. */

@@ -103,7 +103,7 @@ export class SystemInstructions {
       case "MRS":
       case "MSR_reg": {
         const encoding: Encoding = [2 + f.o0, f.op1, f.CRn, f.CRm, f.op2];
-        if (this.#platform.isAhead() && this.#platform.tellsTime(encoding)) {
+        if (this.#platform.mustWait(encoding)) {
           core.letOthersGo();
           return;
         }

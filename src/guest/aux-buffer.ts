@@ -24,6 +24,12 @@ export interface AuxWindow {
   readonly limitBytes: number;
 }
 
+/** How far perf's reader has read where a window is opened: bytes ever written to the buffer, and of those read. */
+export interface AuxReading {
+  readonly head: number;
+  readonly tail: number;
+}
+
 export interface AuxBufferState {
   readonly head: number;
   readonly tail: number;
@@ -123,6 +129,11 @@ export class AuxBuffer {
   /** The reader has taken everything up to the head. */
   consume(): void {
     this.tail = this.head;
+  }
+
+  /** The reader has taken so many bytes since the buffer was mapped, as far as there are as many. */
+  consumeTo(bytes: number): void {
+    this.tail = Math.max(this.tail, Math.min(this.head, bytes));
   }
 
   /** handle->size: free bytes, one less than the gap (CIRC_SPACE). */

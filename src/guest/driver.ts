@@ -6,7 +6,7 @@
 import { PMBLIMITR_EL1, PMBSR_EL1 } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
 import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
-import type { AuxBuffer, AuxBufferState, AuxWindow } from "./aux-buffer.ts";
+import type { AuxBuffer, AuxBufferState, AuxReading, AuxWindow } from "./aux-buffer.ts";
 import type { ModelPe } from "./pe.ts";
 import { NOTHING, RegisterSequence, type SequenceState, type Step } from "./register-sequence.ts";
 import { type EventRegisters, registersOf, type SpeEvent } from "./spe-event.ts";
@@ -16,6 +16,9 @@ export const READER = {
   wakeUpNs: 1_000_000,
   bytesPerNs: 1,
 } as const;
+
+/** Two windows whose heads are not further apart than some records are the same one. */
+const SAME_PLACE_BYTES = 1024;
 
 /** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
 const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
@@ -33,6 +36,7 @@ export interface SpeDriverState {
   readonly on: boolean;
   readonly fatalInterrupts: number;
   readonly aux: AuxBufferState;
+  readonly nextReading: number;
 }
 
 export class SpeDriver {
@@ -49,8 +53,9 @@ export class SpeDriver {
   readonly #haltWithoutSpace: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
-  /** Whoever replays a schedule says when perf's reader has read. */
-  readonly #readerKnown: boolean;
+  /** How far perf's reader has read at each window, where that is known, and the next of them. */
+  readonly #readings: readonly AuxReading[] | undefined;
+  #nextReading = 0;
   #window: AuxWindow | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
@@ -66,10 +71,10 @@ export class SpeDriver {
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
-  /** @param readerKnown whoever replays a schedule calls `readerCaughtUp` by it; by default it is when READER says */
-  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readerKnown = false) {
+  /** @param readings how far perf's reader has read at each window; absent: it reads when READER says */
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readings?: readonly AuxReading[]) {
     this.#pe = pe;
-    this.#readerKnown = readerKnown;
+    this.#readings = readings;
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -154,6 +159,7 @@ export class SpeDriver {
       on: this.#on,
       fatalInterrupts: this.fatalInterrupts,
       aux: this.#aux.save(),
+      nextReading: this.#nextReading,
     };
   }
 
@@ -171,15 +177,36 @@ export class SpeDriver {
     this.#on = state.on;
     this.fatalInterrupts = state.fatalInterrupts;
     this.#aux.restore(state.aux);
+    this.#nextReading = state.nextReading;
   }
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
   #openWindow(): void {
-    this.#window = this.#aux.begin();
+    this.#window = this.#nextWindow();
     this.#pe.noSpace = this.#window === undefined;
     if (this.#window === undefined) {
       this.#sequence.begin(NO_LIMIT);
       this.#wakeReader();
+    }
+  }
+
+  #nextWindow(): AuxWindow | undefined {
+    if (this.#readings !== undefined) this.#readAsKnown(this.#readings);
+    return this.#aux.begin();
+  }
+
+  /** One window after the other, as long as they are where they were; else that is next which so many bytes were written before. */
+  #readAsKnown(readings: readonly AuxReading[]): void {
+    const { head } = this.#aux;
+    const isPast = (reading: AuxReading | undefined): boolean =>
+      reading !== undefined && reading.head < head - SAME_PLACE_BYTES;
+    while (isPast(readings[this.#nextReading])) this.#nextReading += 1;
+    const reading = readings[this.#nextReading];
+    // Behind the last one nobody knows.
+    if (reading === undefined) this.#aux.consume();
+    else if (reading.head <= head + SAME_PLACE_BYTES) {
+      this.#aux.consumeTo(reading.tail);
+      this.#nextReading += 1;
     }
   }
 
@@ -191,7 +218,7 @@ export class SpeDriver {
   }
 
   #wakeReader(): void {
-    if (this.#readerKnown) return;
+    if (this.#readings !== undefined) return;
     const waiting = this.#aux.head - this.#aux.tail;
     this.readerAtNs = Math.min(
       this.readerAtNs,
@@ -304,7 +331,7 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#window = this.#aux.begin();
+          this.#window = this.#nextWindow();
           this.#pe.noSpace = this.#window === undefined;
           if (this.#window !== undefined) return;
           this.#wakeReader();

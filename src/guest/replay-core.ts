@@ -217,10 +217,6 @@ export class ReplayCore implements GuestCore {
     this.spu.pe.contextIdrEl1 = (tasks[task]?.tid ?? 0) >>> 0;
     this.spu.pe.el = 0;
     const flags = segments.flags[segment] as number;
-    if ((flags & SEGMENT.readerDone) !== 0) {
-      // What the reader starts again goes first; the segment is entered by then.
-      this.#driver.readerCaughtUp();
-    }
     if ((flags & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
     return undefined;
   }

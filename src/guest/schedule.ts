@@ -4,6 +4,7 @@
  *
  * Columns are typed arrays (one entry a segment), because a recording may have a million switches.
  */
+import type { AuxReading } from "./aux-buffer.ts";
 
 /** What a segment's start waited for, besides its vCPU being free and its task's own previous segment. */
 export const WAIT = {
@@ -30,8 +31,6 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
-  /** perf's reader has read all that there was of its vCPU's buffer before it begins (`Schedule.readerKnown`). */
-  readerDone: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
@@ -75,6 +74,9 @@ export interface Schedule {
    * enabled once at the schedule's start and disabled once at its end.
    */
   readonly perCpu?: boolean;
-  /** When perf's reader has read is known, by SEGMENT.readerDone; otherwise the driver's model assumes it. */
-  readonly readerKnown?: boolean;
+  /**
+   * How far perf's reader has read whenever the driver opens a window, by vCPU, where that is known. Absent: the driver's model
+   * assumes when it reads.
+   */
+  readonly readings?: readonly (readonly AuxReading[])[];
 }

@@ -39,7 +39,8 @@ const EQUAL = [
 ] as const;
 
 const NEAR = [
-  // A policy's timers count time, not what the guest does.
+  // A policy's timers count time, over which a replay spreads a segment's operations evenly: of adaptive's ticks one or two in some
+  // hundred come just before its window is written up in one, and just after in the other.
   ["exits: host timer", (run: Compared) => run.exitReasons["host timer"] ?? 0],
   ["wall time, ns", (run: Compared) => run.guestWallNs],
   ["blackouts", (run: Compared) => run.blackouts.count],

@@ -39,6 +39,8 @@ export interface Setting {
   readonly memoryBytes: number;
   readonly memlockBytes: number;
   readonly memlockMaxBytes: number;
+  /** KVM_ARM_VCPU_SPE_MAX_BUFFER_SIZE; null: no limit. By default it is the buffer's size. */
+  readonly maxBufferBytes?: number | null;
   readonly irqLatencyNs: number;
   readonly clockGHz: number;
   readonly ipc: number;
@@ -151,7 +153,13 @@ class Guest {
     const core = new ReplayCore(
       {
         pe,
-        driver: new SpeDriver(pe, aux, buffer.base, setting.event, setting.schedule.readerKnown),
+        driver: new SpeDriver(
+          pe,
+          aux,
+          buffer.base,
+          setting.event,
+          setting.schedule.readings?.[hardware.vcpu],
+        ),
         replay: this.replay,
         workloadOf: (task) => this.#workloadOf(task),
         clockGHz: setting.clockGHz,
@@ -226,7 +234,8 @@ export function makeVm(
     policy,
     memlockBytes: setting.memlockBytes,
     memlockMaxBytes: setting.memlockMaxBytes,
-    maxBufferBytes: setting.bufferBytes,
+    maxBufferBytes:
+      setting.maxBufferBytes === undefined ? setting.bufferBytes : (setting.maxBufferBytes ?? undefined),
     irqLatencyNs: setting.irqLatencyNs,
     seed: setting.seed,
     extents: setting.extents ?? true,
@@ -297,7 +306,7 @@ export function assumptionsOf(setting: Setting): string[] {
     setting.stage2AtStart === "absent"
       ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
       : "Stage 2 still maps the buffer from when the guest zeroed it.",
-    ...(setting.schedule.readerKnown === true
+    ...(setting.schedule.readings !== undefined
       ? []
       : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",

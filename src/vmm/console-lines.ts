@@ -24,8 +24,12 @@ export class KernelLog {
   }
 
   restart(): void {
-    this.#last = [];
-    this.#complaints = [];
+    this.restore({ last: [], complaints: [] });
+  }
+
+  restore({ last, complaints }: KernelLog["said"]): void {
+    this.#last = [...last];
+    this.#complaints = [...complaints];
   }
 
   /** The last lines, and all that were warnings or worse. */
@@ -37,6 +41,15 @@ export class KernelLog {
 export class ConsoleLines {
   #line = "";
   readonly #onLine: (line: string) => void;
+
+  /** What has come of a line that has not ended. */
+  get unfinished(): string {
+    return this.#line;
+  }
+
+  set unfinished(line: string) {
+    this.#line = line;
+  }
 
   /** @param onLine told of each line without its end, before the character that ends it is handed on */
   constructor(onLine: (line: string) => void) {

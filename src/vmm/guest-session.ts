@@ -86,6 +86,15 @@ export interface SavedSession {
   readonly agent: AgentState | undefined;
 }
 
+/** A session in the middle of a command. */
+export interface SavedCommand extends SavedSession {
+  /** What its machine had counted when the command began. */
+  readonly before: CodeFigures;
+  /** What its kernel has said since, and what has come of a line of its console. */
+  readonly said: KernelLog["said"];
+  readonly line: string;
+}
+
 /** Nobody's input. */
 const NO_INPUT = { feed: () => 0 } as const;
 
@@ -96,6 +105,10 @@ export class Session {
   readonly vm: VirtualMachine;
   readonly agent: GuestAgent;
   readonly #log = new KernelLog();
+  readonly #lines = new ConsoleLines((line) => {
+    this.#log.line(line);
+    this.#onLine?.(line);
+  });
   /** When the work began that the session is for. */
   #before: CodeFigures | null = null;
   /** What the last command came to, once it has ended. */
@@ -123,10 +136,6 @@ export class Session {
         this.vm.machine.pause();
       },
     });
-    const lines = new ConsoleLines((line) => {
-      this.#log.line(line);
-      this.#onLine?.(line);
-    });
     this.vm = new VirtualMachine({
       cpus: config.cpus,
       memoryBytes: config.memoryBytes,
@@ -141,7 +150,7 @@ export class Session {
       boot: options.boot,
       bareMetal: this.isBareMetal,
       console: (byte) => {
-        lines.push(byte);
+        this.#lines.push(byte);
         options.onConsole(byte);
       },
       ports: config.agent ? this.agent.ports : [],
@@ -157,13 +166,8 @@ export class Session {
   }
 
   /** Goes on where a saved machine was, which was made with the same options. */
-  restore({
-    state,
-    pages,
-    agent,
-  }: Omit<SavedSession, "pages"> & { readonly pages: Iterable<SavedPage> }): void {
-    this.vm.restore(state, pages);
-    if (agent !== undefined) this.agent.restore(agent);
+  restore(saved: Omit<SavedSession, "pages"> & { readonly pages: Iterable<SavedPage> }): void {
+    this.#restore(saved);
     this.#begin();
   }
 
@@ -219,10 +223,12 @@ export class Session {
 
   /** Runs a shell script until it has ended: see `status`. */
   async command(script: string, run: RunGuest): Promise<Stopped> {
-    this.#status = undefined;
-    // A command before has had its input.
-    this.agent.reopenInput();
-    this.agent.run(script);
+    this.#order(script);
+    return this.finish(run);
+  }
+
+  /** Runs the command that is under way to its end. */
+  async finish(run: RunGuest): Promise<Stopped> {
     const stopped = await run(this.vm, {
       isDone: () => this.#status !== undefined,
       feed: (bytes) => this.agent.input(bytes),
@@ -230,6 +236,50 @@ export class Session {
     });
     this.#done = this.#count();
     return stopped;
+  }
+
+  /**
+   * Runs a shell script up to the guest's first access to a register of its profiling unit, which it has not made then. On one
+   * vCPU the machine goes on as if nobody had stopped it.
+   * @returns the command in its middle, for `resume`; or why it is not there, as a string
+   */
+  async commandUpToSpe(script: string, run: RunGuest): Promise<SavedCommand | string> {
+    let reached = false;
+    for (const core of this.vm.cores)
+      core.beforeSpe = () => {
+        reached = true;
+        this.vm.machine.pause();
+        return true;
+      };
+    this.#order(script);
+    const stopped = await run(this.vm, { ...NO_INPUT, isDone: () => reached || this.#status !== undefined });
+    for (const core of this.vm.cores) core.beforeSpe = undefined;
+    if (!reached) return `the command has ended (${stopped}) without profiling`;
+    const saved = this.save();
+    const before = this.#before;
+    if (typeof saved === "string" || before === null) return `it cannot be saved: ${saved}`;
+    return { ...saved, before, said: this.#log.said, line: this.#lines.unfinished };
+  }
+
+  /** Like `restore`, of a session in the middle of a command: `finish` is for the rest of it. */
+  resume(saved: SavedCommand): void {
+    const { before, said, line } = saved;
+    this.#restore(saved);
+    this.#before = before;
+    this.#log.restore(said);
+    this.#lines.unfinished = line;
+  }
+
+  #restore({ state, pages, agent }: Parameters<Session["restore"]>[0]): void {
+    this.vm.restore(state, pages);
+    if (agent !== undefined) this.agent.restore(agent);
+  }
+
+  #order(script: string): void {
+    this.#status = undefined;
+    // A command before has had its input.
+    this.agent.reopenInput();
+    this.agent.run(script);
   }
 
   /** Connects the serial console to whoever runs the machine, until it ends. */

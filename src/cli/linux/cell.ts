@@ -1,15 +1,17 @@
-/** A worker's side of `thread --guest linux`: boots a guest, or runs one command in one. Started by bin/guest-worker.js. */
+/** A worker's side of `thread --guest linux`: boots a guest, or runs commands in guests. Started by bin/guest-worker.js. */
+import { parentPort } from "node:worker_threads";
 import { DEFAULT_CLOCK } from "../../a64/state.ts";
 import { UserError } from "../../common/errors.ts";
 import { DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
 import { costTable, withFreeSpe } from "../../host/costs.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
-import { type Cell, type CellMachine, machineOf } from "../../lab/linux/cells.ts";
+import { type Cell, type CellMachine, labelOf, machineOf } from "../../lab/linux/cells.ts";
 import { FREE_SPE } from "../../lab/linux/free-spe.ts";
+import { startsLater } from "../../lab/linux/shared-start.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { LinuxRun } from "../../lab/report/run.ts";
 import { DEFAULT_SPE } from "../../spe/implementation.ts";
-import { Session, type Stopped } from "../../vmm/guest-session.ts";
+import { type SavedCommand, Session, type Stopped } from "../../vmm/guest-session.ts";
 import { DEFAULT_HOST, type HostConfig, type MachineConfig } from "../../vmm/machine-config.ts";
 import { readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
 import { runMachine } from "../../vmm/node/run-machine.ts";
@@ -34,14 +36,14 @@ export interface GuestTask {
   /** The version of the source that snapshots are good for. */
   readonly build: string;
   readonly seed: number;
-  readonly cell: Cell;
-  /** Only has its machine's guest booted and kept. */
+  /** Cells whose machines start alike (lab/linux/shared-start.ts). */
+  readonly cells: readonly Cell[];
+  /** Only has the guest of the first one's machine booted and kept. */
   readonly bootOnly: boolean;
 }
 
-/** What became of it. Error classes do not survive the crossing, so a user's error is spelt out. */
-export type GuestOutcome =
-  | { readonly kind: "booted" }
+/** What became of a cell. Error classes do not survive the crossing, so a user's error is spelt out. */
+export type CellOutcome =
   | { readonly kind: "ran"; readonly run: LinuxRun; readonly said: string; readonly instructions: number }
   /** The machine or its command came to no good end. */
   | { readonly kind: "failed"; readonly why: string };
@@ -51,20 +53,37 @@ const FREE = "free";
 /** A command that takes longer than this of the host's time hangs. */
 const LIMIT_MS = 30 * 60_000;
 
-const TEXT_BYTES = 1 << 20;
+const MOST_BYTES = 1 << 20;
 
 /** What a guest prints, as far as anybody reads it. */
 class Said {
-  readonly #decoder = new TextDecoder();
-  text = "";
+  readonly #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** @param before what was said before, in the same command */
+  constructor(before?: Said) {
+    if (before !== undefined) for (const piece of before.#pieces) this.take(piece);
+  }
 
   readonly take = (bytes: Uint8Array): void => {
-    if (this.text.length < TEXT_BYTES) this.text += this.#decoder.decode(bytes, { stream: true });
+    if (this.#bytes >= MOST_BYTES) return;
+    this.#bytes += bytes.length;
+    this.#pieces.push(bytes.slice());
   };
+
+  get text(): string {
+    return Buffer.concat(this.#pieces).toString("utf8");
+  }
 }
 
-function configOf(task: GuestTask, host: HostConfig, policy: string, profile: string): MachineConfig {
-  const { cpus, memoryBytes, speIntervalOps } = machineOf(task.cell.of);
+function configOf(
+  task: GuestTask,
+  of: Cell["of"],
+  host: HostConfig,
+  policy: string,
+  profile: string,
+): MachineConfig {
+  const { cpus, memoryBytes, speIntervalOps } = machineOf(of);
   return {
     cpus,
     clockGHz: DEFAULT_CLOCK,
@@ -99,10 +118,10 @@ const run: (limitMs: number) => Parameters<Session["command"]>[1] = (limitMs) =>
   runMachine(vm, errand, { timeoutMs: limitMs, input: undefined, paced: false });
 
 /** The snapshot of a guest that has booted on such a machine, booted and kept first where there is none. */
-async function bootOf(task: GuestTask, host: HostConfig): Promise<OpenedSnapshot> {
+async function bootOf(task: GuestTask, of: Cell["of"], host: HostConfig): Promise<OpenedSnapshot> {
   const { guest, cacheDir, build } = task;
   const boots = new Boots(cacheDir, build);
-  const config = bootingConfig(configOf(task, host, BOOTING_POLICY.name, FREE), BOOTING_POLICY);
+  const config = bootingConfig(configOf(task, of, host, BOOTING_POLICY.name, FREE), BOOTING_POLICY);
   const key = { config, append: DEFAULT_COMMAND_LINE, files: guest.files };
   const kept = boots.find(key);
   if (kept !== undefined) return kept;
@@ -157,41 +176,112 @@ const ENDINGS: Readonly<Partial<Record<Stopped, string>>> = {
   memory: "the guest has touched all memory that there is room for",
 };
 
-async function runCommand(task: GuestTask): Promise<GuestOutcome> {
-  const { cell } = task;
-  const { policy, profile } = await hypervisorOf(cell.machine);
-  const host: HostConfig = { ...DEFAULT_HOST, ...machineOf(cell.of).host };
-  const backing = policy.backing ?? host.backing;
-  const snapshot = await bootOf(task, { ...host, backing });
-  const said = new Said();
-  const config = configOf(task, { ...host, backing }, policy.name, profile);
-  const session = sessionOf(config, policy, cell.machine.kind === "bare-metal", said, undefined);
+/** A command in its middle, and what has been said before. */
+interface Start {
+  readonly saved: SavedCommand;
+  readonly said: Said;
+  /** How many instructions it took so far. */
+  readonly instructions: number;
+  /** The machine that it was saved of: its pages are the saved ones. */
+  readonly session: Session;
+}
+
+const hostOf = (of: Cell["of"], policy: PinPolicy): HostConfig => {
+  const host = { ...DEFAULT_HOST, ...machineOf(of).host };
+  return { ...host, backing: policy.backing ?? host.backing };
+};
+
+/** A session of a guest that has booted, with all of its memory mapped. */
+async function bootedSession(
+  task: GuestTask,
+  { of, machine }: Cell,
+  policy: PinPolicy,
+  profile: string,
+  said: Said,
+): Promise<Session> {
+  const host = hostOf(of, policy);
+  const snapshot = await bootOf(task, of, host);
+  const config = configOf(task, of, host, policy.name, profile);
+  const session = sessionOf(config, policy, machine.kind === "bare-metal", said, undefined);
   session.restore({ ...snapshot, pages: await snapshot.pages });
   session.populate();
+  return session;
+}
+
+/** Runs a cell's command up to where its machine is that of the others of its group. @returns undefined where there is no such instant */
+async function startOf(task: GuestTask, cell: Cell, profile: string): Promise<Start | undefined> {
+  const said = new Said();
+  const session = await bootedSession(task, cell, BOOTING_POLICY, profile, said);
   const before = session.vm.instructions;
-  const stopped = await session.command(cell.command, run(LIMIT_MS));
+  const saved = await session.commandUpToSpe(cell.command, run(LIMIT_MS));
+  return typeof saved === "string"
+    ? undefined
+    : { saved, said, instructions: session.vm.instructions - before, session };
+}
+
+/** Runs a cell's command, from its start or from where others have brought it. */
+async function runCommand(task: GuestTask, cell: Cell, start: Start | undefined): Promise<CellOutcome> {
+  const { policy, profile } = await hypervisorOf(cell.machine);
+  const said = new Said(start?.said);
+  let session: Session;
+  let before: number;
+  let stopped: Stopped;
+  if (start === undefined) {
+    session = await bootedSession(task, cell, policy, profile, said);
+    before = session.vm.instructions;
+    stopped = await session.command(cell.command, run(LIMIT_MS));
+  } else {
+    const config = configOf(task, cell.of, hostOf(cell.of, policy), policy.name, profile);
+    session = sessionOf(config, policy, false, said, undefined);
+    session.resume(start.saved);
+    before = session.vm.instructions - start.instructions;
+    stopped = await session.finish(run(LIMIT_MS));
+  }
   const { status } = session;
   if (status !== 0)
     return { kind: "failed", why: ENDINGS[stopped] ?? `exit status ${status}: ${said.text.trim()}` };
+  const facts = { bufferBytes: cell.of.bufferBytes, printed: said.text };
   return {
     kind: "ran",
-    run: linuxRecordOf(session, cell.scenario, stopped, {
-      bufferBytes: cell.of.bufferBytes,
-      printed: said.text,
-    }),
+    run: linuxRecordOf(session, cell.scenario, stopped, facts),
     said: said.text,
     instructions: session.vm.instructions - before,
   };
 }
 
-/** Carries out a task. What is neither an outcome nor the user's doing is thrown. */
-export async function runGuestCell(task: GuestTask): Promise<GuestOutcome> {
+/** What `action` comes to; a user's error is an outcome. */
+async function outcomeOf(action: () => Promise<CellOutcome>): Promise<CellOutcome> {
   try {
-    if (!task.bootOnly) return await runCommand(task);
-    await bootOf(task, { ...DEFAULT_HOST, ...machineOf(task.cell.of).host });
-    return { kind: "booted" };
+    return await action();
   } catch (error) {
     if (error instanceof UserError) return { kind: "failed", why: [error.what, error.remedy].join(". ") };
     throw error;
   }
+}
+
+/** Carries out a task: its outcomes by cell, none where it only boots. What is neither an outcome nor the user's doing is thrown. */
+export async function runGuestCells(task: GuestTask): Promise<readonly CellOutcome[]> {
+  const { cells, bootOnly } = task;
+  const [first] = cells;
+  if (bootOnly && first !== undefined) {
+    // What cannot be booted is told by each cell's own outcome.
+    await outcomeOf(async () => {
+      await bootOf(task, first.of, { ...DEFAULT_HOST, ...machineOf(first.of).host });
+      return { kind: "failed", why: "" };
+    });
+    return [];
+  }
+  const outcomes: CellOutcome[] = [];
+  let start: Promise<Start | undefined> | undefined;
+  for (const cell of cells) {
+    const outcome = await outcomeOf(async () => {
+      const { policy, profile } = await hypervisorOf(cell.machine);
+      if (cells.length === 1 || !startsLater(policy)) return runCommand(task, cell, undefined);
+      start ??= startOf(task, cell, profile);
+      return runCommand(task, cell, await start);
+    });
+    outcomes.push(outcome);
+    parentPort?.postMessage(labelOf(cell));
+  }
+  return outcomes;
 }

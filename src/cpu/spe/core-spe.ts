@@ -28,6 +28,13 @@ export interface CoreSpeState {
 /** The registers of EL1, by encoding. */
 const isOfEl1 = (name: string): name is SpeRegisterName => /^PM[BS].*_EL1$/.test(name);
 
+/** Whether an encoding is that of one of them. */
+export function isSpeRegister(encoding: Encoding): boolean {
+  if (encoding[2] !== 9) return false;
+  const name = registerByEncoding(encoding)?.name;
+  return name !== undefined && isOfEl1(name);
+}
+
 export class CoreSpe {
   readonly spu: Spu;
   readonly sampling: Sampling;

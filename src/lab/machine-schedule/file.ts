@@ -57,7 +57,7 @@ const at = [
   count,
   /** Instructions. */
   count,
-  /** Of those: executed while the guest's own view says that profiling is on (E = 1, S = 0, a profiled level). */
+  /** What there is to sample from: operations that the unit counts, and instructions in blackouts. */
   count,
 ] as const;
 

@@ -1,7 +1,7 @@
-/** When perf's reader has read, told by the driver's windows. */
+/** How far perf's reader has read, told by the driver's windows. */
 import { expect, it } from "vitest";
 import type { ScheduleLine } from "./file.ts";
-import { readerMarks } from "./reader.ts";
+import { readingsOf } from "./reader.ts";
 
 const BASE = 0xffff_8000_8000_0000n;
 const FACTS = { base: BASE, bytes: 0x10000, maxRecordBytes: 64, alignBytes: 64 };
@@ -19,7 +19,13 @@ const resumed = (ns: number, from: number, to: number): ScheduleLine => [
 
 it("nothing was read where the windows are what they would be without a reader", () => {
   const lines = [on(0, 0, 0x8000), off(100, 0x1000), on(200, 0x1000, 0x8000), off(300, 0x2000)];
-  expect(readerMarks(lines, 0, FACTS)).toMatchObject({ before: new Set(), unexplained: 0 });
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x1000, tail: 0 },
+    ],
+    unexplained: 0,
+  });
 });
 
 it("a full buffer that goes on in front was read before it was enabled again", () => {
@@ -32,7 +38,14 @@ it("a full buffer that goes on in front was read before it was enabled again", (
     on(300, 0x8000, 0x10000),
     off(400, 0xa000),
   ];
-  expect(readerMarks(lines, 0, FACTS)).toMatchObject({ before: new Set([4]), unexplained: 0 });
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x8000, tail: 0 },
+      { head: 0x8000, tail: 0x8000 },
+    ],
+    unexplained: 0,
+  });
 });
 
 it("one that was never off was read by another CPU half way, and a window that no reading gives is told of", () => {
@@ -45,5 +58,13 @@ it("one that was never off was read by another CPU half way, and a window that n
     off(230, 0xf000),
     on(300, 0xf000, 0x4000),
   ];
-  expect(readerMarks(lines, 0, FACTS)).toMatchObject({ before: new Set([3]), unexplained: 1 });
+  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+    windows: [
+      { head: 0, tail: 0 },
+      { head: 0x8000, tail: 0 },
+      { head: 0xf000, tail: 0x8000 },
+      { head: 0xf000, tail: 0xf000 },
+    ],
+    unexplained: 1,
+  });
 });

@@ -1,8 +1,8 @@
 /**
- * When perf's reader has read what is in a buffer: not seen itself, but told by where the next records may go. The driver's own
- * rules say what LIMIT would be if nothing had been read since; where it is another, something has.
+ * How far perf's reader has read a buffer whenever the driver opens a window in it: not seen itself, but told by where the next
+ * records may go. The driver's own rules say what LIMIT would be if nothing had been read since; where it is another, something has.
  */
-import { AuxBuffer } from "../../guest/aux-buffer.ts";
+import { AuxBuffer, type AuxReading } from "../../guest/aux-buffer.ts";
 import type { ScheduleLine } from "./file.ts";
 
 /** A buffer, as the driver moves it. */
@@ -13,65 +13,49 @@ export interface BufferFacts {
   readonly alignBytes: number;
 }
 
-export interface ReaderMarks {
-  /** Indexes of lines: the reader has read before what happens there. */
-  readonly before: ReadonlySet<number>;
+export interface Readings {
+  /** For each window that was opened, or was not to be had, in order. */
+  readonly windows: readonly AuxReading[];
   /** Windows that the driver's rules do not explain, with or without a reader. */
   readonly unexplained: number;
 }
 
-/** Records that the driver has handed over, up to a head of the buffer's. */
-interface Commit {
-  readonly head: number;
-  /** When, and the lines since then up to the next one: the reader has read so far at one of them. */
-  atNs: number;
-  readonly lines: number[];
-}
-
 class Reader {
-  readonly before = new Set<number>();
+  readonly windows: AuxReading[] = [];
   unexplained = 0;
-  readonly #lines: readonly ScheduleLine[];
   readonly #facts: BufferFacts;
   readonly #aux: AuxBuffer;
-  /** Those that may not have been read. */
-  #commits: Commit[] = [];
+  /** Heads of what the driver has handed over, and nobody may have read. */
+  #commits: number[] = [];
   #hasStopped = false;
 
-  constructor(lines: readonly ScheduleLine[], facts: BufferFacts) {
-    this.#lines = lines;
+  constructor(facts: BufferFacts) {
     this.#facts = facts;
     this.#aux = new AuxBuffer({ ...facts, snapshot: false, watermarkBytes: 0 });
   }
 
-  take(line: ScheduleLine, at: number): void {
+  take(line: ScheduleLine): void {
     switch (line[0]) {
       case "on":
-        this.#passes(at);
-        this.#opens(line[7], line[8]);
-        this.#hasStopped = false;
-        return;
       case "resumed":
         this.#opens(line[7], line[8]);
-        this.#commits.at(-1)!.atNs = line[2];
         this.#hasStopped = false;
         return;
       case "stopped":
-        this.#passes(at);
-        this.#commit(line[7], line[2]);
+        this.#commit(line[7]);
         this.#hasStopped = true;
         return;
       case "off":
-        this.#passes(at);
-        // One that had stopped is committed already: there was no space.
-        if (this.#hasStopped) this.#aux.begin();
-        else this.#commit(line[7], line[2]);
+        if (this.#hasStopped) {
+          // It is committed already: there was no space.
+          const { head, tail } = this.#aux;
+          this.windows.push({ head, tail });
+          this.#aux.begin();
+        } else this.#commit(line[7]);
         this.#hasStopped = false;
         return;
       case "task":
       case "idle":
-        this.#passes(at);
-        return;
       case "buffer":
       case "event":
       case "end":
@@ -83,13 +67,9 @@ class Reader {
     return Number(BigInt(address) - this.#facts.base);
   }
 
-  #passes(at: number): void {
-    if (!this.#hasStopped) this.#commits.at(-1)?.lines.push(at);
-  }
-
-  #commit(pointer: string, atNs: number): void {
+  #commit(pointer: string): void {
     this.#aux.end(this.#offsetOf(pointer));
-    this.#commits.push({ head: this.#aux.head, atNs, lines: [] });
+    this.#commits.push(this.#aux.head);
   }
 
   /** The driver opens a window: if nothing more had been read it would be another, perhaps. */
@@ -101,43 +81,31 @@ class Reader {
       const window = aux.begin();
       return window?.headBytes === this.#offsetOf(pointer) && window.limitBytes === this.#offsetOf(limit);
     };
-    if (fits(saved.tail)) return;
     // What has stopped it just now nobody can have read.
-    const last = this.#commits.length - (this.#hasStopped ? 2 : 1);
-    for (let i = last; i >= 0; i--) {
-      const commit = this.#commits[i]!;
-      if (!fits(commit.head)) continue;
-      this.before.add(this.#placeOf(commit));
-      this.#commits = this.#commits.slice(i + 1);
-      return;
+    const commits = this.#hasStopped ? this.#commits.slice(0, -1) : this.#commits;
+    // Of several that fit the least: what has been read more shows in a later window.
+    const read = [saved.tail, ...commits].find(fits);
+    if (read === undefined) {
+      this.unexplained += 1;
+      fits(saved.head);
     }
-    this.unexplained += 1;
-    fits(saved.head);
-  }
-
-  /** The switch-in after it, or the line half way to the next commit; where none is far from both, that: half way there it is. */
-  #placeOf({ atNs, lines }: Commit): number {
-    const end = lines.at(-1)!;
-    const switchIn = lines.find((line) => this.#lines[line]![0] === "on");
-    if (switchIn !== undefined) return switchIn;
-    const timeOf = (line: number): number => this.#lines[line]![2] as number;
-    const distance = (line: number): number => Math.abs(timeOf(line) - (atNs + timeOf(end)) / 2);
-    const [nearest = end] = lines.slice(0, -1).sort((a, b) => distance(a) - distance(b));
-    return distance(nearest) < (timeOf(end) - atNs) / 4 ? nearest : end;
+    const { tail } = aux;
+    this.#commits = this.#commits.filter((head) => head > tail);
+    this.windows.push({ head: saved.head, tail });
   }
 }
 
 /** @param lines of all vCPUs; those of `vcpu` count */
-export function readerMarks(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): ReaderMarks {
-  const reader = new Reader(lines, facts);
+export function readingsOf(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): Readings {
+  const reader = new Reader(facts);
   const isOurs = (address: string): boolean => {
     const offset = BigInt(address) - facts.base;
     return offset >= 0n && offset <= BigInt(facts.bytes);
   };
-  for (const [at, line] of lines.entries()) {
+  for (const line of lines) {
     if (line[1] !== vcpu) continue;
     const pointer = "on off stopped resumed".includes(line[0]) ? (line[7] as string) : undefined;
-    if (pointer === undefined || isOurs(pointer)) reader.take(line, at);
+    if (pointer === undefined || isOurs(pointer)) reader.take(line);
   }
   return reader;
 }

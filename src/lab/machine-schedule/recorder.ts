@@ -88,7 +88,8 @@ export class ScheduleRecorder {
       guestNs: timeline.spentNs("guestRun") + nowNs - timeline.nowNs,
       otherNs,
       instructions: this.#vm.cores[vcpu]!.core.executed,
-      profiled: truth.profiledInstructions,
+      // What the unit counts: an instruction that faults or exits is among it, though it has not retired.
+      profiled: this.#vm.cores[vcpu]!.spu.counters.population + truth.blackoutInstructions,
     };
   }
 

@@ -24,8 +24,6 @@ interface Piece {
   enables: boolean;
   disables: boolean;
   isOn: boolean;
-  /** perf's reader has read before it begins. */
-  readerDone: boolean;
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
   after: "timer" | "other" | undefined;
 }
@@ -58,7 +56,6 @@ class Cutter {
       enables: false,
       disables: false,
       isOn: this.#isOn,
-      readerDone: false,
       after,
     };
     return this.#piece;
@@ -67,18 +64,11 @@ class Cutter {
   #cut(now: Counters): void {
     const piece = this.#piece;
     piece.end = now;
-    const isNothing =
-      lengthNs(piece) === 0 && !piece.enables && !piece.readerDone && piece.after === undefined;
+    const isNothing = lengthNs(piece) === 0 && !piece.enables && piece.after === undefined;
     if (!isNothing) this.pieces.push(piece);
   }
 
-  /** @param readerDone perf's reader has read before it */
-  take(line: InstantLine, readerDone: boolean): void {
-    this.#take(line, readerDone);
-    if (readerDone && line[0] !== "stopped" && line[0] !== "off") this.#piece.readerDone = true;
-  }
-
-  #take(line: InstantLine, readerDone: boolean): void {
+  take(line: InstantLine): void {
     const now = countersOf(line);
     switch (line[0]) {
       case "on":
@@ -86,17 +76,14 @@ class Cutter {
         this.#isOn = true;
         this.#begin(now, undefined).enables = true;
         return;
-      case "off": {
-        if (readerDone) this.#readOnTheWay(now);
+      case "off":
         this.#resumed(now);
         this.#piece.disables = true;
         this.#cut(now);
         this.#isOn = false;
         this.#begin(now, undefined);
         return;
-      }
       case "stopped":
-        if (readerDone) this.#readOnTheWay(now);
         this.#stoppedAtNs = workNs(now);
         return;
       case "resumed":
@@ -110,7 +97,7 @@ class Cutter {
         return;
       }
       case "task":
-        this.#task(now, `${line[7]} ${line[8]}`, readerDone);
+        this.#task(now, `${line[7]} ${line[8]}`);
         return;
       case "end":
         this.#resumed(now);
@@ -128,25 +115,8 @@ class Cutter {
     this.#stoppedAtNs = undefined;
   }
 
-  /** Another vCPU's reader has read at some instant of this piece: half way to the next stop is far from both. */
-  #readOnTheWay(now: Counters): void {
-    const { start } = this.#piece;
-    const half = (name: keyof Counters): number => Math.floor((start[name] + now[name]) / 2);
-    const middle: Counters = {
-      vcpu: now.vcpu,
-      atNs: half("atNs"),
-      guestNs: half("guestNs"),
-      otherNs: half("otherNs"),
-      instructions: half("instructions"),
-      profiled: half("profiled"),
-    };
-    // A stop in this piece lies before: what it took was the first half's.
-    this.#cut(middle);
-    this.#begin(middle, undefined).readerDone = true;
-  }
-
   /** What came since it was idle was for this thread's sake; else another one begins here. */
-  #task(now: Counters, thread: string, readerDone: boolean): void {
+  #task(now: Counters, thread: string): void {
     if (this.#thread === undefined) {
       for (let i = this.pieces.length - 1; i >= 0 && this.pieces[i]!.thread === undefined; i--) {
         this.pieces[i]!.thread = thread;
@@ -156,7 +126,7 @@ class Cutter {
       this.#thread = thread;
       return;
     }
-    if (thread === this.#thread && !readerDone) return;
+    if (thread === this.#thread) return;
     this.#thread = thread;
     // Its switch-in has enabled the buffer already.
     if (this.#piece.enables) {
@@ -176,18 +146,16 @@ export interface CutSchedule {
 }
 
 /**
- * @param readerDone indexes of lines before which perf's reader has read (reader.ts)
+ * @param readings of each vCPU's buffer (reader.ts)
  * @param assumptions what the replay takes for granted, for its record
  */
 export function cutSchedule(
   { header, lines }: MachineSchedule,
-  readerDone: ReadonlySet<number>,
+  readings: Schedule["readings"],
   assumptions: readonly string[],
 ): CutSchedule {
   const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
-  lines.forEach((line, i) => {
-    if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line, readerDone.has(i));
-  });
+  for (const line of lines) if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line);
   const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
   const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
   const pieces = cutters
@@ -214,7 +182,7 @@ export function cutSchedule(
       segments,
       durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
       assumptions,
-      readerKnown: true,
+      ...(readings === undefined ? {} : { readings }),
     },
     stops,
     meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
@@ -252,10 +220,7 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     segments.startNs[i] = startNs;
     segments.endNs[i] = startNs + lengthNs(piece);
     segments.flags[i] =
-      SEGMENT.target |
-      (piece.enables ? SEGMENT.enables : 0) |
-      (piece.disables ? SEGMENT.disables : 0) |
-      (piece.readerDone ? SEGMENT.readerDone : 0);
+      SEGMENT.target | (piece.enables ? SEGMENT.enables : 0) | (piece.disables ? SEGMENT.disables : 0);
     segments.previousOfTask[i] = own;
     if (piece.after !== undefined) {
       const waker = piece.after === "other" ? wakerOf(pieces, i) : NO_SEGMENT;

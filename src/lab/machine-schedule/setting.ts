@@ -9,7 +9,7 @@ import { HUGE_PAGES } from "../../host/frames.ts";
 import { factsOf, implementationOf } from "../../spe/implementation.ts";
 import type { BufferLayout, Setting } from "../experiment.ts";
 import type { MachineSchedule, ScheduleLine } from "./file.ts";
-import { readerMarks } from "./reader.ts";
+import { readingsOf } from "./reader.ts";
 import { cutSchedule } from "./segments.ts";
 
 type Line<Kind extends ScheduleLine[0]> = Extract<ScheduleLine, readonly [Kind, ...unknown[]]>;
@@ -68,25 +68,29 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
   const layout = layoutOf(schedule);
   const largest = Math.max(...layout.map(pagesOf));
   const spe = implementationOf(header.spe);
-  const marks = layout.map((buffer, vcpu) =>
-    readerMarks(schedule.lines, vcpu, {
+  const readings = layout.map((buffer, vcpu) =>
+    readingsOf(schedule.lines, vcpu, {
       base: vaOf(buffer.first),
       bytes: pagesOf(buffer) * PAGE_BYTES,
       ...factsOf(spe),
     }),
   );
-  const unexplained = marks.reduce((sum, mark) => sum + mark.unexplained, 0);
-  const cut = cutSchedule(schedule, new Set(marks.flatMap(({ before }) => [...before])), [
-    `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
-    ...(buffers.length > new Set(buffers.map(([, vcpu]) => vcpu)).size
-      ? ["The guest has mapped its buffers anew in between: they are replayed where they were first."]
-      : []),
-    ...(unexplained > 0
-      ? [
-          `${counted(unexplained, "window")} of the buffer ${unexplained === 1 ? "is" : "are"} none that the driver's rules give: the replay's may be others.`,
-        ]
-      : []),
-  ]);
+  const unexplained = readings.reduce((sum, each) => sum + each.unexplained, 0);
+  const cut = cutSchedule(
+    schedule,
+    readings.map(({ windows }) => windows),
+    [
+      `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
+      ...(buffers.length > new Set(buffers.map(([, vcpu]) => vcpu)).size
+        ? ["The guest has mapped its buffers anew in between: they are replayed where they were first."]
+        : []),
+      ...(unexplained > 0
+        ? [
+            `${counted(unexplained, "window")} of the buffer ${unexplained === 1 ? "is" : "are"} none that the driver's rules give: the replay's may be others.`,
+          ]
+        : []),
+    ],
+  );
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
   const memoryPages = Math.ceil(header.memoryBytes / PAGE_BYTES / HUGE_PAGES) * HUGE_PAGES;
   const used = Math.max(
@@ -106,6 +110,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     memoryBytes: (used + tables) * PAGE_BYTES,
     memlockBytes: memlock,
     memlockMaxBytes: Math.max(memlock, header.memlockMaxBytes ?? Number.POSITIVE_INFINITY),
+    maxBufferBytes: header.maxBufferBytes,
     irqLatencyNs: header.irqLatencyNs,
     clockGHz: header.clockGHz,
     ipc: header.ipc,

@@ -1,4 +1,6 @@
 /** Hosts that do something with guest memory, give it another backing, or more vCPUs, or too little to lock. */
+import type { PressureKind } from "../../../host/pressure.ts";
+import type { HostConfig } from "../../../vmm/machine-config.ts";
 import { type LinuxScenario, type ScenarioMachine, zeros } from "../scenario.ts";
 
 const MIB = 1024 ** 2;
@@ -14,34 +16,40 @@ const on = (name: string, summary: string, origin: string, machine: ScenarioMach
 });
 
 /**
- * How often: assumed. A burst of each kind that comes to a few thousand pages a second, as kswapd, NUMA balancing's scan of
- * 256 MiB in a second (sysctl_numa_balancing_scan_size) and ksmd's pages_to_scan of 100 each 20 ms may bring.
+ * How often, and of how much: as many pages a second as the guest has, 16 at a time in the mean. So NUMA balancing's scan does it,
+ * 256 MiB a second (sysctl_numa_balancing_scan_size, sysctl_numa_balancing_scan_period_min).
  */
-const PER_SECOND = 1000;
-const RATE = "The rate is assumed: that of a host under memory pressure";
+const PER_SECOND = 4000;
+const SMALL_BYTES = 256 * MIB;
+const RATE =
+  "The rate is that of NUMA balancing's scan, 256 MiB a second; of others it is assumed: a host under memory pressure";
+
+/** While it samples, the host does something to 256 MiB of guest memory. */
+const under = (
+  name: string,
+  summary: string,
+  kinds: readonly PressureKind[],
+  host: Partial<HostConfig> = {},
+) =>
+  on(name, summary, RATE, {
+    memoryBytes: SMALL_BYTES,
+    host: { ...host, pressure: { kinds, perSecond: PER_SECOND } },
+  });
 
 const BACKING =
   "What the series says of each backing; one that is not transparent huge pages is less work or more for the host";
 
 export const HOSTS: readonly LinuxScenario[] = [
-  on("reclaim", "While sampling, the host swaps out guest pages", RATE, {
-    host: { pressure: { kinds: ["reclaim"], perSecond: PER_SECOND } },
-  }),
-  on("migration", "While sampling, the host moves guest pages to other frames", RATE, {
-    host: { pressure: { kinds: ["migrate", "compact"], perSecond: PER_SECOND } },
-  }),
-  on("numa-hints", "While sampling, the host takes permissions away to see who accesses what", RATE, {
-    host: { pressure: { kinds: ["numa"], perSecond: PER_SECOND } },
-  }),
-  on("ksm", "While sampling, the host merges guest pages that are alike", RATE, {
-    host: { pressure: { kinds: ["ksm"], perSecond: PER_SECOND } },
-  }),
-  on("busy-host", "A host that reclaims, moves, merges and hints, and takes 10 µs to PMBIRQ's exit", RATE, {
-    host: {
-      pressure: { kinds: ["reclaim", "migrate", "compact", "ksm", "numa"], perSecond: PER_SECOND },
-      irqLatencyNs: 10_000,
-    },
-  }),
+  under("reclaim", "While sampling, the host swaps out guest pages", ["reclaim"]),
+  under("migration", "While sampling, the host moves guest pages to other frames", ["migrate", "compact"]),
+  under("numa-hints", "While sampling, the host takes permissions away to see who accesses what", ["numa"]),
+  under("ksm", "While sampling, the host merges guest pages that are alike", ["ksm"]),
+  under(
+    "busy-host",
+    "A host that reclaims, moves, merges and hints, and takes 10 µs to PMBIRQ's exit",
+    ["reclaim", "migrate", "compact", "ksm", "numa"],
+    { irqLatencyNs: 10_000 },
+  ),
   on("base-pages", "Guest memory in pages of 4 KiB", BACKING, { host: { backing: "base" } }),
   on("thp", "Guest memory in transparent huge pages, which all scenarios have that do not say", BACKING, {
     host: { backing: "thp" },
