@@ -114,8 +114,11 @@ export const STATE = {
 /** The size of a vCPU's state. */
 export const STATE_BYTES = Math.ceil(next / 64) * 64;
 
-/** Tables that semantics look up, below the first vCPU: 256 bytes each. */
-export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500 } as const;
+/**
+ * Tables that semantics look up, below the first vCPU: 256 bytes each, and a bit for each page of the linear memory that may have
+ * decoded code.
+ */
+export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500, CODE_PAGES: 0x1000, END: 0x2_1000 } as const;
 
 export type StateField = keyof typeof STATE;
 
