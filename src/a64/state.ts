@@ -114,8 +114,11 @@ export const STATE = {
 /** The size of a vCPU's state. */
 export const STATE_BYTES = Math.ceil(next / 64) * 64;
 
-/** Tables that semantics look up, below the first vCPU: 256 bytes each. */
-export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500 } as const;
+/**
+ * Tables that semantics look up, below the first vCPU: 256 bytes each, and a bit for each page of the linear memory that may have
+ * decoded code.
+ */
+export const TABLES = { SBOX: 0x400, INVERSE_SBOX: 0x500, CODE_PAGES: 0x1000, END: 0x2_1000 } as const;
 
 export type StateField = keyof typeof STATE;
 
@@ -127,32 +130,39 @@ export const DEFAULT_CLOCK: CyclesPerNs = 2;
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
  * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
- * A page has one place; with so many places, the few dozens of pages that a kernel uses at once rarely share one. High bits of
- * the VA count for the place (DTLB_FOLD), since a kernel's linear map and its vmalloc area are used side by side.
+ * A page has one place, so that a hit is one comparison; two pages that share one take turns, a walk each time. So there are many
+ * more places than the few hundred pages that a program and its kernel use at once, and what is mapped some MiB apart, as
+ * buffers and libraries are, does not share them (DTLB_FOLD).
  */
 export const DTLB = {
-  ENTRIES: 2048,
+  ENTRIES: 8192,
   ENTRY_BYTES: 32,
   RTAG: 0,
   WTAG: 8,
   ADDRESS: 16,
   STRICT: 20,
   STRICT_TAG: 24,
-  BYTES: 2048 * 32,
+  BYTES: 8192 * 32,
 } as const;
 
-/** How far apart the two bits of a VA are whose XOR is a bit of the entry's index: VA[22:12] and VA[50:40]. */
-export const DTLB_FOLD = 28;
+/** How far apart the two bits of a VA are whose XOR is a bit of the entry's index: VA[24:12] and VA[37:25]. */
+export const DTLB_FOLD = 13;
 
-/** Which entry of a soft TLB a VA's page has. Bits from 51 up do not count: a TLBI names VA[55:12], whatever the tag. */
-export const dtlbIndexOf = (va: bigint): number =>
-  Number(((va >> 12n) ^ (va >> BigInt(12 + DTLB_FOLD))) & BigInt(DTLB.ENTRIES - 1));
+/** Which entry of a soft TLB a page has: VA[55:12], as a TLBI names it, whatever the tag in the bits above. */
+export const dtlbIndexOfPage = (page: number): number =>
+  (page % DTLB.ENTRIES) ^ (Math.floor(page / 2 ** DTLB_FOLD) % DTLB.ENTRIES);
+
+/** Which entry of a soft TLB a VA's page has. */
+export const dtlbIndexOf = (va: bigint): number => dtlbIndexOfPage(Number(BigInt.asUintN(56, va) >> 12n));
 
 /** What the strict tag of an entry is good for. */
 export const STRICT = { READ: 1, WRITE: 2 } as const;
 
-/** A code map: entries of {VA of the page, the host address of its decoded instructions}. */
-export const CTLB = { ENTRIES: 512, ENTRY_BYTES: 16, TAG: 0, DECODED: 8, BYTES: 512 * 16 } as const;
+/**
+ * A code map: entries of {VA of the page, the host address of its decoded instructions}. Its places are those of the next 16 MiB,
+ * which is as much as a kernel's text has.
+ */
+export const CTLB = { ENTRIES: 4096, ENTRY_BYTES: 16, TAG: 0, DECODED: 8, BYTES: 4096 * 16 } as const;
 
 /**
  * What tags hold where nothing is mapped, as bytes: the VA of page 0, so that no other page's accesses come near it. The one

@@ -216,7 +216,9 @@ export class AddressSpace {
   /** DC CVAC, CVAU, CVAP and CIVAC of a line: data caches are coherent, so all there is to it are its faults. */
   cleanLine(va: bigint): AccessProblem | undefined {
     const found = this.#translateLine(va, false);
-    return found === undefined || "stage1" in found ? undefined : found;
+    if (found !== undefined && !("stage1" in found)) return found;
+    if (found !== undefined) this.accesses.cacheForLoads(va);
+    return undefined;
   }
 
   /** DC IVAC of a line, which under a hypervisor cleans as well (HCR_EL2.VM): nothing is lost. It is watched as a store is. */
@@ -238,6 +240,7 @@ export class AddressSpace {
     if (!this.#platform.isMemory(found.stage1.outputPage)) return undefined;
     const content = this.#platform.contentOf(found.outputPage);
     this.#memory.code.forget(content.byteOffset + Number(line & 0xfffn), CACHE_LINE_BYTES);
+    this.accesses.cacheForLoads(va);
     return undefined;
   }
 }

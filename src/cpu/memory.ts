@@ -13,7 +13,7 @@ const WASM_PAGE_BYTES = 0x1_0000;
 /** Addresses of WebAssembly have 32 bits. The last page stays away: one past its end would be 0. */
 const MOST_WASM_PAGES = 0xffff;
 /** Where the first vCPU's area lies: address 0 stays unused, and TABLES lie below. */
-const FIRST_VCPU = 0x1000;
+const FIRST_VCPU = TABLES.END;
 /** For how many contexts there are tables of EL0's translations. */
 export const EL0_CONTEXTS = 8;
 /** Soft TLBs of a vCPU: EL1 with PAN, EL1 without, and EL0's; code maps: EL1's and EL0's. */

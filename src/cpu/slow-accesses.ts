@@ -140,6 +140,20 @@ export class SlowAccesses {
     return undefined;
   }
 
+  /**
+   * Fills the soft TLB for loads from a page, as far as they are allowed. Maintenance by VA, which comes line by line, is
+   * WebAssembly's then.
+   */
+  cacheForLoads(va: bigint): void {
+    if (this.#debug.active) return;
+    const found = this.#place(va, this.#accessOf(0), 0, true);
+    if ("problem" in found || found.place.kind !== "ram") return;
+    const { at, ipn, device, global } = found.place;
+    const strict = device || SCTLR_EL1.is(this.#state.get64("SCTLR_EL1"), "A");
+    const kind = { ipn, write: false, unprivileged: false, global, strict };
+    this.#tlbs.fill(va, at - Number(va & 0xfffn), kind);
+  }
+
   /** Where the part of an access goes that lies at `va` and behind it in its page. */
   #place(
     va: bigint,

@@ -70,6 +70,17 @@ describe("soft TLBs", () => {
     expect([hits(linear), hits(vmalloc)]).toEqual([false, false]);
   });
 
+  it("hold the code of a kernel's text at once, 16 MiB, and pages of a program that are some MiB apart", () => {
+    level(1);
+    const text = Array.from({ length: 16 }, (_, i) => 0xffff_c8c4_eae1_0000n + BigInt(i) * 0x10_0000n);
+    for (const va of text) tlbs.fillCode(va, memory.code.decodedOf(page), IPN, true);
+    expect(text.filter((va) => !tlbs.isCodeMapped(va))).toEqual([]);
+    level(0);
+    const data = [0xffff_afdf_f000n, 0xffff_b05f_f000n, 0xffff_b15f_f000n, 0xffff_b25f_f000n];
+    for (const va of data) load(va);
+    expect(data.filter((va) => !hits(va))).toEqual([]);
+  });
+
   it("EL0's are found again with the context", () => {
     level(0);
     load(USER);

@@ -5,7 +5,16 @@
  * values of TTBR0_EL1 and TTBR1_EL1, ASID and all), so that switching between programs forgets neither the kernel's
  * translations nor theirs. Entries of EL1's tables that belong to a context go when it does.
  */
-import { CTLB, DTLB, dtlbIndexOf, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, STRICT } from "../a64/state.ts";
+import {
+  CTLB,
+  DTLB,
+  dtlbIndexOf,
+  dtlbIndexOfPage,
+  EMPTY_BYTE,
+  EMPTY_INDEX,
+  EMPTY_OTHER,
+  STRICT,
+} from "../a64/state.ts";
 import type { Ipn } from "../common/address.ts";
 import { type CpuMemory, EL0_CONTEXTS, VCPU_AREA } from "./memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
@@ -14,6 +23,10 @@ import type { VcpuState } from "./vcpu-state.ts";
 const TAGLESS_PAGES = 2 ** 44;
 const EMPTY = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);
 const emptyTag = (index: number): bigint => (index === EMPTY_INDEX ? EMPTY_OTHER : EMPTY);
+/** The same by halves: TLBIs come by the thousand. */
+const halvesOf = (tag: bigint) => [Number(tag & 0xffff_ffffn), Number(tag >> 32n)] as const;
+const EMPTY_HALVES = halvesOf(EMPTY);
+const EMPTY_OTHER_HALVES = halvesOf(EMPTY_OTHER);
 
 /** Tables of each kind, in the order in which they lie: EL1's, and EL0's by context. */
 const EL1_TLBS = 2;
@@ -241,9 +254,16 @@ export class SoftTlbs {
 
   /** Forgets one entry. */
   empty({ entry, index }: TlbEntry): void {
-    this.#memory.view.setBigUint64(entry + DTLB.RTAG, emptyTag(index), true);
-    this.#memory.view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
-    this.#memory.view.setBigUint64(entry + DTLB.STRICT_TAG, emptyTag(index), true);
+    this.#emptyTag(entry + DTLB.RTAG, index);
+    this.#emptyTag(entry + DTLB.WTAG, index);
+    this.#emptyTag(entry + DTLB.STRICT_TAG, index);
+  }
+
+  #emptyTag(at: number, index: number): void {
+    const { words } = this.#memory;
+    const [low, high] = index === EMPTY_INDEX ? EMPTY_OTHER_HALVES : EMPTY_HALVES;
+    words[at >>> 2] = low;
+    words[(at >>> 2) + 1] = high;
   }
 
   /** Forgets, in every table, that a page of the linear memory may be stored to: the next store asks. */
@@ -266,8 +286,7 @@ export class SoftTlbs {
   }
 
   #emptyCode(place: number): void {
-    const entry = this.#maps + place * CTLB.ENTRY_BYTES;
-    this.#memory.view.setBigUint64(entry + CTLB.TAG, emptyTag(place % CTLB.ENTRIES), true);
+    this.#emptyTag(this.#maps + place * CTLB.ENTRY_BYTES + CTLB.TAG, place % CTLB.ENTRIES);
   }
 
   #emptyContext(place: number): void {
@@ -298,7 +317,7 @@ export class SoftTlbs {
         this.flush();
         return;
       }
-    const index = dtlbIndexOf(BigInt(page) << 12n);
+    const index = dtlbIndexOfPage(page);
     for (let i = 0; i < TLBS; i++)
       if (this.#isUsed(i - EL1_TLBS)) this.empty(this.#entryAt(i * DTLB.ENTRIES + index));
     this.forgetCode(page);
@@ -306,14 +325,15 @@ export class SoftTlbs {
 
   /** TLBI by IPA: forgets the translations that lead to guest pages [first, first + pages), at every level. */
   forgetIpns(first: Ipn, pages: number): void {
-    for (let place = 0; place < this.#dataIpns.length; place++) {
-      const ipn = this.#dataIpns[place] as number;
-      if (ipn >= first && ipn < first + pages) this.empty(this.#entryAt(place));
-    }
-    for (let place = 0; place < this.#codeIpns.length; place++) {
-      const ipn = this.#codeIpns[place] as number;
-      if (ipn >= first && ipn < first + pages) this.#emptyCode(place);
-    }
+    const isNamed = (ipn: number): boolean => ipn >= first && ipn < first + pages;
+    for (let i = 0; i < TLBS; i++)
+      if (this.#isUsed(i - EL1_TLBS))
+        for (let place = i * DTLB.ENTRIES; place < (i + 1) * DTLB.ENTRIES; place++)
+          if (isNamed(this.#dataIpns[place] as number)) this.empty(this.#entryAt(place));
+    for (let i = 0; i < MAPS; i++)
+      if (this.#isUsed(i - EL1_MAPS))
+        for (let place = i * CTLB.ENTRIES; place < (i + 1) * CTLB.ENTRIES; place++)
+          if (isNamed(this.#codeIpns[place] as number)) this.#emptyCode(place);
   }
 
   /** Forgets code of a page, by the low bits of its number at least, at both levels. */

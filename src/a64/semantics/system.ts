@@ -5,13 +5,15 @@
 
 import { CNTKCTL_EL1, encodingKey, SCTLR_EL1, SYSOP, SYSREG, type SysregName } from "../../arm/registers.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
+import type { Local } from "../../wasm/entities.ts";
 import { entryOf } from "../access.ts";
 import type { Emit, Fields, FlowEmit, Semantics, Special } from "../emit.ts";
-import { DTLB, LEAVE, type StateField } from "../state.ts";
+import { DTLB, LEAVE, type StateField, TABLES } from "../state.ts";
 import { SYSTEM } from "./branches.ts";
 
 /** DC ZVA zeroes this much, as DCZID_EL0.BS says. */
 export const ZVA_BYTES = 64;
+const PAGE_SHIFT = Math.log2(PAGE_BYTES);
 const { DZE, UCI } = SCTLR_EL1.fields;
 
 interface Plain {
@@ -274,26 +276,33 @@ const hint: Semantics = {
 
 /**
  * DC CVAC, CVAU and CIVAC: caches are coherent, so there is nothing to do where they do not fault. DC CVAP is a feature, and for
- * TypeScript.
+ * TypeScript. IC IVAU: nothing either where no code was decoded.
  */
 const CLEANS: readonly number[] = [SYSOP.DC_CVAC, SYSOP.DC_CVAU, SYSOP.DC_CIVAC];
-const SYS_HERE = { no: 0, zva: 1, clean: 2 } as const;
+const SYS_HERE = { no: 0, zva: 1, clean: 2, fetch: 3 } as const;
 
 /** Which of them an encoding is. */
 function sysHere(f: Fields): number {
   const of = encodingKey([1, f.op1, f.CRn, f.CRm, f.op2]);
-  return of === SYSOP.DC_ZVA ? SYS_HERE.zva : CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
+  if (of === SYSOP.DC_ZVA) return SYS_HERE.zva;
+  if (of === SYSOP.IC_IVAU) return SYS_HERE.fetch;
+  return CLEANS.includes(of) ? SYS_HERE.clean : SYS_HERE.no;
 }
 
-/** Leaves for TypeScript unless the soft TLB has the address for loads, which need no less than cleaning does. */
-function translated(e: Emit): void {
+/**
+ * Leaves for TypeScript unless the soft TLB has the address for loads, which need no less than maintenance by VA does.
+ * @param entry gets the host address of its entry
+ */
+function translated(e: Emit, entry: Local<"i32">): void {
   const { f } = e;
   const va = f.local.take("i64");
   e.getX("Rt");
   f.local.set(va);
-  f.local.get(va);
   e.get32("DTLB");
   entryOf(f, va);
+  f.local.set(entry);
+  f.local.get(va);
+  f.local.get(entry);
   f.i64.load(DTLB.RTAG);
   f.i64.sub();
   f.i64.const(PAGE_BYTES - 1);
@@ -302,8 +311,30 @@ function translated(e: Emit): void {
   f.local.release(va);
 }
 
+/** Leaves for TypeScript if the page of an entry of the soft TLB may have decoded code. */
+function withoutCode(e: Emit, entry: Local<"i32">): void {
+  const { f } = e;
+  const page = f.local.take("i32");
+  f.local.get(entry);
+  f.i32.load(DTLB.ADDRESS);
+  f.i32.const(PAGE_SHIFT);
+  f.i32.shrU();
+  f.local.tee(page);
+  f.i32.const(3);
+  f.i32.shrU();
+  f.i32.load8U(TABLES.CODE_PAGES);
+  f.local.get(page);
+  f.i32.const(7);
+  f.i32.and();
+  f.i32.shrU();
+  f.i32.const(1);
+  f.i32.and();
+  e.leaveIf(LEAVE.SYSTEM);
+  f.local.release(page);
+}
+
 const sys: Semantics = {
-  special: [{ name: "sysHere", values: 3, of: sysHere }],
+  special: [{ name: "sysHere", values: 4, of: sysHere }],
   inline: true,
   emit: (e) => {
     const { f } = e;
@@ -313,8 +344,11 @@ const sys: Semantics = {
       return;
     }
     needsEl1Or(e, here === SYS_HERE.zva ? DZE.mask32 : UCI.mask32);
-    if (here === SYS_HERE.clean) {
-      translated(e);
+    if (here !== SYS_HERE.zva) {
+      const entry = f.local.take("i32");
+      translated(e, entry);
+      if (here === SYS_HERE.fetch) withoutCode(e, entry);
+      f.local.release(entry);
       return;
     }
     const at = f.local.take("i32");

@@ -6,7 +6,7 @@
  * there is not good any more. Who derives something from it keeps place and generation, and compares.
  */
 import { HANDLER } from "../../a64/handlers.ts";
-import { DECODED, ENTRY } from "../../a64/state.ts";
+import { DECODED, ENTRY, TABLES } from "../../a64/state.ts";
 import { PAGE_BYTES } from "../../common/address.ts";
 
 /** How many pages' code there is room for. */
@@ -15,6 +15,10 @@ const PAGES = 3072;
 const SCALE = DECODED.BYTES / 4;
 
 const DECODED_BYTES = PAGES * DECODED.PAGE_BYTES;
+/** Which bit is a page's, by its host address: a byte has those of eight pages. */
+const { CODE_PAGES } = TABLES;
+const PAGE = Math.log2(PAGE_BYTES);
+const PAGES_IN_BYTE = PAGE + 3;
 /** Bytes of decoded instructions to one of their ENTRYs. */
 const ENTRY_SCALE = DECODED.BYTES / ENTRY.BYTES;
 
@@ -71,6 +75,7 @@ export class CodeCache {
     this.#view.setUint16(at + DECODED.IN_PAGE * DECODED.BYTES, HANDLER.PAGE_END, true);
     this.#decodedOf.set(page, at);
     this.#pageOf.set(at, page);
+    this.#bytes[CODE_PAGES + (page >>> PAGES_IN_BYTE)]! |= 1 << ((page >>> PAGE) & 7);
     return at;
   }
 
@@ -107,6 +112,7 @@ export class CodeCache {
     const used = (this.#next - this.#start) / DECODED.PAGE_BYTES;
     for (let place = 0; place < used; place++) this.#generations[place]! += 1;
     this.#clearEntries(this.#start, used);
+    this.#bytes.fill(0, CODE_PAGES, TABLES.END);
     this.#decodedOf.clear();
     this.#pageOf.clear();
     this.#next = this.#start;
