@@ -2,7 +2,7 @@
 import { TCR_EL1 } from "../arm/registers.ts";
 import { type Ipn, PAGE_BYTES, vpnOf } from "../common/address.ts";
 import type { Access } from "../mmu/access.ts";
-import { halfOf, type Stage1Regime, stage1Regime } from "../mmu/config.ts";
+import { halfOf, type Stage1Regime, type Stage1Registers, stage1Regime, withTables } from "../mmu/config.ts";
 import { type Fault, faultStatusCode, isFault } from "../mmu/fault.ts";
 import type { MmuFeatures } from "../mmu/implementation.ts";
 import { effectiveShareability } from "../mmu/memory-type.ts";
@@ -78,19 +78,25 @@ export class AddressSpace {
     const key = `${ttbr0} ${ttbr1}`;
     let regime = this.#regimes.get(key);
     if (regime === undefined) {
-      const registers = {
-        TCR_EL1: state.get64("TCR_EL1"),
-        TTBR0_EL1: ttbr0,
-        TTBR1_EL1: ttbr1,
-        SCTLR_EL1: state.get64("SCTLR_EL1"),
-        MAIR_EL1: state.get64("MAIR_EL1"),
-      };
-      regime = stage1Regime(registers, this.#features);
+      const tables = { TTBR0_EL1: ttbr0, TTBR1_EL1: ttbr1 };
+      const [known] = this.#regimes.values();
+      regime = known === undefined ? this.#regimeOf(tables) : withTables(known, tables);
       if (this.#regimes.size === KEPT_REGIMES) this.#regimes.clear();
       this.#regimes.set(key, regime);
     }
     this.#regime = regime;
     this.tlbs.contextChanged();
+  }
+
+  #regimeOf(tables: Pick<Stage1Registers, "TTBR0_EL1" | "TTBR1_EL1">): Stage1Regime {
+    const state = this.#state;
+    const registers = {
+      ...tables,
+      TCR_EL1: state.get64("TCR_EL1"),
+      SCTLR_EL1: state.get64("SCTLR_EL1"),
+      MAIR_EL1: state.get64("MAIR_EL1"),
+    };
+    return stage1Regime(registers, this.#features);
   }
 
   /** The exception level, PAN or UAO changed: other soft TLBs count. */

@@ -264,8 +264,8 @@ export class Debug {
 
   /** The watch of the current level; undefined where PSTATE.D masks debug exceptions. */
   get #watch(): Watch | undefined {
-    const el = this.#state.el;
-    if (el === 1 && (this.#state.get32("DAIF") & MASKED) !== 0) return undefined;
+    const { el, words, at } = this.#state;
+    if (el === 1 && ((words[at.DAIF] as number) & MASKED) !== 0) return undefined;
     return this.#watches[el];
   }
 
@@ -281,7 +281,8 @@ export class Debug {
 
   /** SSAdvance: an instruction that has an exception of its own (SVC) counts as stepped. */
   advance(): void {
-    if (MDSCR_EL1.is(this.#state.get64("MDSCR_EL1"), "SS")) this.#state.set32("SS", 0);
+    const { words, at } = this.#state;
+    if (((words[at.MDSCR_EL1] as number) & MDSCR_EL1.fields.SS.mask32) !== 0) words[at.SS] = 0;
   }
 
   /** The instruction `word` was stepped, after `exceptions` exceptions. */

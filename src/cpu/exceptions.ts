@@ -76,20 +76,25 @@ export class Exceptions {
   /** Enters EL1 at a vector; the exception returns to PC, or to the instruction after it. */
   #enter(vector: number, after = false): void {
     const state = this.#state;
-    const from = state.el === 0 ? 0x400 : state.get32("SPSEL") === 1 ? 0x200 : 0;
-    state.setHalves("SPSR_EL1", state.pstate, 0);
-    if (after) state.set64("ELR_EL1", BigInt.asUintN(64, state.pc + 4n));
-    else state.copy("ELR_EL1", "PC");
+    const { words, at } = state;
+    const from = state.el === 0 ? 0x400 : words[at.SPSEL] === 1 ? 0x200 : 0;
+    words[at.SPSR_EL1] = state.pstate;
+    words[at.SPSR_EL1 + 1] = 0;
+    const next = (words[at.PC] as number) + (after ? 4 : 0);
+    words[at.ELR_EL1] = next;
+    words[at.ELR_EL1 + 1] = (words[at.PC + 1] as number) + (next < 2 ** 32 ? 0 : 1);
     if (state.el === 0) this.#onLevelChange(0);
     state.select(1, 1);
-    state.set32("SLOW_AT", 0);
-    state.set32("DAIF", SPSR.DAIF);
-    state.set32("SS", 0);
-    state.set32("IL", 0);
-    state.set32("UAO", 0);
-    if (this.#hasPan && (state.low("SCTLR_EL1") & SPAN) === 0) state.set32("PAN", 1);
+    words[at.SLOW_AT] = 0;
+    words[at.DAIF] = SPSR.DAIF;
+    words[at.SS] = 0;
+    words[at.IL] = 0;
+    words[at.UAO] = 0;
+    if (this.#hasPan && ((words[at.SCTLR_EL1] as number) & SPAN) === 0) words[at.PAN] = 1;
     // VBAR_EL1[10:0] are RES0, and read as they were written.
-    state.copy("PC", "VBAR_EL1", from + vector - (state.low("VBAR_EL1") & 0x7ff));
+    const base = words[at.VBAR_EL1] as number;
+    words[at.PC] = base - (base & 0x7ff) + from + vector;
+    words[at.PC + 1] = words[at.VBAR_EL1 + 1] as number;
     this.taken += 1;
     this.#nested += 1;
     this.#space.select();
@@ -99,9 +104,10 @@ export class Exceptions {
 
   /** A synchronous exception; it returns to the instruction at PC, or after it. */
   synchronous(ec: number, iss: number, after = false): void {
-    const state = this.#state;
+    const { words, at } = this.#state;
     this.#repeated = this.#cycles() === this.#returnedAtCycle ? this.#repeated + 1 : 0;
-    state.setHalves("ESR_EL1", syndromeOf(ec, iss), 0);
+    words[at.ESR_EL1] = syndromeOf(ec, iss);
+    words[at.ESR_EL1 + 1] = 0;
     this.#enter(VECTOR.sync, after);
   }
 
@@ -166,37 +172,39 @@ export class Exceptions {
   /** ERET from EL1. An SPSR that names no level of this machine sets PSTATE.IL and changes nothing else. */
   eret(): void {
     const state = this.#state;
-    const spsr = state.low("SPSR_EL1");
+    const { words, at } = state;
+    const spsr = words[at.SPSR_EL1] as number;
     const mode = spsr & SPSR.MODE;
     const legal = (spsr & SPSR.NRW) === 0 && (mode === MODE.EL0T || mode === MODE.EL1T || mode === MODE.EL1H);
     const to = legal ? (mode === MODE.EL0T ? 0 : 1) : state.el;
-    state.set32("SS", this.#debug.stepAfterReturn(spsr, to));
+    words[at.SS] = this.#debug.stepAfterReturn(spsr, to);
     state.nzcv = spsr;
-    state.set32("DAIF", spsr & SPSR.DAIF);
-    state.set32("PAN", this.#hasPan && (spsr & SPSR.PAN) !== 0 ? 1 : 0);
-    state.set32("UAO", this.#hasUao && (spsr & SPSR.UAO) !== 0 ? 1 : 0);
-    state.set32("IL", !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0);
+    words[at.DAIF] = spsr & SPSR.DAIF;
+    words[at.PAN] = this.#hasPan && (spsr & SPSR.PAN) !== 0 ? 1 : 0;
+    words[at.UAO] = this.#hasUao && (spsr & SPSR.UAO) !== 0 ? 1 : 0;
+    words[at.IL] = !legal || (spsr & SPSR.IL) !== 0 ? 1 : 0;
     if (legal) {
       if (mode === MODE.EL0T) this.#onLevelChange(1);
       state.select(mode === MODE.EL0T ? 0 : 1, mode & 1);
     }
-    state.set32("MONITOR_SET", 0);
-    state.set32("EVENT", 1);
-    state.copy("PC", "ELR_EL1");
+    words[at.MONITOR_SET] = 0;
+    words[at.EVENT] = 1;
+    words[at.PC] = words[at.ELR_EL1] as number;
+    words[at.PC + 1] = words[at.ELR_EL1 + 1] as number;
     this.returns += 1;
     this.#nested = 0;
     this.#returnedAtCycle = this.#cycles();
     this.#space.select();
     this.controlsChanged();
-    if (state.get32("IL") === 1) this.synchronous(EC.illegalState, 0);
+    if (words[at.IL] === 1) this.synchronous(EC.illegalState, 0);
   }
 
   /** CPACR_EL1, SCTLR_EL1 or the exception level changed: do FP instructions trap, is SP checked (CheckSPAlignment)? */
   controlsChanged(): void {
-    const state = this.#state;
-    const fpen = (state.low("CPACR_EL1") >>> FPEN) & 3;
-    const traps = fpen === 3 ? false : fpen === 1 ? state.el === 0 : true;
-    state.set32("FP_TRAPS", traps ? 1 : 0);
-    state.set32("SP_CHECKED", (state.low("SCTLR_EL1") & (state.el === 0 ? SA0 : SA)) === 0 ? 0 : 1);
+    const { words, at, el } = this.#state;
+    const fpen = ((words[at.CPACR_EL1] as number) >>> FPEN) & 3;
+    const traps = fpen === 3 ? false : fpen === 1 ? el === 0 : true;
+    words[at.FP_TRAPS] = traps ? 1 : 0;
+    words[at.SP_CHECKED] = ((words[at.SCTLR_EL1] as number) & (el === 0 ? SA0 : SA)) === 0 ? 0 : 1;
   }
 }

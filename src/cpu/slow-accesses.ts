@@ -73,28 +73,34 @@ export class SlowAccesses {
 
   /** How an access of these kinds is checked. */
   #accessOf(flags: number): Access {
-    const state = this.#state;
+    const { el: current, words, at } = this.#state;
     const write = (flags & ACCESS.WRITE) !== 0;
-    const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0 && !(state.el === 1 && state.get32("UAO") === 1);
-    const el = unprivileged ? 0 : state.el;
+    const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0 && !(current === 1 && words[at.UAO] === 1);
+    const el = unprivileged ? 0 : current;
     return {
       by: write ? "store" : "load",
       el,
       write,
-      pan: el === 1 && state.get32("PAN") === 1,
+      pan: el === 1 && words[at.PAN] === 1,
     };
+  }
+
+  /** SCTLR_EL1.A. */
+  get #checksAlignment(): boolean {
+    const { words, at } = this.#state;
+    return ((words[at.SCTLR_EL1] as number) & SCTLR_EL1.fields.A.mask32) !== 0;
   }
 
   /** Answers the access in SLOW_*: fills the soft TLB, or prepares SCRATCH, or says what is in the way. */
   prepare(): AccessProblem | undefined {
     const state = this.#state;
     const va = state.get64("SLOW_VA");
-    const bytes = state.get32("SLOW_BYTES");
-    const flags = state.get32("SLOW_ACCESS");
+    const bytes = state.words[state.at.SLOW_BYTES] as number;
+    const flags = state.words[state.at.SLOW_ACCESS] as number;
     const write = (flags & ACCESS.WRITE) !== 0;
     const access = this.#accessOf(flags);
     // SCTLR_EL1.A has all be aligned, element by element; DC ZVA always is.
-    const checked = SCTLR_EL1.is(state.get64("SCTLR_EL1"), "A");
+    const checked = this.#checksAlignment;
     const strict = checked && (flags & ACCESS.ZVA) === 0;
     const aligned = isAligned(va, flags);
     if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
@@ -149,7 +155,7 @@ export class SlowAccesses {
     const found = this.#place(va, this.#accessOf(0), 0, true);
     if ("problem" in found || found.place.kind !== "ram") return;
     const { at, ipn, device, global } = found.place;
-    const strict = device || SCTLR_EL1.is(this.#state.get64("SCTLR_EL1"), "A");
+    const strict = device || this.#checksAlignment;
     const kind = { ipn, write: false, unprivileged: false, global, strict };
     this.#tlbs.fill(va, at - Number(va & 0xfffn), kind);
   }

@@ -109,17 +109,17 @@ export class SoftTlbs {
 
   /** The exception level, PAN, UAO or the context changed. */
   select(): void {
-    const state = this.#state;
-    if (state.el === 0) {
+    const { el, words, at } = this.#state;
+    if (el === 0) {
       this.needEl0();
-      state.set32("DTLB", this.#el0Tlb);
-      state.set32("CTLB", this.#map(EL1_MAPS + (this.#current as number)));
+      words[at.DTLB] = this.#el0Tlb;
+      words[at.CTLB] = this.#map(EL1_MAPS + (this.#current as number));
       return;
     }
-    const own = this.#tlb(state.get32("PAN") === 1 ? 0 : 1);
-    state.set32("DTLB", own);
-    state.set32("DTLB_EL0", state.get32("UAO") === 1 ? own : this.#el0Tlb);
-    state.set32("CTLB", this.#map(0));
+    const own = this.#tlb(words[at.PAN] === 1 ? 0 : 1);
+    words[at.DTLB] = own;
+    words[at.DTLB_EL0] = words[at.UAO] === 1 ? own : this.#el0Tlb;
+    words[at.CTLB] = this.#map(0);
   }
 
   get #el0Tlb(): number {
@@ -175,7 +175,7 @@ export class SoftTlbs {
     const state = this.#state;
     const { view, words } = this.#memory;
     if (kind.unprivileged) this.needEl0();
-    const table = state.get32(kind.unprivileged ? "DTLB_EL0" : "DTLB");
+    const table = state.words[kind.unprivileged ? state.at.DTLB_EL0 : state.at.DTLB] as number;
     const index = dtlbIndexOf(va);
     const entry = table + index * DTLB.ENTRY_BYTES;
     const tag = va & ~0xfffn;
@@ -247,7 +247,8 @@ export class SoftTlbs {
 
   /** The place of a page in the current code map, by PC[31:0]. */
   #codeEntry(pcLow: number): number {
-    return this.#state.get32("CTLB") + ((pcLow >>> 12) & (CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
+    const { words, at } = this.#state;
+    return (words[at.CTLB] as number) + ((pcLow >>> 12) & (CTLB.ENTRIES - 1)) * CTLB.ENTRY_BYTES;
   }
 
   // ---- What is forgotten ----

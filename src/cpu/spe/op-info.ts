@@ -19,7 +19,7 @@ export interface OpInfo {
   readonly offset: bigint | undefined;
 }
 
-const PLACE_BITS = 16;
+const PLACE_BITS = 18;
 const PLACES = 1 << PLACE_BITS;
 
 const UNDEFINED_OP: OpClass = { kind: "other", conditional: false, floatingPoint: false, simd: false };
