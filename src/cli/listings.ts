@@ -1,5 +1,6 @@
 /** The commands that run nothing: what there is, and what it is. */
 import { formatNs } from "../common/sizes.ts";
+import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
 import type { PolicyInfo } from "./engine.ts";
 import { choosePolicies } from "./job.ts";
 import { knownName } from "./options.ts";
@@ -24,13 +25,32 @@ export async function listPolicies(flags: Flags, world: World): Promise<void> {
   );
 }
 
+/** Those of the model and those of Linux itself: some have the same name, since they are the same commands. */
 export async function listScenarios(flags: Flags, world: World): Promise<void> {
-  const scenarios = (await world.loadLab()).listScenarios();
-  print(world, flags, scenarios, () =>
+  const scenarios = [
+    ...(await world.loadLab())
+      .listScenarios()
+      .map(({ name, summary }) => ({ guest: "model" as const, name, summary })),
+    ...LINUX_SCENARIOS.map(({ name, summary, origin }) => ({
+      guest: "linux" as const,
+      name,
+      summary: `${summary}. ${origin}${/[.?!]$/.test(origin) ? "" : "."}`,
+    })),
+  ];
+  const look = lookOf(world.stdout, world.env);
+  const listOf = (guest: "model" | "linux"): string =>
     renderList(
-      scenarios.map((scenario) => [scenario.name, scenario.summary]),
-      lookOf(world.stdout, world.env),
-    ),
+      scenarios.filter((scenario) => scenario.guest === guest).map(({ name, summary }) => [name, summary]),
+      look,
+    );
+  print(world, flags, scenarios, () =>
+    [
+      look.colors.bold("In a model of Linux's driver (thread --scenario)"),
+      listOf("model"),
+      "",
+      look.colors.bold("On Linux itself (thread --guest linux --scenario)"),
+      listOf("linux"),
+    ].join("\n"),
   );
 }
 

@@ -152,6 +152,7 @@ describe("the lists", () => {
   it.each([
     [["policies"], "until-changed  What until-changed does."],
     [["scenarios"], "The first command."],
+    [["scenarios"], "Guest memory in 2 MiB pages of hugetlbfs"],
     [["profiles"], "thread-debug"],
     [["profiles", "thread-debug"], "500 ns to 1.22 µs"],
     [["explain", "prefault"], "None of the buffer registers"],

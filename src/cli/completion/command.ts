@@ -1,5 +1,6 @@
 /** `spevisor completion`: scripts that complete the command line in shells. */
 import { Argument, type Command } from "commander";
+import { LINUX_SCENARIOS } from "../../lab/linux/scenarios/index.ts";
 import type { World } from "../world.ts";
 import { type CommandWords, grammarOf } from "./grammar.ts";
 import { bashScript, fishScript, zshScript } from "./scripts.ts";
@@ -29,7 +30,7 @@ Examples:
       const grammar = grammarOf(program, {
         policy: named(lab.listPolicies()),
         profile: named(lab.listProfiles()),
-        scenario: named(lab.listScenarios()),
+        scenario: [...new Set(named([...lab.listScenarios(), ...LINUX_SCENARIOS]))],
       });
       world.stdout.write(SCRIPTS[shell]?.(program.name(), grammar) ?? "");
     });

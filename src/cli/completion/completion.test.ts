@@ -67,6 +67,7 @@ describe.skipIf(!hasBash)("completion in bash", async () => {
       ["bookworm", "trixie"],
     ],
     [["run", "--suite", "=", "t"], ["trixie"]],
+    [["thread", "--scenario", "numa"], ["numa-hints"]],
     [
       ["run", "--suite", "="],
       ["bookworm", "trixie"],
