@@ -81,6 +81,16 @@ describe("soft TLBs", () => {
     expect(data.filter((va) => !hits(va))).toEqual([]);
   });
 
+  it("LDTR at EL0 has EL0's, though EL1 with PSTATE.UAO has had its own", () => {
+    level(0);
+    level(1);
+    state.set32("UAO", 1);
+    tlbs.select();
+    state.set32("UAO", 0);
+    level(0);
+    expect(state.get32("DTLB_EL0")).toBe(state.get32("DTLB"));
+  });
+
   it("EL0's are found again with the context", () => {
     level(0);
     load(USER);

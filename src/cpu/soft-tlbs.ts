@@ -113,6 +113,7 @@ export class SoftTlbs {
     if (el === 0) {
       this.needEl0();
       words[at.DTLB] = this.#el0Tlb;
+      words[at.DTLB_EL0] = this.#el0Tlb;
       words[at.CTLB] = this.#map(EL1_MAPS + (this.#current as number));
       return;
     }
