@@ -228,6 +228,7 @@ describe("soft TLBs", () => {
 
   it("come back from what was saved", () => {
     level(1);
+    tlbs.fill(KERNEL, page, { write: true, unprivileged: false, global: true, strict: false, ipn: IPN });
     load(KERNEL, true);
     load(USER);
     tlbs.fillCode(USER, memory.code.decodedOf(page), IPN, false);
@@ -243,6 +244,11 @@ describe("soft TLBs", () => {
     other.flush();
     other.restore(JSON.parse(JSON.stringify(saved)), (frame) => page + frame);
     expect(other.save((host) => host - page)).toEqual(saved);
+    const stores = (): number =>
+      other.save((host) => host - page).data.filter(([, , write]) => write === String(KERNEL)).length;
+    expect(stores()).toBe(1);
+    other.forgetStores(page);
+    expect(stores()).toBe(0);
     expect([hits(USER), hits(USER + 0x2000n)]).toEqual([false, true]);
     expect(saved.data.length).toBe(3);
   });

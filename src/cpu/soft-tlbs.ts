@@ -80,6 +80,11 @@ export class SoftTlbs {
   readonly #dataIpns = new Float64Array(TLBS * DTLB.ENTRIES);
   readonly #codeIpns = new Float64Array(MAPS * CTLB.ENTRIES);
   /**
+   * Places that stores to a page of the linear memory were let through by, and others beside them: tables are too large to be
+   * searched for it each time that somebody waits for a store.
+   */
+  readonly #storing = new Map<number, number[]>();
+  /**
    * Leaves of more than 4 KiB of which pages were cached since the last flush: by their size in pages, VA[55:12] divided by
    * it. A TLBI for any address in one must forget all of its pages.
    */
@@ -204,6 +209,7 @@ export class SoftTlbs {
     view.setUint32(entry + DTLB.ADDRESS, page, true);
     const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
     this.#dataIpns[place] = kind.ipn;
+    if (kind.write) this.#noteStores(page, place);
     if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
     return { entry, index };
   }
@@ -268,19 +274,22 @@ export class SoftTlbs {
     words[(at >>> 2) + 1] = high;
   }
 
+  #noteStores(page: number, place: number): void {
+    const known = this.#storing.get(page);
+    if (known === undefined) this.#storing.set(page, [place]);
+    else if (!known.includes(place)) known.push(place);
+  }
+
   /** Forgets, in every table, that a page of the linear memory may be stored to: the next store asks. */
   forgetStores(page: number): void {
     const { view, words } = this.#memory;
-    for (let table = 0; table < TLBS; table++) {
-      if (!this.#isUsed(table - EL1_TLBS)) continue;
-      const first = this.#tlb(table);
-      for (let index = 0; index < DTLB.ENTRIES; index++) {
-        const entry = first + index * DTLB.ENTRY_BYTES;
-        if (words[(entry + DTLB.ADDRESS) >>> 2] !== page) continue;
-        view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
-        view.setUint32(entry + DTLB.STRICT, view.getUint32(entry + DTLB.STRICT, true) & ~STRICT.WRITE, true);
-      }
+    for (const place of this.#storing.get(page) ?? []) {
+      const { entry, index } = this.#entryAt(place);
+      if (words[(entry + DTLB.ADDRESS) >>> 2] !== page) continue;
+      view.setBigUint64(entry + DTLB.WTAG, emptyTag(index), true);
+      view.setUint32(entry + DTLB.STRICT, view.getUint32(entry + DTLB.STRICT, true) & ~STRICT.WRITE, true);
     }
+    this.#storing.delete(page);
   }
 
   #entryAt(place: number): TlbEntry {
@@ -310,6 +319,7 @@ export class SoftTlbs {
     this.#dataOfContext.clear();
     this.#codeOfContext.clear();
     for (const blocks of this.#blocks.values()) blocks.clear();
+    this.#storing.clear();
   }
 
   /** Forgets the translations of a page, VA[55:12], in all contexts. */
@@ -418,6 +428,7 @@ export class SoftTlbs {
       view.setBigUint64(entry + DTLB.STRICT_TAG, BigInt(strict), true);
       view.setUint32(entry + DTLB.STRICT, goodFor, true);
       view.setUint32(entry + DTLB.ADDRESS, pageOf(frame), true);
+      this.#noteStores(pageOf(frame), place);
     }
     for (const [place, tag, frame, ipn] of saved.code) {
       this.#codeIpns[place] = ipn;
