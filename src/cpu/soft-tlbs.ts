@@ -79,6 +79,9 @@ export class SoftTlbs {
   /** The guest page that an entry leads to, by place: what a TLBI by IPA names. */
   readonly #dataIpns = new Float64Array(TLBS * DTLB.ENTRIES);
   readonly #codeIpns = new Float64Array(MAPS * CTLB.ENTRIES);
+  /** Which tables may hold anything: emptying one is for 256 KiB, and a guest may ask for it with each instruction. */
+  readonly #filledTlbs = new Uint8Array(TLBS).fill(1);
+  readonly #filledMaps = new Uint8Array(MAPS).fill(1);
   /**
    * Places that stores to a page of the linear memory were let through by, and others beside them: tables are too large to be
    * searched for it each time that somebody waits for a store.
@@ -97,7 +100,7 @@ export class SoftTlbs {
     this.#maps = state.base + VCPU_AREA.CTLB;
     memory.emptyDtlb(state.base + VCPU_AREA.NO_DTLB);
     memory.code.onDropped.push(() => {
-      for (let i = 0; i < MAPS; i++) memory.emptyCtlb(this.#map(i));
+      for (let i = 0; i < MAPS; i++) this.#emptyMap(i);
       this.#codeOfContext.clear();
     });
   }
@@ -108,6 +111,18 @@ export class SoftTlbs {
 
   #map(table: number): number {
     return this.#maps + table * CTLB.BYTES;
+  }
+
+  #emptyTlb(table: number): void {
+    if (this.#filledTlbs[table] === 0) return;
+    this.#filledTlbs[table] = 0;
+    this.#memory.emptyDtlb(this.#tlb(table));
+  }
+
+  #emptyMap(table: number): void {
+    if (this.#filledMaps[table] === 0) return;
+    this.#filledMaps[table] = 0;
+    this.#memory.emptyCtlb(this.#map(table));
   }
 
   // ---- Which tables count ----
@@ -209,6 +224,7 @@ export class SoftTlbs {
     view.setUint32(entry + DTLB.ADDRESS, page, true);
     const place = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
     this.#dataIpns[place] = kind.ipn;
+    this.#filledTlbs[Math.floor(place / DTLB.ENTRIES)] = 1;
     if (kind.write) this.#noteStores(page, place);
     if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
     return { entry, index };
@@ -222,6 +238,7 @@ export class SoftTlbs {
     view.setUint32(entry + CTLB.DECODED, decoded, true);
     const place = (entry - this.#maps) / CTLB.ENTRY_BYTES;
     this.#codeIpns[place] = ipn;
+    this.#filledMaps[Math.floor(place / CTLB.ENTRIES)] = 1;
     if (!global && place < EL1_MAPS * CTLB.ENTRIES) this.#codeOfContext.add(place);
   }
 
@@ -301,8 +318,8 @@ export class SoftTlbs {
   }
 
   #emptyContext(place: number): void {
-    this.#memory.emptyDtlb(this.#tlb(EL1_TLBS + place));
-    this.#memory.emptyCtlb(this.#map(EL1_MAPS + place));
+    this.#emptyTlb(EL1_TLBS + place);
+    this.#emptyMap(EL1_MAPS + place);
   }
 
   /** Forgets what comes from an EL0 context; its tables may be in use. */
@@ -313,8 +330,8 @@ export class SoftTlbs {
 
   /** Forgets every translation. */
   flush(): void {
-    for (let i = 0; i < EL1_TLBS; i++) this.#memory.emptyDtlb(this.#tlb(i));
-    for (let i = 0; i < EL1_MAPS; i++) this.#memory.emptyCtlb(this.#map(i));
+    for (let i = 0; i < EL1_TLBS; i++) this.#emptyTlb(i);
+    for (let i = 0; i < EL1_MAPS; i++) this.#emptyMap(i);
     for (let i = 0; i < EL0_CONTEXTS; i++) this.#forgetContext(i);
     this.#dataOfContext.clear();
     this.#codeOfContext.clear();
@@ -420,6 +437,8 @@ export class SoftTlbs {
     for (const [pages, of] of saved.blocks) this.#blocks.set(pages, new Set(of));
     for (const place of saved.ofContext.data) this.#dataOfContext.add(place);
     for (const place of saved.ofContext.code) this.#codeOfContext.add(place);
+    this.#filledTlbs.fill(1);
+    this.#filledMaps.fill(1);
     for (const [place, read, write, [strict, goodFor], frame, ipn] of saved.data) {
       this.#dataIpns[place] = ipn;
       const { entry } = this.#entryAt(place);

@@ -19,8 +19,8 @@ export interface OpInfo {
   readonly offset: bigint | undefined;
 }
 
-const PLACE_BITS = 18;
-const PLACES = 1 << PLACE_BITS;
+/** Of a guest that has more, they are made again. */
+const MOST_KNOWN = 1 << 16;
 
 const UNDEFINED_OP: OpClass = { kind: "other", conditional: false, floatingPoint: false, simd: false };
 const UNDEFINED_INFO: OpInfo = {
@@ -57,24 +57,21 @@ function testedBy({ name }: Row, f: Fields): OpInfo["tested"] {
   }
 }
 
-/** Keeps them by word, of which a program has few: each has one place, which another one may take. */
+/** Keeps them by word, of which a program has few. */
 export class OpInfos {
   readonly #decoder: Decoder;
-  readonly #words = new Uint32Array(PLACES);
-  readonly #infos: (OpInfo | undefined)[] = new Array(PLACES).fill(undefined);
+  readonly #known = new Map<number, OpInfo>();
 
   constructor(decoder: Decoder) {
     this.#decoder = decoder;
   }
 
   of(word: number): OpInfo {
-    // Fibonacci hashing: words differ in registers and immediates, that is anywhere.
-    const place = Math.imul(word, 0x9e37_79b1) >>> (32 - PLACE_BITS);
-    const known = this.#infos[place];
-    if (known !== undefined && this.#words[place] === word) return known;
+    const known = this.#known.get(word);
+    if (known !== undefined) return known;
     const info = this.#made(word);
-    this.#words[place] = word;
-    this.#infos[place] = info;
+    if (this.#known.size === MOST_KNOWN) this.#known.clear();
+    this.#known.set(word, info);
     return info;
   }
 
