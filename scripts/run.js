@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const [tool, ...args] = process.argv.slice(2);
 if (tool === "vitest" && args.length === 1)
   console.log(
-    "All tests: about half an hour on two cores with QEMU, perf, a cross compiler and Debian's guests, less without; npm run test:fast takes one.",
+    "All tests: about twenty minutes on two cores with QEMU, perf, a cross compiler and Debian's guests, less without; npm run test:fast takes one.",
   );
 const done = spawnSync(`${root}node_modules/.bin/${tool}`, args, {
   stdio: "inherit",

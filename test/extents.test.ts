@@ -22,8 +22,9 @@ describe.each(POLICIES)("policy $name", (policy) => {
     );
   });
 
-  it("and over the thread's scenarios with a small buffer", () => {
-    for (const scenario of SCENARIOS) {
+  it("and over half of the thread's scenarios with a small buffer, each policy's neighbour over the others", () => {
+    const odd = POLICIES.indexOf(policy) % 2;
+    for (const scenario of SCENARIOS.filter((_, i) => i % 2 === odd)) {
       const setting = scenario.setting(256 * 1024, 1);
       const kept = record({ ...setting, extents: true }, policy).text;
       expect(record({ ...setting, extents: false }, policy).text, scenario.name).toBe(kept);

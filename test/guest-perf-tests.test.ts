@@ -51,7 +51,7 @@ const inCi = (process.env["CI"] ?? "") !== "";
 for (const cpus of inCi ? [1, 2] : [1])
   it.skipIf(trixie === undefined)(
     `perf's tests of SPE pass in trixie's guest, vCPUs: ${cpus}`,
-    { concurrent: true, timeout: 20 * MINUTES },
+    { timeout: 20 * MINUTES },
     () => expectPassing("trixie", cpus, `${BEFORE}${PERF_TEST}`, []),
   );
 
@@ -66,7 +66,7 @@ const root =
 for (const cpus of [1, 2])
   it.skipIf(root === undefined)(
     `perf's tests of SPE pass in bookworm's guest, vCPUs: ${cpus}`,
-    { concurrent: true, timeout: 20 * MINUTES },
+    { timeout: 20 * MINUTES },
     async () =>
       expectPassing("bookworm", cpus, `${BEFORE}${IN_DEBIAN_ROOT} ${PERF_TEST}`, [
         "--disk",
