@@ -161,11 +161,12 @@ export class VcpuPolicyContext implements PolicyContext {
   }
 
   setHardwareLimit(limit: bigint | undefined): void {
-    if (limit !== undefined && (limit & 0xfffn) !== 0n)
+    // One above all addresses is none below the guest's; a buffer may begin with the first page.
+    if (limit !== undefined && (limit < 0n || (limit & 0xfffn) !== 0n))
       throw new PolicyRefused(
         this.#spe.vmSpe.policy.name,
         "setHardwareLimit",
-        "the limit is not page-aligned",
+        limit < 0n ? "the limit lies below address 0" : "the limit is not page-aligned",
       );
     this.#spe.setHardwareLimit(limit);
     this.#call("setHardwareLimit", { limit: limit === undefined ? "guest" : `0x${limit.toString(16)}` });

@@ -335,6 +335,8 @@ describe("what the hardware reports", () => {
     m.spu.write("PMBPTR_EL1", m.buffer.base + BigInt(PAGE_BYTES));
     m.spu.write("PMBSR_EL1", FULL);
     m.spe.leave();
+    for (const wrong of [m.buffer.base + 64n, BigInt(-PAGE_BYTES)])
+      expect(() => m.spe.policy.context.setHardwareLimit(wrong)).toThrow(PolicyRefused);
     m.spe.policy.context.setHardwareLimit(undefined);
     expect(m.spe.handleManagementEvent()).toEqual({ kind: "done" });
     expect(m.line()).toBe(false);
