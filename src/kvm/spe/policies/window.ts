@@ -12,7 +12,8 @@ export interface WindowOptions {
 export const windowOf = ({ pages, everyNs }: WindowOptions): PinPolicy => {
   /** Pins the window at the pointer and puts the hardware's limit at its end. */
   const moveTo = (buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome => {
-    const end = Math.min(buffer.firstPage + pages, buffer.firstPage + buffer.pages);
+    // A buffer that KVM has refused as too large is still the guest's when the timer goes off.
+    const end = buffer.firstPage + Math.min(pages, buffer.pages, ctx.maxBufferPages);
     const limit = BigInt(end) << 12n;
     const walk = ctx.walk({ ...buffer, limit, pages: end - buffer.firstPage });
     if (walk.kind !== "walked") return walk;
