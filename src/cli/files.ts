@@ -1,7 +1,7 @@
 /** Files are written whole or not at all: beside their place under another name, then renamed over it. */
 import { appendFileSync, closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { UserError } from "../common/errors.ts";
+import { temporaryName } from "../guest/node/store.ts";
 import { IS_DIRECTORY } from "../vmm/node/read-file.ts";
 
 /** What a system call that failed to write means to whoever named the file; for reading see vmm/node/read-file.ts. */
@@ -67,7 +67,7 @@ const inPlace = (path: string): PendingFile => ({
  * @throws UserError naming the file and what is in the way
  */
 export function beginFile(path: string): PendingFile {
-  const temporaryPath = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  const temporaryPath = temporaryName(path);
   try {
     const there = statSync(path, { throwIfNoEntry: false });
     if (there?.isDirectory()) throw new UserError(`${path}: ${IS_DIRECTORY}`);

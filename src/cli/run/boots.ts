@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { temporaryName } from "../../guest/node/store.ts";
 import { fault } from "../../kvm/spe/policies/fault.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { DEFAULT_HOST, type MachineConfig } from "../../vmm/machine-config.ts";
@@ -97,7 +98,7 @@ export class Boots {
   keep(of: unknown, snapshot: Snapshot): void {
     mkdirSync(this.#folder, { recursive: true });
     const path = this.#path(of);
-    const temporary = `${path}.${process.pid}.tmp`;
+    const temporary = temporaryName(path);
     try {
       writeFileSync(temporary, encodeSnapshot(snapshot, this.#build, "none"));
       renameSync(temporary, path);

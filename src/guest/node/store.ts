@@ -1,5 +1,6 @@
 /** Where guests and packages are kept: a file or a folder is there whole, or not at all. */
 
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -32,8 +33,12 @@ function storeError(path: string, error: unknown): unknown {
   );
 }
 
-/** Names of what is not whole yet: by process, so that two of them do not meet. */
-const temporaryName = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+/**
+ * A name beside `path` for what is not whole yet, another one at each call: threads of one process write the same file at once, and
+ * so do processes. It says whose it is, so that what is left by a process that was killed can be told.
+ */
+export const temporaryName = (path: string): string =>
+  join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.${process.pid}.tmp`);
 const TEMPORARY = /^\..+\.(\d+)\.tmp$/;
 
 /** Whether a name is of something that a process is writing, or was killed at. */
