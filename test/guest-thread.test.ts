@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { cacheFolder, sourceVersion } from "../src/cli/cache-folder.ts";
 import { type CellOutcome, runGuestCells } from "../src/cli/linux/cell.ts";
+import { LIMIT_NS } from "../src/cli/linux/thread.ts";
 import { overFreeSpe, withBaselines } from "../src/lab/linux/baseline.ts";
 import { type Cell, cellsOf, labelOf } from "../src/lab/linux/cells.ts";
 import { THREAD } from "../src/lab/linux/scenarios/thread.ts";
@@ -36,6 +37,7 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
   let runs: readonly LinuxRun[] = [];
   let cells: readonly Cell[] = [];
   let alone: LinuxRun | undefined;
+  let givenUp: CellOutcome | undefined;
   beforeAll(async () => {
     if (guest === undefined) return;
     const all = cellsOf({
@@ -49,6 +51,7 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
       cacheDir: cacheFolder(process.env),
       build: sourceVersion(),
       seed: 1,
+      limitNs: LIMIT_NS,
       bootOnly: false,
     };
     const ran: LinuxRun[] = [];
@@ -59,6 +62,7 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
     const together = cells.find((cell) => labelOf(cell) === `${A}, pin-on-enable, ${NORMAL}`)!;
     const [outcome] = await runGuestCells({ ...shared, cells: [together] });
     alone = runIn(together, outcome);
+    [givenUp] = await runGuestCells({ ...shared, cells: [together], limitNs: 0.2e9 });
     runs = withBaselines(ran);
   }, 10 * MINUTES);
 
@@ -74,6 +78,15 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
     expect(runs).toHaveLength(WANTED.length);
     // Sums are checked: samples selected and accounted for, parts of time and what has elapsed.
     for (const run of runs) expect(checkRun(run).cpuStage2Faults, run.scenario).toBe(0);
+  });
+
+  it("are given up where they take too much of the guest's time", () => {
+    expect(givenUp).toEqual({
+      kind: "failed",
+      why: expect.stringMatching(
+        /^the command has not ended after 200 ms of the guest's time and \d+ enables? of its buffer$/,
+      ),
+    });
   });
 
   it("come to the same from where others have brought them as from their start", () => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import wrapAnsi from "wrap-ansi";
 import { UserError } from "../common/errors.ts";
+import { formatNs } from "../common/sizes.ts";
 import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
 import { readReport } from "../lab/report/report-file.ts";
 import type { LinuxRun } from "../lab/report/run.ts";
@@ -18,7 +19,7 @@ import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { runLinuxAtStart } from "./linux/start.ts";
-import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
+import { LIMIT_NS, type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
@@ -156,6 +157,7 @@ interface ThreadFlags extends CommonFlags {
   readonly scenario?: string[];
   readonly guest: "model" | "linux";
   readonly jobs?: number;
+  readonly limit?: number;
 }
 
 /** Help's own text is broken into lines of this length. */
@@ -174,6 +176,8 @@ function checkThread(flags: ThreadFlags, self: Command): void {
         );
   if (flags.guest === "model" && flags.jobs !== undefined)
     throw new UserError("--jobs is for --guest linux: the model takes one thread", "Leave it away");
+  if (flags.guest === "model" && flags.limit !== undefined)
+    throw new UserError("--limit is for --guest linux: each scenario of the model ends", "Leave it away");
 }
 
 const linuxThreadOptions = (flags: ThreadFlags): LinuxThreadOptions => ({
@@ -182,6 +186,7 @@ const linuxThreadOptions = (flags: ThreadFlags): LinuxThreadOptions => ({
   profileNames: given(flags.profile, ALL),
   seed: flags.seed,
   jobs: flags.jobs,
+  limitNs: flags.limit,
 });
 
 /** Names of Linux's scenarios, in lines as help has them. */
@@ -200,6 +205,11 @@ function addThread(program: Command, world: World): void {
       "--jobs <n>",
       "with --guest linux: threads (default: one for each core)",
       whole("--jobs", 1, 1024),
+    )
+    .option(
+      "--limit <time>",
+      `with --guest linux: give a command up after so much of the guest's time (default: ${formatNs(LIMIT_NS)})`,
+      duration("--limit"),
     )
     .option(
       "--scenario <names...>",

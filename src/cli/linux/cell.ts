@@ -2,6 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { DEFAULT_CLOCK } from "../../a64/state.ts";
 import { UserError } from "../../common/errors.ts";
+import { formatNs } from "../../common/sizes.ts";
 import { DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
 import { costTable, withFreeSpe } from "../../host/costs.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
@@ -10,8 +11,9 @@ import { FREE_SPE } from "../../lab/linux/free-spe.ts";
 import { startsLater } from "../../lab/linux/shared-start.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { LinuxRun } from "../../lab/report/run.ts";
+import { counted } from "../../lab/report/words.ts";
 import { DEFAULT_SPE } from "../../spe/implementation.ts";
-import { type SavedCommand, Session, type Stopped } from "../../vmm/guest-session.ts";
+import { type RunGuest, type SavedCommand, Session, type Stopped } from "../../vmm/guest-session.ts";
 import { DEFAULT_HOST, type HostConfig, type MachineConfig } from "../../vmm/machine-config.ts";
 import { readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
 import { runMachine } from "../../vmm/node/run-machine.ts";
@@ -36,6 +38,8 @@ export interface GuestTask {
   /** The version of the source that snapshots are good for. */
   readonly build: string;
   readonly seed: number;
+  /** How much of the guest's time a command may take, in ns. */
+  readonly limitNs: number;
   /** Cells whose machines start alike (lab/linux/shared-start.ts). */
   readonly cells: readonly Cell[];
   /** Only has the guest of the first one's machine booted and kept. */
@@ -114,8 +118,14 @@ async function hypervisorOf(machine: CellMachine): Promise<{ policy: PinPolicy; 
   }
 }
 
-const run: (limitMs: number) => Parameters<Session["command"]>[1] = (limitMs) => (vm, errand) =>
-  runMachine(vm, errand, { timeoutMs: limitMs, input: undefined, paced: false });
+const run: RunGuest = (vm, errand) =>
+  runMachine(vm, errand, { timeoutMs: LIMIT_MS, input: undefined, paced: false });
+
+/** Runs up to an instant of the guest's time at most. */
+const runUntil =
+  (endNs: number): RunGuest =>
+  (vm, errand) =>
+    run(vm, { ...errand, isDone: () => errand.isDone() || vm.machine.nowNs >= endNs });
 
 /** The snapshot of a guest that has booted on such a machine, booted and kept first where there is none. */
 async function bootOf(task: GuestTask, of: Cell["of"], host: HostConfig): Promise<OpenedSnapshot> {
@@ -131,7 +141,7 @@ async function bootOf(task: GuestTask, of: Cell["of"], host: HostConfig): Promis
     append: DEFAULT_COMMAND_LINE,
     deviceTree: undefined,
   });
-  await session.boot(run(LIMIT_MS));
+  await session.boot(run);
   if (!session.agent.ready) throw new Error("the guest did not boot");
   const saved = session.save();
   if (typeof saved === "string") throw new Error(`a guest that has booted cannot be saved: ${saved}`);
@@ -176,12 +186,17 @@ const ENDINGS: Readonly<Partial<Record<Stopped, string>>> = {
   memory: "the guest has touched all memory that there is room for",
 };
 
+const tooLong = (limitNs: number, enables: number): string =>
+  `the command has not ended after ${formatNs(limitNs)} of the guest's time and ${counted(enables, "enable")} of its buffer`;
+
 /** A command in its middle, and what has been said before. */
 interface Start {
   readonly saved: SavedCommand;
   readonly said: Said;
   /** How many instructions it took so far. */
   readonly instructions: number;
+  /** The guest's time when it began. */
+  readonly beganNs: number;
   /** The machine that it was saved of: its pages are the saved ones. */
   readonly session: Session;
 }
@@ -213,10 +228,11 @@ async function startOf(task: GuestTask, cell: Cell, profile: string): Promise<St
   const said = new Said();
   const session = await bootedSession(task, cell, BOOTING_POLICY, profile, said);
   const before = session.vm.instructions;
-  const saved = await session.commandUpToSpe(cell.command, run(LIMIT_MS));
+  const beganNs = session.vm.machine.nowNs;
+  const saved = await session.commandUpToSpe(cell.command, run);
   return typeof saved === "string"
     ? undefined
-    : { saved, said, instructions: session.vm.instructions - before, session };
+    : { saved, said, instructions: session.vm.instructions - before, beganNs, session };
 }
 
 /** Runs a cell's command, from its start or from where others have brought it. */
@@ -229,15 +245,17 @@ async function runCommand(task: GuestTask, cell: Cell, start: Start | undefined)
   if (start === undefined) {
     session = await bootedSession(task, cell, policy, profile, said);
     before = session.vm.instructions;
-    stopped = await session.command(cell.command, run(LIMIT_MS));
+    stopped = await session.command(cell.command, runUntil(session.vm.machine.nowNs + task.limitNs));
   } else {
     const config = configOf(task, cell.of, hostOf(cell.of, policy), policy.name, profile);
     session = sessionOf(config, policy, false, said, undefined);
     session.resume(start.saved);
     before = session.vm.instructions - start.instructions;
-    stopped = await session.finish(run(LIMIT_MS));
+    stopped = await session.finish(runUntil(start.beganNs + task.limitNs));
   }
   const { status } = session;
+  if (status === undefined && stopped === "done")
+    return { kind: "failed", why: tooLong(task.limitNs, session.work.counted.counts.bufferEnables) };
   if (status !== 0)
     return { kind: "failed", why: ENDINGS[stopped] ?? `exit status ${status}: ${said.text.trim()}` };
   const facts = { bufferBytes: cell.of.bufferBytes, printed: said.text };

@@ -21,6 +21,7 @@ export async function runLinuxAtStart(seed: number, world: World): Promise<Linux
         profileNames: ["thread-normal"],
         seed,
         jobs: undefined,
+        limitNs: undefined,
         patience: PATIENCE,
       },
       world,

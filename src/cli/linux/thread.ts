@@ -17,6 +17,9 @@ import { defaultGuest } from "../run/default-guest.ts";
 import type { World } from "../world.ts";
 import { runGuestCells } from "./pool.ts";
 
+/** A command that takes longer does not get on: twice the longest that anybody has reported of the thread's. */
+export const LIMIT_NS = 360e9;
+
 export interface LinuxThreadOptions {
   /** Empty: the thread's own. */
   readonly scenarioNames: readonly string[];
@@ -25,6 +28,8 @@ export interface LinuxThreadOptions {
   readonly seed: number;
   /** How many threads; undefined: as many as there are cores. */
   readonly jobs: number | undefined;
+  /** How much of the guest's time a command may take, in ns; undefined: LIMIT_NS. */
+  readonly limitNs: number | undefined;
   /** With the mirror, where the guest is to be fetched and the patience is not the usual. */
   readonly patience?: Patience;
 }
@@ -76,6 +81,7 @@ export async function runLinuxThread(options: LinuxThreadOptions, world: World):
       build: sourceVersion(),
       seed: options.seed,
       jobs: options.jobs ?? availableParallelism(),
+      limitNs: options.limitNs ?? LIMIT_NS,
       onProgress: progress.onProgress,
     });
     const ran = results.flatMap(({ outcome }) => (outcome.kind === "ran" ? [outcome] : []));
