@@ -49,11 +49,19 @@ export const lonePlatform = (pages: readonly Uint32Array[]): CorePlatform => ({
 /**
  * A core out of reset with its MMU off, FP and SIMD allowed.
  * @param translation when it translates code; by default as machines do
+ * @param platform what is around it, beside its pages
  */
-export function bareCore(implementation: Implementation = IMPLEMENTATION, translation?: Translation): Bare {
+export function bareCore(
+  implementation: Implementation = IMPLEMENTATION,
+  translation?: Translation,
+  platform: Partial<CorePlatform> = {},
+): Bare {
   const memory = new CpuMemory(1, PAGES);
   const pages = Array.from({ length: PAGES }, () => memory.pages.allocatePage());
-  const core = new Core(0, new CoreCode(memory, implementation, translation), lonePlatform(pages));
+  const core = new Core(0, new CoreCode(memory, implementation, translation), {
+    ...lonePlatform(pages),
+    ...platform,
+  });
   const { state } = core;
   state.set64("VBAR_EL1", BigInt(VECTORS));
   state.set64("CPACR_EL1", 3n << 20n);

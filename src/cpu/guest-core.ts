@@ -13,6 +13,7 @@ import { Spu } from "../spe/spu.ts";
 import { Core, type CoreState } from "./core.ts";
 import type { CoreCode } from "./execute/core-code.ts";
 import { RESERVATION_GRANULE_BYTES } from "./implementation.ts";
+import type { InstructionTrace } from "./instruction-trace.ts";
 import type { Broadcast, TlbiTarget } from "./platform.ts";
 import { Coherence } from "./spe/coherence.ts";
 import { CoreSpe, type CoreSpeState, isSpeRegister } from "./spe/core-spe.ts";
@@ -194,6 +195,12 @@ export class CpuGuestCore implements CodeCore {
   /** Has an exact profile count what the guest believes to be profiled. */
   set exactProfile(profile: ExactProfile | undefined) {
     if (this.#spe !== undefined) this.#spe.sampling.exact = profile;
+  }
+
+  /** Has a trace see what is executed. */
+  set trace(trace: InstructionTrace | undefined) {
+    if (this.#spe !== undefined)
+      this.#spe.sampling.trace = trace?.of(this.#hardware.vcpu, this.core.executed);
   }
 
   /** The vCPU's time, with what it has executed since it was last charged. */

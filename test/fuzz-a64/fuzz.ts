@@ -97,9 +97,11 @@ function isAllowed(batch: Batch, i: number, ours: DataView, theirs: DataView): b
   const view = new DataView(batch.cases.buffer, i * INPUT.BYTES, INPUT.BYTES);
   const start = startOf(i, view.getUint32(INPUT.BRANCHES, true) !== 0);
   const prepared = view.getUint32(INPUT.COUNT, true) - rows.length;
-  const at = Number((ours.getBigUint64(OUTPUT.PC, true) - start) / 4n) - prepared;
+  const place = Number((ours.getBigUint64(OUTPUT.PC, true) - start) / 4n);
+  const at = place - prepared;
   const row = rows[at];
-  return row !== undefined && mayDiffer(row, fieldsOf(row, words[at]!), signalOf(ours), signalOf(theirs));
+  if (row === undefined) return false;
+  return mayDiffer(row, fieldsOf(row, words[at]!), signalOf(ours), signalOf(theirs), place === 0);
 }
 
 export interface FuzzOptions {

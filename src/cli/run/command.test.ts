@@ -147,6 +147,16 @@ describe("spevisor run refuses, with exit code 2 and nothing left behind,", () =
     [["--cpus", "2", "-drive", "file=x"], /-drive .*\nSay --disk FILE/],
     [["-hda", "x", "--", "true"], /-hda .*\nSay --disk FILE/],
     [[...kernel, "--json", at("folder")], /folder.*is a directory/],
+    [[...kernel, "--trace-instructions", at("folder")], /folder.*is a directory/],
+    [
+      ["--trace-instructions", "F", "--trace-range", "1-2-3"],
+      /--trace-range: "1-2-3" is no range of addresses/,
+    ],
+    [["--trace-instructions", "F", "--trace-level", "0,2"], /--trace-level: the guest has no level "2"/],
+    [["--trace-instructions", "F", "--trace-count", "0"], /--trace-count: "0" is not a whole number/],
+    [["--trace-count", "5"], /--trace-count: says which instructions --trace-instructions has/],
+    [["--trace-range", "vfs_read"], /--trace-range: says .*\nGive --trace-instructions FILE/],
+    [["--trace-instructions", "-", "--json", "-"], /standard output takes one of them/],
     [[...kernel, "--save-snapshot", join(folder, "no", "such")], /no such file or directory/],
     [
       ["--snapshot", at("missing")],

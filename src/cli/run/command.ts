@@ -21,6 +21,8 @@ import { DEFAULT_RTC_SECONDS, type MachineFlags } from "./flags.ts";
 import { runJob } from "./machine-job.ts";
 import { shareFlags } from "./shares.ts";
 import { summaryOf } from "./summary.ts";
+import { checkTraceFlags } from "./trace-file.ts";
+import { traceRange } from "./trace-range.ts";
 
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY = 512 * MIB;
@@ -153,6 +155,15 @@ function speInterval(text: string): number {
     `--spe-interval: "${text}" is no interval that PMSIDR_EL1 can tell`,
     `Give one of ${INTERVALS.join(", ")}`,
   );
+}
+
+/** "0,1". */
+function traceLevel(text: string): readonly (0 | 1)[] {
+  return text.split(",").map((level) => {
+    if (level !== "0" && level !== "1")
+      throw new UserError(`--trace-level: the guest has no level "${level}"`, "Give 0, 1 or 0,1");
+    return Number(level) as 0 | 1;
+  });
 }
 
 /** A date for the guest's clock: ISO 8601, as QEMU's -rtc base. */
@@ -295,6 +306,23 @@ const withHypervisor = (command: Command): Command =>
       pressure,
     );
 
+/** What of its instructions is written down. */
+const withTrace = (command: Command): Command =>
+  command
+    .option(
+      "--trace-instructions <file>",
+      'write each instruction that the command executes, with the kernel\'s symbols and disassembly; slower, and the same run; "-" for standard output',
+      nonEmpty,
+    )
+    .option(
+      "--trace-range <range>",
+      "only those there: SYMBOL of the kernel's, SYMBOL+0xOFFSET, 0xSTART-0xEND (END is behind the last); may be given again",
+      traceRange,
+    )
+    .option("--trace-level <n[,n]>", "only those of these exception levels: 0, 1", traceLevel)
+    .option("--trace-skip <n>", "pass over the first N of those", whole("--trace-skip", 0))
+    .option("--trace-count <n>", "N of those, and then no more", whole("--trace-count", 1));
+
 /** How it is run, and what is kept and told of it. */
 const withRun = (command: Command): Command =>
   command
@@ -344,6 +372,10 @@ A disk is a raw image: a whole file system, or partitioned. ext4, XFS, Btrfs, FA
 can be mounted. Images in other formats are refused by name; FILE,format=raw takes them as they are.
 Another kernel needs a driver for virtio consoles to run a command, built in or from --modules.
 
+A line of --trace-instructions: [vCPU] seconds of the machine's time: number of the instruction on its vCPU, exception level,
+address, symbol: word, disassembly. Without a command it begins with the machine. An instruction for which the hypervisor
+was asked (a stage-2 fault, a trap) is there each time that it is executed.
+
 Exit codes: the command's own; 0 when the guest powers off; 2 for an error before it starts, 124 when --timeout is
 over, 125 when its kernel panics, reboots or hangs, takes no commands, or uses more memory than there is, when it waits for
 input and there will be none, or when --out cannot bring back all that there is.
@@ -364,10 +396,12 @@ Examples:
   $ spevisor run --save-snapshot warm.snapshot -- sh -c 'echo prepared >/tmp/state'
   $ spevisor run --schedule true.schedule -- perf record -e arm_spe// -- true
   $ spevisor run --exact-profile exact.json --out results -- perf record -o /out/perf.data -e arm_spe// -- ls -R /sys
+  $ spevisor run --trace-instructions - --trace-range vfs_read --trace-count 100 -- true
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`;
 
 /** What only a hypervisor has is nothing for bare metal, and what a snapshot was made with is not made again. */
 function checkFlags(flags: MachineFlags, self: Command): void {
+  checkTraceFlags(flags);
   if (flags.bareMetal === true && flags.saveSnapshot !== undefined)
     throw new UserError(
       `--save-snapshot ${flags.saveSnapshot}: a machine on bare metal cannot be saved`,
@@ -416,7 +450,8 @@ export function addRun(program: Command, world: World): void {
     .command("run")
     .description("run a command, or a console, in an arm64 Linux guest under the hypervisor")
     .argument("[command...]", "what the guest runs, after --; without one, its console is the terminal");
-  for (const more of [withBoot, withFiles, withMachine, withSpe, withHypervisor, withRun]) more(run);
+  for (const more of [withBoot, withFiles, withMachine, withSpe, withHypervisor, withRun, withTrace])
+    more(run);
   run.addHelpText("after", HELP).action((command: string[], flags: MachineFlags, self: Command) => {
     checkFlags(flags, self);
     return runCommand(flags, command, world);

@@ -5,6 +5,7 @@ import type { Backing } from "../../host/mm.ts";
 import type { PressureRate } from "../../host/random-pressure.ts";
 import type { SpeVersion } from "../../spe/implementation.ts";
 import type { ShareFlag } from "./shares.ts";
+import type { TypedRange } from "./trace-range.ts";
 
 /** Seconds since 1970 at a new machine's time 0 where nobody says: 1 January 2026. */
 export const DEFAULT_RTC_SECONDS = 1_767_225_600;
@@ -32,6 +33,13 @@ export interface MachineFlags {
   readonly json?: string;
   /** Where the exact profile is written to. */
   readonly exactProfile?: string;
+  /** Where the instruction trace is written to. */
+  readonly traceInstructions?: string;
+  /** Which instructions it has. */
+  readonly traceRange?: readonly TypedRange[];
+  readonly traceLevel?: readonly (0 | 1)[];
+  readonly traceSkip?: number;
+  readonly traceCount?: number;
   /** Where the machine's schedule is written to. */
   readonly schedule?: string;
   readonly seed: number;

@@ -1,6 +1,6 @@
 /** A run of a machine: from files, or a snapshot, to its command's status. */
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
-import { costTable } from "../../host/costs.ts";
+import { type CostTable, costTable } from "../../host/costs.ts";
 import { PROFILES } from "../../host/profiles.ts";
 import { POLICIES } from "../../kvm/spe/policies/index.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
@@ -11,7 +11,7 @@ import { quoted } from "../../vmm/agent.ts";
 import type { Session, Stopped } from "../../vmm/guest-session.ts";
 import type { MachineConfig } from "../../vmm/machine-config.ts";
 import { checkOut } from "../../vmm/node/out.ts";
-import { encodeSnapshot, type OpenedSnapshot } from "../../vmm/node/snapshot-file.ts";
+import { encodeSnapshot, type OpenedSnapshot, openSnapshot } from "../../vmm/node/snapshot-file.ts";
 import type { BootFiles } from "../../vmm/virtual-machine.ts";
 import { cacheFolder, sourceVersion } from "../cache-folder.ts";
 import { beginFile, type PendingFile } from "../files.ts";
@@ -27,9 +27,11 @@ import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import { ExactFile, symbolsIn } from "./exact-file.ts";
 import type { MachineFlags } from "./flags.ts";
+import { symbolsOf } from "./kernel-symbols.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
 import { ScheduleFile } from "./schedule-file.ts";
 import { TerminalSession } from "./session.ts";
+import { TraceFile } from "./trace-file.ts";
 import { SWITCHED_OFF, type UnfitGuest, withoutPort } from "./unfit.ts";
 
 /** The guest's shell reads a command by the character: a longer one would take minutes, or never fit into the port. */
@@ -77,11 +79,14 @@ export async function runJob(
   let saved: PendingFile | undefined;
   let schedule: ScheduleFile | undefined;
   let exact: ExactFile | undefined;
+  let trace: TraceFile | undefined;
   let devices: HostDevices | undefined;
   let session: TerminalSession | undefined;
   try {
     if (flags.saveSnapshot !== undefined) saved = beginFile(flags.saveSnapshot);
     if (flags.exactProfile !== undefined) exact = new ExactFile(flags.exactProfile);
+    if (flags.traceInstructions !== undefined)
+      trace = new TraceFile(flags.traceInstructions, flags, world.stdout);
     if (flags.schedule !== undefined) schedule = new ScheduleFile(flags.schedule);
     // Before anything is fetched for it.
     if (flags.out !== undefined) checkOutFlag(flags.out, command);
@@ -112,14 +117,18 @@ export async function runJob(
       devices,
       policy,
       boots,
+      build,
+      costs: costTable(profileNamed(config.profile)),
       onCommand: (event, of) => {
         if (script === undefined) return;
         if (event === "begins") {
           schedule?.begin(of, script);
           exact?.begin(of);
+          trace?.begin(of);
         } else {
           schedule?.end();
           exact?.end(of);
+          trace?.end(of);
         }
       },
       leftMs: () => (deadlineMs === 0 ? 0 : Math.max(1, deadlineMs - performance.now())),
@@ -129,6 +138,11 @@ export async function runJob(
     session = ready.session;
     const { guest, serial } = session;
     const { vm } = guest;
+    if (trace !== undefined && ready.ended === undefined) {
+      const saved = await ready.copy();
+      trace.open(guest, saved && (await symbolsOf(saved, guest.config, plan)));
+      if (script === undefined) trace.begin(guest);
+    }
     let used: NonNullable<Host["machine"]>["snapshot"] = ready.isBooted ? "none" : "restored";
     const course = ready.ended ?? (await runSession(session, plan));
     if (saved !== undefined && course.unfit === undefined && course.stopped !== "memory") {
@@ -136,6 +150,7 @@ export async function runJob(
       used = "saved";
     }
     schedule?.commit();
+    trace?.commit((text) => world.stderr.write(`spevisor: ${text}\n`));
     const symbols =
       flags.out === undefined || course.mappings === undefined
         ? undefined
@@ -161,6 +176,7 @@ export async function runJob(
     saved?.discard();
     schedule?.discard();
     exact?.discard();
+    trace?.discard();
   }
 }
 
@@ -171,8 +187,9 @@ export async function runJob(
 const deadlineOf = (timeoutMs: number, fetchMs: number): number =>
   Math.max(fetchMs + timeoutMs, performance.now() + timeoutMs / 2);
 
-/** Standard output is the report's, where that is asked for there. */
-const stdoutOf = (flags: MachineFlags, world: World) => (flags.json === STDOUT ? world.stderr : world.stdout);
+/** Standard output is the report's, or the trace's, where that is asked for there. */
+const stdoutOf = (flags: MachineFlags, world: World) =>
+  flags.json === STDOUT || flags.traceInstructions === STDOUT ? world.stderr : world.stdout;
 
 function scriptOf(command: readonly string[]): string | undefined {
   if (command.length === 0) return undefined;
@@ -202,6 +219,9 @@ interface Plan {
   readonly devices: HostDevices;
   readonly policy: PinPolicy;
   readonly boots: Boots;
+  /** The version of the source that snapshots are good for. */
+  readonly build: string;
+  readonly costs: CostTable;
   /** Told when the command begins, and when it has ended. */
   readonly onCommand: (event: "begins" | "ended", guest: Session) => void;
   /** Milliseconds that are left of the machine's time; 0: it has no end. */
@@ -215,6 +235,8 @@ interface Ready {
   /** How it ended before it was ready. */
   readonly ended: Course | undefined;
   readonly isBooted: boolean;
+  /** The machine as it is now, once more; undefined: it takes no orders, or cannot be had. */
+  readonly copy: () => Promise<Parameters<Session["restore"]>[0] | undefined>;
   /** When the machine began, and how many instructions had been executed by then. */
   readonly runNs: number;
   readonly instructionsBefore: number;
@@ -262,10 +284,22 @@ async function readySession(plan: Plan): Promise<Ready> {
     await restore(session.guest, snapshot, devices);
     const runNs = world.nowNs();
     const instructionsBefore = session.guest.vm.instructions;
-    return { session, ended: undefined, isBooted: false, runNs, instructionsBefore };
+    const copy = async (): ReturnType<Ready["copy"]> => {
+      const again = flags.snapshot === undefined ? boots.find(key) : openSnapshot(flags.snapshot, plan.build);
+      return config.agent && again !== undefined ? { ...again, pages: await again.pages } : undefined;
+    };
+    return { session, ended: undefined, isBooted: false, copy, runNs, instructionsBefore };
   }
   const first = newSession(plan, booting, await origin.boot());
-  const booted = { isBooted: true, runNs: world.nowNs(), instructionsBefore: 0 };
+  const booted = {
+    isBooted: true,
+    runNs: world.nowNs(),
+    instructionsBefore: 0,
+    copy: (): ReturnType<Ready["copy"]> => {
+      const saved = config.agent ? first.guest.save() : undefined;
+      return Promise.resolve(typeof saved === "string" ? undefined : saved);
+    },
+  };
   const ended = config.agent ? await bootSession(first, plan) : undefined;
   if (!isKept || ended !== undefined) return { ...booted, session: first, ended };
   const saved = first.guest.save();
@@ -277,7 +311,7 @@ async function readySession(plan: Plan): Promise<Ready> {
   first.close();
   const session = newSession(plan, config, undefined);
   session.guest.restore(saved);
-  return { ...booted, session, ended };
+  return { ...booted, session, ended, copy: () => Promise.resolve(saved) };
 }
 
 /** @returns how it ended, where it is not ready for commands */

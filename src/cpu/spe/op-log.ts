@@ -6,6 +6,7 @@ import { BrokenInvariant } from "../../common/errors.ts";
 import { EVENT, type OpKind, type SampledOp } from "../../spe/op.ts";
 import type { Core } from "../core.ts";
 import type { DecodedPlace } from "../execute/code-cache.ts";
+import type { VcpuTrace } from "../instruction-trace.ts";
 import { VCPU_AREA } from "../memory.ts";
 import { ConditionHolds, type VcpuState } from "../vcpu-state.ts";
 import type { ExactProfile } from "./exact-profile.ts";
@@ -68,6 +69,28 @@ export class OpLog {
     profile.executesLog(this.#words, this.#first, this.#end, context);
   }
 
+  /**
+   * A trace sees what the log has.
+   * @param retiredBefore how many instructions the core had retired before it
+   * @param atNs gives the instant at which an op of the log was executed, by how many came before it
+   */
+  showTo(trace: VcpuTrace, el: 0 | 1, retiredBefore: number, atNs: (ops: number) => number): void {
+    const { view } = this.#core.code.memory;
+    this.#page = NO_PAGE;
+    let ops = 0;
+    for (let at = this.#first; at < this.#end; at += LOG.ENTRY_BYTES) {
+      if (this.#words[(at + LOG.WHAT) >>> 2] !== 0) continue;
+      const before = ops++;
+      trace.executes(
+        view.getBigUint64(at, true),
+        el,
+        retiredBefore + before,
+        () => atNs(before),
+        () => this.#wordAt(at),
+      );
+    }
+  }
+
   /** The models follow what the log has. */
   follow(): void {
     this.#selectAsid();
@@ -121,6 +144,10 @@ export class OpLog {
   }
 
   #infoAt(at: number): OpInfo {
+    return this.#infos.of(this.#wordAt(at));
+  }
+
+  #wordAt(at: number): number {
     const decoded = this.#words[(at + LOG.WHERE) >>> 2]!;
     let page = this.#page;
     let offset = decoded - page.decoded;
@@ -131,7 +158,7 @@ export class OpLog {
       this.#page = found;
       offset = decoded - page.decoded;
     }
-    return this.#infos.of(this.#words[(page.page + (offset >>> DECODED_SHIFT)) >>> 2]!);
+    return this.#words[(page.page + (offset >>> DECODED_SHIFT)) >>> 2]!;
   }
 
   /** The accesses of an op, of which the first entry is at `from`. Returns where the next op's entry is. */

@@ -11,6 +11,7 @@ import type { SampledOp } from "../../spe/op.ts";
 import type { Spu } from "../../spe/spu.ts";
 import type { Core } from "../core.ts";
 import type { Interpreter } from "../execute/interpreter.ts";
+import type { VcpuTrace } from "../instruction-trace.ts";
 import type { OpWatcher } from "../op-watcher.ts";
 import type { ExactProfile } from "./exact-profile.ts";
 import type { Models, ModelsState } from "./models.ts";
@@ -52,6 +53,8 @@ export class Sampling implements OpWatcher {
   #followsAll = false;
   /** Counts every instruction that the guest believes to be profiled: nothing else changes by it, and all takes longer. */
   exact: ExactProfile | undefined;
+  /** Sees instructions, profiled or not: the same. */
+  trace: VcpuTrace | undefined;
   /** The buffer is enabled. */
   #isArmed = false;
   /** The op that TypeScript carries out, until it has been counted. */
@@ -80,7 +83,16 @@ export class Sampling implements OpWatcher {
   // ---- Whether it watches ----
 
   get isWatching(): boolean {
-    return this.#followsAll || this.#isProfiling || this.#isCounted;
+    return this.#followsAll || this.#isProfiling || this.#isSeen;
+  }
+
+  /** Whether somebody sees each instruction that is executed now, which the models do not follow for that. */
+  get #isSeen(): boolean {
+    return this.#isCounted || this.#isTraced;
+  }
+
+  get #isTraced(): boolean {
+    return this.trace?.wants(this.#core.state.el) === true;
   }
 
   /** Whether the exact profile has what is executed now. */
@@ -137,8 +149,9 @@ export class Sampling implements OpWatcher {
     const before = spu.opsToNextSample();
     if (this.#followsAll || before <= this.#warmOps) return this.#enterCarefully(before);
     const { state, code } = this.#core;
-    const most = this.#isCounted ? Math.min(before - this.#warmOps, LOG.OPS) : before - this.#warmOps;
-    const reason = this.#isCounted ? this.#executeCounted(most) : this.#execute(code.interpreter, most);
+    const isSeen = this.#isSeen;
+    const most = isSeen ? Math.min(before - this.#warmOps, LOG.OPS) : before - this.#warmOps;
+    const reason = isSeen ? this.#executeSeen(most) : this.#execute(code.interpreter, most);
     spu.advance(this.#executed);
     if (most < before - this.#warmOps) return reason;
     // It may have stopped here for more than these ops being done.
@@ -152,7 +165,7 @@ export class Sampling implements OpWatcher {
    * @param before how many ops come before that one
    */
   #enterCarefully(before: number): number {
-    const { state, code } = this.#core;
+    const { state } = this.#core;
     const spu = this.#spu;
     const log = this.#log;
     const hasSample = before < LOG.OPS && !this.#isAhead(before);
@@ -162,11 +175,7 @@ export class Sampling implements OpWatcher {
     }
     const { executed } = this.#core;
     if (executed !== this.models.now) this.models.resume(executed);
-    log.begin();
-    const context = state.get32("CONTEXTIDR_EL1");
-    const isCounted = this.#isCounted;
-    const reason = this.#execute(code.careful, hasSample ? before + 1 : Math.min(before, LOG.OPS));
-    if (isCounted && this.exact !== undefined) log.countIn(this.exact, context);
+    const reason = this.#executeSeen(hasSample ? before + 1 : Math.min(before, LOG.OPS));
     if (this.#executed <= before) {
       spu.advance(this.#executed);
       log.follow();
@@ -180,13 +189,18 @@ export class Sampling implements OpWatcher {
     return reason;
   }
 
-  /** Executes some ops that the exact profile counts, and the models do not follow. */
-  #executeCounted(most: number): number {
-    const { state, code } = this.#core;
+  /** Executes some ops with a log of them, which whoever sees each instruction sees. */
+  #executeSeen(most: number): number {
+    const { state, code, executed, cycles } = this.#core;
+    const { el } = state;
     const context = state.get32("CONTEXTIDR_EL1");
+    const exact = this.#isCounted ? this.exact : undefined;
+    const trace = this.#isTraced ? this.trace : undefined;
     this.#log.begin();
     const reason = this.#execute(code.careful, most);
-    if (this.exact !== undefined) this.#log.countIn(this.exact, context);
+    if (exact !== undefined) this.#log.countIn(exact, context);
+    if (trace !== undefined)
+      this.#log.showTo(trace, el, executed, (ops) => this.#nowNs(cycles + ops - this.#core.cycles));
     return reason;
   }
 
@@ -242,6 +256,7 @@ export class Sampling implements OpWatcher {
     this.#isKnownSoFar = executed === this.models.now;
     this.#countedPc = this.#isCounted ? state.pc : undefined;
     this.#countedContext = state.get32("CONTEXTIDR_EL1");
+    this.#traced = this.#isTraced ? this.#atPc() : undefined;
     if (!this.#isProfiling) return;
     const isNext = this.#spu.opsToNextSample() === 0;
     this.#carried = { pc: state.pc, nzcv: isNext ? state.nzcv : 0 };
@@ -254,9 +269,28 @@ export class Sampling implements OpWatcher {
   /** The op that TypeScript carries out, where the exact profile has it. */
   #countedPc: bigint | undefined;
   #countedContext = 0;
+  /** Shows it to the trace, where that has it. */
+  #traced: (() => void) | undefined;
   #word = 0;
   /** The models have followed all that came before the op that TypeScript carries out. */
   #isKnownSoFar = false;
+
+  /** What shows the instruction at PC to the trace when it has been executed. */
+  #atPc(): () => void {
+    const { trace } = this;
+    const { state, executed } = this.#core;
+    const { pc, el } = state;
+    const nowNs = this.#nowNs();
+    const word = this.#core.word();
+    return () =>
+      trace?.executes(
+        pc,
+        el,
+        executed,
+        () => nowNs,
+        () => word,
+      );
+  }
 
   /** The op that TypeScript carries out is one of the population: before it sees what the unit says of itself. */
   count(): void {
@@ -270,7 +304,9 @@ export class Sampling implements OpWatcher {
     if (isExecuted) {
       this.count();
       if (this.#countedPc !== undefined) this.exact?.executes(this.#countedPc, this.#countedContext);
+      this.#traced?.();
     }
+    this.#traced = undefined;
     const carried = this.#carried;
     this.#carried = undefined;
     if (this.#isSelected) {

@@ -6,6 +6,7 @@ import type { CodeMapping } from "../../perf/profile.ts";
 export class SymbolTable {
   readonly #addresses: BigUint64Array;
   readonly #names: readonly string[];
+  readonly #all: readonly (readonly [address: bigint, name: string])[];
 
   constructor(symbols: readonly (readonly [address: bigint, name: string])[]) {
     // Of several at one address the first in the file.
@@ -15,10 +16,30 @@ export class SymbolTable {
       .filter(({ address }, i, all) => i === 0 || all[i - 1]!.address !== address);
     this.#addresses = BigUint64Array.from(sorted, ({ address }) => address);
     this.#names = sorted.map(({ name }) => name);
+    this.#all = symbols;
   }
 
   /** The symbol at or before an address. */
   at(address: bigint): string | undefined {
+    return this.#names[this.#indexOf(address)];
+  }
+
+  /** The symbol at or before an address, and how far behind it that lies. */
+  find(address: bigint): { readonly name: string; readonly offset: bigint } | undefined {
+    const i = this.#indexOf(address);
+    const name = this.#names[i];
+    return name === undefined ? undefined : { name, offset: address - this.#addresses[i]! };
+  }
+
+  /** Where the symbols of a name are, each up to what lies behind it (of the last: nothing). */
+  named(name: string): readonly { readonly start: bigint; readonly end: bigint }[] {
+    return this.#all
+      .filter((each) => each[1] === name)
+      .map(([start]) => ({ start, end: this.#addresses[this.#indexOf(start) + 1] ?? start }));
+  }
+
+  /** The place of the symbol at or before an address; -1: there is none. */
+  #indexOf(address: bigint): number {
     let low = 0;
     let high = this.#addresses.length;
     while (low < high) {
@@ -26,7 +47,7 @@ export class SymbolTable {
       if (this.#addresses[middle]! <= address) low = middle + 1;
       else high = middle;
     }
-    return this.#names[low - 1];
+    return low - 1;
   }
 }
 
