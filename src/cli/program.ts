@@ -10,7 +10,7 @@ import { readReport } from "../lab/report/report-file.ts";
 import type { LinuxRun } from "../lab/report/run.ts";
 import { readWhole } from "../vmm/node/read-file.ts";
 import { addAsk } from "./ask/command.ts";
-import { addBar } from "./bar.ts";
+import { addBar } from "./bar/command.ts";
 import { addCompare } from "./compare.ts";
 import { addCompletion } from "./completion/command.ts";
 import { PREDICTION as DEFAULTS } from "./defaults.ts";
@@ -20,7 +20,16 @@ import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
 import { runLinuxAtStart } from "./linux/start.ts";
 import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
-import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
+import {
+  duration,
+  MOST_JOBS,
+  names,
+  nonEmpty,
+  positive,
+  positiveSize,
+  sizeOrUnlimited,
+  whole,
+} from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
 import { addRun } from "./run/command.ts";
 import { VERSION } from "./version.ts";
@@ -199,7 +208,7 @@ function addThread(program: Command, world: World): void {
     .option(
       "--jobs <n>",
       "with --guest linux: threads (default: one for each core)",
-      whole("--jobs", 1, 1024),
+      whole("--jobs", 1, MOST_JOBS),
     )
     .option(
       "--scenario <names...>",

@@ -8,7 +8,7 @@ import type { LinuxScenario } from "../../lab/linux/scenario.ts";
 import { LINUX_SCENARIOS } from "../../lab/linux/scenarios/index.ts";
 import { THREAD } from "../../lab/linux/scenarios/thread.ts";
 import { checkRun } from "../../lab/report/report-file.ts";
-import { cacheFolder, sourceVersion } from "../cache-folder.ts";
+import { contextOf } from "../cells/context.ts";
 import { ALL, choosePolicies, chooseProfiles } from "../job.ts";
 import { knownName } from "../options.ts";
 import type { LinuxResult } from "../output.ts";
@@ -71,9 +71,8 @@ export async function runLinuxThread(options: LinuxThreadOptions, world: World):
   const progress = startProgress("starting", world);
   try {
     const results = await runGuestCells(cells, {
-      guest: { image: guest.image, initrd: guest.initrd, files: guest.manifest.files },
-      cacheDir: cacheFolder(world.env),
-      build: sourceVersion(),
+      guest,
+      context: contextOf(world),
       seed: options.seed,
       jobs: options.jobs ?? availableParallelism(),
       onProgress: progress.onProgress,
