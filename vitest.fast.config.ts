@@ -7,7 +7,7 @@ const LONG = [
   "src/lab/bar.test.ts",
   "src/lab/compare.test.ts",
   "src/lab/listener.test.ts",
-  "src/cli/bar.test.ts",
+  "src/cli/bar/**",
   "src/cli/lab.test.ts",
   "src/api/api.test.ts",
   "src/board/virtio/{hostile,mmio}.test.ts",

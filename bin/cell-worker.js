@@ -1,4 +1,4 @@
-// Where the threads start that run cells of questions.
+// Where the threads start that run cells.
 import { load } from "./load.js";
 
 const { runCell } = await load("cell");

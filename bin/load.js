@@ -6,8 +6,7 @@ import { existsSync } from "node:fs";
 export const ENTRIES = {
   main: "cli/main.ts",
   worker: "cli/worker.ts",
-  cell: "cli/ask/cell.ts",
-  "guest-cell": "cli/linux/cell.ts",
+  cell: "cli/cells/kinds.ts",
   questions: "lab/questions/index.ts",
   index: "api/index.ts",
 };

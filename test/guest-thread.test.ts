@@ -1,8 +1,7 @@
 /** The thread's commands in Debian's guest: what each enable costs, what bare metal takes, what the best policy leaves. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { cacheFolder, sourceVersion } from "../src/cli/cache-folder.ts";
-import { type CellOutcome, runGuestCells } from "../src/cli/linux/cell.ts";
-import { LIMIT_NS } from "../src/cli/linux/thread.ts";
+import { type CellOutcome, LIMIT_NS, runGuestTask } from "../src/cli/linux/cell.ts";
 import { overFreeSpe, withBaselines } from "../src/lab/linux/baseline.ts";
 import { type Cell, cellsOf, labelOf } from "../src/lab/linux/cells.ts";
 import { THREAD } from "../src/lab/linux/scenarios/thread.ts";
@@ -52,17 +51,16 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
       build: sourceVersion(),
       seed: 1,
       limitNs: LIMIT_NS,
-      bootOnly: false,
     };
     const ran: LinuxRun[] = [];
     for (const group of startingAlike(cells)) {
-      const outcomes = await runGuestCells({ ...shared, cells: group });
+      const outcomes = await runGuestTask({ ...shared, cells: group });
       for (const [i, cell] of group.entries()) ran.push(runIn(cell, outcomes[i]));
     }
     const together = cells.find((cell) => labelOf(cell) === `${A}, pin-on-enable, ${NORMAL}`)!;
-    const [outcome] = await runGuestCells({ ...shared, cells: [together] });
+    const [outcome] = await runGuestTask({ ...shared, cells: [together] });
     alone = runIn(together, outcome);
-    [givenUp] = await runGuestCells({ ...shared, cells: [together], limitNs: 0.2e9 });
+    [givenUp] = await runGuestTask({ ...shared, cells: [together], limitNs: 0.2e9 });
     runs = withBaselines(ran);
   }, 10 * MINUTES);
 

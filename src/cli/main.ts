@@ -6,7 +6,7 @@
 import { constants } from "node:os";
 import { CommanderError } from "commander";
 import { UserError } from "../common/errors.ts";
-import { BarMissed } from "./bar.ts";
+import { BarMissed } from "./bar/command.ts";
 import { discardPendingFiles } from "./files.ts";
 import { IS_BUILT } from "./import-source.ts";
 import { loadLab } from "./lab.ts";

@@ -4,6 +4,9 @@ import leven from "leven";
 import { UserError } from "../common/errors.ts";
 import { parseSizeBytes } from "../common/sizes.ts";
 
+/** More threads than any machine of ours has cores are a slip of the finger. */
+export const MOST_JOBS = 1024;
+
 /** "Did you mean x?" if one of the names is near enough to be a slip of the finger. */
 function suggestion(given: string, names: readonly string[]): string {
   const near = names

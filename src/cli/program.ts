@@ -11,19 +11,30 @@ import { readReport } from "../lab/report/report-file.ts";
 import type { LinuxRun } from "../lab/report/run.ts";
 import { readWhole } from "../vmm/node/read-file.ts";
 import { addAsk } from "./ask/command.ts";
-import { addBar } from "./bar.ts";
+import { addBar } from "./bar/command.ts";
 import { addCompare } from "./compare.ts";
 import { addCompletion } from "./completion/command.ts";
 import { PREDICTION as DEFAULTS } from "./defaults.ts";
 import type { Target } from "./engine.ts";
 import { addGuest } from "./guest.ts";
 import { ALL, type PredictJob, type ThreadJob } from "./job.ts";
+import { LIMIT_NS } from "./linux/cell.ts";
 import { runLinuxAtStart } from "./linux/start.ts";
-import { LIMIT_NS, type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
+import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
-import { duration, names, nonEmpty, positive, positiveSize, sizeOrUnlimited, whole } from "./options.ts";
+import {
+  duration,
+  MOST_JOBS,
+  names,
+  nonEmpty,
+  positive,
+  positiveSize,
+  sizeOrUnlimited,
+  whole,
+} from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
 import { addRun } from "./run/command.ts";
+import { addSweep } from "./sweep/command.ts";
 import { VERSION } from "./version.ts";
 import { lookOf, type TextOut, type World } from "./world.ts";
 
@@ -204,7 +215,7 @@ function addThread(program: Command, world: World): void {
     .option(
       "--jobs <n>",
       "with --guest linux: threads (default: one for each core)",
-      whole("--jobs", 1, 1024),
+      whole("--jobs", 1, MOST_JOBS),
     )
     .option(
       "--limit <time>",
@@ -410,6 +421,7 @@ Examples:
   addPredict(program, world);
   addAsk(program, world);
   addBar(program, world);
+  addSweep(program, world);
   addCompare(program, world);
   addRun(program, world);
   addGuest(program, world);

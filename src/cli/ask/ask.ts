@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { counted } from "../../common/counts.ts";
 import type { Perturbation, Question } from "../../lab/questions/question.ts";
-import { sourceVersion } from "../cache-folder.ts";
+import { contextOf } from "../cells/context.ts";
+import { LocalEngine } from "../cells/local.ts";
+import { RowStore, rowFolder } from "../cells/store.ts";
 import { beginFile, type PendingFile } from "../files.ts";
 import { STDOUT } from "../output.ts";
 import { startProgress } from "../progress.ts";
@@ -11,7 +13,6 @@ import { renderList } from "../tables.ts";
 import { VERSION } from "../version.ts";
 import { lookOf, type World } from "../world.ts";
 import type { Answered } from "./answered.ts";
-import { RowCache, rowFolder } from "./cache.ts";
 import { runCells } from "./pool.ts";
 import { renderAnswers } from "./terminal.ts";
 
@@ -80,12 +81,13 @@ async function answersTo(
   const warn = (text: string) => say(`spevisor: ${text}`);
   const tookMs = new Map<Question, number>();
   const progress = startProgress("starting", world);
+  const context = contextOf(world);
+  const engine = new LocalEngine({ threads: jobs, context, paths: new Map(), attempts: 1 });
   try {
     const rowsOf = await runCells(questions, {
-      module: world.questions.href,
+      engine,
       perturbation,
-      jobs,
-      cache: cache ? new RowCache(rowFolder(world.env), sourceVersion(), warn) : null,
+      store: cache ? new RowStore(rowFolder(world.env), context.build, warn) : null,
       onProgress: progress.onProgress,
       onKnown: (known, total) => {
         if (known > 0) say(`${known} of ${counted(total, "cell")} from the cache`);
@@ -102,6 +104,7 @@ async function answersTo(
     });
   } finally {
     progress.stop();
+    await engine.close();
   }
 }
 

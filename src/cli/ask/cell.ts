@@ -1,23 +1,18 @@
-/** A worker's side of a question: runs one cell. Started by bin/cell-worker.js. */
-import { BrokenInvariant, UserError } from "../../common/errors.ts";
+/** A cell of a question: what a worker runs of it, and the task that has it run. */
+import { BrokenInvariant } from "../../common/errors.ts";
 import { jsonText } from "../../lab/questions/json.ts";
 import { costTablesOf, type Json, type Perturbation, type Question } from "../../lab/questions/question.ts";
+import type { CellTask } from "../cells/task.ts";
 import { importSource } from "../import-source.ts";
 import { profileNamed } from "../lab.ts";
 
-/** One cell to run: plain data. */
-export interface CellTask {
-  /** URL of a module that exports QUESTIONS. */
-  readonly questions: string;
+/** One cell to run. */
+interface AskInput {
   readonly number: number;
   readonly cell: Json;
+  /** Sorted, and without factors of one: a row depends on it. */
   readonly perturbation: Perturbation;
 }
-
-/** What became of it. Error classes do not survive the crossing, so a user's error is spelt out. */
-export type CellOutcome =
-  | { readonly kind: "row"; readonly text: string; readonly tookMs: number }
-  | { readonly kind: "user-error"; readonly what: string; readonly remedy: string };
 
 /** The questions of a module. */
 export async function loadQuestions(url: string): Promise<readonly Question[]> {
@@ -25,16 +20,23 @@ export async function loadQuestions(url: string): Promise<readonly Question[]> {
   return QUESTIONS;
 }
 
-/** Runs a cell; its row comes back as JSON text. What is neither a row nor the user's doing is thrown. */
-export async function runCell(task: CellTask): Promise<CellOutcome> {
-  const question = (await loadQuestions(task.questions)).find(({ number }) => number === task.number);
-  if (question === undefined) throw new BrokenInvariant(`a worker knows of no question ${task.number}`);
-  const startedMs = performance.now();
-  try {
-    const row = question.run(task.cell, costTablesOf(profileNamed, task.perturbation));
-    return { kind: "row", text: jsonText(row), tookMs: performance.now() - startedMs };
-  } catch (error) {
-    if (error instanceof UserError) return { kind: "user-error", what: error.what, remedy: error.remedy };
-    throw error;
-  }
+/** A cell of a question at some costs, as a task. */
+export function askTask(number: number, cell: Json, perturbation: Perturbation): CellTask {
+  const factors = Object.entries(perturbation)
+    .filter(([, factor]) => factor !== 1)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    kind: "ask",
+    input: { number, cell, perturbation: Object.fromEntries(factors) },
+    files: [],
+    label: `question ${number}, cell ${jsonText(cell)}`,
+  };
+}
+
+/** Runs a cell. @param questions URL of a module that exports QUESTIONS */
+export async function runAskCell(input: Json, questions: string): Promise<Json> {
+  const { number, cell, perturbation } = input as unknown as AskInput;
+  const question = (await loadQuestions(questions)).find((each) => each.number === number);
+  if (question === undefined) throw new BrokenInvariant(`a worker knows of no question ${number}`);
+  return question.run(cell, costTablesOf(profileNamed, perturbation));
 }

@@ -4,11 +4,8 @@ import type { Command } from "commander";
 import { UserError } from "../../common/errors.ts";
 import { COST_NAMES, type CostName } from "../../host/costs.ts";
 import type { Perturbation, Question } from "../../lab/questions/question.ts";
-import { knownName, nonEmpty, whole } from "../options.ts";
+import { knownName, MOST_JOBS, nonEmpty, whole } from "../options.ts";
 import type { World } from "../world.ts";
-
-/** More threads than any machine of ours has cores are a slip of the finger. */
-const MOST_JOBS = 1024;
 
 interface Flags {
   readonly json?: string;

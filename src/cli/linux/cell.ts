@@ -1,15 +1,17 @@
-/** A worker's side of `thread --guest linux`: boots a guest, or runs commands in guests. Started by bin/guest-worker.js. */
+/** What a worker runs of real code: boots a guest, or runs commands in guests; and the tasks that have it run. */
 import { parentPort } from "node:worker_threads";
 import { DEFAULT_CLOCK } from "../../a64/state.ts";
-import { UserError } from "../../common/errors.ts";
+import { invariant, UserError } from "../../common/errors.ts";
 import { formatNs } from "../../common/sizes.ts";
 import { DEFAULT_COMMAND_LINE } from "../../guest/debian/command-line.ts";
+import type { StoredGuest } from "../../guest/node/guests.ts";
 import { costTable, withFreeSpe } from "../../host/costs.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { type Cell, type CellMachine, labelOf, machineOf } from "../../lab/linux/cells.ts";
 import { FREE_SPE } from "../../lab/linux/free-spe.ts";
 import { startsLater } from "../../lab/linux/shared-start.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
+import type { Json } from "../../lab/questions/question.ts";
 import type { LinuxRun } from "../../lab/report/run.ts";
 import { counted } from "../../lab/report/words.ts";
 import { DEFAULT_SPE } from "../../spe/implementation.ts";
@@ -18,10 +20,14 @@ import { DEFAULT_HOST, type HostConfig, type MachineConfig } from "../../vmm/mac
 import { readInitrd, readKernel } from "../../vmm/node/boot-files.ts";
 import { runMachine } from "../../vmm/node/run-machine.ts";
 import type { OpenedSnapshot } from "../../vmm/node/snapshot-file.ts";
+import type { CellContext, CellTask, InputFile } from "../cells/task.ts";
 import { choosePolicies } from "../job.ts";
 import { chosen, loadLab, profileNamed } from "../lab.ts";
 import { BOOTING_POLICY, Boots, bootingConfig } from "../run/boots.ts";
 import { DEFAULT_RTC_SECONDS } from "../run/flags.ts";
+
+/** A command that takes longer does not get on: twice the longest that anybody has reported of the thread's. */
+export const LIMIT_NS = 360e9;
 
 /** The guest whose kernel is booted. */
 export interface GuestFiles {
@@ -31,7 +37,7 @@ export interface GuestFiles {
   readonly files: unknown;
 }
 
-/** What a worker is told: plain data. */
+/** What is to be run, with the places of its files. */
 export interface GuestTask {
   readonly guest: GuestFiles;
   readonly cacheDir: string;
@@ -42,8 +48,59 @@ export interface GuestTask {
   readonly limitNs: number;
   /** Cells whose machines start alike (lab/linux/shared-start.ts). */
   readonly cells: readonly Cell[];
-  /** Only has the guest of the first one's machine booted and kept. */
-  readonly bootOnly: boolean;
+}
+
+/** The same without the places. */
+interface GuestInput {
+  readonly image: InputFile;
+  readonly initrd: InputFile;
+  readonly files: Json;
+  readonly seed: number;
+  readonly limitNs: number;
+  readonly cells: readonly Cell[];
+}
+
+/** A guest's files, and where they are. */
+export function guestInputs({ image, initrd, manifest: { files } }: StoredGuest): {
+  readonly input: Pick<GuestInput, "image" | "initrd" | "files">;
+  readonly paths: ReadonlyMap<string, string>;
+} {
+  const inputOf = (name: "Image" | "initrd.cpio"): InputFile => ({ name, sha256: files[name].sha256 });
+  const input = { image: inputOf("Image"), initrd: inputOf("initrd.cpio"), files };
+  return {
+    input,
+    paths: new Map([
+      [input.image.sha256, image],
+      [input.initrd.sha256, initrd],
+    ]),
+  };
+}
+
+/** Cells of real code as a task; of `guest-boot` only the first one's machine is booted, and kept. */
+export function guestTask(
+  kind: "guest" | "guest-boot",
+  guest: Pick<GuestInput, "image" | "initrd" | "files">,
+  how: Pick<GuestInput, "seed" | "limitNs">,
+  cells: readonly Cell[],
+): CellTask {
+  const input: GuestInput = { ...guest, ...how, cells };
+  return {
+    kind,
+    input: input as unknown as Json,
+    files: [guest.image, guest.initrd],
+    label: labelOf(cells[0]!),
+  };
+}
+
+function taskOf(input: Json, paths: Readonly<Record<string, string>>, context: CellContext): GuestTask {
+  const { image, initrd, files, ...rest } = input as unknown as GuestInput;
+  const pathOf = ({ name, sha256 }: InputFile): string => {
+    const path = paths[sha256];
+    invariant(path !== undefined, `nobody says where ${name} is`);
+    return path;
+  };
+  const { cacheDir, build } = context;
+  return { guest: { image: pathOf(image), initrd: pathOf(initrd), files }, cacheDir, build, ...rest };
 }
 
 /** What became of a cell. Error classes do not survive the crossing, so a user's error is spelt out. */
@@ -277,18 +334,33 @@ async function outcomeOf(action: () => Promise<CellOutcome>): Promise<CellOutcom
   }
 }
 
-/** Carries out a task: its outcomes by cell, none where it only boots. What is neither an outcome nor the user's doing is thrown. */
-export async function runGuestCells(task: GuestTask): Promise<readonly CellOutcome[]> {
-  const { cells, bootOnly } = task;
-  const [first] = cells;
-  if (bootOnly && first !== undefined) {
-    // What cannot be booted is told by each cell's own outcome.
-    await outcomeOf(async () => {
-      await bootOf(task, first.of, { ...DEFAULT_HOST, ...machineOf(first.of).host });
-      return { kind: "failed", why: "" };
-    });
-    return [];
-  }
+/** Has the guest of a task's first machine booted and kept, so that no two workers make the same. */
+export async function bootGuest(
+  input: Json,
+  paths: Readonly<Record<string, string>>,
+  context: CellContext,
+): Promise<Json> {
+  const task = taskOf(input, paths, context);
+  const [first] = task.cells;
+  invariant(first !== undefined, "a guest is booted for a cell");
+  // What cannot be booted is told by each cell's own outcome.
+  await outcomeOf(async () => {
+    await bootOf(task, first.of, { ...DEFAULT_HOST, ...machineOf(first.of).host });
+    return { kind: "failed", why: "" };
+  });
+  return null;
+}
+
+/** Runs a task's cells. @returns their outcomes */
+export const runGuestCells = async (
+  input: Json,
+  paths: Readonly<Record<string, string>>,
+  context: CellContext,
+): Promise<Json> => (await runGuestTask(taskOf(input, paths, context))) as unknown as Json;
+
+/** Carries out a task: its outcomes by cell. What is neither an outcome nor the user's doing is thrown. */
+export async function runGuestTask(task: GuestTask): Promise<readonly CellOutcome[]> {
+  const { cells } = task;
   const outcomes: CellOutcome[] = [];
   let start: Promise<Start | undefined> | undefined;
   for (const cell of cells) {

@@ -1,12 +1,20 @@
-/** Runs cells of a matrix in guests: over worker threads, each cell from the snapshot of a guest that has booted. */
-import { Piscina } from "piscina";
-import { type Cell, labelOf, machineOf } from "../../lab/linux/cells.ts";
+/** Runs cells of a matrix in guests, each from the snapshot of a guest that has booted. */
+import type { StoredGuest } from "../../guest/node/guests.ts";
+import { type Cell, machineOf } from "../../lab/linux/cells.ts";
 import { startingAlike } from "../../lab/linux/shared-start.ts";
 import { DEFAULT_HOST } from "../../vmm/machine-config.ts";
+import { LocalEngine } from "../cells/local.ts";
+import { runTasks, textOf } from "../cells/runner.ts";
+import type { CellContext, CellTask } from "../cells/task.ts";
 import type { OnProgress } from "../engine.ts";
-import type { CellOutcome, GuestTask } from "./cell.ts";
+import { type CellOutcome, guestInputs, guestTask } from "./cell.ts";
 
-export interface GuestRunOptions extends Omit<GuestTask, "cells" | "bootOnly"> {
+export interface GuestRunOptions {
+  readonly guest: StoredGuest;
+  readonly context: CellContext;
+  readonly seed: number;
+  /** How much of the guest's time a command may take, in ns. */
+  readonly limitNs: number;
   /** How many threads. */
   readonly jobs: number;
   readonly onProgress: OnProgress;
@@ -30,41 +38,45 @@ const bootKey = ({ of }: Cell): string => {
  */
 export async function runGuestCells(
   cells: readonly Cell[],
-  { jobs, onProgress, ...shared }: GuestRunOptions,
+  { guest, context, jobs, onProgress, ...how }: GuestRunOptions,
 ): Promise<CellResult[]> {
+  const total = cells.length;
+  const { input, paths } = guestInputs(guest);
+  let done = 0;
+  const onSaid = (what: string): void => {
+    done += 1;
+    onProgress({ done, total, what });
+  };
   const groups = startingAlike(cells);
-  const threads = Math.min(jobs, groups.length);
-  const pool = new Piscina<GuestTask, readonly CellOutcome[]>({
-    filename: new URL("../../../bin/guest-worker.js", import.meta.url).href,
-    minThreads: threads,
-    maxThreads: threads,
+  const engine = new LocalEngine({
+    threads: Math.min(jobs, groups.length),
+    context,
+    paths,
+    attempts: 1,
+    onSaid,
   });
-  const run = (group: readonly Cell[], bootOnly: boolean): Promise<readonly CellOutcome[]> =>
-    pool.run({ ...shared, cells: group, bootOnly }).catch((error: unknown) => {
-      const { message, stack = message } = error instanceof Error ? error : new Error(String(error));
-      const label = labelOf(group[0]!);
-      throw Object.assign(new Error(`${label}: ${message}`), { stack: `${label}: ${stack}` });
-    });
   try {
     // One boot for all that boot alike, before two workers would make the same.
     const boots = [...new Map(cells.map((cell) => [bootKey(cell), cell])).values()];
-    const total = cells.length;
     onProgress({ done: 0, total, what: "booting the guest" });
-    await Promise.all(boots.map((cell) => run([cell], true)));
-    let done = 0;
-    pool.on("message", (what: string) => {
-      done += 1;
-      onProgress({ done, total, what });
-    });
-    const outcomes = new Map<Cell, CellOutcome>();
-    await Promise.all(
-      groups.map(async (group) => {
-        const ran = await run(group, false);
-        for (const [i, cell] of group.entries()) outcomes.set(cell, ran[i]!);
-      }),
+    await runTasks(
+      boots.map((cell) => guestTask("guest-boot", input, how, [cell])),
+      { engine, store: null, onOutcome: textOf },
     );
+    const outcomes = new Map<Cell, CellOutcome>();
+    const groupOf = new Map<CellTask, readonly Cell[]>(
+      groups.map((group) => [guestTask("guest", input, how, group), group]),
+    );
+    await runTasks([...groupOf.keys()], {
+      engine,
+      store: null,
+      onOutcome: (task, outcome) => {
+        const ran = JSON.parse(textOf(task, outcome)) as CellOutcome[];
+        for (const [i, cell] of groupOf.get(task)!.entries()) outcomes.set(cell, ran[i]!);
+      },
+    });
     return cells.map((cell) => ({ cell, outcome: outcomes.get(cell)! }));
   } finally {
-    await pool.destroy();
+    await engine.close();
   }
 }

@@ -8,17 +8,15 @@ import type { LinuxScenario } from "../../lab/linux/scenario.ts";
 import { LINUX_SCENARIOS } from "../../lab/linux/scenarios/index.ts";
 import { THREAD } from "../../lab/linux/scenarios/thread.ts";
 import { checkRun } from "../../lab/report/report-file.ts";
-import { cacheFolder, sourceVersion } from "../cache-folder.ts";
+import { contextOf } from "../cells/context.ts";
 import { ALL, choosePolicies, chooseProfiles } from "../job.ts";
 import { knownName } from "../options.ts";
 import type { LinuxResult } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import { defaultGuest } from "../run/default-guest.ts";
 import type { World } from "../world.ts";
+import { LIMIT_NS } from "./cell.ts";
 import { runGuestCells } from "./pool.ts";
-
-/** A command that takes longer does not get on: twice the longest that anybody has reported of the thread's. */
-export const LIMIT_NS = 360e9;
 
 export interface LinuxThreadOptions {
   /** Empty: the thread's own. */
@@ -76,9 +74,8 @@ export async function runLinuxThread(options: LinuxThreadOptions, world: World):
   const progress = startProgress("starting", world);
   try {
     const results = await runGuestCells(cells, {
-      guest: { image: guest.image, initrd: guest.initrd, files: guest.manifest.files },
-      cacheDir: cacheFolder(world.env),
-      build: sourceVersion(),
+      guest,
+      context: contextOf(world),
       seed: options.seed,
       jobs: options.jobs ?? availableParallelism(),
       limitNs: options.limitNs ?? LIMIT_NS,

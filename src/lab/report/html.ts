@@ -17,31 +17,9 @@ import { frontierChart } from "./frontier-chart.ts";
 import { escapeHtml } from "./html-text.ts";
 import { linuxSections } from "./linux-page.ts";
 import { notesOf } from "./notes.ts";
+import { inlineJson, inlineScript, type PageAssets, type PageFacts } from "./page-parts.ts";
 import type { ModelRun } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
-
-/** The files that go into the page as they are; the caller reads them. */
-export interface PageAssets {
-  /** echarts/dist/echarts.min.js */
-  readonly echarts: string;
-  /** page/page.js */
-  readonly script: string;
-  /** page/page.css */
-  readonly style: string;
-}
-
-export interface PageFacts {
-  /** The page's heading, such as the command that made it. */
-  readonly title: string;
-  /** spevisor's version. */
-  readonly version: string;
-}
-
-/** JSON inside a script element: "<" would let "</script>" or "<!--" in a name end it. */
-const inlineJson = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
-
-/** A script's text inside a script element; only string literals and comments can hold what is escaped here. */
-const inlineScript = (source: string): string => source.replaceAll(/<(\/script|!--)/gi, "\\x3c$1");
 
 /** A function that page.js shares with us, as a declaration of that name: both must print the same numbers. */
 const shared = (name: string, fn: (value: number) => string): string => `const ${name} = ${fn};`;

@@ -3,19 +3,18 @@
  * Exit code 1 where it does not.
  */
 import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import type { Command } from "commander";
-import { counted } from "../common/counts.ts";
-import { UserError } from "../common/errors.ts";
-import { formatBytes, formatNs } from "../common/sizes.ts";
-import { readRuns } from "../guest/recording/read.ts";
-import type { CostProfile } from "../host/costs.ts";
-import { PROFILES, THREAD_PROFILES } from "../host/profiles.ts";
-import type { PinPolicy } from "../kvm/spe/policy.ts";
-import { recordingSettings, scenarioSettings } from "../lab/bar/cases.ts";
-import { BarCase, type Judged, meetsBar, type Verdict, verdictOf } from "../lab/bar/measure.ts";
+import { counted } from "../../common/counts.ts";
+import { UserError } from "../../common/errors.ts";
+import { formatBytes, formatNs } from "../../common/sizes.ts";
+import type { CostProfile } from "../../host/costs.ts";
+import { PROFILES, THREAD_PROFILES } from "../../host/profiles.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
+import { type Judged, meetsBar, type Verdict } from "../../lab/bar/measure.ts";
 import {
   MOST_OVER_TRAP_ONLY,
   MOST_RELEASED_AFTER_NS,
@@ -23,20 +22,23 @@ import {
   MOST_STOP_NS,
   STEADY_AFTER_NS,
   STOPS_ON,
-} from "../lab/bar.ts";
-import type { Setting } from "../lab/experiment.ts";
-import { randomSetting } from "../lab/random-settings.ts";
-import { SCENARIOS } from "../lab/scenarios.ts";
-import { openSource } from "../vmm/node/file-source.ts";
-import type { OnProgress } from "./engine.ts";
-import { beginFile } from "./files.ts";
-import { choosePolicies } from "./job.ts";
-import { chosen, profileNamed } from "./lab.ts";
-import { knownName, names, nonEmpty, whole } from "./options.ts";
-import { STDOUT } from "./output.ts";
-import { startProgress } from "./progress.ts";
-import { VERSION } from "./version.ts";
-import type { World } from "./world.ts";
+} from "../../lab/bar.ts";
+import { SCENARIOS } from "../../lab/scenarios.ts";
+import { contextOf } from "../cells/context.ts";
+import { inputOf } from "../cells/inputs.ts";
+import { LocalEngine } from "../cells/local.ts";
+import { runTasks, textOf } from "../cells/runner.ts";
+import type { CellTask } from "../cells/task.ts";
+import type { OnProgress } from "../engine.ts";
+import { beginFile } from "../files.ts";
+import { choosePolicies } from "../job.ts";
+import { chosen, profileNamed } from "../lab.ts";
+import { knownName, MOST_JOBS, names, nonEmpty, whole } from "../options.ts";
+import { STDOUT } from "../output.ts";
+import { startProgress } from "../progress.ts";
+import { VERSION } from "../version.ts";
+import type { World } from "../world.ts";
+import { type BarSetting, barTask, recordedSettings } from "./cell.ts";
 
 const BAR_SCHEMA = "spevisor.bar/1";
 const DEFAULT_POLICY = "adaptive";
@@ -55,12 +57,13 @@ interface Flags {
   readonly profile?: string[];
   readonly random?: number;
   readonly seed: number;
+  readonly jobs?: number;
   readonly json?: string;
 }
 
 /** Recorded without times on purpose: it tells nothing of when anything ran. */
 const UNREADABLE = "per-thread-without-times.data";
-const SHIPPED = fileURLToPath(new URL("../../recordings/", import.meta.url));
+const SHIPPED = fileURLToPath(new URL("../../../recordings/", import.meta.url));
 
 const shippedRecordings = (): string[] =>
   existsSync(SHIPPED)
@@ -70,51 +73,75 @@ const shippedRecordings = (): string[] =>
         .map((name) => join(SHIPPED, name))
     : [];
 
-async function settingsOf(file: string, seed: number): Promise<Setting[]> {
-  const opened = await openSource(file);
-  try {
-    return recordingSettings(await readRuns(opened.source), seed);
-  } finally {
-    await opened.close();
-  }
+/** The settings that are in a recording. */
+async function settingsIn(file: string, seed: number): Promise<BarSetting[]> {
+  const input = await inputOf(file);
+  return (await recordedSettings(file, input.name, seed)).map((_, index) => ({
+    kind: "recording",
+    file: input,
+    index,
+    seed,
+  }));
 }
 
 /** The settings that were asked for; without a word about them, all scenarios and the shipped recordings. */
-async function chooseSettings({ scenario, recording, seed }: Flags): Promise<Setting[]> {
+async function chooseSettings({ scenario, recording, random, seed }: Flags): Promise<Chosen> {
+  if (random !== undefined)
+    return {
+      settings: Array.from({ length: random }, (_, i) => ({ kind: "random", seed: (seed + i) % SEEDS })),
+      paths: new Map(),
+    };
   const everything = scenario === undefined && recording === undefined;
   const known = SCENARIOS.map(({ name }) => name);
   const wanted = everything ? known : (scenario ?? []).map((name) => knownName("scenario", name, known));
-  const settings = scenarioSettings(seed).filter((setting) => wanted.includes(setting.scenario));
-  for (const file of everything ? shippedRecordings() : (recording ?? []))
-    settings.push(...(await settingsOf(file, seed)));
-  return settings;
-}
-
-/** Lets signals and the progress line through between two runs. */
-const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-interface Asked {
-  readonly settings: readonly (() => Setting)[];
-  readonly random: boolean;
-  readonly policy: PinPolicy;
-  readonly profiles: readonly CostProfile[];
-}
-
-async function judgeAll(
-  { settings, random, policy, profiles }: Asked,
-  onProgress: OnProgress,
-): Promise<Verdict[]> {
-  const verdicts: Verdict[] = [];
-  const total = settings.length * profiles.length;
-  for (const make of settings) {
-    const of = new BarCase(make());
-    for (const profile of profiles) {
-      onProgress({ done: verdicts.length, total, what: `${of.setting.scenario}, ${profile.name}` });
-      const asked = random ? ({ ends: false, asked: "slowdown" } as const) : { ends: true };
-      verdicts.push(await verdictOf(of, policy, profile, { ...asked, breathe }));
+  const settings: BarSetting[] = known
+    .filter((name) => wanted.includes(name))
+    .map((name) => ({ kind: "scenario", name, seed }));
+  const paths = new Map<string, string>();
+  for (const path of everything ? shippedRecordings() : (recording ?? []))
+    for (const setting of await settingsIn(path, seed)) {
+      settings.push(setting);
+      if (setting.kind === "recording") paths.set(setting.file.sha256, path);
     }
+  return { settings, paths };
+}
+
+/** Settings, and where the recordings that they are of lie. */
+interface Chosen {
+  readonly settings: readonly BarSetting[];
+  readonly paths: ReadonlyMap<string, string>;
+}
+
+interface Asked extends Chosen {
+  readonly policy: string;
+  readonly profiles: readonly CostProfile[];
+  readonly jobs: number;
+}
+
+/** The verdicts, in the order of settings and profiles. */
+async function judgeAll(
+  { settings, paths, policy, profiles, jobs }: Asked,
+  onProgress: OnProgress,
+  world: World,
+): Promise<Verdict[]> {
+  const tasks = settings.flatMap((setting) =>
+    profiles.map(({ name }) => barTask({ policy, setting, profile: name })),
+  );
+  const verdicts = new Map<CellTask, Verdict>();
+  const engine = new LocalEngine({ threads: jobs, context: contextOf(world), paths, attempts: 1 });
+  try {
+    await runTasks(tasks, {
+      engine,
+      store: null,
+      onOutcome: (task, outcome) => {
+        verdicts.set(task, JSON.parse(textOf(task, outcome)) as Verdict);
+        onProgress({ done: verdicts.size, total: tasks.length, what: task.label });
+      },
+    });
+  } finally {
+    await engine.close();
   }
-  return verdicts;
+  return tasks.map((task) => verdicts.get(task)!);
 }
 
 const HEAD = [
@@ -232,10 +259,16 @@ async function bar(policyName: string, flags: Flags, world: World): Promise<void
   const progress = startProgress("starting", world);
   const file = flags.json === undefined || flags.json === STDOUT ? undefined : beginFile(flags.json);
   try {
-    const settings = random
-      ? Array.from({ length: flags.random }, (_, i) => () => randomSetting((flags.seed + i) % SEEDS))
-      : (await chooseSettings(flags)).map((setting) => () => setting);
-    const verdicts = await judgeAll({ settings, random, policy, profiles }, progress.onProgress);
+    const verdicts = await judgeAll(
+      {
+        ...(await chooseSettings(flags)),
+        policy: policyName,
+        profiles,
+        jobs: flags.jobs ?? availableParallelism(),
+      },
+      progress.onProgress,
+      world,
+    );
     progress.stop();
     file?.write(jsonOf(policy, verdicts));
     file?.commit();
@@ -258,6 +291,7 @@ export function addBar(program: Command, world: World): void {
     .option("--profile <names...>", `cost profiles (default: ${THREAD_PROFILES.join(", ")})`, names)
     .option("--random <n>", "random settings instead, held to the slowdown alone", whole("--random", 1))
     .option("--seed <n>", "seed; of random settings the first one's", whole("--seed", 0, SEEDS - 1), 1)
+    .option("--jobs <n>", "threads (default: one for each core)", whole("--jobs", 1, MOST_JOBS))
     .option(
       "--json <file>",
       'write the verdicts as JSON; "-" for standard output instead of tables',

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { NO_INPUT } from "../../test/no-input.ts";
-import { loadLab } from "./lab.ts";
-import { main } from "./main.ts";
+import { NO_INPUT } from "../../../test/no-input.ts";
+import { loadLab } from "../lab.ts";
+import { main } from "../main.ts";
 
 interface Said {
   readonly code: number;
@@ -24,7 +24,7 @@ async function spevisor(...argv: string[]): Promise<Said> {
       throw new Error("bar runs no jobs");
     },
     loadLab,
-    questions: new URL("../lab/questions/index.ts", import.meta.url),
+    questions: new URL("../../lab/questions/index.ts", import.meta.url),
     nowNs: () => 0,
   });
   return { code, out, err };

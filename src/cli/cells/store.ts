@@ -1,33 +1,22 @@
 /**
- * Rows from earlier runs, by content: a row is found again only under the same source of spevisor, the same question,
- * the same cell and the same costs. Whatever goes wrong here costs time and no answer.
+ * Rows from earlier runs, by content: a row is found again only under the same source of spevisor and the same task. Whatever
+ * goes wrong here costs time and no answer.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import cacache from "cacache";
-import { jsonText } from "../../lab/questions/json.ts";
 import { cacheFolder } from "../cache-folder.ts";
-import type { CellTask } from "./cell.ts";
+import { type CellTask, keyOf } from "./task.ts";
 
 /** How many versions of the source keep their rows: enough to go back and forth between two branches. */
 const VERSIONS_KEPT = 3;
 
 /** Where rows are kept. */
 export const rowFolder = (env: Readonly<Record<string, string | undefined>>): string =>
-  join(cacheFolder(env), "answers");
-
-/** What a row depends on beside the source. Costs at their own values are no perturbation. */
-const keyOf = ({ number, cell, perturbation }: CellTask): string =>
-  jsonText([
-    number,
-    cell,
-    Object.entries(perturbation)
-      .filter(([, factor]) => factor !== 1)
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
-  ]);
+  join(cacheFolder(env), "cells");
 
 /** Rows of one version of the source, in a folder of their own. */
-export class RowCache {
+export class RowStore {
   readonly #folder: string;
   readonly #warn: (text: string) => void;
   #warned = false;

@@ -1,0 +1,64 @@
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, expect, it } from "vitest";
+import { sourceVersion } from "../cache-folder.ts";
+import { RowStore, rowFolder } from "./store.ts";
+import type { CellTask } from "./task.ts";
+
+const root = mkdtempSync(join(tmpdir(), "spevisor-cache-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+let folder = "";
+let tests = 0;
+let warnings: string[] = [];
+beforeEach(() => {
+  folder = join(root, String(tests++));
+  warnings = [];
+});
+const open = (version: string) => new RowStore(folder, version, (text) => warnings.push(text));
+
+const input = { number: 5, cell: { bufferMiB: 4 } };
+const TASK: CellTask = { kind: "ask", input, files: [], label: "one" };
+
+it("finds a row under the same kind, input and version only, whatever the task is called", async () => {
+  const store = open("v1");
+  expect(await store.get(TASK)).toBeUndefined();
+  await store.put(TASK, '{"ns":1}');
+  expect(await store.get({ ...TASK, label: "other" })).toBe('{"ns":1}');
+  expect(await open("v1").get(TASK)).toBe('{"ns":1}');
+  expect(await store.get({ ...TASK, kind: "bar" })).toBeUndefined();
+  expect(await store.get({ ...TASK, input: { ...input, number: 6 } })).toBeUndefined();
+  expect(await open("v2").get(TASK)).toBeUndefined();
+  expect(warnings).toEqual([]);
+});
+
+it("keeps the rows of the versions that were used last", () => {
+  for (const [i, version] of ["v1", "v2", "v3"].entries()) {
+    open(version);
+    utimesSync(join(folder, version), 1_000 + i, 1_000 + i);
+  }
+  open("v1");
+  expect(readdirSync(folder).sort()).toEqual(["v1", "v2", "v3"]);
+  open("v4");
+  expect(readdirSync(folder).sort()).toEqual(["v1", "v3", "v4"]);
+});
+
+it("warns once where it cannot write, and fails nothing", async () => {
+  writeFileSync(folder, "a file");
+  const store = open("v1");
+  await store.put(TASK, "1");
+  await store.put(TASK, "1");
+  expect(await store.get(TASK)).toBeUndefined();
+  expect(warnings).toHaveLength(1);
+});
+
+it("is in the folder that the XDG specification names", () => {
+  expect(rowFolder({ XDG_CACHE_HOME: "/c" })).toBe(join("/c", "spevisor", "cells"));
+  expect(rowFolder({})).toMatch(/\.cache.spevisor.cells$/);
+});
+
+it("names a version of the source that stays while the source does", () => {
+  expect(sourceVersion()).toMatch(/^[0-9a-f]{32}$/);
+  expect(sourceVersion()).toBe(sourceVersion());
+});
