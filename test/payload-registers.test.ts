@@ -5,8 +5,8 @@
  * - SCTLR_EL1.SA and SA0 out of reset: UNKNOWN to the architecture; 1, as KVM's vCPUs have them (sys_reg_descs).
  * - LORID_EL1 (read-only; no regions and no descriptors, and then LORSA_EL1, LOREA_EL1,
  *   LORN_EL1 and LORC_EL1 are RES0) and ACTLR_EL1 (IMPLEMENTATION DEFINED, and there): Arm DDI 0601, each by its name.
- * - PMSWINC_EL0: Arm DDI 0601, PMSWINC_EL0, P<n>: it increments what is "configured to count the software increment event", as
- *   PMEVTYPER<n>_EL0.P and U filter any event.
+ * - PMSWINC_EL0 increments the counters of SW_INCR that count at this level, as PMEVTYPER<n>_EL0.P and U say of any event:
+ *   Arm DDI 0601, each by its name.
  * - STALL_FRONTEND and STALL_BACKEND are required from FEAT_PMUv3p1 on: Arm ARM, the Performance Monitors' common events.
  * - PL031's identification: Arm DDI 0224, tables 3-11 and 3-12.
  */

@@ -78,7 +78,7 @@ describe("a run", () => {
   let counted: { cycles: number; executed: number };
 
   /** The core out of reset, before some words and NOPs behind them. */
-  function before(...words: readonly number[]): void {
+  function prepare(...words: readonly number[]): void {
     pages[CODE >> 12]!.fill(NOP).set(words);
     pages[Number(VBAR >> 12n)]!.fill(NOP);
     memory.code.drop();
@@ -90,7 +90,7 @@ describe("a run", () => {
     counted = { cycles: core.cycles, executed: core.executed };
   }
 
-  beforeEach(() => before());
+  beforeEach(() => prepare());
 
   /** Cycles and instructions since. */
   const since = () => [core.cycles - counted.cycles, core.executed - counted.executed];
@@ -103,10 +103,10 @@ describe("a run", () => {
   });
 
   it("has an exception take its cycles, of the budget and beyond it", () => {
-    before(svc);
+    prepare(svc);
     core.run(20);
     expect([state.pc, ...since()]).toEqual([VBAR + 0x200n + 12n, 20, 4]);
-    before(svc);
+    prepare(svc);
     core.run(5);
     expect([state.pc, ...since()]).toEqual([VBAR + 0x200n, 1 + EXCEPTION_CYCLES, 1]);
   });
@@ -122,7 +122,7 @@ describe("a run", () => {
   });
 
   it("ends before a load from a device, which happens with its answer, and before an interrupt", () => {
-    before(ldr);
+    prepare(ldr);
     state.setX(1, BigInt(DEVICE));
     expect(core.run(10)).toEqual({ kind: "mmio", ipa: DEVICE + 8, bytes: 8, write: false, data: 0n });
     expect([state.pc, ...since()]).toEqual([CODE_VA, 0, 0]);
@@ -135,7 +135,7 @@ describe("a run", () => {
   });
 
   it("ends behind a store to a device, with what it stores", () => {
-    before(str);
+    prepare(str);
     state.setX(1, BigInt(DEVICE));
     state.setX(2, 0x1_8765_4321n);
     expect(core.run(10)).toEqual({ kind: "mmio", ipa: DEVICE, bytes: 4, write: true, data: 0x8765_4321n });
@@ -143,7 +143,7 @@ describe("a run", () => {
   });
 
   it("ends after many instructions that TypeScript carries out, and goes on", () => {
-    before(...Array.from({ length: 1000 }, () => mrs));
+    prepare(...Array.from({ length: 1000 }, () => mrs));
     expect(core.run(10_000)).toEqual({ kind: "busy" });
     const [cycles, executed] = since();
     expect(cycles).toBeGreaterThan(256);
@@ -157,7 +157,7 @@ describe("a run", () => {
     const told: [from: number, cycles: number][] = [];
     const { cyclesByLevel: byLevel, executedByLevel: executed } = core;
     core.onLevelChange = (from) => told.push([from, core.cycles - counted.cycles]);
-    before(assemble("ERET"));
+    prepare(assemble("ERET"));
     state.set64("ELR_EL1", CODE_VA + 16n);
     state.set64("SPSR_EL1", 0n);
     pages[CODE >> 12]!.set([svc], 7);
@@ -183,7 +183,7 @@ describe("a run", () => {
   it("goes on in another core as it would have in this one", () => {
     const other = bareCore();
     const first = (all: readonly Uint32Array[]): number => all[0]!.byteOffset;
-    before(mrs, svc, str, mrs);
+    prepare(mrs, svc, str, mrs);
     core.run(30);
     for (const [i, page] of pages.entries()) other.pages[i]!.set(page);
     other.core.restore(
