@@ -1,6 +1,14 @@
 /**
  * Registers that have little in them, bits of SCTLR_EL1 and PMCR_EL0 that are what they are, software increments and stalls of
- * the PMU, and PL031's identification, by a bare-metal program here and on QEMU.
+ * the PMU, and PL031's identification, by a bare-metal program here and on QEMU. What says so, where both print the same:
+ *
+ * - SCTLR_EL1.SA and SA0 out of reset: UNKNOWN to the architecture; 1, as KVM's vCPUs have them (sys_reg_descs).
+ * - LORID_EL1 (read-only; no regions and no descriptors, and then LORSA_EL1, LOREA_EL1,
+ *   LORN_EL1 and LORC_EL1 are RES0) and ACTLR_EL1 (IMPLEMENTATION DEFINED, and there): Arm DDI 0601, each by its name.
+ * - PMSWINC_EL0 increments the counters of SW_INCR that count at this level, as PMEVTYPER<n>_EL0.P and U say of any event:
+ *   Arm DDI 0601, each by its name.
+ * - STALL_FRONTEND and STALL_BACKEND are required from FEAT_PMUv3p1 on: Arm ARM, the Performance Monitors' common events.
+ * - PL031's identification: Arm DDI 0224, tables 3-11 and 3-12.
  */
 import { expect, it } from "vitest";
 import {
@@ -23,7 +31,9 @@ const DIFFERENCES: readonly Difference[] = [
     ],
   },
   {
-    why: "Arm DDI 0601, PMCR_EL0: in a PE without AArch32 LC is RES1 and D is RES0.",
+    why:
+      "Arm DDI 0601, PMCR_EL0: LC and D are there when AArch32 is; else LC is RES1 and D is RES0 (and of PMCFGR.CCD, which says " +
+      "whether D is: it is RAZ without AArch32). With LC 1 a D would be ignored.",
     lines: [
       ["PMCR_EL0.LC and D of zeros", "40", "0"],
       ["PMCR_EL0.LC and D of ones", "40", "48"],

@@ -47,6 +47,7 @@ export const SPECS: Readonly<Record<string, readonly Spec[]>> = {
     spec("clz w0, w1", { x1: 1n << 40n }, { x0: 32 }),
     spec("cls x0, x1", { x1: -1 }, { x0: 63 }),
     spec("rbit w0, w1", { x1: 1 }, { x0: 0x8000_0000 }),
+    spec("rbit x0, x1", { x1: 0x0123_4567_89ab_cdefn }, { x0: 0xf7b3_d591_e6a2_c480n }),
   ],
   "multiplication and division": [
     spec("udiv x0, x1, x2", { x0: 7, x1: 5, x2: 0 }, { x0: 0 }),

@@ -176,7 +176,7 @@ export async function runJob(
     saved?.discard();
     schedule?.discard();
     exact?.discard();
-    trace?.discard();
+    trace?.close();
   }
 }
 

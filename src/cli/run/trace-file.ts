@@ -38,6 +38,9 @@ export class TraceFile {
   #trace: InstructionTrace | undefined;
   #block = "";
   #lines = 0;
+  /** Whether anything could have been traced, and whether the file has its name. */
+  #isBegun = false;
+  #isWhole = false;
 
   /**
    * @param path of the file; "-": standard output
@@ -78,6 +81,7 @@ export class TraceFile {
 
   /** From now on what is executed is traced. */
   begin({ vm }: Session): void {
+    this.#isBegun = true;
     for (const core of vm.cores) core.trace = this.#trace;
   }
 
@@ -87,13 +91,20 @@ export class TraceFile {
 
   /** Gives the file its name. @param warn told where nothing is in it */
   commit(warn: (text: string) => void): void {
-    this.#flush();
-    this.#file?.commit();
+    this.#finish();
     if (this.#lines === 0) warn("--trace-instructions: none of those that it is for was executed");
   }
 
-  discard(): void {
-    this.#file?.discard();
+  /** What was traced stays, whatever the run has ended with: that is what it is for. */
+  close(): void {
+    if (!this.#isBegun) this.#file?.discard();
+    else if (!this.#isWhole) this.#finish();
+  }
+
+  #finish(): void {
+    this.#flush();
+    this.#file?.commit();
+    this.#isWhole = true;
   }
 
   #add(line: string): void {

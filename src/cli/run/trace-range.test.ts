@@ -61,7 +61,7 @@ describe("a range", () => {
   });
 
   it("by name needs symbols", () => {
-    expect(() => rangeIn(traceRange("vfs_read", undefined)[0]!, undefined)).toThrow("tells no symbols");
+    expect(() => rangeIn(traceRange("vfs_read", undefined)[0]!, undefined)).toThrow("are not known");
     expect(rangeIn(traceRange("0x0-0x4", undefined)[0]!, undefined)).toEqual({ start: 0n, end: 4n });
   });
 

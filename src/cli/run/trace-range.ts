@@ -63,7 +63,7 @@ function addressOf({ symbol, offset }: Place, text: string, kernel: SymbolTable 
   if (symbol === undefined) return { start: offset, end: offset };
   if (kernel === undefined)
     throw new UserError(
-      `--trace-range ${text}: this guest's kernel tells no symbols`,
+      `--trace-range ${text}: the symbols of this guest's kernel are not known`,
       "Give addresses: 0xSTART-0xEND",
     );
   const found = kernel.named(symbol);
