@@ -8,16 +8,17 @@ import { THREAD } from "../src/lab/linux/scenarios/thread.ts";
 import { startingAlike } from "../src/lab/linux/shared-start.ts";
 import { perEnableNs } from "../src/lab/report/linux-columns.ts";
 import { checkRun } from "../src/lab/report/report-file.ts";
-import type { LinuxRun } from "../src/lab/report/run.ts";
+import type { LinuxRun, ModelRun } from "../src/lab/report/run.ts";
 import { guestFor } from "./guest/guests.ts";
 
 const guest = await guestFor("guest, the thread");
 const MINUTES = 60_000;
 const A = "thread-a --no-bpf-event";
 const [NORMAL, DEBUG] = ["thread-normal", "thread-debug"];
-const runIn = (cell: Cell, outcome: CellOutcome | undefined): LinuxRun => {
+type Ran = Extract<CellOutcome, { kind: "ran" }>;
+const ranIn = (cell: Cell, outcome: CellOutcome | undefined): Ran => {
   if (outcome?.kind !== "ran") throw new Error(`${labelOf(cell)}: ${outcome?.why}`);
-  return outcome.run;
+  return outcome;
 };
 
 /** A few of the matrix: all of it takes minutes. */
@@ -34,6 +35,7 @@ const WANTED = [
 
 describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
   let runs: readonly LinuxRun[] = [];
+  let models: readonly (readonly [run: LinuxRun, model: ModelRun | undefined])[] = [];
   let cells: readonly Cell[] = [];
   let alone: LinuxRun | undefined;
   let givenUp: CellOutcome | undefined;
@@ -52,16 +54,17 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
       seed: 1,
       limitNs: LIMIT_NS,
     };
-    const ran: LinuxRun[] = [];
+    const ran: Ran[] = [];
     for (const group of startingAlike(cells)) {
       const outcomes = await runGuestTask({ ...shared, cells: group });
-      for (const [i, cell] of group.entries()) ran.push(runIn(cell, outcomes[i]));
+      for (const [i, cell] of group.entries()) ran.push(ranIn(cell, outcomes[i]));
     }
     const together = cells.find((cell) => labelOf(cell) === `${A}, pin-on-enable, ${NORMAL}`)!;
     const [outcome] = await runGuestTask({ ...shared, cells: [together] });
-    alone = runIn(together, outcome);
+    alone = ranIn(together, outcome).run;
     [givenUp] = await runGuestTask({ ...shared, cells: [together], limitNs: 0.2e9 });
-    runs = withBaselines(ran);
+    runs = withBaselines(ran.map(({ run }) => run));
+    models = ran.map(({ run, model }) => [run, model]);
   }, 10 * MINUTES);
 
   const runOf = (scenario: string, policy: string, profile: string): LinuxRun => {
@@ -76,6 +79,18 @@ describe.skipIf(guest === undefined)("the thread's commands on Linux", () => {
     expect(runs).toHaveLength(WANTED.length);
     // Sums are checked: samples selected and accounted for, parts of time and what has elapsed.
     for (const run of runs) expect(checkRun(run).cpuStage2Faults, run.scenario).toBe(0);
+  });
+
+  it("take as long in the model's replay of the machine's schedule, with as many enables and pins", () => {
+    for (const [run, model] of models) {
+      const label = `${run.scenario}, ${run.policy}, ${run.profile}`;
+      const isOfPolicy = ["adaptive", "pin-on-enable"].includes(run.policy);
+      expect(model === undefined, label).toBe(!isOfPolicy);
+      if (model === undefined) continue;
+      const { bufferEnables, pins, pagesPinned } = run;
+      expect(model, label).toMatchObject({ scenario: run.scenario, bufferEnables, pins, pagesPinned });
+      expect(Math.abs(model.guestWallNs / run.guestWallNs - 1), label).toBeLessThan(0.05);
+    }
   });
 
   it("are given up where they take too much of the guest's time", () => {

@@ -12,7 +12,7 @@ import { FREE_SPE } from "../../lab/linux/free-spe.ts";
 import { startsLater } from "../../lab/linux/shared-start.ts";
 import { linuxRecordOf } from "../../lab/linux-record.ts";
 import type { Json } from "../../lab/questions/question.ts";
-import type { LinuxRun } from "../../lab/report/run.ts";
+import type { LinuxRun, ModelRun } from "../../lab/report/run.ts";
 import { counted } from "../../lab/report/words.ts";
 import { DEFAULT_SPE } from "../../spe/implementation.ts";
 import { type RunGuest, type SavedCommand, Session, type Stopped } from "../../vmm/guest-session.ts";
@@ -25,6 +25,7 @@ import { choosePolicies } from "../job.ts";
 import { chosen, loadLab, profileNamed } from "../lab.ts";
 import { BOOTING_POLICY, Boots, bootingConfig } from "../run/boots.ts";
 import { DEFAULT_RTC_SECONDS } from "../run/flags.ts";
+import { CommandSchedule, replayOf, type ScheduleSoFar } from "./replay.ts";
 
 /** A command that takes longer does not get on: twice the longest that anybody has reported of the thread's. */
 export const LIMIT_NS = 360e9;
@@ -105,7 +106,14 @@ function taskOf(input: Json, paths: Readonly<Record<string, string>>, context: C
 
 /** What became of a cell. Error classes do not survive the crossing, so a user's error is spelt out. */
 export type CellOutcome =
-  | { readonly kind: "ran"; readonly run: LinuxRun; readonly said: string; readonly instructions: number }
+  | {
+      readonly kind: "ran";
+      readonly run: LinuxRun;
+      /** What the model takes for the same schedule, under a policy. */
+      readonly model?: ModelRun | undefined;
+      readonly said: string;
+      readonly instructions: number;
+    }
   /** The machine or its command came to no good end. */
   | { readonly kind: "failed"; readonly why: string };
 
@@ -256,6 +264,7 @@ interface Start {
   readonly beganNs: number;
   /** The machine that it was saved of: its pages are the saved ones. */
   readonly session: Session;
+  readonly schedule: ScheduleSoFar;
 }
 
 const hostOf = (of: Cell["of"], policy: PinPolicy): HostConfig => {
@@ -286,10 +295,12 @@ async function startOf(task: GuestTask, cell: Cell, profile: string): Promise<St
   const session = await bootedSession(task, cell, BOOTING_POLICY, profile, said);
   const before = session.vm.instructions;
   const beganNs = session.vm.machine.nowNs;
+  const watching = new CommandSchedule(session);
   const saved = await session.commandUpToSpe(cell.command, run);
+  const schedule = watching.pause();
   return typeof saved === "string"
     ? undefined
-    : { saved, said, instructions: session.vm.instructions - before, beganNs, session };
+    : { saved, said, instructions: session.vm.instructions - before, beganNs, session, schedule };
 }
 
 /** Runs a cell's command, from its start or from where others have brought it. */
@@ -299,15 +310,18 @@ async function runCommand(task: GuestTask, cell: Cell, start: Start | undefined)
   let session: Session;
   let before: number;
   let stopped: Stopped;
+  let watching: CommandSchedule;
   if (start === undefined) {
     session = await bootedSession(task, cell, policy, profile, said);
     before = session.vm.instructions;
+    watching = new CommandSchedule(session);
     stopped = await session.command(cell.command, runUntil(session.vm.machine.nowNs + task.limitNs));
   } else {
     const config = configOf(task, cell.of, hostOf(cell.of, policy), policy.name, profile);
     session = sessionOf(config, policy, false, said, undefined);
     session.resume(start.saved);
     before = session.vm.instructions - start.instructions;
+    watching = new CommandSchedule(session, start.schedule);
     stopped = await session.finish(runUntil(start.beganNs + task.limitNs));
   }
   const { status } = session;
@@ -316,9 +330,13 @@ async function runCommand(task: GuestTask, cell: Cell, start: Start | undefined)
   if (status !== 0)
     return { kind: "failed", why: ENDINGS[stopped] ?? `exit status ${status}: ${said.text.trim()}` };
   const facts = { bufferBytes: cell.of.bufferBytes, printed: said.text };
+  const schedule = watching.end(cell.command);
   return {
     kind: "ran",
     run: linuxRecordOf(session, cell.scenario, stopped, facts),
+    ...(cell.machine.kind === "policy"
+      ? { model: replayOf(cell.scenario, schedule, policy, profileNamed(profile)) }
+      : {}),
     said: said.text,
     instructions: session.vm.instructions - before,
   };

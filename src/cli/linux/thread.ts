@@ -91,7 +91,7 @@ export async function runLinuxThread(options: LinuxThreadOptions, world: World):
           outcome.kind === "failed" ? [failureOf(cell, outcome.why)] : [],
         ),
         scenarios: LINUX_SCENARIOS,
-        models: [],
+        models: ran.flatMap(({ model }) => model ?? []),
         guest: guest.description,
       },
       machine: {

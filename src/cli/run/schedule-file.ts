@@ -56,7 +56,8 @@ export class ScheduleFile {
   }
 }
 
-function headerOf({ config, isBareMetal }: Session, command: string): ScheduleHeader {
+/** What a schedule says of the machine that it is of. */
+export function headerOf({ config, isBareMetal }: Session, command: string): ScheduleHeader {
   const { host } = config;
   return {
     schema: SCHEDULE_SCHEMA,

@@ -9,7 +9,7 @@ import type { Counters, ScheduleLine } from "./file.ts";
 const MOST_PAGES = 4 * 1024 ** 2;
 
 /** What is followed of a vCPU. */
-interface Watched {
+export interface Watched {
   readonly start: Counters;
   on: boolean;
   /** The event's registers have been told since E rose. */
@@ -31,16 +31,22 @@ export class ScheduleRecorder {
     this.#tell = tell;
   }
 
-  /** The command begins: everything is counted from here. The machine does what it would do unwatched. */
-  begin(): void {
+  /**
+   * The command begins: everything is counted from here. The machine does what it would do unwatched.
+   * @param before where it has begun in another machine, whose state this one has: what that one's recorder came to (`pause`)
+   */
+  begin(before?: readonly Watched[]): void {
     const { machine, cores, devices } = this.#vm;
-    this.#watched = machine.vcpus.map((_, vcpu) => ({
-      start: this.#raw(vcpu),
-      on: false,
-      eventTold: undefined,
-      thread: undefined,
-      bases: new Set(),
-    }));
+    this.#watched =
+      before === undefined
+        ? machine.vcpus.map((_, vcpu) => ({
+            start: this.#raw(vcpu),
+            on: false,
+            eventTold: undefined,
+            thread: undefined,
+            bases: new Set(),
+          }))
+        : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
     machine.vcpus.forEach(({ timeline }, vcpu) => {
       const also = timeline.onCharge;
@@ -68,16 +74,21 @@ export class ScheduleRecorder {
 
   /** The command has ended. */
   end(): void {
+    for (const vcpu of this.#watched.keys()) this.#tell(["end", ...this.#counters(vcpu)]);
+    this.pause();
+  }
+
+  /** Watches no longer. @returns what `begin` takes where the command goes on */
+  pause(): readonly Watched[] {
     const { machine, cores, devices } = this.#vm;
-    if (this.#watched.length === 0) return;
-    machine.vcpus.forEach(({ timeline }, vcpu) => {
-      this.#tell(["end", ...this.#counters(vcpu)]);
-      timeline.onCharge = undefined;
-    });
+    const watched = this.#watched;
+    if (watched.length === 0) return watched;
+    for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
     for (const { core } of cores) core.onLevelChange = undefined;
     for (const wires of devices.wires) wires.onLevel = undefined;
     this.#watched = [];
+    return watched;
   }
 
   #raw(vcpu: number): Counters {
