@@ -1,6 +1,4 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { UserError } from "../common/errors.ts";
 import { agreementOf } from "../lab/agreement.ts";
 import type { LinuxMatrix } from "../lab/linux/matrix.ts";
@@ -13,12 +11,11 @@ import { beginFile, type PendingFile } from "./files.ts";
 import { hostFacts } from "./host-facts.ts";
 import type { Job } from "./job.ts";
 import { renderMatrix } from "./linux/tables.ts";
+import { pageAssets } from "./page-assets.ts";
 import { startProgress } from "./progress.ts";
 import { renderRuns } from "./tables.ts";
 import { VERSION } from "./version.ts";
 import { lookOf, type World } from "./world.ts";
-
-const require = createRequire(import.meta.url);
 
 /** For `--json -`: the report goes to standard output, and nothing else does. */
 export const STDOUT = "-";
@@ -36,9 +33,6 @@ export interface Outputs {
 export class ModelDisagrees extends Error {
   override readonly name = "ModelDisagrees";
 }
-
-const pageAsset = (name: string): string =>
-  readFileSync(new URL(`../lab/report/page/${name}`, import.meta.url), "utf8");
 
 /**
  * The model's runs beside the machine's of the same policy and profile.
@@ -60,16 +54,7 @@ function agreementsOf(machines: readonly LinuxRun[], runs: readonly ModelRun[]):
 
 /** The page as text, with ECharts and the page's own files read from where they are installed. */
 const htmlOf = (details: readonly RunDetail[], title: string, linux?: LinuxMatrix): string =>
-  renderHtml(
-    details,
-    {
-      echarts: readFileSync(require.resolve("echarts/dist/echarts.min.js"), "utf8"),
-      script: pageAsset("page.js"),
-      style: pageAsset("page.css"),
-    },
-    { title, version: VERSION },
-    linux,
-  );
+  renderHtml(details, pageAssets("page.js"), { title, version: VERSION }, linux);
 
 /** What runs of Linux itself have come to. */
 export interface LinuxResult {

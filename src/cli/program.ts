@@ -32,6 +32,7 @@ import {
 } from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
 import { addRun } from "./run/command.ts";
+import { addSweep } from "./sweep/command.ts";
 import { VERSION } from "./version.ts";
 import { lookOf, type TextOut, type World } from "./world.ts";
 
@@ -409,6 +410,7 @@ Examples:
   addPredict(program, world);
   addAsk(program, world);
   addBar(program, world);
+  addSweep(program, world);
   addCompare(program, world);
   addRun(program, world);
   addGuest(program, world);

@@ -24,6 +24,8 @@ async function resultOf({ kind, input, paths, context }: CellCall): Promise<Json
       return (await import("../linux/cell.ts")).bootGuest(input, paths, context);
     case "guest":
       return (await import("../linux/cell.ts")).runGuestCells(input, paths, context);
+    case "sweep":
+      return (await import("../sweep/cell.ts")).runSweepCell(input, paths);
     default:
       return assertNever(kind);
   }

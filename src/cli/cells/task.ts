@@ -7,7 +7,7 @@ import { jsonText } from "../../lab/questions/json.ts";
 import type { Json } from "../../lab/questions/question.ts";
 
 /** The functions that there are; kinds.ts has them. */
-export type CellKind = "ask" | "bar" | "guest-boot" | "guest";
+export type CellKind = "ask" | "bar" | "guest-boot" | "guest" | "sweep";
 
 /** A file that a cell reads, known by its content. */
 export interface InputFile {
@@ -52,6 +52,9 @@ export const failedBy = (error: unknown): CellOutcome => {
   const { message, stack = message } = error instanceof Error ? error : new Error(String(error));
   return { kind: "failed", message, stack };
 };
+
+/** How often a cell of a sweep is tried that throws or takes its worker along. */
+export const MOST_ATTEMPTS = 3;
 
 export type OnOutcome = (task: CellTask, outcome: CellOutcome) => void | Promise<void>;
 
