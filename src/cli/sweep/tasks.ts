@@ -1,5 +1,4 @@
 /** A sweep's cells as tasks: what has a command of its own is that command's task, so that a result is good for both. */
-import type { StoredGuest } from "../../guest/node/guests.ts";
 import { LINUX_SCENARIOS } from "../../lab/linux/scenarios/index.ts";
 import type { Json } from "../../lab/questions/question.ts";
 import { labelOf, type SweepCell } from "../../lab/sweep/cell.ts";
@@ -7,13 +6,13 @@ import { realCellOf } from "../../lab/sweep/expand.ts";
 import { askTask } from "../ask/cell.ts";
 import { barTask } from "../bar/cell.ts";
 import type { CellTask } from "../cells/task.ts";
-import { guestInputs, guestTask } from "../linux/cell.ts";
+import { type GuestInputs, guestTask } from "../linux/cell.ts";
 
 /**
  * A cell as a task.
  * @param guest of Linux's cells
  */
-export function taskOf(cell: SweepCell, guest: StoredGuest | undefined): CellTask {
+export function taskOf(cell: SweepCell, guest: GuestInputs | undefined): CellTask {
   const label = labelOf(cell);
   switch (cell.kind) {
     case "thread":
@@ -27,7 +26,7 @@ export function taskOf(cell: SweepCell, guest: StoredGuest | undefined): CellTas
       return { ...askTask(cell.question, cell.cell, cell.costs), label };
     case "linux":
       return {
-        ...guestTask("guest", guestInputs(guest!).input, cell.seed, [realCellOf(cell, LINUX_SCENARIOS)]),
+        ...guestTask("guest", guest!, cell.seed, [realCellOf(cell, LINUX_SCENARIOS)]),
         label,
       };
   }
