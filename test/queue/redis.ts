@@ -18,7 +18,7 @@ export function hasRedis(who: string): boolean {
 }
 
 /** A port that nobody listens on. */
-export const freePort = (): Promise<number> =>
+const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
@@ -45,7 +45,7 @@ export class TestRedis {
   static async start(options: readonly string[] = []): Promise<TestRedis> {
     const redis = new TestRedis(await freePort(), options);
     redis.start();
-    if (options.length === 0) await redis.use((client) => client.ping());
+    await redis.use((client) => client.ping());
     return redis;
   }
 
@@ -67,7 +67,12 @@ export class TestRedis {
 
   /** Something done with a connection, which waits until there is a Redis. */
   async use<T>(action: (client: Redis) => Promise<T>): Promise<T> {
-    const client = new Redis(this.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+    const password = this.#options[this.#options.indexOf("--requirepass") + 1];
+    const client = new Redis(this.url, {
+      maxRetriesPerRequest: null,
+      retryStrategy: () => 50,
+      ...(this.#options.includes("--requirepass") && password !== undefined ? { password } : {}),
+    });
     client.on("error", () => undefined);
     try {
       return await action(client);

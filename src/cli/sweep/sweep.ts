@@ -137,7 +137,7 @@ export async function runSweep(
     options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
   if (options.dryRun) {
     let known = 0;
-    for (const task of tasks) if ((await store?.get(task)) !== undefined) known += 1;
+    for (const task of tasks) if (store?.get(task) !== undefined) known += 1;
     world.stdout.write(`${sizeText(cells, known, threads)}\n`);
     return;
   }
