@@ -1,4 +1,4 @@
-/** `npm run bench:sweep`: what a queue costs beside threads of one process, and what a large sweep takes. */
+/** `npm run bench:sweep`: what a queue costs beside threads of one process, and what a large sweep takes; or one of them: known, memory, overhead. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -108,6 +108,8 @@ async function manyCells(redis: TestRedis): Promise<void> {
     ...THREAD,
     "--repetitions",
     String(cells / 2),
+    "--seed",
+    "1000000",
     "--queue",
     redis.url,
     "--out",
@@ -182,17 +184,21 @@ async function seconds(argv: readonly string[]): Promise<number> {
   return (performance.now() - startedMs) / 1000;
 }
 
-const redis = await TestRedis.start();
+const MEASURED: Readonly<Record<string, (redis: TestRedis) => Promise<void>>> = {
+  known: allKnown,
+  memory: manyCells,
+  overhead,
+};
+
 try {
-  await allKnown(redis);
-  await manyCells(redis);
+  for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(MEASURED)) {
+    const redis = await TestRedis.start();
+    try {
+      await MEASURED[name]?.(redis);
+    } finally {
+      await redis.stop();
+    }
+  }
 } finally {
-  await redis.stop();
-}
-const other = await TestRedis.start();
-try {
-  await overhead(other);
-} finally {
-  await other.stop();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -3,6 +3,8 @@
  * and rows are kept beside them, so that it is computed once. Nothing depends on this process: whoever submits the same cells
  * again finds what is done, and waits for the rest.
  */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { type Job, Queue, QueueEvents } from "bullmq";
 import type { Redis } from "ioredis";
 import {
@@ -35,12 +37,21 @@ export interface QueueOptions {
 }
 
 /** Keys that go into one call. */
-const CHUNK = 500;
+const CHUNK = 200;
 /** Before the first second attempt; each later one waits twice as long. */
 const BACKOFF_MS = 500;
 /** How often what nobody has told is looked for, and how many of it at once. */
 const CHECK_MS = 2_000;
 const CHECKED = 5_000;
+
+/** Jobs whose making leaves some 20 MB behind, which V8 alone would let grow to 200 MB. */
+const COLLECT_AFTER = 10_000;
+
+/** V8's own collector, which Node has no other way to. */
+function collector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
+}
 
 function* chunks<T>(all: readonly T[], size: number): Generator<readonly T[]> {
   for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
@@ -68,6 +79,7 @@ export class QueueEngine implements CellEngine {
   #settling: Promise<void> = Promise.resolve();
   readonly #told = new Set<string>();
   #workersUnknown = true;
+  readonly #collectGarbage = collector();
 
   constructor(redis: Redis, options: QueueOptions) {
     this.#redis = redis;
@@ -111,8 +123,9 @@ export class QueueEngine implements CellEngine {
   async close(): Promise<void> {
     this.#pending.clear();
     await this.#settling;
-    await this.#events.close().catch(() => undefined);
+    // It waits for events for seconds: that is not waited for.
     this.#eventsRedis.disconnect();
+    await this.#events.close().catch(() => undefined);
     await this.#queue.close().catch(() => undefined);
     this.#redis.disconnect();
   }
@@ -190,6 +203,7 @@ export class QueueEngine implements CellEngine {
   /** Makes jobs; one that is there already stays as it is. */
   async #submit(keys: readonly string[]): Promise<void> {
     const { priority } = this.#options;
+    let submitted = 0;
     for (const some of chunks(keys, CHUNK)) {
       const jobs = some.flatMap((key) => {
         const task = this.#pending.get(key);
@@ -198,7 +212,7 @@ export class QueueEngine implements CellEngine {
           : [
               {
                 name: task.kind,
-                data: task,
+                data: { kind: task.kind, input: task.input, files: task.files, label: task.label },
                 opts: {
                   jobId: key,
                   attempts: MOST_ATTEMPTS,
@@ -211,6 +225,11 @@ export class QueueEngine implements CellEngine {
             ];
       });
       if (jobs.length > 0) await this.#queue.addBulk(jobs);
+      submitted += jobs.length;
+      if (submitted >= COLLECT_AFTER) {
+        submitted = 0;
+        this.#collectGarbage();
+      }
     }
   }
 

@@ -1,7 +1,8 @@
 /** What a queue knows of sweeps: enough to list them, and to go on with one on another machine. */
 import { createHash } from "node:crypto";
-import { promisify } from "node:util";
-import { gunzip, gzip } from "node:zlib";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGzip, gunzipSync } from "node:zlib";
 import type { Redis } from "ioredis";
 import * as z from "zod";
 import { UserError } from "../../common/errors.ts";
@@ -32,14 +33,41 @@ export interface SweepContent {
 }
 
 const ID_CHARS = 10;
+/** Cells that are packed at once. */
+const LINES = 1000;
 
 /** A sweep's ID: the same cells in the same version are the same sweep. */
-export const idOf = (build: string, cells: readonly SweepCell[]): string =>
-  createHash("sha256").update(build).update(JSON.stringify(cells)).digest("hex").slice(0, ID_CHARS);
+export function idOf(build: string, cells: readonly SweepCell[]): string {
+  const hash = createHash("sha256").update(build);
+  for (const cell of cells) hash.update(JSON.stringify(cell)).update("\n");
+  return hash.digest("hex").slice(0, ID_CHARS);
+}
+
+/** A sweep's content, packed: a line for what is not a cell, and one for each cell, which are never all in one text. */
+async function packed({ cells, ...rest }: SweepContent): Promise<Buffer> {
+  const lines = function* (): Generator<string> {
+    yield `${JSON.stringify(rest)}\n`;
+    for (let at = 0; at < cells.length; at += LINES)
+      yield `${cells
+        .slice(at, at + LINES)
+        .map((cell) => JSON.stringify(cell))
+        .join("\n")}\n`;
+  };
+  const pieces: Buffer[] = [];
+  await pipeline(Readable.from(lines()), createGzip(), async (source: AsyncIterable<Buffer>) => {
+    for await (const piece of source) pieces.push(piece);
+  });
+  return Buffer.concat(pieces);
+}
+
+function unpacked(bytes: Buffer): SweepContent {
+  const [rest = "", ...cells] = gunzipSync(bytes).toString("utf8").trimEnd().split("\n");
+  const content = JSON.parse(rest) as Omit<SweepContent, "cells">;
+  return { ...content, cells: cells.map((line) => JSON.parse(line) as SweepCell) };
+}
 
 export async function putSweep(redis: Redis, record: SweepRecord, content?: SweepContent): Promise<void> {
-  if (content !== undefined)
-    await redis.set(cellsKey(record.id), await promisify(gzip)(JSON.stringify(content)));
+  if (content !== undefined) await redis.set(cellsKey(record.id), await packed(content));
   await redis.hset(SWEEPS, record.id, JSON.stringify(record));
 }
 
@@ -59,11 +87,11 @@ export async function getSweep(
   id: string,
 ): Promise<{ record: SweepRecord; content: SweepContent }> {
   const record = (await listSweeps(redis)).find((each) => each.id === id);
-  const packed = await redis.getBuffer(cellsKey(id));
-  if (record === undefined || packed === null)
+  const bytes = await redis.getBuffer(cellsKey(id));
+  if (record === undefined || bytes === null)
     throw new UserError(
       `the queue knows of no sweep ${id}`,
       "spevisor sweep list --queue URL has those that it knows",
     );
-  return { record, content: JSON.parse((await promisify(gunzip)(packed)).toString("utf8")) as SweepContent };
+  return { record, content: unpacked(bytes) };
 }

@@ -162,7 +162,7 @@ export async function runSweep(
     });
     progress.say("writing results");
     const summary = new Summary();
-    const written = await writeResults(folder, partial, cells, (result) => summary.add(result));
+    const written = writeResults(folder, partial, cells, (result) => summary.add(result));
     const page = beginFile(join(folder, PAGE));
     const path = (sha256: string): string => shown[sha256] ?? sha256;
     page.write(
