@@ -13,7 +13,7 @@ const cache = join(root, "node_modules/.cache/spevisor-bundle");
 /** Bundles of how many states of the source are kept. */
 const KEPT = 3;
 /** Packages that stay apart in a checkout's bundle: large, and loaded by a few commands only, or finding files of their own. */
-const APART = ["esbuild", "echarts", "piscina", "cacache"];
+const APART = ["esbuild", "echarts", "piscina", "bullmq", "ioredis", "pino", "prom-client"];
 /** What a CommonJS package in a bundle of modules asks for Node's own modules. */
 const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
 

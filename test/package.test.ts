@@ -84,7 +84,17 @@ describe.skipIf(failed !== undefined)("the installed package", { timeout: 5 * MI
     for (const field of ["description", "license", "keywords", "author", "engines", "exports", "types"])
       expect(about[field], field).toBeTruthy();
     expect(readdirSync(INSTALLED).sort()).toEqual(
-      ["CHANGELOG.md", "LICENSE", "README.md", "bin", "dist", "docs", "package.json", "recordings"].sort(),
+      [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "bin",
+        "dist",
+        "docs",
+        "examples",
+        "package.json",
+        "recordings",
+      ].sort(),
     );
     const files = readdirSync(INSTALLED, { recursive: true }).map(String);
     expect(files.filter((name) => /\.test\.|(?<!\.d)\.ts$/.test(name))).toEqual([]);

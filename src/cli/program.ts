@@ -33,6 +33,7 @@ import {
   whole,
 } from "./options.ts";
 import { type Outputs, runAndReport } from "./output.ts";
+import { addWorker } from "./queue/command.ts";
 import { addRun } from "./run/command.ts";
 import { addSweep } from "./sweep/command.ts";
 import { VERSION } from "./version.ts";
@@ -422,6 +423,7 @@ Examples:
   addAsk(program, world);
   addBar(program, world);
   addSweep(program, world);
+  addWorker(program, world);
   addCompare(program, world);
   addRun(program, world);
   addGuest(program, world);

@@ -64,6 +64,8 @@ const FAILING: readonly Question[] = [
     throw new TypeError("of ours");
   }),
   failing(5, "Not JSON", () => ({ share: 0 / 0 })),
+  // In a worker this ends its thread.
+  failing(6, "Takes its worker along", () => process.exit(7)),
 ];
 
 /** "all" of them can be asked only without those that fail. */

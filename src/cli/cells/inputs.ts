@@ -8,7 +8,7 @@ import { type OpenedSource, openSource } from "../../vmm/node/file-source.ts";
 import type { InputFile } from "./task.ts";
 
 /** A file's SHA-256, in hexadecimal. */
-async function sha256Of(path: string): Promise<string> {
+export async function sha256Of(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path), hash);
   return hash.digest("hex");

@@ -13,9 +13,6 @@ export interface RunOptions {
   readonly onOutcome: (task: CellTask, outcome: CellOutcome, ran: boolean) => void;
 }
 
-/** How many rows are looked for at once. */
-const LOOKED_UP = 64;
-
 /**
  * Runs tasks. A row is kept as soon as it is there, so that an interrupted run goes on where it stopped.
  * @throws what `onOutcome` throws, and where the engine cannot go on
@@ -30,27 +27,23 @@ export async function runTasks(tasks: readonly CellTask[], options: RunOptions):
     if (same === undefined) alike.set(key, [task]);
     else same.push(task);
   }
-  const different = [...alike.values()];
   const missing: CellTask[] = [];
   const known: [readonly CellTask[], string][] = [];
-  for (let at = 0; at < different.length; at += LOOKED_UP)
-    await Promise.all(
-      different.slice(at, at + LOOKED_UP).map(async (same) => {
-        const text = await store?.get(same[0]!);
-        if (text === undefined) missing.push(same[0]!);
-        else known.push([same, text]);
-      }),
-    );
+  for (const same of alike.values()) {
+    const text = store?.get(same[0]!);
+    if (text === undefined) missing.push(same[0]!);
+    else known.push([same, text]);
+  }
   onKnown?.(
     known.reduce((sum, [same]) => sum + same.length, 0),
     tasks.length,
   );
   for (const [same, text] of known)
     for (const task of same) onOutcome(task, { kind: "row", text, tookMs: 0 }, false);
-  await engine.run(missing, async (first, outcome) => {
+  await engine.run(missing, (first, outcome) => {
     const same = alike.get(keyOf(first)) ?? [];
     for (const task of same) onOutcome(task, outcome, true);
-    if (outcome.kind === "row") await store?.put(first, outcome.text);
+    if (outcome.kind === "row") store?.put(first, outcome.text);
   });
 }
 

@@ -61,9 +61,12 @@ interface GuestInput {
   readonly cells: readonly Cell[];
 }
 
+/** A guest by its files' content. */
+export type GuestInputs = Pick<GuestInput, "image" | "initrd" | "files">;
+
 /** A guest's files, and where they are. */
 export function guestInputs({ image, initrd, manifest: { files } }: StoredGuest): {
-  readonly input: Pick<GuestInput, "image" | "initrd" | "files">;
+  readonly input: GuestInputs;
   readonly paths: ReadonlyMap<string, string>;
 } {
   const inputOf = (name: "Image" | "initrd.cpio"): InputFile => ({ name, sha256: files[name].sha256 });
@@ -80,7 +83,7 @@ export function guestInputs({ image, initrd, manifest: { files } }: StoredGuest)
 /** Cells of real code as a task; of `guest-boot` only the first one's machine is booted, and kept. */
 export function guestTask(
   kind: "guest" | "guest-boot",
-  guest: Pick<GuestInput, "image" | "initrd" | "files">,
+  guest: GuestInputs,
   how: Pick<GuestInput, "seed" | "limitNs">,
   cells: readonly Cell[],
 ): CellTask {

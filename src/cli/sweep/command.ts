@@ -1,8 +1,9 @@
 /** `spevisor sweep` as commander knows it. */
 import type { Command } from "commander";
 import { UserError } from "../../common/errors.ts";
+import { nonEmpty } from "../options.ts";
 import type { World } from "../world.ts";
-import { matrixFlags, type SweepFlags, sweepOfFlags, withEngine, withMatrix } from "./flags.ts";
+import { matrixFlags, type SweepFlags, sweepOfFlags, withEngine, withMatrix, withQueue } from "./flags.ts";
 
 async function sweep(file: string | undefined, flags: SweepFlags, world: World): Promise<void> {
   if (file === undefined && flags.kind === undefined)
@@ -19,13 +20,24 @@ async function sweep(file: string | undefined, flags: SweepFlags, world: World):
       ? { sweep: readSweep(JSON.stringify(sweepOfFlags(flags)), "options"), name: flags.kind as string }
       : loadSweep(file);
   const prepared = await prepare(loaded, folderOf(file), flags.only, world);
-  const { out, dryRun, jobs, cache } = flags;
-  await runSweep(prepared, { out, dryRun: dryRun === true, jobs, cache }, world);
+  const { out, jobs, cache, queue } = flags;
+  const options = { out, dryRun: flags.dryRun === true, jobs, cache };
+  if (queue === undefined || options.dryRun) return runSweep(prepared, options, world);
+  const { runOnQueue } = await import("./on-queue.ts");
+  return runOnQueue(prepared, options, { ...flags, queue }, world);
+}
+
+/** The URL of the queue that a command needs. @throws UserError where nobody has named one */
+function queueOf({ queue }: { readonly queue?: string }, what: string): string {
+  if (queue === undefined)
+    throw new UserError(`${what} needs --queue`, "Name the queue that has the sweep: --queue redis://HOST");
+  return queue;
 }
 
 /** Adds `sweep` to the command line. */
 export function addSweep(program: Command, world: World): void {
-  withEngine(withMatrix(program.command("sweep")))
+  const command = withQueue(withEngine(withMatrix(program.command("sweep"))));
+  command
     .description(
       "run a matrix of cells: recordings, scenarios, questions and fuzzers, under everything that lists name",
     )
@@ -40,7 +52,24 @@ Examples:
   $ spevisor sweep examples/buffers.yaml --dry-run
   $ spevisor sweep examples/buffers.yaml --only policy=adaptive --out adaptive
   $ spevisor sweep --kind predict --recording 'recordings/*.data' --policy all --buffer 4M,64M
-  $ spevisor sweep --kind bar --policy adaptive --random --repetitions 1000`,
+  $ spevisor sweep --kind bar --policy adaptive --random --repetitions 1000
+  $ spevisor sweep examples/buffers.yaml --queue redis://queue.example     with spevisor worker elsewhere
+  $ spevisor sweep --attach 0123456789 --queue redis://queue.example`,
     )
-    .action((file: string | undefined, flags: SweepFlags) => sweep(file, flags, world));
+    .action(async (file: string | undefined, flags: SweepFlags) => {
+      const { attach, cancel } = flags;
+      if (attach === undefined && cancel === undefined) return sweep(file, flags, world);
+      const onQueue = await import("./on-queue.ts");
+      if (cancel !== undefined) return onQueue.cancelSweep(cancel, queueOf(flags, "--cancel"), world);
+      return onQueue.attach(attach!, { ...flags, queue: queueOf(flags, "--attach") }, world);
+    });
+  command
+    .command("list")
+    .description("list the sweeps that a queue knows")
+    .option("--queue <url>", "the queue", nonEmpty)
+    .action(async (_: unknown, self: Command) => {
+      // The option is sweep's own as well, and whoever comes first has it.
+      const queue = queueOf(self.optsWithGlobals<{ readonly queue?: string }>(), "sweep list");
+      await (await import("./on-queue.ts")).showSweeps(queue, world);
+    });
 }

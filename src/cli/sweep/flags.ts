@@ -95,6 +95,23 @@ export const withEngine = (command: Command): Command =>
     .option("--jobs <n>", "threads (default: one for each core)", whole("--jobs", 1, MOST_JOBS))
     .option("--no-cache", "run every cell, and keep no results for the next time");
 
+/** Adds what says which queue workers elsewhere take cells from. */
+export const withQueue = (command: Command): Command =>
+  command
+    .option(
+      "--queue <url>",
+      "have workers elsewhere compute: a Redis or Valkey, redis://HOST (see spevisor worker)",
+      nonEmpty,
+    )
+    .option("--inputs <folder>", "with --queue: a folder that all machines share, for input files", nonEmpty)
+    .option(
+      "--priority <n>",
+      "with --queue: 1 comes first; without it behind all that have one",
+      whole("--priority", 1, 2 ** 20),
+    )
+    .option("--attach <id>", "go on with a sweep that was started elsewhere", nonEmpty)
+    .option("--cancel <id>", "take a sweep's waiting cells out of the queue", nonEmpty);
+
 const numbers = (option: string, texts: readonly string[] | undefined): number[] | undefined =>
   texts?.map((text) => whole(option, 0)(text));
 

@@ -1,6 +1,5 @@
 /** A sweep's results on disk: line by line while they come, in the sweep's order at the end. */
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { parquetWriteBuffer } from "hyparquet-writer";
@@ -51,19 +50,19 @@ export class PartialResults {
   }
 
   /** The results in the order of the cells. */
-  async *inOrder(cells: readonly SweepCell[]): AsyncGenerator<Result> {
-    const file = await open(this.#path, "r");
+  *inOrder(cells: readonly SweepCell[]): Generator<Result> {
+    const fd = openSync(this.#path, "r");
     try {
       for (const [index, cell] of cells.entries()) {
-        const bytes = this.#places[2 * index + 1]!;
-        const { buffer } = await file.read(Buffer.alloc(bytes), 0, bytes, this.#places[2 * index]!);
-        const said = JSON.parse(buffer.toString("utf8")) as { result: Row } | { failed: string };
+        const line = Buffer.alloc(this.#places[2 * index + 1]!);
+        readSync(fd, line, 0, line.length, this.#places[2 * index]!);
+        const said = JSON.parse(line.toString("utf8")) as { result: Row } | { failed: string };
         const outcome: Outcome =
           "failed" in said ? { kind: "failed", why: said.failed } : { kind: "row", row: said.result };
         yield { cell, outcome };
       }
     } finally {
-      await file.close();
+      closeSync(fd);
     }
   }
 
@@ -119,12 +118,12 @@ function parquetColumn([name, values]: Columns["all"][number]) {
  * @param onResult told of each result on the way
  * @returns the files' paths
  */
-export async function writeResults(
+export function writeResults(
   folder: string,
   partial: PartialResults,
   cells: readonly SweepCell[],
   onResult: (result: Result) => void,
-): Promise<string[]> {
+): string[] {
   const files: PendingFile[] = [];
   const begun = (name: string): PendingFile => {
     const file = beginFile(join(folder, name));
@@ -138,9 +137,9 @@ export async function writeResults(
     const columns = new Columns();
     const walls = new FreeSpeWalls();
     if (cells.some(({ kind }) => kind === "linux"))
-      for await (const each of partial.inOrder(cells)) walls.add(each);
+      for (const each of partial.inOrder(cells)) walls.add(each);
     let lines = "";
-    for await (const each of partial.inOrder(cells)) {
+    for (const each of partial.inOrder(cells)) {
       const result = walls.complete(each);
       lines += `${lineOf(result)}\n`;
       if (lines.length > 1 << 20) {

@@ -4,7 +4,6 @@ import { basename, dirname, join, relative } from "node:path";
 import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
 import { formatNs } from "../../common/sizes.ts";
-import type { StoredGuest } from "../../guest/node/guests.ts";
 import type { SweepCell } from "../../lab/sweep/cell.ts";
 import { commandOf } from "../../lab/sweep/command.ts";
 import { cellsOfSweep } from "../../lab/sweep/expand.ts";
@@ -20,7 +19,7 @@ import { runTasks } from "../cells/runner.ts";
 import { RowStore, rowFolder } from "../cells/store.ts";
 import { type CellEngine, type CellOutcome, type CellTask, MOST_ATTEMPTS } from "../cells/task.ts";
 import { beginFile } from "../files.ts";
-import { guestInputs } from "../linux/cell.ts";
+import { type GuestInputs, guestInputs } from "../linux/cell.ts";
 import { pageAssets } from "../page-assets.ts";
 import { startProgress } from "../progress.ts";
 import { defaultGuest } from "../run/default-guest.ts";
@@ -47,9 +46,11 @@ const CELL_NS: Readonly<Record<MatrixKind, number>> = {
 /** A sweep whose cells are known, and all that they need. */
 export interface Prepared {
   readonly name: string;
-  readonly sweep: Sweep;
   readonly cells: readonly SweepCell[];
-  readonly guest: StoredGuest | undefined;
+  /** Of Linux's cells. */
+  readonly guest: GuestInputs | undefined;
+  /** What commands call recordings, by their SHA-256. */
+  readonly shown: Readonly<Record<string, string>>;
   /** Where input files are here, by their SHA-256. */
   readonly paths: ReadonlyMap<string, string>;
 }
@@ -77,11 +78,13 @@ export async function prepare(
     await loadQuestions(world.questions.href),
   );
   const cells = cellsOfSweep(sweep, choices, only);
-  const guest = cells.some(({ kind }) => kind === "linux")
-    ? await defaultGuest("bookworm", "cloud", world)
-    : undefined;
-  if (guest !== undefined) for (const [sha256, path] of guestInputs(guest).paths) paths.set(sha256, path);
-  return { name, sweep, cells, guest, paths };
+  const shown = Object.fromEntries(
+    [...paths].map(([sha256, path]) => [sha256, relative(process.cwd(), path) || path]),
+  );
+  if (!cells.some(({ kind }) => kind === "linux")) return { name, cells, guest: undefined, shown, paths };
+  const guest = guestInputs(await defaultGuest("bookworm", "cloud", world));
+  for (const [sha256, path] of guest.paths) paths.set(sha256, path);
+  return { name, cells, guest: guest.input, shown, paths };
 }
 
 /** "1,200 cells (1,000 predict, 200 thread), about 3 min on 2 threads". */
@@ -112,27 +115,37 @@ export interface SweepOptions {
   readonly dryRun: boolean;
   readonly jobs: number | undefined;
   readonly cache: boolean;
-  /** Who computes, if not threads of this process; told where inputs are. */
-  readonly engine?: CellEngine;
 }
 
+/** Who computes, where it is not threads of this process: it keeps what is done itself. */
+export type MakeEngine = (tasks: readonly CellTask[], say: (text: string) => void) => Promise<CellEngine>;
+
 /** Computes a sweep and writes its results. */
-export async function runSweep(prepared: Prepared, options: SweepOptions, world: World): Promise<void> {
-  const { name, cells, guest, paths } = prepared;
+export async function runSweep(
+  prepared: Prepared,
+  options: SweepOptions,
+  world: World,
+  elsewhere?: MakeEngine,
+): Promise<void> {
+  const { name, cells, guest, shown, paths } = prepared;
   const say = (text: string) => world.stderr.write(`spevisor: ${text}\n`);
   const folder = options.out ?? `${name.replaceAll(/[^\w.-]+/g, "-")}-sweep`;
   const context = contextOf(world);
   const threads = options.jobs ?? availableParallelism();
   const tasks = cells.map((cell) => taskOf(cell, guest));
-  const store = options.cache ? new RowStore(rowFolder(world.env), context.build, say) : null;
+  const store =
+    options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
   if (options.dryRun) {
     let known = 0;
-    for (const task of tasks) if ((await store?.get(task)) !== undefined) known += 1;
+    for (const task of tasks) if (store?.get(task) !== undefined) known += 1;
     world.stdout.write(`${sizeText(cells, known, threads)}\n`);
     return;
   }
-  const engine = options.engine ?? new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS });
   const partial = new PartialResults(folder, cells.length);
+  const engine =
+    elsewhere === undefined
+      ? new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS })
+      : await elsewhere(tasks, say);
   const placeOf = new Map<CellTask, number>(tasks.map((task, i) => [task, i]));
   const progress = startProgress("starting", world);
   try {
@@ -149,9 +162,9 @@ export async function runSweep(prepared: Prepared, options: SweepOptions, world:
     });
     progress.say("writing results");
     const summary = new Summary();
-    const written = await writeResults(folder, partial, cells, (result) => summary.add(result));
+    const written = writeResults(folder, partial, cells, (result) => summary.add(result));
     const page = beginFile(join(folder, PAGE));
-    const path = (sha256: string): string => relative(process.cwd(), paths.get(sha256) ?? sha256) || sha256;
+    const path = (sha256: string): string => shown[sha256] ?? sha256;
     page.write(
       sweepPage(summary, pageAssets("sweep.js"), {
         title: `spevisor sweep: ${name}`,

@@ -1,0 +1,289 @@
+/**
+ * The engine over a queue: cells are BullMQ jobs whose IDs are their keys, so that a cell is there once however many sweeps want it,
+ * and rows are kept beside them, so that it is computed once. Nothing depends on this process: whoever submits the same cells
+ * again finds what is done, and waits for the rest.
+ */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { type Job, Queue, QueueEvents } from "bullmq";
+import type { Redis } from "ioredis";
+import {
+  type CellEngine,
+  type CellOutcome,
+  type CellTask,
+  keyOf,
+  MOST_ATTEMPTS,
+  type OnOutcome,
+  WORKER_ENDED,
+} from "../cells/task.ts";
+import { inputKey, jobKey, PREFIX, queueName, rowKey } from "./names.ts";
+
+/** A job's data. */
+export type CellJobData = CellTask;
+
+export interface QueueOptions {
+  /** The version of the source whose workers may take the cells. */
+  readonly build: string;
+  /** From 1, the first, on; undefined: behind all that have one. */
+  readonly priority?: number;
+  /** Whether cells that have failed before are tried again. */
+  readonly retryFailed: boolean;
+  /** Puts a task's input where workers find it. */
+  readonly publish: (sha256: string) => Promise<void>;
+  /** Told every now and then how many cells are not there yet. */
+  readonly onWaiting?: (cells: number) => void;
+  /** Told once, where nobody is there who would compute. */
+  readonly onNoWorker?: () => void;
+}
+
+/** Keys that go into one call. */
+const CHUNK = 200;
+/** Before the first second attempt; each later one waits twice as long. */
+const BACKOFF_MS = 500;
+/** How often what nobody has told is looked for, and how many of it at once. */
+const CHECK_MS = 2_000;
+const CHECKED = 5_000;
+
+/** Jobs whose making leaves some 20 MB behind, which V8 alone would let grow to 200 MB. */
+const COLLECT_AFTER = 10_000;
+
+/** V8's own collector, which Node has no other way to. */
+function collector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
+}
+
+function* chunks<T>(all: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
+}
+
+/** What a job's failure means: workers say it as JSON, and of a worker that died BullMQ does. */
+function outcomeOfFailure(reason: string): CellOutcome {
+  try {
+    return JSON.parse(reason) as CellOutcome;
+  } catch {
+    return { kind: "failed", message: WORKER_ENDED, stack: reason };
+  }
+}
+
+export class QueueEngine implements CellEngine {
+  readonly #redis: Redis;
+  readonly #options: QueueOptions;
+  readonly #queue: Queue<CellJobData>;
+  readonly #events: QueueEvents;
+  readonly #eventsRedis: Redis;
+  #pending = new Map<string, CellTask>();
+  #onOutcome: OnOutcome = () => undefined;
+  #finish: () => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
+  #settling: Promise<void> = Promise.resolve();
+  readonly #told = new Set<string>();
+  #workersUnknown = true;
+  readonly #collectGarbage = collector();
+
+  constructor(redis: Redis, options: QueueOptions) {
+    this.#redis = redis;
+    this.#options = options;
+    const name = queueName(options.build);
+    this.#queue = new Queue(name, { connection: redis, prefix: PREFIX, skipWaitingForReady: true });
+    // Blocking reads have a connection of their own.
+    this.#eventsRedis = redis.duplicate();
+    this.#eventsRedis.on("error", () => undefined);
+    this.#events = new QueueEvents(name, { connection: this.#eventsRedis, prefix: PREFIX });
+    // The connection says itself when it is lost; it comes back.
+    this.#queue.on("error", () => undefined);
+    this.#events.on("error", () => undefined);
+    this.#events.on("completed", ({ jobId }) => this.#tell(jobId));
+    this.#events.on("failed", ({ jobId }) => this.#tell(jobId));
+  }
+
+  async run(tasks: readonly CellTask[], onOutcome: OnOutcome): Promise<void> {
+    if (tasks.length === 0) return;
+    this.#pending = new Map(tasks.map((task) => [keyOf(task), task]));
+    this.#onOutcome = onOutcome;
+    const finished = new Promise<void>((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+    // It is waited for below; until then a failure is not nobody's.
+    finished.catch(() => undefined);
+    await this.#events.waitUntilReady();
+    await this.#collect([...this.#pending.keys()], false);
+    await this.#publishInputs();
+    if (this.#options.retryFailed) await this.#forgetFailures([...this.#pending.keys()]);
+    await this.#submit([...this.#pending.keys()]);
+    const timer = setInterval(() => this.#settle(() => this.#check()), CHECK_MS);
+    try {
+      if (this.#pending.size > 0) await finished;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#pending.clear();
+    await this.#settling;
+    // It waits for events for seconds: that is not waited for.
+    this.#eventsRedis.disconnect();
+    await this.#events.close().catch(() => undefined);
+    await this.#queue.close().catch(() => undefined);
+    this.#redis.disconnect();
+  }
+
+  /** One thing after the other; what goes wrong ends the run. */
+  #settle(action: () => Promise<void>): void {
+    this.#settling = this.#settling.then(action).catch((error: unknown) => this.#fail(error));
+  }
+
+  /** A job has come to an end: those of a moment are looked at together. */
+  #tell(key: string): void {
+    if (!this.#pending.has(key)) return;
+    const first = this.#told.size === 0;
+    this.#told.add(key);
+    if (first)
+      setImmediate(() =>
+        this.#settle(async () => {
+          const keys = [...this.#told];
+          this.#told.clear();
+          await this.#collect(keys, true);
+        }),
+      );
+  }
+
+  async #done(key: string, outcome: CellOutcome): Promise<void> {
+    const task = this.#pending.get(key);
+    if (task === undefined) return;
+    this.#pending.delete(key);
+    await this.#onOutcome(task, outcome);
+    if (this.#pending.size === 0) this.#finish();
+  }
+
+  /** Takes the rows that are there, and, where asked for, failures that are final. */
+  async #collect(keys: readonly string[], withFailures: boolean): Promise<void> {
+    const { build } = this.#options;
+    for (const some of chunks(keys, CHUNK)) {
+      const rows = await this.#redis.mget(some.map((key) => rowKey(build, key)));
+      const missing: string[] = [];
+      for (const [i, key] of some.entries()) {
+        const text = rows[i];
+        if (text === null || text === undefined) missing.push(key);
+        else await this.#done(key, { kind: "row", text, tookMs: 0 });
+      }
+      if (!withFailures || missing.length === 0) continue;
+      const failures = await Promise.all(missing.map((key) => this.#failureOf(key)));
+      for (const [i, key] of missing.entries()) {
+        const reason = failures[i];
+        if (reason !== undefined) await this.#done(key, outcomeOfFailure(reason));
+      }
+    }
+  }
+
+  /** Why a job has failed for good; undefined where it has not. */
+  async #failureOf(key: string): Promise<string | undefined> {
+    const failed = await this.#redis.zscore(`${PREFIX}:${queueName(this.#options.build)}:failed`, key);
+    if (failed === null) return undefined;
+    return (await this.#redis.hget(jobKey(this.#options.build, key), "failedReason")) ?? "";
+  }
+
+  async #forgetFailures(keys: readonly string[]): Promise<void> {
+    for (const some of chunks(keys, CHUNK))
+      await Promise.all(
+        some.map(async (key) => {
+          if ((await this.#failureOf(key)) !== undefined) await this.#queue.remove(key);
+        }),
+      );
+  }
+
+  async #publishInputs(): Promise<void> {
+    const wanted = new Set<string>();
+    for (const { files } of this.#pending.values()) for (const { sha256 } of files) wanted.add(sha256);
+    for (const sha256 of wanted) await this.#options.publish(sha256);
+  }
+
+  /** Makes jobs; one that is there already stays as it is. */
+  async #submit(keys: readonly string[]): Promise<void> {
+    const { priority } = this.#options;
+    let submitted = 0;
+    for (const some of chunks(keys, CHUNK)) {
+      const jobs = some.flatMap((key) => {
+        const task = this.#pending.get(key);
+        return task === undefined
+          ? []
+          : [
+              {
+                name: task.kind,
+                data: { kind: task.kind, input: task.input, files: task.files, label: task.label },
+                opts: {
+                  jobId: key,
+                  attempts: MOST_ATTEMPTS,
+                  backoff: { type: "exponential", delay: BACKOFF_MS },
+                  removeOnComplete: true,
+                  removeOnFail: false,
+                  ...(priority === undefined ? {} : { priority }),
+                },
+              },
+            ];
+      });
+      if (jobs.length > 0) await this.#queue.addBulk(jobs);
+      submitted += jobs.length;
+      if (submitted >= COLLECT_AFTER) {
+        submitted = 0;
+        this.#collectGarbage();
+      }
+    }
+  }
+
+  /**
+   * Finds what no event has told: a row that came while the connection was lost, a job or an input that Redis has lost with its last
+   * second.
+   */
+  async #check(): Promise<void> {
+    const { build, publish, onWaiting, onNoWorker } = this.#options;
+    onWaiting?.(this.#pending.size);
+    if (this.#workersUnknown) {
+      this.#workersUnknown = false;
+      if ((await this.#queue.getWorkersCount()) === 0) onNoWorker?.();
+    }
+    // From the front of the queue: what is looked at goes to its end.
+    const keys = [...this.#pending.keys()].slice(0, CHECKED);
+    await this.#collect(keys, true);
+    const left = keys.filter((key) => this.#pending.has(key));
+    for (const some of chunks(left, CHUNK)) {
+      const pipeline = this.#redis.pipeline();
+      for (const key of some) pipeline.exists(jobKey(build, key));
+      const there = (await pipeline.exec()) ?? [];
+      await this.#submit(some.filter((_, i) => there[i]?.[1] === 0));
+    }
+    for (const key of left) {
+      const task = this.#pending.get(key)!;
+      this.#pending.delete(key);
+      this.#pending.set(key, task);
+    }
+    const files = new Set(
+      left.flatMap((key) => this.#pending.get(key)?.files.map(({ sha256 }) => sha256) ?? []),
+    );
+    for (const sha256 of files) if ((await this.#redis.exists(inputKey(sha256))) === 0) await publish(sha256);
+  }
+}
+
+/** Takes a sweep's cells that nobody computes now out of the queue. @returns how many */
+export async function removeWaiting(redis: Redis, build: string, keys: readonly string[]): Promise<number> {
+  const queue = new Queue(queueName(build), { connection: redis, prefix: PREFIX });
+  queue.on("error", () => undefined);
+  let removed = 0;
+  for (const some of chunks(keys, CHUNK)) {
+    const jobs: readonly (Job | undefined)[] = await Promise.all(some.map((key) => queue.getJob(key)));
+    for (const job of jobs) {
+      if (job === undefined) continue;
+      // One that a worker has stays: its row is of use.
+      try {
+        await job.remove();
+        removed += 1;
+      } catch {
+        // It is locked.
+      }
+    }
+  }
+  await queue.close();
+  return removed;
+}
