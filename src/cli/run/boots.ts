@@ -1,5 +1,5 @@
 /** Snapshots of guests that have booted, so that a run begins where its command does. */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -97,7 +97,8 @@ export class Boots {
   keep(of: unknown, snapshot: Snapshot): void {
     mkdirSync(this.#folder, { recursive: true });
     const path = this.#path(of);
-    const temporary = `${path}.${process.pid}.tmp`;
+    // Two threads may have booted the same guest.
+    const temporary = `${path}.${randomUUID()}.tmp`;
     try {
       writeFileSync(temporary, encodeSnapshot(snapshot, this.#build, "none"));
       renameSync(temporary, path);
