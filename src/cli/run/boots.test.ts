@@ -33,6 +33,15 @@ it("finds nothing of another build's", () => {
   expect(new Boots(cache, "other").find({ a: 1 })).toBeUndefined();
 });
 
+it("leaves alone what another thread is writing", () => {
+  const boots = new Boots(cache, "build");
+  boots.keep({ a: 1 }, snapshot(1));
+  const others = `${files()[0]}.${process.pid}.tmp`;
+  writeFileSync(others, "theirs");
+  boots.keep({ a: 1 }, snapshot(1));
+  expect(readFileSync(others, "utf8")).toBe("theirs");
+});
+
 it("throws away what is damaged", () => {
   const boots = new Boots(cache, "build");
   boots.keep({ a: 1 }, snapshot(1));
