@@ -14,6 +14,7 @@ const LONG = [
   "src/cli/compare.test.ts",
   "src/cpu/implementation.test.ts",
   "src/cpu/execute/**",
+  "src/cpu/spe/{statistics,pmu-events,bias}.test.ts",
   "src/kvm/spe/buffer-walk.test.ts",
   "src/spe/spu.test.ts",
   "src/common/zstd.test.ts",
