@@ -17,7 +17,7 @@ import { frontierChart } from "./frontier-chart.ts";
 import { escapeHtml } from "./html-text.ts";
 import { linuxSections } from "./linux-page.ts";
 import { notesOf } from "./notes.ts";
-import { inlineJson, inlineScript, type PageAssets, type PageFacts } from "./page-parts.ts";
+import { inlineJson, inlineScript, type PageAssets, type PageFacts, wholePage } from "./page-parts.ts";
 import type { ModelRun } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
 
@@ -41,17 +41,7 @@ export function renderHtml(
   const runs = details.map((detail) => detail.run);
   const cases = casesOf(runs);
   const hasModel = cases.length > 0;
-  return list([
-    "<!doctype html>",
-    '<html lang="en">',
-    "<head>",
-    '<meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:">`,
-    `<title>${escapeHtml(facts.title)}</title>`,
-    `<style>\n${assets.style}</style>`,
-    "</head>",
-    "<body>",
+  return wholePage(facts.title, assets.style, [
     header(runs, facts),
     "<main>",
     ...(hasModel ? [answers(cases, runs), chartSections(cases), tables(cases)] : []),
@@ -60,9 +50,6 @@ export function renderHtml(
     "</main>",
     `<footer><p>Made by spevisor ${escapeHtml(facts.version)}. Policies, costs and recordings are models of what they name; the assumptions above say how.</p></footer>`,
     ...(hasModel ? chartScripts(details, cases, assets) : []),
-    "</body>",
-    "</html>",
-    "",
   ]);
 }
 

@@ -3,7 +3,13 @@ import { counted } from "../../common/counts.ts";
 import { formatBytes } from "../../common/sizes.ts";
 import { axisLook, type ChartOption, colorOfPolicy, legend, text, tooltip } from "../report/chart-style.ts";
 import { escapeHtml } from "../report/html-text.ts";
-import { inlineJson, inlineScript, type PageAssets, type PageFacts } from "../report/page-parts.ts";
+import {
+  inlineJson,
+  inlineScript,
+  type PageAssets,
+  type PageFacts,
+  wholePage,
+} from "../report/page-parts.ts";
 import { speedTone } from "../report/verdicts.ts";
 import { formatFactor } from "../report/words.ts";
 import { labelOf, type SweepCell } from "./cell.ts";
@@ -230,17 +236,7 @@ export function sweepPage(summary: Summary, assets: PageAssets, page: SweepPage)
     heightPx,
     option,
   }));
-  return [
-    "<!doctype html>",
-    '<html lang="en">',
-    "<head>",
-    '<meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:">`,
-    `<title>${escapeHtml(page.title)}</title>`,
-    `<style>\n${assets.style}</style>`,
-    "</head>",
-    "<body>",
+  return wholePage(page.title, assets.style, [
     `<header><h1>${escapeHtml(page.title)}</h1><p class="muted">${counted(summary.cells, "cell")}${summary.failed === 0 ? "" : `, ${summary.failed} failed`}.</p></header>`,
     "<main>",
     ...charts.map(
@@ -255,8 +251,5 @@ export function sweepPage(summary: Summary, assets: PageAssets, page: SweepPage)
     `<script type="application/json" id="data">${inlineJson(drawn)}</script>`,
     `<script>${inlineScript(assets.echarts)}</script>`,
     `<script>${inlineScript(assets.script)}</script>`,
-    "</body>",
-    "</html>",
-    "",
-  ].join("\n");
+  ]);
 }
