@@ -13,7 +13,7 @@ import { connect } from "../src/cli/queue/connect.ts";
 import { QueueEngine } from "../src/cli/queue/engine.ts";
 import { queueName } from "../src/cli/queue/names.ts";
 import { taskOf } from "../src/cli/sweep/tasks.ts";
-import type { ThreadCell } from "../src/lab/sweep/cell.ts";
+import { smallCells } from "../test/queue/cells.ts";
 import { kill, type Running, SPEVISOR, start, stop } from "../test/queue/processes.ts";
 import { hasRedis, TestRedis } from "../test/queue/redis.ts";
 import { busy } from "./sweep-questions.ts";
@@ -135,21 +135,7 @@ async function allKnown(redis: TestRedis): Promise<void> {
   const cells = 10_000;
   const repetitions = cells / 2;
   const row = JSON.stringify({ slowdown: 1, guestWallNs: 1e9, lostShare: 0, note: "x".repeat(500) });
-  const tasks = Array.from({ length: repetitions }, (_, i) =>
-    (["fault", "adaptive"] as const).map((policy) => {
-      const cell: ThreadCell = {
-        kind: "thread",
-        scenario: "thread-a",
-        profile: "thread-normal",
-        costs: {},
-        bufferBytes: 1 << 20,
-        period: null,
-        seed: 1 + i,
-        policy,
-      };
-      return taskOf(cell, undefined);
-    }),
-  ).flat();
+  const tasks = smallCells(1, repetitions).map((cell) => taskOf(cell, undefined));
   const store = new RowStore(join(folder, "cache", "spevisor", "cells"), build, console.error);
   for (const task of tasks) store.put(task, row);
   await redis.use(async (client) => {

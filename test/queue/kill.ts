@@ -12,6 +12,7 @@ import { taskOf } from "../../src/cli/sweep/tasks.ts";
 import { type RandomStream, randomStream } from "../../src/common/random.ts";
 import type { ThreadCell } from "../../src/lab/sweep/cell.ts";
 import { lineOf, outcomeOf } from "../../src/lab/sweep/row.ts";
+import { smallCells } from "./cells.ts";
 import { type Ended, kill, type Running, SPEVISOR, start } from "./processes.ts";
 import { TestRedis } from "./redis.ts";
 
@@ -31,22 +32,6 @@ async function endedWithin({ ended }: Running, ms: number): Promise<Ended | unde
     limit.abort();
   }
 }
-
-const cellsOf = (first: number): ThreadCell[] =>
-  Array.from({ length: REPETITIONS }, (_, i) =>
-    (["fault", "adaptive"] as const).map(
-      (policy): ThreadCell => ({
-        kind: "thread",
-        scenario: "thread-a",
-        profile: "thread-normal",
-        costs: {},
-        bufferBytes: 1 << 20,
-        period: null,
-        seed: first + i,
-        policy,
-      }),
-    ),
-  ).flat();
 
 /** A queue with its workers, which come back when they are killed. */
 export class KilledSweeps {
@@ -90,7 +75,7 @@ export class KilledSweeps {
   /** Runs a sweep and kills meanwhile. @returns what was killed when; throws Error where a result is missing or another */
   async run(seed: number): Promise<string> {
     const random = randomStream(seed);
-    const cells = cellsOf(seed * 1000);
+    const cells = smallCells(seed * 1000, REPETITIONS);
     const out = `sweep-${seed}`;
     const matrix = {
       kind: "thread",
