@@ -20,12 +20,10 @@ export const READER = {
 /** Two windows whose heads are not further apart than some records are the same one. */
 const SAME_PLACE_BYTES = 1024;
 
-/** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
-const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
-
 export interface SpeDriverState {
   readonly sequence: SequenceState;
   readonly window: AuxWindow | undefined;
+  readonly standsAtBytes: number | undefined;
   readonly periodLeft: bigint;
   readonly pmbsr: bigint;
   readonly readerAtNs: number;
@@ -51,12 +49,15 @@ export class SpeDriver {
   readonly #restart: readonly Step[];
   readonly #halt: readonly Step[];
   readonly #haltWithoutSpace: readonly Step[];
+  readonly #noLimit: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
   /** How far perf's reader has read at each window, where that is known, and the next of them. */
   readonly #readings: readonly AuxReading[] | undefined;
   #nextReading = 0;
   #window: AuxWindow | undefined;
+  /** Where its handle stands that has no window. */
+  #standsAtBytes: number | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
   /** When perf's reader will have caught up. */
@@ -85,7 +86,8 @@ export class SpeDriver {
     this.#irq = this.#irqSteps();
     this.#restart = this.#restartSteps();
     this.#halt = this.#haltSteps();
-    this.#haltWithoutSpace = [...NO_LIMIT, ...this.#halt];
+    this.#noLimit = this.#noLimitSteps();
+    this.#haltWithoutSpace = [...this.#noLimit, ...this.#halt];
     this.#sequences = [
       NOTHING,
       this.#start,
@@ -94,7 +96,7 @@ export class SpeDriver {
       this.#restart,
       this.#halt,
       this.#haltWithoutSpace,
-      NO_LIMIT,
+      this.#noLimit,
     ];
   }
 
@@ -149,6 +151,7 @@ export class SpeDriver {
     return {
       sequence: this.#sequence.save(this.#sequences),
       window: this.#window,
+      standsAtBytes: this.#standsAtBytes,
       periodLeft: this.#periodLeft,
       pmbsr: this.#pmbsr,
       readerAtNs: this.readerAtNs,
@@ -167,6 +170,7 @@ export class SpeDriver {
   restore(state: SpeDriverState): void {
     this.#sequence.restore(this.#sequences, state.sequence);
     this.#window = state.window;
+    this.#standsAtBytes = state.standsAtBytes;
     this.#periodLeft = state.periodLeft;
     this.#pmbsr = state.pmbsr;
     this.readerAtNs = state.readerAtNs;
@@ -182,17 +186,18 @@ export class SpeDriver {
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
   #openWindow(): void {
-    this.#window = this.#nextWindow();
-    this.#pe.noSpace = this.#window === undefined;
-    if (this.#window === undefined) {
-      this.#sequence.begin(NO_LIMIT);
-      this.#wakeReader();
-    }
+    this.#nextWindow();
+    if (this.#window === undefined) this.#sequence.begin(this.#noLimit);
   }
 
-  #nextWindow(): AuxWindow | undefined {
+  #nextWindow(): void {
     if (this.#readings !== undefined) this.#readAsKnown(this.#readings);
-    return this.#aux.begin();
+    const window = this.#aux.begin();
+    const hasLimit = window !== undefined && window.limitBytes > 0;
+    this.#window = hasLimit ? window : undefined;
+    this.#standsAtBytes = hasLimit ? undefined : window?.headBytes;
+    this.#pe.noSpace = !hasLimit;
+    if (!hasLimit) this.#wakeReader();
   }
 
   /** One window after the other, as long as they are where they were; else that is next which so many bytes were written before. */
@@ -256,6 +261,23 @@ export class SpeDriver {
       { op: "write", register: "PMSIRR_EL1", value: () => pmsirr },
       { op: "write", register: "PMSICR_EL1", value: () => this.#periodLeft },
       { op: "write", register: "PMSCR_EL1", value: () => pmscr },
+    ];
+  }
+
+  /** arm_spe_perf_aux_output_begin without AUX space: PMBPTR_EL1 is written where perf has given a handle. */
+  #noLimitSteps(): Step[] {
+    return [
+      {
+        op: "write",
+        register: "PMBPTR_EL1",
+        value: () => this.#base + BigInt(this.#standsAtBytes ?? 0),
+        when: () => this.#standsAtBytes !== undefined,
+      },
+      {
+        op: "write",
+        register: "PMBLIMITR_EL1",
+        value: () => (this.#standsAtBytes === undefined ? 0n : this.#base),
+      },
     ];
   }
 
@@ -331,11 +353,8 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#window = this.#nextWindow();
-          this.#pe.noSpace = this.#window === undefined;
-          if (this.#window !== undefined) return;
-          this.#wakeReader();
-          this.#sequence.begin(this.#haltWithoutSpace);
+          this.#nextWindow();
+          if (this.#window === undefined) this.#sequence.begin(this.#haltWithoutSpace);
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },

@@ -8,6 +8,23 @@ import type { Counters, ScheduleLine } from "./file.ts";
 /** A buffer has no more pages than this: 16 GiB. */
 const MOST_PAGES = 4 * 1024 ** 2;
 
+/** How many of a buffer's pages are looked at to know it again. */
+const PROBES = 16;
+
+/** A buffer that has been told of. */
+interface ToldBuffer {
+  readonly first: Vpn;
+  readonly pages: number;
+  /** Some of the guest pages behind it; where it was freed and another lies there, they are others. */
+  readonly probed: readonly (number | undefined)[];
+}
+
+/** Pages of a buffer that differ where it does, and the one behind it, which is free. */
+const probesOf = ({ first, pages }: Pick<ToldBuffer, "first" | "pages">): readonly number[] => [
+  ...Array.from({ length: PROBES }, (_, i) => first + Math.floor((i * (pages - 1)) / (PROBES - 1))),
+  first + pages,
+];
+
 /** What is followed of a vCPU. */
 export interface Watched {
   readonly start: Counters;
@@ -16,8 +33,8 @@ export interface Watched {
   eventTold: string | undefined;
   /** The thread that it was in, at EL0; undefined: after it was idle. */
   thread: string | undefined;
-  /** Bases of buffers that have been told. */
-  readonly bases: Set<Vpn>;
+  /** Buffers that have been told, the latest first. */
+  readonly buffers: ToldBuffer[];
 }
 
 export class ScheduleRecorder {
@@ -44,7 +61,7 @@ export class ScheduleRecorder {
             on: false,
             eventTold: undefined,
             thread: undefined,
-            bases: new Set(),
+            buffers: [],
           }))
         : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
@@ -133,11 +150,13 @@ export class ScheduleRecorder {
   /** The whole buffer, unless it is known: vmap leaves a page free before it and behind it. */
   #geometry(vcpu: number, inside: Vpn): void {
     const pageAt = (page: number) => this.#vm.guestPageAt(vcpu, vpn(page));
+    const { buffers } = this.#watched[vcpu]!;
+    const isThere = (told: ToldBuffer): boolean =>
+      probesOf(told).every((page, i) => pageAt(page) === told.probed[i]);
+    const latest = buffers.find(({ first, pages }) => inside >= first && inside <= first + pages);
+    if (latest !== undefined && isThere(latest)) return;
     let first: number = inside;
     while (inside - first < MOST_PAGES && pageAt(first - 1) !== undefined) first -= 1;
-    const { bases } = this.#watched[vcpu]!;
-    if (bases.has(vpn(first))) return;
-    bases.add(vpn(first));
     const pages: [number, number][] = [];
     for (let page = first; page - first < MOST_PAGES; page++) {
       const at = pageAt(page);
@@ -146,7 +165,10 @@ export class ScheduleRecorder {
       if (last !== undefined && last[0] + last[1] === at) last[1] += 1;
       else pages.push([at, 1]);
     }
-    if (pages.length > 0) this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
+    if (pages.length === 0) return;
+    const place = { first: vpn(first), pages: pages.reduce((sum, [, count]) => sum + count, 0) };
+    buffers.unshift({ ...place, probed: probesOf(place).map(pageAt) });
+    this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */

@@ -6,10 +6,10 @@ import { HEADER, LINES, SCHEDULE } from "./machine-schedule.testing.ts";
 import { cutSchedule } from "./segments.ts";
 
 const columns = (lines: readonly ScheduleLine[], cpus = 1) =>
-  cutSchedule({ header: { ...HEADER, cpus }, lines }, undefined, []);
+  cutSchedule({ header: { ...HEADER, cpus }, lines }, []);
 
 it("a segment ends where the buffer is turned on or off, and where its vCPU is idle", () => {
-  const { segments } = cutSchedule(SCHEDULE, undefined, []).schedule;
+  const { segments } = cutSchedule(SCHEDULE, []).schedule;
   expect([...segments.startNs]).toEqual([0, 1_000, 3_000, 10_500]);
   expect([...segments.endNs]).toEqual([1_000, 3_000, 3_500, 15_500]);
   expect([...(segments.ops ?? [])]).toEqual([0, 3_000, 0, 0]);

@@ -11,6 +11,7 @@ import {
   type Segments,
   WAIT,
 } from "../../guest/schedule.ts";
+import { placesOf } from "./buffers.ts";
 import { type Counters, countersOf, type InstantLine, type MachineSchedule } from "./file.ts";
 
 /** A segment before it has a place among all. */
@@ -22,6 +23,8 @@ interface Piece {
   /** Of its time: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
   stoppedNs: number;
   enables: boolean;
+  /** Which buffer it enables: its place among its vCPU's. */
+  buffer: number;
   disables: boolean;
   isOn: boolean;
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
@@ -54,6 +57,7 @@ class Cutter {
       thread: this.#thread,
       stoppedNs: 0,
       enables: false,
+      buffer: 0,
       disables: false,
       isOn: this.#isOn,
       after,
@@ -68,13 +72,14 @@ class Cutter {
     if (!isNothing) this.pieces.push(piece);
   }
 
-  take(line: InstantLine): void {
+  /** @param buffer which one the line is about, where it is about one */
+  take(line: InstantLine, buffer: number): void {
     const now = countersOf(line);
     switch (line[0]) {
       case "on":
         this.#cut(now);
         this.#isOn = true;
-        this.#begin(now, undefined).enables = true;
+        Object.assign(this.#begin(now, undefined), { enables: true, buffer });
         return;
       case "off":
         this.#resumed(now);
@@ -145,17 +150,12 @@ export interface CutSchedule {
   readonly meanStopNs: number;
 }
 
-/**
- * @param readings of each vCPU's buffer (reader.ts)
- * @param assumptions what the replay takes for granted, for its record
- */
-export function cutSchedule(
-  { header, lines }: MachineSchedule,
-  readings: Schedule["readings"],
-  assumptions: readonly string[],
-): CutSchedule {
+/** @param assumptions what the replay takes for granted, for its record */
+export function cutSchedule({ header, lines }: MachineSchedule, assumptions: readonly string[]): CutSchedule {
   const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
-  for (const line of lines) if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line);
+  const places = placesOf(lines);
+  for (const [i, line] of lines.entries())
+    if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line, places[i]!);
   const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
   const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
   const pieces = cutters
@@ -182,7 +182,6 @@ export function cutSchedule(
       segments,
       durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
       assumptions,
-      ...(readings === undefined ? {} : { readings }),
     },
     stops,
     meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
@@ -204,6 +203,7 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     wakerOffsetNs: new Float64Array(count),
     previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
     ops: Float64Array.from(pieces, ({ start, end }) => end.profiled - start.profiled),
+    buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();
   const lastOfVcpu = new Map<number, number>();
