@@ -56,6 +56,11 @@ export interface Setting {
   readonly guestCosts?: Partial<Record<GuestCostName, number>>;
   /** Where each vCPU's buffer lies, where that is known; by default wherever the model's guest puts it. */
   readonly layout?: readonly BufferLayout[];
+  /**
+   * All CPUs of the host, as many as vCPUs or more. As many: what KVM's workers do takes the vCPUs' own. Undefined: enough for
+   * everybody.
+   */
+  readonly hostCpus?: number;
   /** The CPUs' profiling unit; by default one whose records have 64 bytes. */
   readonly spe?: SpeImplementation;
 }
@@ -237,6 +242,7 @@ export function makeVm(
     maxBufferBytes:
       setting.maxBufferBytes === undefined ? setting.bufferBytes : (setting.maxBufferBytes ?? undefined),
     irqLatencyNs: setting.irqLatencyNs,
+    hasSpareCpu: setting.hostCpus === undefined || setting.hostCpus > setting.schedule.vcpus,
     seed: setting.seed,
     extents: setting.extents ?? true,
     ...(setting.pressure === undefined ? {} : { pressure: setting.pressure(pages) }),
@@ -309,6 +315,11 @@ export function assumptionsOf(setting: Setting): string[] {
     ...(setting.schedule.readings !== undefined
       ? []
       : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
+    ...(setting.hostCpus === undefined
+      ? []
+      : [
+          `The host has ${setting.hostCpus} CPUs for ${setting.schedule.vcpus} vCPUs${setting.hostCpus > setting.schedule.vcpus ? "" : ": KVM's workers run on the vCPUs' own"}.`,
+        ]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",
   ];
 }
