@@ -56,6 +56,11 @@ export interface Setting {
   readonly guestCosts?: Partial<Record<GuestCostName, number>>;
   /** Each vCPU's buffers, where they are known; by default it has one, wherever the model's guest puts it. */
   readonly placed?: readonly (readonly PlacedBuffer[])[];
+  /**
+   * All CPUs of the host, as many as vCPUs or more. As many: what KVM's workers do takes the vCPUs' own. Undefined: enough for
+   * everybody.
+   */
+  readonly hostCpus?: number;
   /** The CPUs' profiling unit; by default one whose records have 64 bytes. */
   readonly spe?: SpeImplementation;
 }
@@ -247,6 +252,7 @@ export function makeVm(
     maxBufferBytes:
       setting.maxBufferBytes === undefined ? setting.bufferBytes : (setting.maxBufferBytes ?? undefined),
     irqLatencyNs: setting.irqLatencyNs,
+    hasSpareCpu: setting.hostCpus === undefined || setting.hostCpus > setting.schedule.vcpus,
     seed: setting.seed,
     extents: setting.extents ?? true,
     ...(setting.pressure === undefined ? {} : { pressure: setting.pressure(pages) }),
@@ -319,6 +325,11 @@ export function assumptionsOf(setting: Setting): string[] {
     ...(setting.placed !== undefined
       ? []
       : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
+    ...(setting.hostCpus === undefined
+      ? []
+      : [
+          `The host has ${setting.hostCpus} CPUs for ${setting.schedule.vcpus} vCPUs${setting.hostCpus > setting.schedule.vcpus ? "" : ": KVM's workers run on the vCPUs' own"}.`,
+        ]),
     "Exits that have nothing to do with SPE (WFI, timers) cost nothing.",
   ];
 }
