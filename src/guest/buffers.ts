@@ -17,6 +17,8 @@ export interface PlacedBuffer {
   readonly snapshot: boolean;
   /** How far perf's reader has read at each window that the driver opens; absent: the driver's model assumes when it reads. */
   readonly readings?: readonly AuxReading[];
+  /** How long the driver took for each of its interrupts, in ns; absent, and behind the last: as long as it costs. */
+  readonly interruptNs?: readonly number[];
 }
 
 /** How many pages a buffer has. */

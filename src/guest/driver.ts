@@ -35,6 +35,13 @@ export interface SpeDriverState {
   readonly fatalInterrupts: number;
   readonly aux: AuxBufferState;
   readonly nextReading: number;
+  readonly nextInterrupt: number;
+}
+
+/** What is known of a driver's use of its buffer: see PlacedBuffer. */
+export interface DriverHistory {
+  readonly readings?: readonly AuxReading[] | undefined;
+  readonly interruptNs?: readonly number[] | undefined;
 }
 
 export class SpeDriver {
@@ -55,6 +62,8 @@ export class SpeDriver {
   /** How far perf's reader has read at each window, where that is known, and the next of them. */
   readonly #readings: readonly AuxReading[] | undefined;
   #nextReading = 0;
+  readonly #interruptNs: readonly number[];
+  #nextInterrupt = 0;
   #window: AuxWindow | undefined;
   /** Where its handle stands that has no window. */
   #standsAtBytes: number | undefined;
@@ -72,10 +81,11 @@ export class SpeDriver {
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
-  /** @param readings how far perf's reader has read at each window; absent: it reads when READER says */
-  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readings?: readonly AuxReading[]) {
+  /** @param history without readings perf's reader reads when READER says */
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, history: DriverHistory = {}) {
     this.#pe = pe;
-    this.#readings = readings;
+    this.#readings = history.readings;
+    this.#interruptNs = history.interruptNs ?? [];
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -163,6 +173,7 @@ export class SpeDriver {
       fatalInterrupts: this.fatalInterrupts,
       aux: this.#aux.save(),
       nextReading: this.#nextReading,
+      nextInterrupt: this.#nextInterrupt,
     };
   }
 
@@ -182,6 +193,7 @@ export class SpeDriver {
     this.fatalInterrupts = state.fatalInterrupts;
     this.#aux.restore(state.aux);
     this.#nextReading = state.nextReading;
+    this.#nextInterrupt = state.nextInterrupt;
   }
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
@@ -321,7 +333,8 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#pe.spend(this.#pe.hardware.costs.driverIrq);
+          this.#pe.spend(this.#interruptNs[this.#nextInterrupt] ?? this.#pe.hardware.costs.driverIrq);
+          this.#nextInterrupt += 1;
           this.#pe.drain();
         },
       },

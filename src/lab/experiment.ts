@@ -6,7 +6,7 @@ import { type Ipn, PAGE_BYTES, pagesFor, type Va, vaOf } from "../common/address
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { AuxBuffer } from "../guest/aux-buffer.ts";
 import { guestPagesOf, type PlacedBuffer, PlacedBuffers, pageBehind, pagesOf } from "../guest/buffers.ts";
-import { SpeDriver } from "../guest/driver.ts";
+import { type DriverHistory, SpeDriver } from "../guest/driver.ts";
 import { type GuestPageBytes, ModelMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
 import { ModelPe, type Workload } from "../guest/pe.ts";
 import { Replay, type ReplayState, type Waits } from "../guest/replay.ts";
@@ -104,7 +104,7 @@ export interface GuestState {
 }
 
 /** What a driver of the model's has of its buffer. */
-interface DriverBuffer extends Pick<PlacedBuffer, "event" | "snapshot" | "readings"> {
+interface DriverBuffer extends Pick<PlacedBuffer, "event" | "snapshot">, DriverHistory {
   readonly base: Va;
   readonly bytes: number;
 }
@@ -164,9 +164,9 @@ class Guest {
       spe: setting.spe,
     });
     const { maxRecordBytes, alignBytes } = pe.spu.facts;
-    const drivers = this.#buffers[vcpu]!.map(({ base, bytes, event, snapshot, readings }) => {
+    const drivers = this.#buffers[vcpu]!.map(({ base, bytes, event, snapshot, ...history }) => {
       const aux = new AuxBuffer({ bytes, snapshot, watermarkBytes: 0, maxRecordBytes, alignBytes });
-      return new SpeDriver(pe, aux, base, event, readings);
+      return new SpeDriver(pe, aux, base, event, history);
     });
     const core = new ReplayCore(
       {

@@ -57,6 +57,8 @@ class Reader {
           const { head, tail } = this.#aux;
           this.windows.push({ head, tail });
           this.#aux.begin();
+          // What it has filled up instead is read with the rest.
+          this.#commits.push(this.#aux.head);
         } else this.#commit(line[7]);
         this.#hasStopped = false;
         this.#isOn = false;
@@ -65,6 +67,8 @@ class Reader {
       case "idle":
       case "buffer":
       case "event":
+      case "profiled":
+      case "host":
       case "end":
         return;
     }

@@ -31,6 +31,8 @@ export interface Watched {
   on: boolean;
   /** The event's registers have been told since E rose. */
   eventTold: string | undefined;
+  /** Where records went when it was last told how far it has come. */
+  toldPointer: bigint;
   /** The thread that it was in, at EL0; undefined: after it was idle. */
   thread: string | undefined;
   /** Buffers that have been told, the latest first. */
@@ -60,11 +62,15 @@ export class ScheduleRecorder {
             start: this.#raw(vcpu),
             on: false,
             eventTold: undefined,
+            toldPointer: 0n,
             thread: undefined,
             buffers: [],
           }))
         : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
+    const startNs = this.#watched[0]!.start.atNs;
+    machine.onPressure = ({ atNs, kind, first, pages }) =>
+      this.#tell(["host", -1, Math.max(0, atNs - startNs), kind, first, pages]);
     machine.vcpus.forEach(({ timeline }, vcpu) => {
       const also = timeline.onCharge;
       timeline.onCharge = (kind, startNs, endNs) => {
@@ -73,10 +79,11 @@ export class ScheduleRecorder {
         else if (kind === "guestRun") this.#event(vcpu);
       };
     });
-    cores.forEach(({ core }, vcpu) => {
-      core.onLevelChange = (from) => {
+    cores.forEach((code, vcpu) => {
+      code.core.onLevelChange = (from) => {
         if (from === 1) this.#toEl0(vcpu);
       };
+      code.onRan = () => this.#ran(vcpu);
     });
     devices.wires.forEach((wires, vcpu) => {
       wires.onLevel = (intid, high) => {
@@ -102,7 +109,11 @@ export class ScheduleRecorder {
     if (watched.length === 0) return watched;
     for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
-    for (const { core } of cores) core.onLevelChange = undefined;
+    machine.onPressure = undefined;
+    for (const code of cores) {
+      code.core.onLevelChange = undefined;
+      code.onRan = undefined;
+    }
     for (const wires of devices.wires) wires.onLevel = undefined;
     this.#watched = [];
     return watched;
@@ -169,6 +180,16 @@ export class ScheduleRecorder {
     const place = { first: vpn(first), pages: pages.reduce((sum, [, count]) => sum + count, 0) };
     buffers.unshift({ ...place, probed: probesOf(place).map(pageAt) });
     this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
+  }
+
+  /** It has executed something. */
+  #ran(vcpu: number): void {
+    const watched = this.#watched[vcpu]!;
+    if (!watched.on) return;
+    const pointer = this.#vm.cores[vcpu]!.spu.read("PMBPTR_EL1");
+    if (pointer === watched.toldPointer) return;
+    watched.toldPointer = pointer;
+    this.#tell(["profiled", ...this.#counters(vcpu)]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */

@@ -29,8 +29,8 @@ it("the time in which a driver deals with its full buffer is the interrupt's, no
         ]
       : [line],
   );
-  const { schedule, stops, meanStopNs } = columns(lines);
-  expect({ stops, meanStopNs }).toEqual({ stops: 1, meanStopNs: 300 });
+  const { schedule, stoppedNs } = columns(lines);
+  expect(stoppedNs).toEqual([[[300]]]);
   expect(schedule.segments.endNs[1]).toBe(2_700);
 });
 

@@ -12,7 +12,7 @@ import {
   WAIT,
 } from "../../guest/schedule.ts";
 import { placesOf } from "./buffers.ts";
-import { type Counters, countersOf, type InstantLine, type MachineSchedule } from "./file.ts";
+import { type Counters, countersOf, type InstantLine, isOfInstant, type MachineSchedule } from "./file.ts";
 
 /** A segment before it has a place among all. */
 interface Piece {
@@ -37,8 +37,8 @@ const lengthNs = (piece: Piece): number => workNs(piece.end) - workNs(piece.star
 /** Cuts one vCPU's lines. */
 class Cutter {
   readonly pieces: Piece[] = [];
-  stops = 0;
-  stoppedNs = 0;
+  /** How long its guest dealt with each buffer that had stopped, by buffer. */
+  readonly stoppedNs: number[][] = [];
   #isOn = false;
   #stoppedAtNs: number | undefined;
   #thread: string | undefined;
@@ -82,7 +82,7 @@ class Cutter {
         Object.assign(this.#begin(now, undefined), { enables: true, buffer });
         return;
       case "off":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         this.#piece.disables = true;
         this.#cut(now);
         this.#isOn = false;
@@ -92,7 +92,7 @@ class Cutter {
         this.#stoppedAtNs = workNs(now);
         return;
       case "resumed":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         return;
       case "idle": {
         const [, , , , , , , untilNs, cause] = line;
@@ -101,22 +101,25 @@ class Cutter {
         this.#begin({ ...now, atNs: untilNs }, cause);
         return;
       }
+      case "profiled":
+        this.#cut(now);
+        this.#begin(now, undefined);
+        return;
       case "task":
         this.#task(now, `${line[7]} ${line[8]}`);
         return;
       case "end":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         this.#cut(now);
         return;
     }
   }
 
-  #resumed(now: Counters): void {
+  #resumed(now: Counters, buffer: number): void {
     if (this.#stoppedAtNs === undefined) return;
     const ns = workNs(now) - this.#stoppedAtNs;
     this.#piece.stoppedNs += ns;
-    this.stoppedNs += ns;
-    this.stops += 1;
+    this.stoppedNs[buffer] = [...(this.stoppedNs[buffer] ?? []), ns];
     this.#stoppedAtNs = undefined;
   }
 
@@ -145,19 +148,15 @@ class Cutter {
 
 export interface CutSchedule {
   readonly schedule: Schedule;
-  /** How often a guest dealt with a buffer that had stopped while E was 1, and how long that took its driver in the mean. */
-  readonly stops: number;
-  readonly meanStopNs: number;
+  /** How long a guest dealt with each buffer that had stopped while E was 1, by vCPU and buffer. */
+  readonly stoppedNs: readonly (readonly (readonly number[] | undefined)[])[];
 }
 
 /** @param assumptions what the replay takes for granted, for its record */
 export function cutSchedule({ header, lines }: MachineSchedule, assumptions: readonly string[]): CutSchedule {
   const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
   const places = placesOf(lines);
-  for (const [i, line] of lines.entries())
-    if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line, places[i]!);
-  const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
-  const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
+  for (const [i, line] of lines.entries()) if (isOfInstant(line)) cutters[line[1]]!.take(line, places[i]!);
   const pieces = cutters
     .flatMap((cutter) => cutter.pieces)
     .sort((a, b) => a.start.atNs - b.start.atNs || a.vcpu - b.vcpu);
@@ -183,8 +182,7 @@ export function cutSchedule({ header, lines }: MachineSchedule, assumptions: rea
       durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
       assumptions,
     },
-    stops,
-    meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
+    stoppedNs: cutters.map((cutter) => cutter.stoppedNs),
   };
 }
 

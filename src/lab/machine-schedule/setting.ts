@@ -7,6 +7,7 @@ import { type PlacedBuffer, pageBehind, pagesOf } from "../../guest/buffers.ts";
 import { RAM_FIRST_IPN } from "../../guest/memory.ts";
 import { DEFAULT_EVENT, type SpeEvent } from "../../guest/spe-event.ts";
 import { HUGE_PAGES } from "../../host/frames.ts";
+import type { PressureEvent } from "../../host/pressure.ts";
 import { factsOf, type ImplementationFacts, implementationOf } from "../../spe/implementation.ts";
 import type { Setting } from "../experiment.ts";
 import { buffersOf, type ScheduledBuffer } from "./buffers.ts";
@@ -75,10 +76,6 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
   const spe = implementationOf(header.spe);
   const known = buffers.map((ofVcpu) => ofVcpu.map((buffer) => placed(buffer, event, factsOf(spe))));
   const unexplained = known.flat().reduce((sum, each) => sum + each.unexplained, 0);
-  // A vCPU that never had a buffer has another's, and does not use it.
-  const anywhere = known.flat()[0]!.buffer;
-  const all = known.map((ofVcpu) => (ofVcpu.length > 0 ? ofVcpu.map(({ buffer }) => buffer) : [anywhere]));
-  const largest = Math.max(...all.flat().map(pagesOf));
   const cut = cutSchedule(schedule, [
     `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
     ...(unexplained > 0
@@ -87,6 +84,21 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
         ]
       : []),
   ]);
+  const stopsNs = cut.stoppedNs.flat().flatMap((ofBuffer) => ofBuffer ?? []);
+  const meanStopNs = stopsNs.length === 0 ? 0 : stopsNs.reduce((a, b) => a + b) / stopsNs.length;
+  // A vCPU that never had a buffer has another's, and does not use it.
+  const anywhere = known.flat()[0]!.buffer;
+  const all = known.map((ofVcpu, vcpu) =>
+    ofVcpu.length > 0
+      ? ofVcpu.map(({ buffer }, i) => ({ ...buffer, interruptNs: cut.stoppedNs[vcpu]?.[i] ?? [] }))
+      : [anywhere],
+  );
+  const largest = Math.max(...all.flat().map(pagesOf));
+  const pressure = schedule.lines.flatMap((line): PressureEvent[] => {
+    if (line[0] !== "host") return [];
+    const [, , atNs, kind, first, pages] = line;
+    return [{ atNs, kind, first, pages }];
+  });
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
   const memoryPages = Math.ceil(header.memoryBytes / PAGE_BYTES / HUGE_PAGES) * HUGE_PAGES;
   const used = Math.max(memoryPages, pageBehind(all) - RAM_FIRST_IPN);
@@ -108,11 +120,12 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     clockGHz: header.clockGHz,
     ipc: header.ipc,
     seed,
+    ...(pressure.length === 0 ? {} : { pressure: () => pressure.values() }),
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
     placed: all,
     spe,
     // What the driver executes is in the segments; only a full buffer's interrupt is not.
-    guestCosts: { sysreg: 0, drain: 0, driverStart: 0, driverStop: 0, driverIrq: cut.meanStopNs },
+    guestCosts: { sysreg: 0, drain: 0, driverStart: 0, driverStop: 0, driverIrq: Math.round(meanStopNs) },
   };
 }
