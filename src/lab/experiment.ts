@@ -131,7 +131,9 @@ class Guest {
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,
       seed: setting.seed,
-      ...(setting.placed === undefined ? {} : { tablesFrom: tablesFrom(setting.placed) }),
+      ...(setting.placed === undefined
+        ? {}
+        : { tablesFrom: tablesFrom(setting.placed), tables: setting.placed.flat()[0]!.tables }),
     });
     if (setting.placed === undefined) {
       const { event, snapshot, bufferBytes: bytes } = setting;
