@@ -18,6 +18,7 @@ import { askTask } from "../src/cli/ask/cell.ts";
 import { sourceVersion } from "../src/cli/cache-folder.ts";
 import { LocalEngine } from "../src/cli/cells/local.ts";
 import {
+  byKey,
   type CellEngine,
   type CellOutcome,
   type CellTask,
@@ -94,9 +95,9 @@ describe.skipIf(!has).each(ENGINES)("an engine: %s", (name, make) => {
     redis = shared;
     try {
       const outcomes = new Map<string, CellOutcome>();
-      await engine.run(TASKS, (task, outcome) => {
-        expect(outcomes.has(keyOf(task)), task.label).toBe(false);
-        outcomes.set(keyOf(task), outcome);
+      await engine.run(byKey(TASKS), (key, outcome) => {
+        expect(outcomes.has(key), key).toBe(false);
+        outcomes.set(key, outcome);
       });
       const told = TASKS.map((task) => {
         const outcome = outcomes.get(keyOf(task));

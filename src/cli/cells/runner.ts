@@ -27,11 +27,11 @@ export async function runTasks(tasks: readonly CellTask[], options: RunOptions):
     if (same === undefined) alike.set(key, [task]);
     else same.push(task);
   }
-  const missing: CellTask[] = [];
+  const missing = new Map<string, CellTask>();
   const known: [readonly CellTask[], string][] = [];
-  for (const same of alike.values()) {
-    const text = store?.get(same[0]!);
-    if (text === undefined) missing.push(same[0]!);
+  for (const [key, same] of alike) {
+    const text = store?.get(key);
+    if (text === undefined) missing.set(key, same[0]!);
     else known.push([same, text]);
   }
   onKnown?.(
@@ -40,10 +40,9 @@ export async function runTasks(tasks: readonly CellTask[], options: RunOptions):
   );
   for (const [same, text] of known)
     for (const task of same) onOutcome(task, { kind: "row", text, tookMs: 0 }, false);
-  await engine.run(missing, (first, outcome) => {
-    const same = alike.get(keyOf(first)) ?? [];
-    for (const task of same) onOutcome(task, outcome, true);
-    if (outcome.kind === "row") store?.put(first, outcome.text);
+  await engine.run(missing, (key, outcome) => {
+    for (const task of alike.get(key) ?? []) onOutcome(task, outcome, true);
+    if (outcome.kind === "row") store?.put(key, outcome.text);
   });
 }
 

@@ -2,7 +2,7 @@
  * Rows from earlier runs, by content: a row is found again only under the same source of spevisor and the same task. Whatever
  * goes wrong here costs time and no answer.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   mkdirSync,
   readdirSync,
@@ -15,7 +15,6 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { cacheFolder } from "../cache-folder.ts";
-import { type CellTask, keyOf } from "./task.ts";
 
 /** How many versions of the source keep their rows: enough to go back and forth between two branches. */
 const VERSIONS_KEPT = 3;
@@ -26,8 +25,7 @@ export const rowFolder = (env: Readonly<Record<string, string | undefined>>): st
 
 /** Before a row's text there is its checksum, and a line's end. */
 const CHECKSUM_CHARS = 32;
-const checksumOf = (text: string): string =>
-  createHash("sha256").update(text).digest("hex").slice(0, CHECKSUM_CHARS);
+const checksumOf = (text: string): string => hash("sha256", text).slice(0, CHECKSUM_CHARS);
 
 /**
  * Rows of one version of the source, in a folder of their own: a file for each, read and written without waiting, since a hundred
@@ -55,10 +53,10 @@ export class RowStore {
     }
   }
 
-  /** The row's JSON text, or undefined where there is none or it is damaged. */
-  get(task: CellTask): string | undefined {
+  /** The JSON text of a task's row, by the task's key; undefined where there is none or it is damaged. */
+  get(key: string): string | undefined {
     try {
-      const kept = readFileSync(this.#pathOf(task), "utf8");
+      const kept = readFileSync(this.#pathOf(key), "utf8");
       const text = kept.slice(CHECKSUM_CHARS + 1);
       return kept.startsWith(checksumOf(text)) ? text : undefined;
     } catch {
@@ -67,9 +65,9 @@ export class RowStore {
   }
 
   /** Keeps a row, whole or not at all. */
-  put(task: CellTask, text: string): void {
+  put(key: string, text: string): void {
     try {
-      const path = this.#pathOf(task);
+      const path = this.#pathOf(key);
       const temporary = `${path}.${process.pid}.tmp`;
       const content = `${checksumOf(text)}\n${text}`;
       try {
@@ -84,8 +82,7 @@ export class RowStore {
     }
   }
 
-  #pathOf(task: CellTask): string {
-    const key = keyOf(task);
+  #pathOf(key: string): string {
     return join(this.#folder, key.slice(0, 2), key.slice(2));
   }
 

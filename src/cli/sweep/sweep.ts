@@ -17,7 +17,7 @@ import { contextOf } from "../cells/context.ts";
 import { LocalEngine } from "../cells/local.ts";
 import { runTasks } from "../cells/runner.ts";
 import { RowStore, rowFolder } from "../cells/store.ts";
-import { type CellEngine, type CellOutcome, type CellTask, MOST_ATTEMPTS } from "../cells/task.ts";
+import { type CellEngine, type CellOutcome, type CellTask, keyOf, MOST_ATTEMPTS } from "../cells/task.ts";
 import { beginFile } from "../files.ts";
 import { type GuestInputs, guestInputs } from "../linux/cell.ts";
 import { pageAssets } from "../page-assets.ts";
@@ -71,12 +71,10 @@ export async function prepare(
   only: Parameters<typeof cellsOfSweep>[2],
   world: World,
 ): Promise<Prepared> {
-  const { choices, paths } = await chooseFor(
-    sweep,
-    folder,
-    await world.loadLab(),
-    await loadQuestions(world.questions.href),
-  );
+  // They take a tenth of a second to load.
+  const asks = sweep.cells.some(({ kind }) => kind === "ask");
+  const questions = asks ? await loadQuestions(world.questions.href) : [];
+  const { choices, paths } = await chooseFor(sweep, folder, await world.loadLab(), questions);
   const cells = cellsOfSweep(sweep, choices, only);
   const shown = Object.fromEntries(
     [...paths].map(([sha256, path]) => [sha256, relative(process.cwd(), path) || path]),
@@ -137,7 +135,7 @@ export async function runSweep(
     options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
   if (options.dryRun) {
     let known = 0;
-    for (const task of tasks) if (store?.get(task) !== undefined) known += 1;
+    for (const task of tasks) if (store?.get(keyOf(task)) !== undefined) known += 1;
     world.stdout.write(`${sizeText(cells, known, threads)}\n`);
     return;
   }
@@ -153,11 +151,11 @@ export async function runSweep(
       engine,
       store,
       onKnown: (known) => say(sizeText(cells, known, threads)),
-      onOutcome: (task, outcome) => {
+      onOutcome: (task, outcome, ran) => {
         const index = placeOf.get(task)!;
         const cell = cells[index]!;
         partial.add(index, { cell, outcome: outcomeOfCell(cell, outcome) });
-        progress.onProgress({ done: partial.done, total: cells.length, what: task.label });
+        if (ran) progress.onProgress({ done: partial.done, total: cells.length, what: task.label });
       },
     });
     progress.say("writing results");
