@@ -74,6 +74,8 @@ export class InputCache {
   readonly #shared: string | undefined;
   readonly #inUse = new Map<string, number>();
   readonly #coming = new Map<string, Promise<void>>();
+  /** Whether those in use alone are too much. */
+  #isOver = false;
 
   /** @param shared a folder that has inputs as well */
   constructor(folder: string, mostBytes: number, shared: string | undefined) {
@@ -116,7 +118,7 @@ export class InputCache {
       if (uses === 0) this.#inUse.delete(sha256);
       else this.#inUse.set(sha256, uses);
     }
-    this.#shrink();
+    if (this.#isOver) this.#shrink();
   }
 
   async #bring(redis: Redis, { name, sha256 }: InputFile): Promise<void> {
@@ -167,12 +169,13 @@ export class InputCache {
     const kept = this.#kept().sort((a, b) => a.usedMs - b.usedMs);
     let bytes = kept.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     for (const { sha256, path, sizeBytes } of kept) {
-      if (bytes <= this.#mostBytes) return;
+      if (bytes <= this.#mostBytes) break;
       if (this.#inUse.has(sha256)) continue;
       rmSync(path, { force: true });
       this.paths.delete(sha256);
       bytes -= sizeBytes;
     }
+    this.#isOver = bytes > this.#mostBytes;
   }
 }
 

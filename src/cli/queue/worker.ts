@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly takeoverMs: number;
 }
 
+/** Cells that take less than this are fetched before a thread is free for them: what Redis takes to answer would show. */
+const SHORT_MS = 500;
 /** How often a worker looks whether somebody wants another version. */
 const LOOK_MS = 10_000;
 /** A cell whose input is not there comes back to the queue for so long. */
@@ -50,6 +52,7 @@ class CellWorker {
   readonly #inputs: InputCache;
   readonly #metrics: WorkerMetrics;
   readonly #log: Logger;
+  readonly #jobs: number;
   readonly worker: Worker<CellJobData>;
 
   constructor(redis: Redis, options: WorkerOptions, world: World, metrics: WorkerMetrics, log: Logger) {
@@ -58,7 +61,9 @@ class CellWorker {
     this.#build = context.build;
     this.#metrics = metrics;
     this.#log = log;
+    this.#jobs = options.jobs;
     this.#inputs = new InputCache(join(context.cacheDir, "inputs"), options.cacheBytes, options.inputs);
+    metrics.onInputBytes(() => this.#inputs.bytes);
     this.#threads = new CellThreads({ threads: options.jobs, context, paths: this.#inputs.paths });
     this.worker = new Worker<CellJobData>(queueName(context.build), (job, token) => this.#run(job, token), {
       connection: redis,
@@ -92,7 +97,6 @@ class CellWorker {
       await job.moveToDelayed(Date.now() + INPUT_RETRY_MS, token);
       throw new DelayedError();
     }
-    this.#metrics.inputs(this.#inputs.bytes);
     this.#metrics.began();
     let outcome: CellOutcome;
     try {
@@ -104,6 +108,8 @@ class CellWorker {
     switch (outcome.kind) {
       case "row":
         await this.#redis.set(row, outcome.text, "NX");
+        // A long cell that waits here might run elsewhere.
+        this.worker.concurrency = outcome.tookMs < SHORT_MS ? 2 * this.#jobs : this.#jobs;
         this.#log.info({ cell: task.label, tookMs: Math.round(outcome.tookMs) }, "done");
         return;
       case "user-error":

@@ -83,8 +83,8 @@ class Columns {
 
   add(result: Result): void {
     eachValue(result, (name, value) => {
-      let column = this.#columns.get(name);
-      if (column === undefined) this.#columns.set(name, (column = []));
+      const column = this.#columns.get(name) ?? [];
+      if (column.length === 0) this.#columns.set(name, column);
       while (column.length < this.rows) column.push(null);
       column[this.rows] = value;
     });
