@@ -61,7 +61,7 @@ const onQueue = async (redis: TestRedis): Promise<CellEngine> =>
   new QueueEngine(await connect(redis.url, {}), {
     build,
     retryFailed: false,
-    publish: () => Promise.resolve(),
+    publish: () => Promise.resolve(false),
   });
 const worker = (redis: TestRedis): Running =>
   start(CLI, ["worker", "--queue", redis.url, "--jobs", "1"], folder);

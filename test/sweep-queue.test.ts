@@ -78,7 +78,7 @@ const ENGINES: readonly (readonly [string, () => Promise<CellEngine>])[] = [
       new QueueEngine(await connect(redis.url, {}), {
         build: CONTEXT.build,
         retryFailed: true,
-        publish: () => Promise.resolve(),
+        publish: () => Promise.resolve(false),
       }),
   ],
 ];

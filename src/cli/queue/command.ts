@@ -26,7 +26,11 @@ export function addWorker(program: Command, world: World): void {
       nonEmpty,
     )
     .option("--jobs <n>", "cells at a time (default: one for each core)", whole("--jobs", 1, MOST_JOBS))
-    .option("--inputs <folder>", "a folder that all machines share, for input files", nonEmpty)
+    .option(
+      "--inputs <where>",
+      "where the sweep's --inputs are: a folder that all machines share, or s3://BUCKET/PREFIX",
+      nonEmpty,
+    )
     .addOption(
       new Option("--cache-size <size>", "what input files may take on this machine's disk")
         .argParser(positiveSize("--cache-size"))
@@ -42,7 +46,7 @@ export function addWorker(program: Command, world: World): void {
       "after",
       `
 Log lines are JSON, on standard output. SIGTERM lets the cells that run come to their end. The password may be in the URL or
-in REDISCLI_AUTH; it is never printed. docs/sweep.md has a compose file, a systemd unit and what to do when something fails.
+in REDISCLI_AUTH; a bucket's credentials are in AWS_ACCESS_KEY_ID and so on. Neither is ever printed. docs/sweep.md has a compose file, a systemd unit and what to do when something fails.
 
 Examples:
   $ spevisor worker --queue redis://queue.example:6379

@@ -15,7 +15,7 @@ import {
   type OnOutcome,
   WORKER_ENDED,
 } from "../cells/task.ts";
-import { inputKey, jobKey, PREFIX, queueName, rowKey } from "./names.ts";
+import { jobKey, PREFIX, queueName, rowKey, WANTED_INPUTS } from "./names.ts";
 
 /** A job's data. */
 export type CellJobData = CellTask;
@@ -27,8 +27,11 @@ export interface QueueOptions {
   readonly priority?: number;
   /** Whether cells that have failed before are tried again. */
   readonly retryFailed: boolean;
-  /** Puts a task's input where workers find it. */
-  readonly publish: (sha256: string) => Promise<void>;
+  /**
+   * Puts an input where workers find it, unless it is there; where one is known to be missing, whatever is there.
+   * @returns false where this process does not have it
+   */
+  readonly publish: (sha256: string, isMissing: boolean) => Promise<boolean>;
   /** Told every now and then how many cells are not there yet. */
   readonly onWaiting?: (cells: number) => void;
   /** Told once, where nobody is there who would compute. */
@@ -132,7 +135,8 @@ export class QueueEngine implements CellEngine {
     await this.#collect([...this.#pending.keys()], false);
     if (this.#pending.size === 0) return;
     // What is all there needs no jobs, and BullMQ takes a while to load.
-    const jobs = (this.#jobs ??= await openJobs(this.#redis, this.#options.build, (key) => this.#tell(key)));
+    const jobs = this.#jobs ?? (await openJobs(this.#redis, this.#options.build, (key) => this.#tell(key)));
+    this.#jobs = jobs;
     await this.#publishInputs();
     if (this.#options.retryFailed) await this.#forgetFailures(jobs, [...this.#pending.keys()]);
     await this.#submit(jobs, [...this.#pending.keys()]);
@@ -216,7 +220,7 @@ export class QueueEngine implements CellEngine {
   async #publishInputs(): Promise<void> {
     const wanted = new Set<string>();
     for (const { files } of this.#pending.values()) for (const { sha256 } of files) wanted.add(sha256);
-    for (const sha256 of wanted) await this.#options.publish(sha256);
+    for (const sha256 of wanted) await this.#options.publish(sha256, false);
   }
 
   /** Makes jobs; one that is there already stays as it is. */
@@ -253,8 +257,8 @@ export class QueueEngine implements CellEngine {
   }
 
   /**
-   * Finds what no event has told: a row that came while the connection was lost, a job or an input that Redis has lost with its last
-   * second.
+   * Finds what no event has told: a row that came while the connection was lost, a job that Redis has lost with its last second, an
+   * input that a worker misses.
    */
   async #check(jobs: Jobs): Promise<void> {
     const { build, publish, onWaiting, onNoWorker } = this.#options;
@@ -281,10 +285,8 @@ export class QueueEngine implements CellEngine {
       this.#pending.delete(key);
       this.#pending.set(key, task);
     }
-    const files = new Set(
-      left.flatMap((key) => this.#pending.get(key)?.files.map(({ sha256 }) => sha256) ?? []),
-    );
-    for (const sha256 of files) if ((await this.#redis.exists(inputKey(sha256))) === 0) await publish(sha256);
+    for (const sha256 of await this.#redis.smembers(WANTED_INPUTS))
+      if (await publish(sha256, true)) await this.#redis.srem(WANTED_INPUTS, sha256);
   }
 }
 

@@ -1,0 +1,104 @@
+/** Input files of sweeps on a queue: from a coordinator to workers that have none of its folders, with a real Redis. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Ended, type Running, SPEVISOR, start, stop } from "./queue/processes.ts";
+import { hasRedis, TestRedis } from "./queue/redis.ts";
+import { CREDENTIALS, TestS3 } from "./queue/s3.ts";
+
+const has = hasRedis("inputs of sweeps on a queue");
+const folder = mkdtempSync(join(tmpdir(), "spevisor-inputs-"));
+const at = (...names: string[]): string => join(folder, ...names);
+const RECORDING = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
+const SHA256 = /^[0-9a-f]{64}$/;
+
+let redis: TestRedis;
+let s3: TestS3;
+let env: Readonly<Record<string, string>>;
+beforeAll(async () => {
+  if (!has) return;
+  redis = await TestRedis.start();
+  s3 = await TestS3.start("ours");
+  env = { ...CREDENTIALS, AWS_ENDPOINT_URL: s3.url };
+});
+afterAll(async () => {
+  if (has) {
+    await redis.stop();
+    await s3.stop();
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A worker on a machine of its own: with nothing in its cache. */
+function worker(name: string, ...more: string[]): Running {
+  mkdirSync(at(name));
+  return start(SPEVISOR, ["worker", "--queue", redis.url, "--jobs", "1", ...more], at(name), env);
+}
+/** A sweep of two cells, of which no other has been run. */
+const sweep = (out: string, seed: number, where: string, more = env): Promise<Ended> => {
+  const cells = [
+    {
+      kind: "predict",
+      recordings: [RECORDING],
+      policies: ["fault"],
+      buffers: ["64K", "128K"],
+      seeds: [seed],
+    },
+  ];
+  writeFileSync(at(`${out}.json`), JSON.stringify({ schema: "spevisor.sweep/1", cells }));
+  return start(SPEVISOR, ["sweep", `${out}.json`, "--queue", redis.url, "--inputs", where], folder, more)
+    .ended;
+};
+const results = (out: string): string => readFileSync(at(`${out}-sweep`, "results.ndjson"), "utf8");
+
+describe.skipIf(!has)("inputs", { timeout: 120_000 }, () => {
+  it("reach a worker through a folder that both have, and never Redis", async () => {
+    const its = worker("machine-1", "--inputs", at("shared"));
+    try {
+      expect(await sweep("shared", 1, at("shared"))).toMatchObject({ code: 0 });
+    } finally {
+      await stop(its);
+    }
+    expect(readdirSync(at("shared"))).toEqual([expect.stringMatching(SHA256)]);
+    expect(readdirSync(at("machine-1", "cache", "spevisor", "inputs"))).toEqual(readdirSync(at("shared")));
+    expect(await redis.use((client) => client.keys("spevisor:input:*"))).toEqual([]);
+    expect(results("shared")).not.toContain('"failed"');
+  });
+
+  it("reach a worker through a bucket, again where they are damaged or gone", async () => {
+    const its = worker("machine-2", "--inputs", "s3://ours/in");
+    try {
+      expect(await sweep("bucket", 2, "s3://ours/in")).toMatchObject({ code: 0 });
+      const [path = "", ...others] = s3.objects.keys();
+      expect([path, others]).toEqual([expect.stringMatching(/^\/ours\/in\/[0-9a-f]{64}$/), []]);
+      expect(s3.objects.get(path)?.equals(readFileSync(RECORDING))).toBe(true);
+      expect(s3.granted).toEqual([`HEAD ${path}`, `PUT ${path}`, `GET ${path}`]);
+
+      rmSync(at("machine-2", "cache"), { recursive: true });
+      s3.objects.set(path, Buffer.from("not what it was"));
+      expect(await sweep("damaged", 3, "s3://ours/in")).toMatchObject({ code: 0 });
+      expect(its.out()).toContain("arrived damaged");
+    } finally {
+      await stop(its);
+    }
+    expect(await redis.use((client) => client.keys("spevisor:input:*"))).toEqual([]);
+    expect(results("bucket") + results("damaged")).not.toContain('"failed"');
+  });
+
+  it("are not put into a bucket that cannot be had, and nobody prints why it might be", async () => {
+    const told = await Promise.all([
+      sweep("wrong", 4, "s3://ours/in", { ...env, AWS_SECRET_ACCESS_KEY: "wr0ng" }),
+      sweep("other", 4, "s3://theirs/in"),
+      sweep("nowhere", 4, "http://127.0.0.1:1/ours/in"),
+    ]);
+    expect(told.map(({ code }) => code)).toEqual([2, 2, 2]);
+    expect(told.map(({ err }) => err)).toEqual([
+      expect.stringContaining("403"),
+      expect.stringContaining(`${s3.url}/theirs/in cannot be written to: 404 NoSuchBucket`),
+      expect.stringContaining("http://127.0.0.1:1/ours/in cannot be reached"),
+    ]);
+    for (const { out, err } of told) expect(out + err).not.toMatch(/wr0ng|kept\/to\+itself/);
+  });
+});
