@@ -87,6 +87,55 @@ describe.skipIf(!has)("inputs", { timeout: 120_000 }, () => {
     expect(results("bucket") + results("damaged")).not.toContain('"failed"');
   });
 
+  it("are a policy's code, which a worker runs that is told to, and no other", async () => {
+    mkdirSync(at("policies"));
+    writeFileSync(at("policies", "reasons.ts"), 'export const ORIGIN: string = "A test.";');
+    writeFileSync(
+      at("policies", "mine.ts"),
+      `import { hold, type PinPolicy } from "spevisor";
+       import { ORIGIN } from "./reasons.ts";
+       const texts = { summary: "Pins at each enable.", origin: ORIGIN, tradeOff: "None." };
+       const create: PinPolicy["create"] = () => ({
+         onBufferEnabled(buffer, ctx) {
+           ctx.unpin(ctx.pinned);
+           const walk = ctx.walk(buffer);
+           return walk.kind === "walked" ? hold(walk, ctx) : walk;
+         },
+         onBufferDisabled: (_, ctx) => void ctx.unpin(ctx.pinned),
+       });
+       export const mine: PinPolicy = { name: "mine", ...texts, trapsBuffer: true, create };`,
+    );
+    const policies = ["policies/mine.ts", "pin-on-enable"];
+    const matrix = { kind: "thread", scenarios: ["thread-a"], buffers: ["64K"], policies };
+    writeFileSync(at("policy.json"), JSON.stringify({ schema: "spevisor.sweep/1", cells: [matrix] }));
+    const run = (...argv: string[]): Promise<Ended> =>
+      start(SPEVISOR, ["sweep", "policy.json", "--jobs", "1", ...argv], folder).ended;
+    expect(await run("--out", "here")).toMatchObject({ code: 0 });
+    const here = readFileSync(at("here", "results.ndjson"), "utf8").trimEnd().split("\n");
+    const rows = here.map((line) => JSON.parse(line) as { cell: Record<string, unknown>; result: object });
+    expect(rows.map(({ cell }) => cell["policy"])).toEqual(["mine", "pin-on-enable"]);
+    expect(rows[0]?.cell["policyFile"]).toEqual({ name: "mine.ts", sha256: expect.stringMatching(SHA256) });
+    // It does what the policy does that it was written after.
+    expect(rows[0]?.result).toEqual(rows[1]?.result);
+    expect(readFileSync(at("here", "index.html"), "utf8")).toContain("--policy policies/mine.ts");
+
+    const careful = worker("machine-3");
+    try {
+      const refused = await run("--queue", redis.url, "--out", "refused");
+      expect(refused).toMatchObject({ code: 0, out: expect.stringContaining("--allow-policies") });
+    } finally {
+      await stop(careful);
+    }
+    const trusting = worker("machine-4", "--allow-policies");
+    try {
+      expect(await run("--queue", redis.url, "--out", "queue")).toMatchObject({ code: 0 });
+    } finally {
+      await stop(trusting);
+    }
+    for (const name of readdirSync(at("here")))
+      expect(readFileSync(at("queue", name)).equals(readFileSync(at("here", name))), name).toBe(true);
+  });
+
   it("are not put into a bucket that cannot be had, and nobody prints why it might be", async () => {
     const told = await Promise.all([
       sweep("wrong", 4, "s3://ours/in", { ...env, AWS_SECRET_ACCESS_KEY: "wr0ng" }),

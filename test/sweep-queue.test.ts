@@ -67,6 +67,7 @@ const CONTEXT = {
   questions: new URL("./ask/sample-questions.ts", import.meta.url).href,
   cacheDir: at("cache"),
   build: sourceVersion(),
+  allowPolicies: false,
 };
 
 const ENGINES: readonly (readonly [string, () => Promise<CellEngine>])[] = [

@@ -39,7 +39,7 @@ export class KilledSweeps {
   readonly #redis: TestRedis;
   readonly #local = new LocalEngine({
     threads: 1,
-    context: { questions: "", cacheDir: join(this.folder, "cache"), build: "" },
+    context: { questions: "", cacheDir: join(this.folder, "cache"), build: "", allowPolicies: false },
     paths: new Map(),
     attempts: 1,
   });

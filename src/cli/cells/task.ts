@@ -35,6 +35,8 @@ export interface CellContext {
   readonly cacheDir: string;
   /** The version of the source that they are good for. */
   readonly build: string;
+  /** Whether policies are run that come with a cell: code of whoever has made it. */
+  readonly allowPolicies: boolean;
 }
 
 /** What became of a cell. Error classes do not survive the way between threads and machines, so errors are spelt out. */

@@ -9,6 +9,7 @@ interface Flags {
   readonly jobs?: number;
   readonly inputs?: string;
   readonly cacheSize: number;
+  readonly allowPolicies?: true;
   readonly metrics?: string;
   readonly takeover: number;
 }
@@ -36,6 +37,10 @@ export function addWorker(program: Command, world: World): void {
         .argParser(positiveSize("--cache-size"))
         .default(2 * 1024 ** 3, "2G"),
     )
+    .option(
+      "--allow-policies",
+      "run policies that sweeps bring from files: code of whoever can write to the queue",
+    )
     .option("--metrics <port>", "serve /metrics for Prometheus on PORT or HOST:PORT", nonEmpty)
     .addOption(
       new Option("--takeover <time>", "after how long a cell is taken over whose worker is gone")
@@ -61,6 +66,7 @@ Examples:
           jobs: flags.jobs ?? availableParallelism(),
           inputs: flags.inputs,
           cacheBytes: flags.cacheSize,
+          allowPolicies: flags.allowPolicies === true,
           metrics: flags.metrics,
           takeoverMs: flags.takeover / NS_PER_MS,
         },

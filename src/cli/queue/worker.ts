@@ -24,6 +24,8 @@ export interface WorkerOptions {
   /** Where inputs are, beside Redis: a folder that all machines share, or a bucket. */
   readonly inputs: string | undefined;
   readonly cacheBytes: number;
+  /** Whether policies that come with a sweep are run. */
+  readonly allowPolicies: boolean;
   readonly metrics: string | undefined;
   /** How long a cell of a worker that is gone waits until another one takes it. */
   readonly takeoverMs: number;
@@ -139,7 +141,7 @@ export async function runWorker(options: WorkerOptions, world: World): Promise<v
     if (why === null) log.info("Redis is back");
     else log.warn({ why }, "Redis is away; waiting for it");
   });
-  const context = contextOf(world);
+  const context = contextOf(world, options.allowPolicies);
   const { build } = context;
   try {
     await checkVersion(redis, build);

@@ -68,7 +68,7 @@ export const withMatrix = (command: Command): Command =>
     .option("--recording <files...>", "recordings, and patterns such as '*.data'", names)
     .option("--comm <names...>", "profile the tasks of these names", names)
     .option("--scenario <names...>", "scenarios", names)
-    .option("--policy <names...>", 'policies, or "all"', names)
+    .option("--policy <names...>", 'policies, files of them, or "all"', names)
     .option("--profile <names...>", 'cost profiles, or "all"', names)
     .option(
       "--costs <factors>",

@@ -1,5 +1,6 @@
 /** `spevisor sweep`: from a file or options to results on disk, whoever computes them. */
-import { availableParallelism } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
@@ -61,6 +62,15 @@ export function loadSweep(file: string): { readonly sweep: Sweep; readonly name:
   return { sweep, name: sweep.name ?? basename(file).replace(/\.(ya?ml|json)$/i, "") };
 }
 
+/** A file until this process ends. */
+function temporaryFile(name: string, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "spevisor-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
 /**
  * Finds what a sweep's names mean, and makes its cells; fetches the guest where one is needed.
  * @param folder that its paths count from
@@ -74,11 +84,12 @@ export async function prepare(
   // They take a tenth of a second to load.
   const asks = sweep.cells.some(({ kind }) => kind === "ask");
   const questions = asks ? await loadQuestions(world.questions.href) : [];
-  const { choices, paths } = await chooseFor(sweep, folder, await world.loadLab(), questions);
+  const { choices, paths, policies } = await chooseFor(sweep, folder, await world.loadLab(), questions);
   const cells = cellsOfSweep(sweep, choices, only);
   const shown = Object.fromEntries(
     [...paths].map(([sha256, path]) => [sha256, relative(process.cwd(), path) || path]),
   );
+  for (const { input, text } of policies) paths.set(input.sha256, temporaryFile(input.sha256, text));
   if (!cells.some(({ kind }) => kind === "linux")) return { name, cells, guest: undefined, shown, paths };
   const guest = guestInputs(await defaultGuest("bookworm", "cloud", world));
   for (const [sha256, path] of guest.paths) paths.set(sha256, path);
