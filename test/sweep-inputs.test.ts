@@ -1,17 +1,42 @@
 /** Input files of sweeps on a queue: from a coordinator to workers that have none of its folders, with a real Redis. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { cacheFolder } from "../src/cli/cache-folder.ts";
+import { guestFor } from "./guest/guests.ts";
 import { type Ended, type Running, SPEVISOR, start, stop } from "./queue/processes.ts";
 import { hasRedis, TestRedis } from "./queue/redis.ts";
 import { CREDENTIALS, TestS3 } from "./queue/s3.ts";
 
+/** A file system of one page, at a folder; undefined, and a line, where this user or this system cannot have one. */
+function tinyDisk(folder: string): (() => void) | undefined {
+  mkdirSync(folder, { recursive: true });
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], { stdio: "ignore" });
+    return () => void execFileSync("umount", ["--lazy", folder], { stdio: "ignore" });
+  } catch {
+    console.log("a worker's full disk: skipped, needs the right to mount a tmpfs (root)");
+    return undefined;
+  }
+}
+
+const guest = await guestFor("guests of sweeps on a queue");
 const has = hasRedis("inputs of sweeps on a queue");
 const folder = mkdtempSync(join(tmpdir(), "spevisor-inputs-"));
 const at = (...names: string[]): string => join(folder, ...names);
 const RECORDING = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
+const A = "thread-a --no-bpf-event";
 const SHA256 = /^[0-9a-f]{64}$/;
 
 let redis: TestRedis;
@@ -33,7 +58,7 @@ afterAll(async () => {
 
 /** A worker on a machine of its own: with nothing in its cache. */
 function worker(name: string, ...more: string[]): Running {
-  mkdirSync(at(name));
+  mkdirSync(at(name), { recursive: true });
   return start(SPEVISOR, ["worker", "--queue", redis.url, "--jobs", "1", ...more], at(name), env);
 }
 /** A sweep of two cells, of which no other has been run. */
@@ -135,6 +160,63 @@ describe.skipIf(!has)("inputs", { timeout: 120_000 }, () => {
     for (const name of readdirSync(at("here")))
       expect(readFileSync(at("queue", name)).equals(readFileSync(at("here", name))), name).toBe(true);
   });
+
+  it("that a worker's disk has no room for are left to other workers", async (context) => {
+    const unmount = tinyDisk(at("machine-5", "cache"));
+    if (unmount === undefined) return context.skip();
+    const full = worker("machine-5", "--inputs", at("shared"));
+    try {
+      const swept = sweep("full", 5, at("shared"));
+      await vi.waitUntil(() => full.out().includes("no space left on the device"), { timeout: 60_000 });
+      const other = worker("machine-6", "--inputs", at("shared"));
+      try {
+        expect(await swept).toMatchObject({ code: 0 });
+      } finally {
+        await stop(other);
+      }
+    } finally {
+      await stop(full);
+      unmount();
+    }
+    expect(results("full")).not.toContain('"failed"');
+  });
+
+  it.skipIf(guest === undefined)(
+    "are a guest's kernel, which a worker boots and runs a command in",
+    {
+      timeout: 600_000,
+    },
+    async () => {
+      const guests = cacheFolder(process.env);
+      mkdirSync(at("cache", "spevisor"), { recursive: true });
+      symlinkSync(join(guests, "guests"), at("cache", "spevisor", "guests"));
+      const names = {
+        scenarios: ["thread-a"],
+        policies: ["adaptive"],
+        only: [{ scenario: A, policy: "adaptive" }],
+      };
+      const cells = [{ kind: "linux", ...names }];
+      writeFileSync(at("linux.json"), JSON.stringify({ schema: "spevisor.sweep/1", cells }));
+      const its = worker("machine-7");
+      try {
+        const argv = ["sweep", "linux.json", "--queue", redis.url, "--out", "linux"];
+        expect(await start(SPEVISOR, argv, folder).ended).toMatchObject({ code: 0 });
+      } finally {
+        await stop(its);
+      }
+      const [line = "", ...others] = readFileSync(at("linux", "results.ndjson"), "utf8")
+        .trimEnd()
+        .split("\n");
+      expect(others).toEqual([]);
+      expect(JSON.parse(line)).toMatchObject({
+        cell: { scenario: A, policy: "adaptive" },
+        result: { instructions: expect.any(Number), selected: expect.any(Number), lostShare: 0 },
+      });
+      // What it has booted is its own, and the kernel came to it.
+      expect(readdirSync(at("machine-7", "cache", "spevisor", "inputs"))).toHaveLength(2);
+      expect(readdirSync(at("machine-7", "cache", "spevisor", "boots"))).toHaveLength(1);
+    },
+  );
 
   it("are not put into a bucket that cannot be had, and nobody prints why it might be", async () => {
     const told = await Promise.all([
