@@ -143,7 +143,7 @@ async function allKnown(redis: TestRedis): Promise<void> {
   const row = (await runSweepCell(cell, {}, context)) as Record<string, Json>;
   const rows = known.map((_, i) => JSON.stringify({ ...row, guestWallNs: Number(row["guestWallNs"]) + i }));
   const store = new RowStore(join(folder, "cache", "spevisor", "cells"), build, console.error);
-  for (const [i, key] of known.entries()) store.put(key, rows[i]!);
+  for (const [i, key] of known.entries()) store.put(key, { text: rows[i]!, tookMs: 1 });
   await redis.use(async (client) => {
     const pipeline = client.pipeline();
     for (const [i, key] of known.entries()) pipeline.set(rowKey(build, key), rows[i]!);

@@ -25,9 +25,10 @@ it("finds a row under the same kind, input and version only, whatever the task i
   const store = open("v1");
   const key = keyOf(TASK);
   expect(store.get(key)).toBeUndefined();
-  store.put(key, '{"ns":1}');
-  expect(store.get(keyOf({ ...TASK, label: "other" }))).toBe('{"ns":1}');
-  expect(open("v1").get(key)).toBe('{"ns":1}');
+  const row = { text: '{"ns":1}', tookMs: 12 };
+  store.put(key, row);
+  expect(store.get(keyOf({ ...TASK, label: "other" }))).toEqual(row);
+  expect(open("v1").get(key)).toEqual(row);
   expect(store.get(keyOf({ ...TASK, kind: "bar" }))).toBeUndefined();
   expect(store.get(keyOf({ ...TASK, input: { ...input, number: 6 } }))).toBeUndefined();
   expect(open("v2").get(key)).toBeUndefined();
@@ -48,8 +49,8 @@ it("keeps the rows of the versions that were used last", () => {
 it("warns once where it cannot write, and fails nothing", () => {
   writeFileSync(folder, "a file");
   const store = open("v1");
-  store.put("0123", "1");
-  store.put("0123", "1");
+  store.put("0123", { text: "1", tookMs: 0 });
+  store.put("0123", { text: "1", tookMs: 0 });
   expect(store.get("0123")).toBeUndefined();
   expect(warnings).toHaveLength(1);
 });

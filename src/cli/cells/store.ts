@@ -23,7 +23,13 @@ const VERSIONS_KEPT = 3;
 export const rowFolder = (env: Readonly<Record<string, string | undefined>>): string =>
   join(cacheFolder(env), "cells");
 
-/** Before a row's text there is its checksum, and a line's end. */
+/** A row, and how long its cell took of one core. */
+export interface KeptRow {
+  readonly text: string;
+  readonly tookMs: number;
+}
+
+/** Before a row's text there is a line: its checksum, and how long it took. */
 const CHECKSUM_CHARS = 32;
 const checksumOf = (text: string): string => hash("sha256", text).slice(0, CHECKSUM_CHARS);
 
@@ -53,23 +59,25 @@ export class RowStore {
     }
   }
 
-  /** The JSON text of a task's row, by the task's key; undefined where there is none or it is damaged. */
-  get(key: string): string | undefined {
+  /** The row of a task, by the task's key; undefined where there is none or it is damaged. */
+  get(key: string): KeptRow | undefined {
     try {
       const kept = readFileSync(this.#pathOf(key), "utf8");
-      const text = kept.slice(CHECKSUM_CHARS + 1);
-      return kept.startsWith(checksumOf(text)) ? text : undefined;
+      const end = kept.indexOf("\n");
+      const text = kept.slice(end + 1);
+      if (!kept.startsWith(checksumOf(text))) return undefined;
+      return { text, tookMs: Number(kept.slice(CHECKSUM_CHARS, end)) };
     } catch {
       return undefined;
     }
   }
 
   /** Keeps a row, whole or not at all. */
-  put(key: string, text: string): void {
+  put(key: string, { text, tookMs }: KeptRow): void {
     try {
       const path = this.#pathOf(key);
       const temporary = `${path}.${process.pid}.tmp`;
-      const content = `${checksumOf(text)}\n${text}`;
+      const content = `${checksumOf(text)} ${Math.round(tookMs)}\n${text}`;
       try {
         writeFileSync(temporary, content);
       } catch {

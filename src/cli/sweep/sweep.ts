@@ -2,13 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
-import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
-import { formatNs } from "../../common/sizes.ts";
 import type { SweepCell } from "../../lab/sweep/cell.ts";
 import { commandOf } from "../../lab/sweep/command.ts";
 import { cellsOfSweep } from "../../lab/sweep/expand.ts";
-import type { MatrixKind, Sweep } from "../../lab/sweep/matrix.ts";
+import type { Sweep } from "../../lab/sweep/matrix.ts";
 import { sweepPage } from "../../lab/sweep/page.ts";
 import { type Outcome, outcomeOf } from "../../lab/sweep/row.ts";
 import { Summary } from "../../lab/sweep/summary.ts";
@@ -27,22 +25,13 @@ import { defaultGuest } from "../run/default-guest.ts";
 import { VERSION } from "../version.ts";
 import { lookOf, type World } from "../world.ts";
 import { chooseFor } from "./choices.ts";
+import { Estimate, sizeText } from "./estimate.ts";
 import { readSweep } from "./file.ts";
 import { PartialResults, writeResults } from "./results.ts";
 import { renderSummary } from "./summary-table.ts";
 import { taskOf } from "./tasks.ts";
 
 const PAGE = "index.html";
-
-/** What a cell takes of one core, roughly: measured here, once. For an estimate and nothing else. */
-const CELL_NS: Readonly<Record<MatrixKind, number>> = {
-  thread: 0.06e9,
-  predict: 0.15e9,
-  bar: 1.5e9,
-  ask: 0.1e9,
-  linux: 20e9,
-  fuzz: 2e9,
-};
 
 /** A sweep whose cells are known, and all that they need. */
 export interface Prepared {
@@ -96,18 +85,6 @@ export async function prepare(
   return { name, cells, guest: guest.input, shown, paths };
 }
 
-/** "1,200 cells (1,000 predict, 200 thread), about 3 min on 2 threads". */
-function sizeText(cells: readonly SweepCell[], known: number, threads: number): string {
-  const kinds = new Map<MatrixKind, number>();
-  for (const { kind } of cells) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-  const share = cells.length === 0 ? 0 : (cells.length - known) / cells.length;
-  const ns = (share * [...kinds].reduce((sum, [kind, n]) => sum + n * CELL_NS[kind], 0)) / threads;
-  const parts = [...kinds].map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`).join(", ");
-  const there = known === 0 ? "" : `, ${known.toLocaleString("en")} of them known`;
-  const minutes = ns >= 120e9 ? `${Math.round(ns / 60e9).toLocaleString("en")} min` : formatNs(ns);
-  return `${counted(cells.length, "cell")} (${parts})${there}, roughly ${minutes} on ${counted(threads, "thread")}`;
-}
-
 const outcomeOfCell = (cell: SweepCell, outcome: CellOutcome): Outcome => {
   switch (outcome.kind) {
     case "row":
@@ -129,6 +106,28 @@ export interface SweepOptions {
 /** Who computes, where it is not threads of this process: it keeps what is done itself. */
 export type MakeEngine = (tasks: readonly CellTask[], say: (text: string) => void) => Promise<CellEngine>;
 
+/** Runs cells to learn how long they take; what they give is kept. */
+async function tryOut(
+  cells: readonly SweepCell[],
+  estimate: Estimate,
+  engine: CellEngine,
+  store: RowStore | null,
+  guest: GuestInputs | undefined,
+): Promise<void> {
+  const cellOf = new Map(cells.map((cell) => [taskOf(cell, guest), cell]));
+  try {
+    await runTasks([...cellOf.keys()], {
+      engine,
+      store,
+      onOutcome: (task, outcome) => {
+        if (outcome.kind === "row") estimate.add(cellOf.get(task)!, outcome.tookMs);
+      },
+    });
+  } finally {
+    await engine.close();
+  }
+}
+
 /** Computes a sweep and writes its results. */
 export async function runSweep(
   prepared: Prepared,
@@ -144,28 +143,37 @@ export async function runSweep(
   const tasks = cells.map((cell) => taskOf(cell, guest));
   const store =
     options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
+  const local = () => new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS });
+  const estimate = new Estimate();
   if (options.dryRun) {
-    let known = 0;
-    for (const task of tasks) if (store?.get(keyOf(task)) !== undefined) known += 1;
-    world.stdout.write(`${sizeText(cells, known, threads)}\n`);
+    const missing: SweepCell[] = [];
+    for (const [i, task] of tasks.entries()) {
+      const row = store?.get(keyOf(task));
+      if (row === undefined) missing.push(cells[i]!);
+      else estimate.add(cells[i]!, row.tookMs);
+    }
+    await tryOut(estimate.unknown(missing), estimate, local(), store, guest);
+    world.stdout.write(`${sizeText(cells, missing, estimate, threads)}\n`);
     return;
   }
   const partial = new PartialResults(folder, cells.length);
-  const engine =
-    elsewhere === undefined
-      ? new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS })
-      : await elsewhere(tasks, say);
+  const engine = elsewhere === undefined ? local() : await elsewhere(tasks, say);
+  const missing = new Set(cells);
   const placeOf = new Map<CellTask, number>(tasks.map((task, i) => [task, i]));
   const progress = startProgress("starting", world);
   try {
     await runTasks(tasks, {
       engine,
       store,
-      onKnown: (known) => say(sizeText(cells, known, threads)),
+      onKnown: () => say(sizeText(cells, [...missing], estimate, elsewhere === undefined ? threads : null)),
       onOutcome: (task, outcome, ran) => {
         const index = placeOf.get(task)!;
         const cell = cells[index]!;
         partial.add(index, { cell, outcome: outcomeOfCell(cell, outcome) });
+        if (!ran && outcome.kind === "row") {
+          missing.delete(cell);
+          estimate.add(cell, outcome.tookMs);
+        }
         if (ran) progress.onProgress({ done: partial.done, total: cells.length, what: task.label });
       },
     });
