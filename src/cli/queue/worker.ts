@@ -160,16 +160,20 @@ export async function runWorker(options: WorkerOptions, world: World): Promise<v
     );
     const refused = new Set<string>();
     const look = setInterval(() => {
-      void listSweeps(redis).then((sweeps) => {
-        for (const { id, state, build: wanted, version } of sweeps)
-          if (state === "running" && wanted !== build && !refused.has(id)) {
-            refused.add(id);
-            log.warn(
-              { sweep: id, version, build: wanted.slice(0, 8) },
-              "a sweep of another version: not computed here",
-            );
-          }
-      });
+      listSweeps(redis).then(
+        (sweeps) => {
+          for (const { id, state, build: wanted, version } of sweeps)
+            if (state === "running" && wanted !== build && !refused.has(id)) {
+              refused.add(id);
+              log.warn(
+                { sweep: id, version, build: wanted.slice(0, 8) },
+                "a sweep of another version: not computed here",
+              );
+            }
+        },
+        // It is said elsewhere that Redis is away.
+        () => undefined,
+      );
     }, LOOK_MS);
     await new Promise<void>((resolve) => {
       for (const signal of ["SIGINT", "SIGTERM"] as const) {

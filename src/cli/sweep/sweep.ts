@@ -106,15 +106,25 @@ export interface SweepOptions {
 /** Who computes, where it is not threads of this process: it keeps what is done itself. */
 export type MakeEngine = (tasks: readonly CellTask[], say: (text: string) => void) => Promise<CellEngine>;
 
-/** Runs cells to learn how long they take; what they give is kept. */
-async function tryOut(
-  cells: readonly SweepCell[],
-  estimate: Estimate,
+/**
+ * What would be run, and about how long it takes: some cells are run to learn that, where no other is known; what they give is kept.
+ */
+async function dryRun(
+  { cells }: Prepared,
+  tasks: readonly CellTask[],
   engine: CellEngine,
   store: RowStore | null,
-  guest: GuestInputs | undefined,
-): Promise<void> {
-  const cellOf = new Map(cells.map((cell) => [taskOf(cell, guest), cell]));
+  threads: number,
+): Promise<string> {
+  const estimate = new Estimate();
+  const missing = new Map<SweepCell, CellTask>();
+  for (const [i, task] of tasks.entries()) {
+    const row = store?.get(keyOf(task));
+    if (row === undefined) missing.set(cells[i]!, task);
+    else estimate.add(cells[i]!, row.tookMs);
+  }
+  const cellOf = new Map<CellTask, SweepCell>();
+  for (const cell of estimate.unknown([...missing.keys()])) cellOf.set(missing.get(cell)!, cell);
   try {
     await runTasks([...cellOf.keys()], {
       engine,
@@ -126,6 +136,7 @@ async function tryOut(
   } finally {
     await engine.close();
   }
+  return sizeText(cells, [...missing.keys()], estimate, threads);
 }
 
 /** Computes a sweep and writes its results. */
@@ -144,20 +155,13 @@ export async function runSweep(
   const store =
     options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
   const local = () => new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS });
-  const estimate = new Estimate();
   if (options.dryRun) {
-    const missing: SweepCell[] = [];
-    for (const [i, task] of tasks.entries()) {
-      const row = store?.get(keyOf(task));
-      if (row === undefined) missing.push(cells[i]!);
-      else estimate.add(cells[i]!, row.tookMs);
-    }
-    await tryOut(estimate.unknown(missing), estimate, local(), store, guest);
-    world.stdout.write(`${sizeText(cells, missing, estimate, threads)}\n`);
+    world.stdout.write(`${await dryRun(prepared, tasks, local(), store, threads)}\n`);
     return;
   }
   const partial = new PartialResults(folder, cells.length);
   const engine = elsewhere === undefined ? local() : await elsewhere(tasks, say);
+  const estimate = new Estimate();
   const missing = new Set(cells);
   const placeOf = new Map<CellTask, number>(tasks.map((task, i) => [task, i]));
   const progress = startProgress("starting", world);
@@ -206,7 +210,7 @@ export async function runSweep(
 export const folderOf = (file: string | undefined): string =>
   file === undefined ? process.cwd() : dirname(file);
 
-/** Refuses what no engine can do. */
+/** @throws UserError for options that say which cells there are, beside a file that says it */
 export function refuseBoth(file: string | undefined, flags: readonly string[]): void {
   if (file !== undefined && flags.length > 0)
     throw new UserError(
