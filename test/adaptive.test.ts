@@ -4,11 +4,11 @@ import { PAGE_BYTES } from "../src/common/address.ts";
 import { UserError } from "../src/common/errors.ts";
 import { readRuns } from "../src/guest/recording/read.ts";
 import type { GuestAction } from "../src/guest/scripted-core.ts";
-import { type CostProfile, costTable } from "../src/host/costs.ts";
+import type { CostProfile } from "../src/host/costs.ts";
 import { PROFILES, THREAD_PROFILES } from "../src/host/profiles.ts";
 import { adaptive } from "../src/kvm/spe/policies/adaptive.ts";
 import { recordingSettings, scenarioSettings } from "../src/lab/bar/cases.ts";
-import { BarCase } from "../src/lab/bar/measure.ts";
+import { BarCase, chargedAt } from "../src/lab/bar/measure.ts";
 import { tableBytes } from "../src/lab/bar.ts";
 import { randomSetting } from "../src/lab/random-settings.ts";
 import { bytesSource } from "../src/perf/byte-source.ts";
@@ -30,14 +30,14 @@ describe.each(scenarioSettings(SEED).map((setting) => new BarCase(setting)))(
   "the bar in $setting.scenario",
   (of) => {
     it.each(profiles)("is met on $name", (profile) => {
-      expect(of.judge(adaptive, profile.name, costTable(profile)).findings).toEqual([]);
+      expect(of.judge(adaptive, chargedAt(profile)).findings).toEqual([]);
     });
 
     // The thread's commands as posted: at both ends of every range, too.
     if (of.setting.scenario === "thread-a" || of.setting.scenario === "thread-b")
-      it.each(profiles)("is met at both ends of the ranges of $name", ({ name, ...rest }) => {
+      it.each(profiles)("is met at both ends of the ranges of $name", (profile) => {
         for (const end of ["low", "high"] as const)
-          expect(of.judge(adaptive, name, costTable({ name, ...rest }, end)).findings, end).toEqual([]);
+          expect(of.judge(adaptive, chargedAt(profile, end)).findings, end).toEqual([]);
       });
   },
 );
@@ -50,7 +50,7 @@ describe.each(RECORDINGS)("the bar on %s", (name) => {
       const of = new BarCase(setting);
       for (const profile of profiles)
         expect(
-          of.judge(adaptive, profile.name, costTable(profile)).findings,
+          of.judge(adaptive, chargedAt(profile)).findings,
           `${setting.scenario}, ${profile.name}`,
         ).toEqual([]);
     }
@@ -72,7 +72,7 @@ describe.each(THREAD_PROFILES)("random settings on %s", (name) => {
       for (let seed = first; seed < first + EACH; seed++) {
         const of = new BarCase(randomSetting(seed));
         expect(
-          of.judge(adaptive, profile.name, costTable(profile), "slowdown").findings,
+          of.judge(adaptive, chargedAt(profile)).findings.filter(({ clause }) => clause === "slowdown"),
           `npx spevisor bar --random 1 --seed ${seed} --profile ${profile.name}`,
         ).toEqual([]);
       }

@@ -23,6 +23,7 @@ export function syntheticRun(over: Over = {}, parts: Partial<Record<TimePart, nu
     exitNs: 1e6,
     irqNs: 0,
     lockWaitNs: 0,
+    stealNs: 0,
     ...parts,
   };
   const elapsedNs = Object.values(split).reduce((a, b) => a + b, 0);

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from "commander";
 import leven from "leven";
 import { UserError } from "../common/errors.ts";
 import { parseSizeBytes } from "../common/sizes.ts";
+import { COST_NAMES, type CostName } from "../host/costs.ts";
 
 /** More threads than any machine of ours has cores are a slip of the finger. */
 export const MOST_JOBS = 1024;
@@ -75,6 +76,32 @@ export const duration = (option: string) => (text: string) => {
     );
   return Number(match[1]) * factor;
 };
+
+/** Values separated by commas, once or several times, each as `parse` has it. */
+export const listOf =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before: readonly T[] | undefined): T[] => [
+    ...(before ?? []),
+    ...text
+      .split(",")
+      .filter((part) => part !== "")
+      .map(parse),
+  ];
+
+/** "exit=10,walkTable=0.5", once or several times. */
+export function costFactors(
+  text: string,
+  before: Readonly<Partial<Record<CostName, number>>> = {},
+): Readonly<Partial<Record<CostName, number>>> {
+  const factors: Partial<Record<CostName, number>> = { ...before };
+  for (const part of text.split(",")) {
+    const [name = "", factor = ""] = part.split("=", 2);
+    if (!/^[0-9]*\.?[0-9]+$/.test(factor))
+      throw new UserError(`--costs: "${part}" is not a cost and a factor`, "Write NAME=FACTOR: exit=10");
+    factors[knownName("cost", name, COST_NAMES) as CostName] = Number(factor);
+  }
+  return factors;
+}
 
 /** For commander's own messages. */
 export const nonEmpty = (text: string): string => {

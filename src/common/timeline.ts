@@ -15,6 +15,7 @@ export const TIME_KINDS = [
   "exit",
   "irq",
   "lockWait",
+  "steal",
 ] as const;
 
 export type TimeKind = (typeof TIME_KINDS)[number];
@@ -40,6 +41,7 @@ export class Timeline {
     exit: 0,
     irq: 0,
     lockWait: 0,
+    steal: 0,
   };
   onCharge: OnCharge | undefined;
 

@@ -117,16 +117,12 @@ export class ModelMemory {
    * Maps a buffer at a given place.
    * @param runs the guest pages behind it, as [first, pages]
    */
-  mapBufferAt(firstPage: Vpn, runs: readonly (readonly [first: number, pages: number])[]): GuestBuffer {
+  mapBufferAt(firstPage: Vpn, runs: readonly (readonly [first: number, pages: number])[]): void {
     let at = 0;
     for (const [first, pages] of runs) {
       this.map(vpn(firstPage + at), ipn(first), pages);
       at += pages;
     }
-    const ipns = Int32Array.from(
-      runs.flatMap(([first, pages]) => Array.from({ length: pages }, (_, i) => first + i)),
-    );
-    return { base: va(BigInt(firstPage) << 12n), firstPage, ipns };
   }
 
   /** Maps pages in the kernel's table: whole guest pages. */

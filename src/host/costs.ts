@@ -76,6 +76,8 @@ export interface CostProfile {
   readonly name: string;
   /** One sentence: what machine or kernel it stands for. */
   readonly about: string;
+  /** Whether that kernel has lockdep, kmemleak and the like. */
+  readonly debugging: boolean;
   readonly costs: Readonly<Record<CostName, Cost>>;
 }
 

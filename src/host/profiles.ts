@@ -95,11 +95,13 @@ function threadProfiles(pages: number, suffix: string, reading: string): CostPro
     checkedProfile({
       name: `thread-normal${suffix}`,
       about: `A normal host kernel as in the thread: 0.04 s for the pin and unpin of a 256 MiB session, ${reading}`,
+      debugging: false,
       costs: { ...NORMAL, ...pair(...NORMAL_PAIR, pages, `${CLARK}: 4 s for 100 switches`) },
     }),
     checkedProfile({
       name: `thread-debug${suffix}`,
       about: `A host kernel with lockdep, kmemleak etc. as in the thread: 0.2 s for the same, ${reading}`,
+      debugging: true,
       costs: {
         ...withDebugging(NORMAL),
         ...pair(...DEBUG_PAIR, pages, `${CLARK}: "each pin/unpin taking about 0.2s"`),
@@ -119,6 +121,7 @@ export const PROFILES: readonly CostProfile[] = [
   checkedProfile({
     name: "free",
     about: "Host work takes no time: what is left is the guest's own",
+    debugging: false,
     costs: freeCosts as Record<CostName, Cost>,
   }),
   ...threadProfiles(WHOLE_BUFFER_PAGES, "-whole", "read as all 65,536 pages of the buffer"),

@@ -12,6 +12,8 @@ const PLAIN = [
   "MSR PMU",
   /** A timer of a policy's went off while the guest ran. */
   "host timer",
+  /** Other work of the host's has its CPU. */
+  "preempted",
   /** Back to user space, which raises RLIMIT_MEMLOCK. */
   "KVM_EXIT_RLIMIT",
 ] as const;

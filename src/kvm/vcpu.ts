@@ -12,6 +12,7 @@ import { GuestStops, type GuestStopsState } from "./guest-stops.ts";
 import { type KvmExit, OFF } from "./kvm-exit.ts";
 import type { Pmu } from "./pmu.ts";
 import { PolicyTimers, type PolicyTimersState } from "./policy-timers.ts";
+import { Preemptions, type PreemptionsState } from "./preemptions.ts";
 import { GroundTruth, type GroundTruthState } from "./spe/ground-truth.ts";
 import type { SpeOwner } from "./spe/owner.ts";
 import { VcpuSpe, type VcpuSpeState } from "./spe/vcpu-spe.ts";
@@ -38,6 +39,7 @@ export interface SavedVcpu {
   readonly stops: GuestStopsState;
   readonly timeline: TimelineState;
   readonly timers: PolicyTimersState;
+  readonly preemptions: PreemptionsState;
   /** The level of the virtual PMBIRQ. */
   readonly pmbirq: boolean;
   readonly truth: GroundTruthState;
@@ -60,6 +62,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   readonly #kick: (vcpu: number, atNs: number) => void;
   readonly #turn: Turn;
   readonly #timers = new PolicyTimers();
+  readonly #preemptions = new Preemptions();
   /** What the hypervisor did for exits that have nothing to do with SPE: such as a guest makes that has none. */
   otherNs = 0;
   #loaded = false;
@@ -150,6 +153,10 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.#timers.arm(atNs, tag);
   }
 
+  preempt(atNs: number, ns: number): void {
+    this.#preemptions.add(atNs, ns);
+  }
+
   /** The instant that it has reached, within a run of its core as well. */
   get nowNs(): number {
     return this.#code === undefined ? this.timeline.nowNs : this.#code.core.nowNs;
@@ -176,20 +183,21 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       if (!this.#inGuest) {
-        this.serveTimers();
+        do this.serveTimers();
+        while (this.#gaveWay());
         if (timeline.nowNs >= turn.untilNs) return QUANTUM;
         this.#stops.resumed(spe.accounts.coldStop);
         spe.accounts.coldStop = false;
         spe.enter();
       }
-      const exit = core.run(Math.min(turn.untilNs, this.nextTimerNs));
+      const exit = core.run(Math.min(turn.untilNs, this.#nextHostNs));
       this.#inGuest = exit.kind === "busy";
       if (this.#inGuest) return AGAIN;
       spe.leave();
       this.#stops.stopped();
       events.enter();
       // The end of a turn is not a real exit.
-      if (!NO_EXITS.has(exit.kind) || this.nextTimerNs <= timeline.nowNs) spe.copyOut(timeline);
+      if (!NO_EXITS.has(exit.kind) || this.#nextHostNs <= timeline.nowNs) spe.copyOut(timeline);
       const isOfSpe = ofSpe(exit);
       const arrivedNs = timeline.nowNs;
       this.#arrived(exit);
@@ -213,6 +221,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       stops: this.#stops.save(),
       timeline: this.timeline.save(),
       timers: this.#timers.save(),
+      preemptions: this.#preemptions.save(),
       pmbirq: this.wires.level(this.pmbirq),
       truth: this.truth.save(),
       spe: this.spe.save(),
@@ -225,6 +234,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.#stops.restore(state.stops);
     this.timeline.restore(state.timeline);
     this.#timers.restore(state.timers);
+    this.#preemptions.restore(state.preemptions);
     this.truth.restore(state.truth);
     this.spe.restore(state.spe);
     this.wires.setLevel(this.pmbirq, state.pmbirq);
@@ -234,7 +244,24 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   idleUntil(atNs: number): void {
     const before = this.timeline.nowNs;
     this.timeline.skipTo("idle", atNs);
+    this.#preemptions.idled(before, this.timeline.nowNs);
     this.#stops.idled(this.timeline.nowNs - before);
+  }
+
+  /** The next instant at which the host takes this vCPU out of the guest. */
+  get #nextHostNs(): number {
+    return Math.min(this.nextTimerNs, this.#preemptions.nextNs);
+  }
+
+  /**
+   * Host work that is due has the CPU: the scheduler's doing, and no stop by what KVM does for this vCPU.
+   * @returns whether there was any
+   */
+  #gaveWay(): boolean {
+    const ns = this.#preemptions.take(this.timeline.nowNs);
+    this.timeline.charge("steal", ns);
+    this.#stops.idled(ns);
+    return ns > 0;
   }
 
   /** What an exit is called in reports and costs by itself. An access to a device comes before its costs. */
@@ -243,9 +270,9 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     const { costs } = this.vm;
     switch (exit.kind) {
       case "deadline":
-        // A host timer takes the vCPU out of the guest.
-        if (this.nextTimerNs > timeline.nowNs) return;
-        this.#exit("host timer");
+        // The host takes the vCPU out of the guest, for a timer or for other work on its CPU.
+        if (this.#nextHostNs > timeline.nowNs) return;
+        this.#exit(this.nextTimerNs > timeline.nowNs ? "preempted" : "host timer");
         break;
       case "pmbirq":
         this.#exit("PMBIRQ");

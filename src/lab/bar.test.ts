@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { type CostProfile, costTable } from "../host/costs.ts";
 import { PROFILES } from "../host/profiles.ts";
 import type { PinPolicy } from "../kvm/spe/policy.ts";
-import { BarCase, type Judged, meetsBar, verdictOf } from "./bar/measure.ts";
-import { allowedSlowdown, findingsOf, tableBytes, type WatchedRun } from "./bar.ts";
+import { BarCase, chargedAt, type Judged, meetsBar, shownOf, verdictOf } from "./bar/measure.ts";
+import { type Allowed, findingsOf, measuredOf, tableBytes } from "./bar.ts";
 import { policyNamed } from "./policies.ts";
 import { randomSetting } from "./random-settings.ts";
 import { SCENARIOS } from "./scenarios.ts";
@@ -25,6 +25,14 @@ function settingNamed(name: string, bufferBytes: number) {
 
 const normal = profileNamed("thread-normal");
 
+const ANYTHING: Allowed = {
+  slowdown: Number.POSITIVE_INFINITY,
+  lostShare: 1,
+  stopNs: null,
+  pinnedBytes: Number.POSITIVE_INFINITY,
+  graceful: false,
+};
+
 describe("the tables of a buffer", () => {
   it("are as the architecture has them: 129 and 3 upper ones for 256 MiB in 4 KiB pages, where it straddles", () => {
     expect(tableBytes(256 * MIB, 4096)).toBe((1 + 2 + 2 + 129) * 4096);
@@ -40,15 +48,12 @@ describe("a verdict", () => {
   const sampling = () => new BarCase(settingNamed("thread-a-sampling", MIB));
   const clauses = ({ findings }: Judged): string[] => findings.map(({ clause }) => clause);
   const judge = (of: BarCase, policy: PinPolicy, profile = normal): Judged =>
-    of.judge(policy, profile.name, costTable(profile));
+    of.judge(policy, chargedAt(profile));
 
-  it("allows 1.2 times bare metal, or a tenth more than the traps alone", () => {
-    expect(allowedSlowdown(1)).toBe(1.2);
-    expect(allowedSlowdown(2)).toBeCloseTo(2.2);
-  });
-
-  it("finds a profile that is never written to be one long blackout, and nothing else", () => {
-    expect(clauses(judge(sampling(), policyNamed("trap-only")))).toEqual(["blackouts"]);
+  it("finds a profile that is never written to be lost, and nothing else", () => {
+    const judged = judge(sampling(), policyNamed("trap-only"));
+    expect(clauses(judged)).toEqual(["lost"]);
+    expect(judged.measured?.lostShare).toBe(1);
   });
 
   it("finds v6 slow, and its stops long, in the thread's first command", () => {
@@ -56,11 +61,9 @@ describe("a verdict", () => {
     expect(clauses(judge(of, policyNamed("pin-on-enable")))).toEqual(["slowdown", "stops", "stops"]);
   });
 
-  it("holds stops on a debugging kernel to nothing", () => {
+  it("asks nothing of stops off the costs' values", () => {
     const of = new BarCase(settingNamed("thread-a", 256 * MIB));
-    expect(clauses(judge(of, policyNamed("pin-on-enable"), profileNamed("thread-debug")))).toEqual([
-      "slowdown",
-    ]);
+    expect(clauses(of.judge(policyNamed("pin-on-enable"), chargedAt(normal, "low")))).toEqual(["slowdown"]);
   });
 
   it("has no numbers for a policy that must lock more than the buffers and their tables", () => {
@@ -70,25 +73,27 @@ describe("a verdict", () => {
   });
 
   it("finds what is pinned for ever, and what is pinned beyond a buffer and its tables", () => {
-    const of = sampling();
-    const watched = (policy: string): WatchedRun => ({
-      run: trial({ setting: of.setting, policy: policyNamed(policy), costs: costTable(normal) }),
-      steadyBlackouts: 0,
-    });
-    const runs = [watched("until-changed")];
-    const trapOnly = [watched("trap-only")];
-    const found = findingsOf({ runs, trapOnly, profile: normal.name, mostPinnedBytes: 4096 });
-    expect(found.map(({ clause }) => clause)).toEqual(expect.arrayContaining(["pinned", "released"]));
+    const { setting } = sampling();
+    const run = trial({ setting, policy: policyNamed("until-changed"), costs: costTable(normal) });
+    const measured = measuredOf([run]);
+    const found = findingsOf(measured, { ...ANYTHING, pinnedBytes: 4096 });
+    expect(found.map(({ clause }) => clause)).toEqual(["pinned", "released"]);
   });
 
-  it("names the cost that turns it", async () => {
+  it("names the cost that turns it", () => {
     const profile: CostProfile = {
       ...normal,
       costs: { ...normal.costs, timerIrq: { ns: 0, lowNs: 0, highNs: 2_000_000, source: "assumed" } },
     };
-    const slow: PinPolicy = { ...policyNamed("trap-only"), name: "ticking", create: ticking };
-    const verdict = await verdictOf(sampling(), slow, profile, { ends: true, asked: "slowdown" });
-    expect(verdict.atValues.findings).toEqual([]);
+    const slow: PinPolicy = {
+      ...policyNamed("prefault"),
+      name: "ticking",
+      trapsBuffer: true,
+      create: ticking,
+    };
+    const thp = { ...settingNamed("thread-a", MIB), stage2AtStart: "mapped" as const };
+    const verdict = verdictOf(new BarCase(thp), slow, profile, { at: "all", flips: true });
+    expect(shownOf(verdict).findings).toEqual([]);
     expect(verdict.flips).toEqual([{ end: "high", met: false, costs: ["timerIrq"] }]);
     expect(meetsBar(verdict)).toBe(false);
   });

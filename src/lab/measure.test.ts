@@ -15,7 +15,12 @@ function profileOf(named: Partial<Record<CostName, Omit<Cost, "source">>>): Cost
   const costs: Partial<Record<CostName, Cost>> = {};
   for (const name of COST_NAMES)
     costs[name] = { ...(named[name] ?? { ns: 0, lowNs: 0, highNs: 0 }), source: "assumed" };
-  return checkedProfile({ name: "by hand", about: "by hand", costs: costs as Record<CostName, Cost> });
+  return checkedProfile({
+    name: "by hand",
+    about: "by hand",
+    debugging: false,
+    costs: costs as Record<CostName, Cost>,
+  });
 }
 
 const measured = (profile: CostProfile, policy = "fault") =>

@@ -42,6 +42,8 @@ export interface MachineOptions {
   readonly irqLatencyNs: number;
   /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
   readonly physicalAddresses?: boolean;
+  /** Whether the host has CPUs beside the vCPUs' own. Default: yes. */
+  readonly hasSpareCpu?: boolean;
   readonly seed: number;
   /** Whether walks, pins and mappings may be kept as extents. False gives the same reports, slowly. */
   readonly extents?: boolean;
@@ -111,6 +113,7 @@ export class Machine {
       memlock: this.memlock,
       policy: options.policy,
       physicalAddresses: options.physicalAddresses,
+      hasSpareCpu: options.hasSpareCpu,
     });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
@@ -344,6 +347,11 @@ export class Machine {
   /** See CodeMachine. */
   set onBuffer(listener: ((vcpu: number, on: boolean) => void) | undefined) {
     this.spe.onBuffer = listener;
+  }
+
+  /** See CodeMachine. */
+  set onPressure(listener: ((event: PressureEvent) => void) | undefined) {
+    if (this.#pressure !== undefined) this.#pressure.onEvent = listener;
   }
 
   /** What backs guest memory in the host. */

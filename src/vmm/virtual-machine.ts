@@ -16,6 +16,7 @@ import { CpuMemory } from "../cpu/memory.ts";
 import type { CoherenceState } from "../cpu/spe/coherence.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
+import type { PressureEvent } from "../host/pressure.ts";
 import { randomPressure } from "../host/random-pressure.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
 import { bufferOf } from "../kvm/spe/guest-copies.ts";
@@ -46,6 +47,8 @@ export interface CodeMachine extends CountedMachine {
   })[];
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean) => void) | undefined;
+  /** Told of what the host does to guest memory by itself, before it is done; pages count from the guest's first. */
+  onPressure: ((event: PressureEvent) => void) | undefined;
   runSteps(steps: number, isEnough?: () => boolean): Ending;
   pause(): void;
   readonly nextNs: number;

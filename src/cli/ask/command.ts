@@ -2,9 +2,8 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UserError } from "../../common/errors.ts";
-import { COST_NAMES, type CostName } from "../../host/costs.ts";
 import type { Perturbation, Question } from "../../lab/questions/question.ts";
-import { knownName, MOST_JOBS, nonEmpty, whole } from "../options.ts";
+import { costFactors, MOST_JOBS, nonEmpty, whole } from "../options.ts";
 import type { World } from "../world.ts";
 
 interface Flags {
@@ -14,18 +13,6 @@ interface Flags {
   readonly cache: boolean;
   readonly times?: true;
   readonly costs?: Perturbation;
-}
-
-/** "exit=10,walkTable=0.5", once or several times. */
-function costFactors(text: string, before: Perturbation = {}): Perturbation {
-  const factors: Partial<Record<CostName, number>> = { ...before };
-  for (const part of text.split(",")) {
-    const [name = "", factor = ""] = part.split("=", 2);
-    if (!/^[0-9]*\.?[0-9]+$/.test(factor))
-      throw new UserError(`--costs: "${part}" is not a cost and a factor`, "Write NAME=FACTOR: exit=10");
-    factors[knownName("cost", name, COST_NAMES) as CostName] = Number(factor);
-  }
-  return factors;
 }
 
 const ALL = "all";

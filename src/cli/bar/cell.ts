@@ -1,9 +1,12 @@
 /** A verdict on a policy in one setting at one profile's costs: what a worker runs of the bar, and the task that has it run. */
 import { BrokenInvariant } from "../../common/errors.ts";
+import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { RecordedRuns } from "../../guest/recording/build.ts";
 import { readRuns } from "../../guest/recording/read.ts";
+import { COST_NAMES, type CostName, type CostTable } from "../../host/costs.ts";
 import { recordingSettings, scenarioSettings } from "../../lab/bar/cases.ts";
-import { BarCase, verdictOf } from "../../lab/bar/measure.ts";
+import { type BarCell, settingOfCell, USUAL_CELL } from "../../lab/bar/cell.ts";
+import { BarCase, type VerdictOptions, verdictOf } from "../../lab/bar/measure.ts";
 import type { Setting } from "../../lab/experiment.ts";
 import type { Json } from "../../lab/questions/question.ts";
 import { randomSetting } from "../../lab/random-settings.ts";
@@ -12,8 +15,9 @@ import type { CellTask, InputFile } from "../cells/task.ts";
 import { choosePolicies } from "../job.ts";
 import { chosen, loadLab, profileNamed } from "../lab.ts";
 
-/** What a policy is measured in; random settings are held to the slowdown alone, at the costs' values. */
+/** What a policy is measured in. */
 export type BarSetting =
+  | { readonly kind: "cell"; readonly cell: BarCell }
   | { readonly kind: "scenario"; readonly name: string; readonly seed: number }
   /** `index` counts a recording's settings (lab/bar/cases.ts). */
   | { readonly kind: "recording"; readonly file: InputFile; readonly index: number; readonly seed: number }
@@ -26,8 +30,35 @@ interface BarInput {
   readonly profile: string;
 }
 
+/** What of a cell is not as usual, as the options that choose it. */
+export function cellOptions(cell: BarCell): string[] {
+  const usual = USUAL_CELL;
+  const factors = Object.entries(cell.costs).map(([name, factor]) => `${name}=${factor}`);
+  const options: readonly (readonly [boolean, () => string])[] = [
+    [cell.bufferBytes !== usual.bufferBytes, () => `--buffer ${typedBytes(cell.bufferBytes)}`],
+    [cell.periodOps !== null, () => `--period ${cell.periodOps}`],
+    [cell.vcpus !== null, () => `--vcpus ${cell.vcpus}`],
+    [cell.ipc !== usual.ipc, () => `--ipc ${cell.ipc}`],
+    [cell.irqLatencyNs !== usual.irqLatencyNs, () => `--irq-latency ${typedNs(cell.irqLatencyNs)}`],
+    [cell.backing !== usual.backing, () => `--backing ${cell.backing}`],
+    [cell.workerWakeNs !== null, () => `--worker-wake ${typedNs(cell.workerWakeNs ?? 0)}`],
+    [cell.hostCpus !== null, () => `--host-cpus ${cell.hostCpus}`],
+    [cell.at !== "all", () => `--at ${cell.at}`],
+    [factors.length > 0, () => `--costs ${factors.join(",")}`],
+    [cell.seed !== usual.seed, () => `--seed ${cell.seed}`],
+  ];
+  return options.flatMap(([isSaid, text]) => (isSaid ? [text()] : []));
+}
+
+const typedBytes = (bytes: number): string => formatBytes(bytes).replace(/ ([KMGT])iB$/, "$1");
+const typedNs = (ns: number): string => formatNs(ns).replace(" ", "").replace("µ", "u");
+
+const cellText = (cell: BarCell): string => [cell.scenario, ...cellOptions(cell)].join(" ");
+
 const nameOf = (setting: BarSetting): string => {
   switch (setting.kind) {
+    case "cell":
+      return cellText(setting.cell);
     case "scenario":
       return setting.name;
     case "recording":
@@ -57,7 +88,10 @@ export async function recordedSettings(path: string, name: string, seed: number)
   return recordingSettings(runs, seed);
 }
 
-async function settingOf(setting: BarSetting, paths: Readonly<Record<string, string>>): Promise<Setting> {
+async function settingOf(
+  setting: Exclude<BarSetting, { kind: "cell" }>,
+  paths: Readonly<Record<string, string>>,
+): Promise<Setting> {
   switch (setting.kind) {
     case "scenario": {
       const found = scenarioSettings(setting.seed).find(({ scenario }) => scenario === setting.name);
@@ -75,17 +109,53 @@ async function settingOf(setting: BarSetting, paths: Readonly<Record<string, str
   }
 }
 
-/** The last case, whose bare metal and trap-only the next profile may share. */
+/** The last case, whose bare metal and references the next profile may share. */
 let last: { readonly key: string; readonly of: BarCase } | undefined;
+
+async function caseOf(setting: BarSetting, paths: Readonly<Record<string, string>>): Promise<BarCase> {
+  const key = JSON.stringify(setting);
+  if (last?.key !== key) {
+    const of =
+      setting.kind === "cell"
+        ? // Of a session's waits the kept ones are never the better reading.
+          new BarCase(settingOfCell(setting.cell), ["kept"])
+        : new BarCase(await settingOf(setting, paths));
+    last = { key, of };
+  }
+  return last.of;
+}
+
+/** What a cell changes of a profile's costs, in whole ns. */
+const adjusted =
+  ({ costs: factors, workerWakeNs }: BarCell) =>
+  (costs: CostTable): CostTable => {
+    const table: Record<CostName, number> = { ...costs, workerWake: workerWakeNs ?? costs.workerWake };
+    for (const name of COST_NAMES) table[name] = Math.round(table[name] * (factors[name] ?? 1));
+    return table;
+  };
+
+const optionsOf = (setting: BarSetting): VerdictOptions => {
+  switch (setting.kind) {
+    case "cell":
+      return { at: setting.cell.at, flips: false, adjust: adjusted(setting.cell) };
+    case "scenario":
+    case "recording":
+      return { at: "all", flips: true };
+    case "random":
+      return { at: "all", flips: false };
+  }
+};
 
 /** Judges. @returns the verdict */
 export async function runBarCell(input: Json, paths: Readonly<Record<string, string>>): Promise<Json> {
   const { policy, setting, profile } = input as unknown as BarInput;
   const [choice] = await choosePolicies(await loadLab(), [policy]);
   if (choice === undefined) throw new BrokenInvariant("a verdict is on a policy");
-  const key = JSON.stringify(setting);
-  if (last?.key !== key) last = { key, of: new BarCase(await settingOf(setting, paths)) };
-  const asked = setting.kind === "random" ? ({ ends: false, asked: "slowdown" } as const) : { ends: true };
-  const verdict = await verdictOf(last.of, chosen(choice), profileNamed(profile), asked);
-  return verdict as unknown as Json;
+  const of = await caseOf(setting, paths);
+  const verdict = verdictOf(of, chosen(choice), profileNamed(profile), optionsOf(setting));
+  return { ...verdict, scenario: nameOfCase(setting, of) } as unknown as Json;
 }
+
+/** A recording's targets have names of their own. */
+const nameOfCase = (setting: BarSetting, of: BarCase): string =>
+  setting.kind === "recording" ? of.setting.scenario : nameOf(setting);

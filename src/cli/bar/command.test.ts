@@ -1,8 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { NO_INPUT } from "../../../test/no-input.ts";
+import type { Measured } from "../../lab/bar.ts";
 import { loadLab } from "../lab.ts";
 import { main } from "../main.ts";
 
@@ -12,6 +13,9 @@ interface Said {
   readonly err: string;
 }
 
+const cache = mkdtempSync(join(tmpdir(), "spevisor-bar-cache-"));
+afterAll(() => rmSync(cache, { recursive: true }));
+
 async function spevisor(...argv: string[]): Promise<Said> {
   let out = "";
   let err = "";
@@ -19,7 +23,7 @@ async function spevisor(...argv: string[]): Promise<Said> {
     stdin: NO_INPUT,
     stdout: { write: (text) => (out += text), columns: 200 },
     stderr: { write: (text) => (err += text) },
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", XDG_CACHE_HOME: cache },
     runJob: () => {
       throw new Error("bar runs no jobs");
     },
@@ -52,16 +56,54 @@ describe("spevisor bar", () => {
     );
     expect(code).toBe(1);
     expect(err).toBe("");
-    expect(out).toMatch(/thread-a, thread-normal: slowdown: [\d.]+ times bare metal, 1\.200 allowed/);
+    expect(out).toMatch(/thread-a, thread-normal: slowdown: [\d.]+ times bare metal, 1\.051 allowed/);
     expect(out).toMatch(/\n1 case, 1 misses the bar\n$/);
   });
 
   it("replays a random setting by its seed", async () => {
-    const [, row] = (await spevisor("bar", "--random", "3", "--seed", "5")).out.match(/(random 7 .*)/) ?? [];
-    const again = await spevisor("bar", "--random", "1", "--seed", "7");
-    expect(row).toBeDefined();
-    expect(again.out).toContain(row);
-    expect(again.out).not.toContain("random 5");
+    const random = async (...of: string[]) => {
+      const { out } = await spevisor("bar", "--profile", "thread-normal", "--random", ...of, "--json", "-");
+      return (JSON.parse(out) as { verdicts: { scenario: string }[] }).verdicts;
+    };
+    const three = await random("3", "--seed", "5");
+    expect(three.map(({ scenario }) => scenario)).toEqual(["random 5", "random 6", "random 7"]);
+    expect(await random("1", "--seed", "7")).toEqual([three[2]]);
+  });
+
+  it("combines what its options list, says what all have in common, and goes on where it was", async () => {
+    const argv = ["bar", "--scenario", "system-5ms", "--buffer", "128K,4M", "--vcpus", "1,2"];
+    argv.push("--period", "65536", "--host-cpus", "2", "--worker-wake", "10us", "--at", "value");
+    const { code, out } = await spevisor(...argv);
+    expect(code).toBe(0);
+    expect(out).toContain("Each with --period 65536 --worker-wake 10us --host-cpus 2 --at value:\n");
+    for (const buffer of ["128K", "4M"])
+      for (const vcpus of [1, 2])
+        expect(out).toMatch(new RegExp(`│ system-5ms --buffer ${buffer} --vcpus ${vcpus} +│ thread-normal `));
+    expect(out).toMatch(/\n8 cases, 0 miss the bar\n$/);
+    const again = await spevisor(...argv);
+    expect(again.out).toBe(out);
+    expect(again.err).toContain("8 of 8 cases from the cache");
+  });
+
+  it("has all costs multiplied, and each cell's share of host CPU in its JSON", async () => {
+    const share = async (...more: string[]) => {
+      const argv = [
+        "bar",
+        "--scenario",
+        "task-5ms",
+        "--at",
+        "value",
+        "--profile",
+        "thread-normal",
+        "--json",
+        "-",
+      ];
+      const { out } = await spevisor(...argv, ...more);
+      const [verdict] = (JSON.parse(out) as { verdicts: { judged: { value: { measured: Measured } } }[] })
+        .verdicts;
+      return verdict?.judged.value.measured.hostCpuShare ?? Number.NaN;
+    };
+    expect(await share("--costs", "pinPage=10,unpinPage=10")).toBeGreaterThan(2 * (await share()));
   });
 
   it("writes its verdicts as JSON", async () => {
@@ -85,6 +127,14 @@ describe("spevisor bar", () => {
     [["bar", "--recording", "/nowhere.data"], /there is no such file/],
     [["bar", "--random", "0"], /--random: "0" is not a whole number/],
     [["bar", "--random", "5", "--scenario", "thread-a"], /--random draws its own settings/],
+    [["bar", "--random", "5", "--buffer", "4M"], /--random draws its own settings\nLeave out .*--buffer/],
+    [["bar", "--buffer", "3M"], /3 MiB cannot be an AUX buffer/],
+    [["bar", "--vcpus", "4", "--host-cpus", "3"], /--host-cpus: 3 CPUs are too few for 4 vCPUs/],
+    [["bar", "--vcpus", "4", "--scenario", "thread-a"], /scenario "thread-a" has 1 vCPUs, not 4/],
+    [["bar", "--costs", "exitt=2"], /cost "exitt" does not exist\nDid you mean exit\?/],
+    [["bar", "--worker-wake", "soon"], /--worker-wake: "soon" is not a duration/],
+    [["bar", "--backing", "paper"], /backing "paper" does not exist/],
+    [["bar", "--period", "4096", "--recording", "/nowhere.data"], /--period: recordings are run as they are/],
   ])("exits with 2 for %j", async (argv, message) => {
     const { code, err, out } = await spevisor(...argv);
     expect(code).toBe(2);

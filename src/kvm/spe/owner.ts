@@ -10,4 +10,6 @@ export interface SpeOwner {
   line(high: boolean): void;
   /** Has the policy's onTimer called with `tag` at an instant; a timer of the same tag is moved there (mod_timer). */
   armTimer(atNs: number, tag: string): void;
+  /** Host work has this vCPU's CPU for `ns`, from an instant on: what the vCPU has to do meanwhile waits. */
+  preempt(atNs: number, ns: number): void;
 }

@@ -210,11 +210,13 @@ export class VcpuPolicyContext implements PolicyContext {
   background(work: (ctx: PolicyContext) => void): void {
     const { vmSpe } = this.#spe;
     this.#call("background", {});
+    const { worker } = vmSpe;
     // A worker that is busy already needs no waking.
-    vmSpe.worker.skipTo("idle", this.nowNs + vmSpe.vm.costs.workerWake);
-    vmSpe.workerLock.hold(vmSpe.worker, "exclusive", () =>
-      work(new VcpuPolicyContext(this.#spe, vmSpe.worker)),
-    );
+    worker.skipTo("idle", this.nowNs + vmSpe.vm.costs.workerWake);
+    const startNs = worker.nowNs;
+    vmSpe.workerLock.hold(worker, "exclusive", () => work(new VcpuPolicyContext(this.#spe, worker)));
+    // It runs where the vCPU does that has asked for it: there is no other CPU that it would not take from somebody.
+    if (!vmSpe.hasSpareCpu) this.#spe.owner.preempt(startNs, worker.nowNs - startNs);
   }
 
   pinMemslots(): PinOutcome {

@@ -15,6 +15,8 @@ export interface VmSpeOptions {
   readonly policy: PinPolicy;
   /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
   readonly physicalAddresses?: boolean | undefined;
+  /** Whether the host has CPUs beside those that the vCPUs are on: without, its worker takes theirs. Default: yes. */
+  readonly hasSpareCpu?: boolean | undefined;
 }
 
 export interface VmSpeState {
@@ -39,6 +41,7 @@ export class VmSpe {
   readonly memlock: Memlock;
   readonly policy: PinPolicy;
   readonly physicalAddresses: boolean;
+  readonly hasSpareCpu: boolean;
   readonly handlers: PolicyHandlers;
   readonly events = new PolicyEvents();
   readonly statistics = new Statistics();
@@ -65,8 +68,9 @@ export class VmSpe {
   #pinnedPeakPages = 0;
   #unreclaimablePeakPages = 0;
 
-  constructor(vm: Vm, { memlock, policy, physicalAddresses }: VmSpeOptions) {
+  constructor(vm: Vm, { memlock, policy, physicalAddresses, hasSpareCpu }: VmSpeOptions) {
     this.physicalAddresses = physicalAddresses ?? false;
+    this.hasSpareCpu = hasSpareCpu ?? true;
     this.vm = vm;
     this.memlock = memlock;
     this.policy = policy;

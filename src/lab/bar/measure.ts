@@ -1,5 +1,6 @@
-/** The runs that a verdict needs: the policy and trap-only, at a profile's values and at both ends of its ranges. */
-import { UserError } from "../../common/errors.ts";
+/** The runs that a verdict needs: the policy, and references where it must be compared, at a profile's values and at both ends. */
+import { BrokenInvariant, UserError } from "../../common/errors.ts";
+import type { Waits } from "../../guest/replay.ts";
 import {
   COST_NAMES,
   type CostEnd,
@@ -9,30 +10,39 @@ import {
   costTable,
   GUEST_COSTS,
 } from "../../host/costs.ts";
+import { fault } from "../../kvm/spe/policies/fault.ts";
 import { trapOnly } from "../../kvm/spe/policies/trap-only.ts";
+import { window } from "../../kvm/spe/policies/window.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
-import type { Machine } from "../../vmm/machine.ts";
 import {
-  type BarRuns,
+  type Allowed,
+  allowedFor,
   type Finding,
   findingsOf,
   type Measured,
   measuredOf,
   mostPinnedBytes,
-  SteadyBlackouts,
-  slowdownFindings,
+  type References,
 } from "../bar.ts";
 import type { Setting } from "../experiment.ts";
 import { Baseline, readingsOf } from "../measure.ts";
+import type { ModelRun } from "../report/run.ts";
 import { trial } from "../trial.ts";
+import { samplesPerSecond } from "./cell.ts";
+import type { Circumstances } from "./limits.ts";
 
-/** What is asked of a run: everything, or only that it is not slow. */
-export type Asked = "all" | "slowdown";
+/** Costs, and what of them a limit depends on. */
+export interface Charged {
+  readonly profile: Pick<CostProfile, "name" | "debugging">;
+  readonly costs: CostTable;
+  readonly atValues: boolean;
+}
 
 /** A setting at one set of costs, judged. */
 export interface Judged {
-  /** Null: user space gave up, since the policy must lock more than the buffers and their tables. */
+  /** Both null: user space gave up, since the policy must lock more than the buffers and their tables. */
   readonly measured: Measured | null;
+  readonly allowed: Allowed | null;
   readonly findings: readonly Finding[];
 }
 
@@ -40,9 +50,8 @@ export interface Judged {
 export interface Verdict {
   readonly scenario: string;
   readonly profile: string;
-  readonly atValues: Judged;
-  /** Null where they were not run. */
-  readonly atEnds: Readonly<Record<"low" | "high", Judged>> | null;
+  /** At the values and at both ends of the ranges, or at one of the three. */
+  readonly judged: Readonly<Partial<Record<CostEnd, Judged>>>;
   readonly flips: readonly Flip[];
 }
 
@@ -56,93 +65,130 @@ export interface Flip {
 
 const isMet = ({ findings }: Judged): boolean => findings.length === 0;
 
-/** Whether a verdict meets the bar at the values and, where they were run, at both ends. */
-export const meetsBar = ({ atValues, atEnds }: Verdict): boolean =>
-  [atValues, ...Object.values(atEnds ?? {})].every(isMet);
+/** Whether a verdict meets the bar at all costs that were run. */
+export const meetsBar = ({ judged }: Verdict): boolean => Object.values(judged).every(isMet);
 
-/** A setting that policies are measured in: bare metal and trap-only are run once for all of them. */
+/** What a verdict's figures are shown from: the values, where those were run. */
+export function shownOf({ judged }: Verdict): Judged {
+  const shown = judged.value ?? judged.low ?? judged.high;
+  if (shown === undefined) throw new BrokenInvariant("a verdict without costs");
+  return shown;
+}
+
+/** A setting that policies are measured in: bare metal and references are run once for all of them. */
 export class BarCase {
   readonly setting: Setting;
+  readonly #readings: readonly Waits[];
   readonly #baseline: Baseline;
-  readonly #trapOnly = new Map<string, BarRuns["runs"]>();
+  readonly #references = new Map<string, readonly ModelRun[]>();
 
-  constructor(setting: Setting) {
+  /** @param readings of the waits; by default all that make a difference */
+  constructor(setting: Setting, readings: readonly Waits[] = readingsOf(setting)) {
     // User space allows the buffers and their tables to be locked, and no more.
     this.setting = {
       ...setting,
       memlockMaxBytes: Math.min(setting.memlockMaxBytes, mostPinnedBytes(setting)),
     };
+    this.#readings = readings;
     this.#baseline = new Baseline(this.setting);
   }
 
-  /** Runs a policy in both readings of the waits at one set of costs. */
-  judge(policy: PinPolicy, profile: string, costs: CostTable, asked: Asked = "all"): Judged {
+  /** Runs a policy in each reading of the waits at one set of costs. */
+  judge(policy: PinPolicy, charged: Charged): Judged {
     try {
-      const of: BarRuns = {
-        runs: this.#runs(policy, profile, costs),
-        trapOnly: this.#runsOfTrapOnly(profile, costs),
-        profile,
-        mostPinnedBytes: mostPinnedBytes(this.setting),
-      };
-      const measured = measuredOf(of);
-      return { measured, findings: asked === "all" ? findingsOf(of) : slowdownFindings(measured) };
+      const measured = measuredOf(this.#runs(policy, charged));
+      const allowed = allowedFor(
+        measured,
+        this.#circumstances(charged),
+        this.#referencesAt(charged),
+        mostPinnedBytes(this.setting),
+      );
+      return { measured, allowed, findings: findingsOf(measured, allowed) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      return { measured: null, findings: [{ clause: "memlock", text: error.what }] };
+      return { measured: null, allowed: null, findings: [{ clause: "memlock", text: error.what }] };
     }
   }
 
-  #runs(policy: PinPolicy, profile: string, costs: CostTable): BarRuns["runs"] {
+  #circumstances({ profile: { debugging }, costs, atValues }: Charged): Circumstances {
     const { setting } = this;
-    return readingsOf(setting).map((waits) => {
+    const { vcpus } = setting.schedule;
+    return {
+      samplesPerSecond: samplesPerSecond(setting),
+      vcpus,
+      workerWakeNs: costs.workerWake,
+      debugging,
+      hasSpareCpu: setting.hostCpus === undefined || setting.hostCpus > vcpus,
+      atValues,
+    };
+  }
+
+  #runs(policy: PinPolicy, { profile, costs }: Charged): readonly ModelRun[] {
+    const { setting } = this;
+    return this.#readings.map((waits) => {
       const bareMetal = this.#baseline.of(costs, waits);
-      const steady = new SteadyBlackouts();
-      const attach = (machine: Machine) => steady.attach(machine);
-      const run = trial({ setting, policy, costs, profile, waits, bareMetal, attach });
-      return { run, steadyBlackouts: steady.count };
+      return trial({ setting, policy, costs, profile: profile.name, waits, bareMetal });
     });
   }
 
-  #runsOfTrapOnly(profile: string, costs: CostTable): BarRuns["runs"] {
-    const key = JSON.stringify(costs);
-    const known = this.#trapOnly.get(key) ?? this.#runs(trapOnly, profile, costs);
-    this.#trapOnly.set(key, known);
-    return known;
+  #referencesAt(charged: Charged): References {
+    const measured = (policy: PinPolicy): Measured => {
+      const key = `${policy.name} ${JSON.stringify(charged.costs)}`;
+      const known = this.#references.get(key) ?? this.#runs(policy, charged);
+      this.#references.set(key, known);
+      return measuredOf(known);
+    };
+    return {
+      trapOnlySlowdown: () => measured(trapOnly).slowdown,
+      faultLostShare: () => measured(fault).lostShare,
+      inlineSlowdown: () => measured(window).slowdown,
+    };
   }
 }
 
+/** What is charged of a profile at an end of its ranges. @param only moves this one cost alone */
+export const chargedAt = (profile: CostProfile, end: CostEnd = "value", only?: CostName): Charged => ({
+  profile,
+  costs: costTable(profile, end, only),
+  atValues: end === "value",
+});
+
 export interface VerdictOptions {
-  /** Whether the ends of the cost ranges are run, too. */
-  readonly ends: boolean;
-  /** Default "all". */
-  readonly asked?: Asked;
-  /** Awaited before each set of costs: gives control back to whoever waits for it. */
-  readonly breathe?: () => Promise<void>;
+  /** Which costs are run. */
+  readonly at: CostEnd | "all";
+  /** Whether single costs are looked for that turn the verdict, where an end of all of them does. */
+  readonly flips: boolean;
+  /** Changes what is charged. */
+  readonly adjust?: (costs: CostTable) => CostTable;
 }
 
 /** The verdict on a policy in a case at a profile's costs. */
-export async function verdictOf(
+export function verdictOf(
   of: BarCase,
   policy: PinPolicy,
   profile: CostProfile,
-  { ends, asked = "all", breathe }: VerdictOptions,
-): Promise<Verdict> {
-  const at = async (end: CostEnd, only?: CostName): Promise<Judged> => {
-    await breathe?.();
-    return of.judge(policy, profile.name, costTable(profile, end, only), asked);
+  { at, flips: wantsFlips, adjust = (costs) => costs }: VerdictOptions,
+): Verdict {
+  const judge = (end: CostEnd, only?: CostName): Judged => {
+    const charged = chargedAt(profile, end, only);
+    return of.judge(policy, { ...charged, costs: adjust(charged.costs) });
   };
-  const atValues = await at("value");
-  const verdict = { scenario: of.setting.scenario, profile: profile.name, atValues };
-  if (!ends) return { ...verdict, atEnds: null, flips: [] };
-  const atEnds = { low: await at("low"), high: await at("high") };
+  const { scenario } = of.setting;
+  if (at !== "all") return { scenario, profile: profile.name, judged: { [at]: judge(at) }, flips: [] };
+  const judged = { value: judge("value"), low: judge("low"), high: judge("high") };
+  return { scenario, profile: profile.name, judged, flips: wantsFlips ? flipsOf(judged, judge) : [] };
+}
+
+function flipsOf(
+  judged: Readonly<Record<CostEnd, Judged>>,
+  judge: (end: CostEnd, only: CostName) => Judged,
+): Flip[] {
   const flips: Flip[] = [];
   for (const end of ["low", "high"] as const) {
-    const met = isMet(atEnds[end]);
-    if (met === isMet(atValues)) continue;
-    const costs: CostName[] = [];
-    for (const name of COST_NAMES)
-      if (!(name in GUEST_COSTS) && isMet(await at(end, name)) === met) costs.push(name);
+    const met = isMet(judged[end]);
+    if (met === isMet(judged.value)) continue;
+    const costs = COST_NAMES.filter((name) => !(name in GUEST_COSTS) && isMet(judge(end, name)) === met);
     flips.push({ end, met, costs });
   }
-  return { ...verdict, atEnds, flips };
+  return flips;
 }

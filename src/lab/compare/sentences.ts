@@ -24,7 +24,8 @@ const VERBS: Readonly<Record<string, (step: Step) => string>> = {
 const times = (n: number): string => (n === 1 ? "" : ` ${formatCount(n)} times`);
 
 /** Whether a step is an exit from the guest, by its reason. */
-export const isExit = (name: string): boolean => /^(MSR|MRS|KVM_EXIT|PMBIRQ|DABT|HVC|host timer)/.test(name);
+export const isExit = (name: string): boolean =>
+  /^(MSR|MRS|KVM_EXIT|PMBIRQ|DABT|HVC|host timer|preempted)/.test(name);
 
 /** An exit's reason as its own words, a call's or an event's name as it is. */
 export const stepName = (name: string): string =>

@@ -20,6 +20,7 @@ export const PART_NAMES: Readonly<Record<TimePart, string>> = {
   exitNs: "exit",
   irqNs: "irq",
   lockWaitNs: "lock wait",
+  stealNs: "steal",
 };
 
 const SPAN_NAMES: Readonly<Record<SpanKind, string>> = {

@@ -61,8 +61,8 @@ describe("a report", () => {
     ["another schema", '{"schema":"spevisor.machine/1"}', /its schema is "spevisor.machine\/1"/],
     [
       "a run of another schema",
-      writeReport(report()).replace("spevisor.run/2", "spevisor.run/1"),
-      /runs\[0\]: its schema is "spevisor.run\/1", and this version reads spevisor.run\/2/,
+      writeReport(report()).replace("spevisor.run/3", "spevisor.run/2"),
+      /runs\[0\]: its schema is "spevisor.run\/2", and this version reads spevisor.run\/3/,
     ],
     ["a changed figure", writeReport(report()).replace(/"exitNs": \d+/, '"exitNs": 77'), /damaged/],
   ])("names the file and what is wrong with %s", (_, text, message) => {

@@ -8,7 +8,7 @@
 import * as z from "zod";
 import { EXIT_REASONS } from "../../kvm/exit-reasons.ts";
 
-export const RUN_SCHEMA = "spevisor.run/2";
+export const RUN_SCHEMA = "spevisor.run/3";
 export const REPORT_SCHEMA = "spevisor.report/1";
 export const COMPARE_SCHEMA = "spevisor.compare/1";
 
@@ -21,7 +21,8 @@ const count = z.int().nonnegative();
  * Where a vCPU's time may go. These are exclusive: together they are its elapsed time.
  * `guestRun`: the guest executes; `idle`: it waits in WFI; `walk`: the hypervisor walks guest stage 1; `pin` and
  * `unpin`: host pages are taken and given back; `stage2`: stage-2 tables are changed; `exit`: the world switch and
- * the handling around it; `irq`: PMBIRQ handling and injection; `lockWait`: waiting for the mmap or MMU lock.
+ * the handling around it; `irq`: PMBIRQ handling and injection; `lockWait`: waiting for the mmap or MMU lock;
+ * `steal`: other host work has its CPU, since none is to spare.
  */
 export const TIME_PARTS = [
   "guestRunNs",
@@ -33,6 +34,7 @@ export const TIME_PARTS = [
   "exitNs",
   "irqNs",
   "lockWaitNs",
+  "stealNs",
 ] as const;
 export type TimePart = (typeof TIME_PARTS)[number];
 
@@ -49,6 +51,7 @@ const timeParts = {
   exitNs: ns,
   irqNs: ns,
   lockWaitNs: ns,
+  stealNs: ns,
 } satisfies Record<TimePart, typeof ns>;
 
 const VcpuTime = z.strictObject({ vcpu: count, elapsedNs: ns, ...timeParts });
@@ -326,6 +329,7 @@ export type Host = z.infer<typeof Host>;
 
 /** A run of the model beside the machine's that it replays (lab/agreement.ts). */
 const Agreement = z.strictObject({
+  scenario: z.string().min(1).optional(),
   policy: z.string().min(1),
   profile: z.string().min(1),
   rows: z.array(
@@ -349,7 +353,7 @@ export const Report = z.strictObject({
   runs: z.array(Run),
   /** Of `compare`: where its two runs part, and what each costs from there (lab/compare.ts). Other reports have none. */
   comparison: z.looseObject({ schema: z.literal(COMPARE_SCHEMA), sentences: z.array(z.string()) }).optional(),
-  /** Of `predict --against`: each of its runs beside the machine's own. Other reports have none. */
+  /** Of `predict --against` and `thread --guest linux`: each run of the model beside the machine's own. Other reports have none. */
   agreement: z.array(Agreement).optional(),
 });
 export type Report = z.infer<typeof Report>;

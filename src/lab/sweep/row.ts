@@ -1,6 +1,6 @@
 /** A sweep's results: what a cell came to, as a flat row that tables, CSV and Parquet can have. */
 import { assertNever } from "../../common/errors.ts";
-import { meetsBar, type Verdict } from "../bar/measure.ts";
+import { meetsBar, shownOf, type Verdict } from "../bar/measure.ts";
 import type { Json } from "../questions/question.ts";
 import { hypervisorNs, type LinuxRun } from "../report/run.ts";
 import { fieldsOf, type SweepCell } from "./cell.ts";
@@ -24,15 +24,18 @@ type GuestOutcome =
   | { readonly kind: "failed"; readonly why: string };
 
 const barRow = (verdict: Verdict): Row => {
-  const { measured, findings } = verdict.atValues;
+  const { measured, allowed, findings } = shownOf(verdict);
   return {
     met: meetsBar(verdict),
     slowdown: measured?.slowdown ?? null,
-    trapOnlySlowdown: measured?.trapOnlySlowdown ?? null,
-    allowedSlowdown: measured?.allowedSlowdown ?? null,
+    allowedSlowdown: allowed?.slowdown ?? null,
+    lostShare: measured?.lostShare ?? null,
+    allowedLostShare: allowed?.lostShare ?? null,
     blackouts: measured?.blackouts ?? null,
     blackoutNs: measured?.blackoutNs ?? null,
+    hostCpuShare: measured?.hostCpuShare ?? null,
     pinnedPeakBytes: measured?.pinnedPeakBytes ?? null,
+    unreclaimablePeakBytes: measured?.unreclaimablePeakBytes ?? null,
     findings: findings.map(({ clause, text }) => `${clause}: ${text}`).join("; "),
     flips: verdict.flips.map(({ end, costs }) => `${end}: ${costs.join(" ")}`).join("; "),
   };
