@@ -1,6 +1,6 @@
 /** Sweeps on a queue, with a real Redis: the same bytes as without one, whatever happens. */
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -36,6 +36,9 @@ import { type Running, SAMPLE, SPEVISOR, start, stop } from "./queue/processes.t
 import { freePort, hasRedis, TestRedis } from "./queue/redis.ts";
 
 const has = hasRedis("sweeps on a queue");
+const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
+if (!hasOpenssl)
+  console.log("a queue over TLS: skipped, openssl is not installed (Debian: apt-get install openssl)");
 const folder = mkdtempSync(join(tmpdir(), "spevisor-queue-"));
 const at = (...names: string[]): string => join(folder, ...names);
 const RECORDING = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
@@ -282,44 +285,47 @@ describe.skipIf(!has)("a queue", { timeout: 120_000 }, () => {
     }
   });
 
-  it("is reached over TLS where its certificate is known and right, and nowhere else", async () => {
-    const [key, cert] = [at("key.pem"), at("cert.pem")];
-    const subject = ["-subj", "/CN=queue", "-addext", "subjectAltName=IP:127.0.0.1"];
-    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key];
-    execFileSync("openssl", ["req", "-x509", ...newKey, ...subject, "-out", cert], { stdio: "ignore" });
-    const port = await freePort();
-    const files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no"];
-    const secured = await TestRedis.start(["--tls-port", String(port), ...files]);
-    try {
-      const list = (host: string, env: Readonly<Record<string, string>>) =>
-        start(SPEVISOR, ["sweep", "list", "--queue", `rediss://${host}:${port}`], folder, env).ended;
-      const trusting = { NODE_EXTRA_CA_CERTS: cert };
-      const [right, unknown, other] = await Promise.all([
-        list("127.0.0.1", trusting),
-        list("127.0.0.1", {}),
-        list("localhost", trusting),
-      ]);
-      expect(right).toMatchObject({ code: 0, out: "no sweeps\n" });
-      expect(unknown).toMatchObject({
-        code: 2,
-        err: expect.stringMatching(/self-signed certificate\nNODE_EXTRA_CA_CERTS names a file/),
-      });
-      expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/does not match certificate/) });
-      const tls = { queue: `rediss://127.0.0.1:${port}`, env: trusting };
-      const its = start(SPEVISOR, ["worker", "--queue", tls.queue, "--jobs", "1"], folder, tls.env);
-      const argv = ["--kind", "thread", "--scenario", "thread-a", "--policy", "fault", "--buffer", "64K"];
-      const swept = start(
-        SPEVISOR,
-        ["sweep", ...argv, "--queue", tls.queue, "--out", "tls"],
-        folder,
-        tls.env,
-      );
-      expect(await swept.ended).toMatchObject({ code: 0 });
-      expect(await stop(its)).toMatchObject({ code: 0 });
-    } finally {
-      await secured.stop();
-    }
-  });
+  it.skipIf(!hasOpenssl)(
+    "is reached over TLS where its certificate is known and right, and nowhere else",
+    async () => {
+      const [key, cert] = [at("key.pem"), at("cert.pem")];
+      const subject = ["-subj", "/CN=queue", "-addext", "subjectAltName=IP:127.0.0.1"];
+      const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key];
+      execFileSync("openssl", ["req", "-x509", ...newKey, ...subject, "-out", cert], { stdio: "ignore" });
+      const port = await freePort();
+      const files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no"];
+      const secured = await TestRedis.start(["--tls-port", String(port), ...files]);
+      try {
+        const list = (host: string, env: Readonly<Record<string, string>>) =>
+          start(SPEVISOR, ["sweep", "list", "--queue", `rediss://${host}:${port}`], folder, env).ended;
+        const trusting = { NODE_EXTRA_CA_CERTS: cert };
+        const [right, unknown, other] = await Promise.all([
+          list("127.0.0.1", trusting),
+          list("127.0.0.1", {}),
+          list("localhost", trusting),
+        ]);
+        expect(right).toMatchObject({ code: 0, out: "no sweeps\n" });
+        expect(unknown).toMatchObject({
+          code: 2,
+          err: expect.stringMatching(/self-signed certificate\nNODE_EXTRA_CA_CERTS names a file/),
+        });
+        expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/does not match certificate/) });
+        const tls = { queue: `rediss://127.0.0.1:${port}`, env: trusting };
+        const its = start(SPEVISOR, ["worker", "--queue", tls.queue, "--jobs", "1"], folder, tls.env);
+        const argv = ["--kind", "thread", "--scenario", "thread-a", "--policy", "fault", "--buffer", "64K"];
+        const swept = start(
+          SPEVISOR,
+          ["sweep", ...argv, "--queue", tls.queue, "--out", "tls"],
+          folder,
+          tls.env,
+        );
+        expect(await swept.ended).toMatchObject({ code: 0 });
+        expect(await stop(its)).toMatchObject({ code: 0 });
+      } finally {
+        await secured.stop();
+      }
+    },
+  );
 
   it("that is nowhere is said to be", async () => {
     const { code, err } = await sweep("list", "--queue", "redis://127.0.0.1:1").ended;
