@@ -9,7 +9,6 @@ import { type Schedule, WAIT } from "../guest/schedule.ts";
 import { DEFAULT_EVENT, type SpeEvent } from "../guest/spe-event.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import { BACKINGS } from "../host/mm.ts";
-import { DEFAULT_IMPLEMENTATION, minimumIntervalOps } from "../spe/implementation.ts";
 import { DEFAULT_MEMLOCK_BYTES, type Setting } from "./experiment.ts";
 import { type Burst, scheduleOf } from "./schedules.ts";
 
@@ -21,8 +20,11 @@ const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
 /** What keeps a setting to fractions of a second: schedules of short runs, and of frequent samples, are cut short. */
 const MOST_BURSTS = 1_000;
 const MOST_SAMPLES = 50_000;
-/** arm_spe_pmu raises a shorter period to what PMSIDR_EL1.Interval recommends (arm_spe_event_sanitise_period). */
-const PERIOD = { least: minimumIntervalOps(DEFAULT_IMPLEMENTATION.pmsidr) ?? 256, most: 65_536 };
+/** The shortest that PMSIRR_EL1.INTERVAL can say: since June 2025 Linux takes what is below PMSIDR_EL1.Interval's. */
+const PERIOD = { least: 256, most: 65_536 } as const;
+const MOST_VCPUS = 16;
+/** A worker that the scheduler finds a CPU for at once, and one that waits for a slice or two of others. */
+const WORKER_WAKE_NS = { least: 3_000, most: 20_000_000 } as const;
 /** All buffers together. */
 const MOST_BUFFER_BYTES = 256 * MIB;
 
@@ -117,10 +119,29 @@ function memoryFor(vcpus: number, bufferBytes: number, pageBytes: number): numbe
   return Math.ceil(wanted / blockBytes) * blockBytes;
 }
 
-/** The setting of a seed. */
-export function randomSetting(seed: number): Setting {
+/** A setting, and what is charged beside what a profile says. */
+export interface RandomCase {
+  readonly setting: Setting;
+  /** In the place of the profile's workerWake; null: that. */
+  readonly workerWakeNs: number | null;
+}
+
+/** The setting of a seed, on a host with CPUs to spare. */
+export const randomSetting = (seed: number): Setting => drawn(new Draw(seed), seed);
+
+/** The same on a host that may have none, and whose workers may be late. */
+export function randomCase(seed: number): RandomCase {
   const draw = new Draw(seed);
-  const vcpus = draw.integer(1, 4);
+  const setting = drawn(draw, seed);
+  const wakeNs = Math.round(draw.logUniform(WORKER_WAKE_NS.least, WORKER_WAKE_NS.most));
+  return {
+    setting: draw.chance(50) ? setting : { ...setting, hostCpus: setting.schedule.vcpus },
+    workerWakeNs: draw.chance(50) ? wakeNs : null,
+  };
+}
+
+function drawn(draw: Draw, seed: number): Setting {
+  const vcpus = draw.chance(75) ? draw.integer(1, 4) : draw.integer(5, MOST_VCPUS);
   const tasks = draw.integer(1, 6);
   const pageBytes = draw.one<GuestPageBytes>([4096, 4096, 16_384, 65_536]);
   const bufferBytes = Math.max(
