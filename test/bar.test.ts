@@ -14,8 +14,8 @@ import { effortOf } from "../src/lab/bar/cell.ts";
 import { barMatrix, type MatrixCell, NAMED_CELLS } from "../src/lab/bar/matrix.ts";
 
 const FILE = new URL("bar/adaptive.json", import.meta.url);
-/** Clauses missed, by the cell's options and profile; what is not here is met. */
-type Misses = Readonly<Record<string, readonly string[]>>;
+/** Clauses missed ("slowdown, lost"), by the cell's options and profile; what is not here is met. */
+type Misses = Readonly<Record<string, string>>;
 
 const which = process.env["SPEVISOR_BAR"];
 const known = JSON.parse(readFileSync(FILE, "utf8")) as Misses;
@@ -28,12 +28,12 @@ const isQuick = ({ cell }: MatrixCell): boolean => {
 
 const labelOf = ({ cell, profile }: MatrixCell): string => labelOfCell(cell, profile);
 
-function missedIn(cells: readonly MatrixCell[]): Record<string, string[]> {
-  const missed: Record<string, string[]> = {};
+function missedIn(cells: readonly MatrixCell[]): Record<string, string> {
+  const missed: Record<string, string> = {};
   for (const of of cells) {
     const { judged } = judgeCell(of.cell, adaptive, of.profile);
     const clauses = Object.values(judged).flatMap(({ findings }) => findings.map(({ clause }) => clause));
-    if (clauses.length > 0) missed[labelOf(of)] = [...new Set(clauses)];
+    if (clauses.length > 0) missed[labelOf(of)] = [...new Set(clauses)].join(", ");
   }
   return missed;
 }
