@@ -254,7 +254,7 @@ export function makeVm(
     maxBufferBytes:
       setting.maxBufferBytes === undefined ? setting.bufferBytes : (setting.maxBufferBytes ?? undefined),
     irqLatencyNs: setting.irqLatencyNs,
-    hasSpareCpu: setting.hostCpus === undefined || setting.hostCpus > setting.schedule.vcpus,
+    ...(setting.hostCpus === undefined ? {} : { spareCpus: setting.hostCpus - setting.schedule.vcpus }),
     seed: setting.seed,
     extents: setting.extents ?? true,
     ...(setting.pressure === undefined ? {} : { pressure: setting.pressure(pages) }),
