@@ -5,6 +5,7 @@ import everything from "./vitest.config.ts";
 const LONG = [
   "src/lab/questions/**",
   "src/lab/bar.test.ts",
+  "src/lab/bar/cell.test.ts",
   "src/lab/compare.test.ts",
   "src/lab/listener.test.ts",
   "src/cli/bar/**",

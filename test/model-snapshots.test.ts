@@ -19,7 +19,7 @@ const look = ({ machine }: MadeVm): void => {
     if (!spe.keepsNone) reached.pinned += 1;
     if (Number.isFinite(nextTimerNs)) reached.timer += 1;
     if (spe.bouncePages > 0) reached.bouncing += 1;
-    if (machine.spe.worker.nowNs > timeline.nowNs) reached.worker += 1;
+    if (machine.spe.workers.doneAtNs > timeline.nowNs) reached.worker += 1;
   }
 };
 

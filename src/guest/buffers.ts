@@ -12,6 +12,8 @@ export interface PlacedBuffer {
   /** Its first page of VA, and the guest pages behind it as [first, pages]. */
   readonly first: Vpn;
   readonly pages: readonly (readonly [first: number, pages: number])[];
+  /** The guest pages of the tables that map it, in the order of a walk: the root is the first. */
+  readonly tables: readonly number[];
   readonly event: SpeEvent;
   /** perf record -S. */
   readonly snapshot: boolean;
@@ -29,9 +31,16 @@ export const pagesOf = ({ pages }: Pick<PlacedBuffer, "pages">): number =>
 export const guestPagesOf = ({ pages }: PlacedBuffer): Int32Array =>
   Int32Array.from(pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i)));
 
-/** The first guest page behind all of them. */
+/** The first guest page behind all of them and their tables. */
 export const pageBehind = (placed: readonly (readonly PlacedBuffer[])[]): number =>
-  Math.max(...placed.flat().flatMap(({ pages }) => pages.map(([first, count]) => first + count)));
+  Math.max(
+    ...placed
+      .flat()
+      .flatMap(({ pages, tables }) => [
+        ...pages.map(([first, count]) => first + count),
+        ...tables.map((table) => table + 1),
+      ]),
+  );
 
 /** Buffers by vCPU and their order there: which are mapped changes with what the guest enables. */
 export class PlacedBuffers {
@@ -58,6 +67,7 @@ export class PlacedBuffers {
     const inItsPlace = (other: PlacedBuffer): boolean =>
       other.first < end && buffer.first < other.first + pagesOf(other);
     for (const other of this.#mapped.filter(inItsPlace)) this.#memory.unmap(other.first, pagesOf(other));
+    this.#memory.offerTables(buffer.tables);
     this.#memory.mapBufferAt(buffer.first, buffer.pages);
     this.#mapped = [...this.#mapped.filter((other) => !inItsPlace(other)), buffer];
     return true;

@@ -131,7 +131,9 @@ class Guest {
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,
       seed: setting.seed,
-      ...(setting.placed === undefined ? {} : { tablesFrom: tablesFrom(setting.placed) }),
+      ...(setting.placed === undefined
+        ? {}
+        : { tablesFrom: tablesFrom(setting.placed), tables: setting.placed.flat()[0]!.tables }),
     });
     if (setting.placed === undefined) {
       const { event, snapshot, bufferBytes: bytes } = setting;
@@ -252,7 +254,7 @@ export function makeVm(
     maxBufferBytes:
       setting.maxBufferBytes === undefined ? setting.bufferBytes : (setting.maxBufferBytes ?? undefined),
     irqLatencyNs: setting.irqLatencyNs,
-    hasSpareCpu: setting.hostCpus === undefined || setting.hostCpus > setting.schedule.vcpus,
+    ...(setting.hostCpus === undefined ? {} : { spareCpus: setting.hostCpus - setting.schedule.vcpus }),
     seed: setting.seed,
     extents: setting.extents ?? true,
     ...(setting.pressure === undefined ? {} : { pressure: setting.pressure(pages) }),

@@ -9,7 +9,6 @@ import { type Schedule, WAIT } from "../guest/schedule.ts";
 import { DEFAULT_EVENT, type SpeEvent } from "../guest/spe-event.ts";
 import { HUGE_PAGES } from "../host/frames.ts";
 import { BACKINGS } from "../host/mm.ts";
-import { DEFAULT_IMPLEMENTATION, minimumIntervalOps } from "../spe/implementation.ts";
 import { DEFAULT_MEMLOCK_BYTES, type Setting } from "./experiment.ts";
 import { type Burst, scheduleOf } from "./schedules.ts";
 
@@ -21,8 +20,21 @@ const TOTAL_NS = { least: 500_000, most: 200_000_000 } as const;
 /** What keeps a setting to fractions of a second: schedules of short runs, and of frequent samples, are cut short. */
 const MOST_BURSTS = 1_000;
 const MOST_SAMPLES = 50_000;
+interface Range {
+  readonly least: number;
+  readonly most: number;
+}
+/** What is drawn from. */
+interface Drawn {
+  readonly vcpus: Range;
+  readonly periodOps: Range;
+}
 /** arm_spe_pmu raises a shorter period to what PMSIDR_EL1.Interval recommends (arm_spe_event_sanitise_period). */
-const PERIOD = { least: minimumIntervalOps(DEFAULT_IMPLEMENTATION.pmsidr) ?? 256, most: 65_536 };
+const USUAL: Drawn = { vcpus: { least: 1, most: 4 }, periodOps: { least: 4_096, most: 65_536 } };
+/** The shortest that PMSIRR_EL1.INTERVAL can say: since June 2025 Linux lets guests have it. */
+const WIDE: Drawn = { vcpus: { least: 1, most: 16 }, periodOps: { least: 256, most: 65_536 } };
+/** A worker that the scheduler finds a CPU for at once, and one that waits for a slice or two of others. */
+const WORKER_WAKE_NS = { least: 3_000, most: 20_000_000 } as const;
 /** All buffers together. */
 const MOST_BUFFER_BYTES = 256 * MIB;
 
@@ -98,10 +110,10 @@ function wakeUps(draw: Draw, { segments }: Schedule): void {
   }
 }
 
-function eventOf(draw: Draw): SpeEvent {
+function eventOf(draw: Draw, { least, most }: Range): SpeEvent {
   return {
     ...DEFAULT_EVENT,
-    period: Math.round(draw.logUniform(PERIOD.least, PERIOD.most)),
+    period: Math.round(draw.logUniform(least, most)),
     jitter: draw.chance(50),
     minLatency: draw.one([0, 0, 12, 1_000]),
     eventFilter: draw.one([0, 0, 0, 10]),
@@ -117,17 +129,36 @@ function memoryFor(vcpus: number, bufferBytes: number, pageBytes: number): numbe
   return Math.ceil(wanted / blockBytes) * blockBytes;
 }
 
+/** A setting, and what is charged beside what a profile says. */
+export interface RandomCase {
+  readonly setting: Setting;
+  /** In the place of the profile's workerWake; null: that. */
+  readonly workerWakeNs: number | null;
+}
+
 /** The setting of a seed. */
-export function randomSetting(seed: number): Setting {
+export const randomSetting = (seed: number): Setting => drawn(new Draw(seed), seed, USUAL);
+
+/** One of more kinds, on a host that may have no CPU to spare, and whose workers may be late. */
+export function randomCase(seed: number): RandomCase {
   const draw = new Draw(seed);
-  const vcpus = draw.integer(1, 4);
+  const setting = drawn(draw, seed, WIDE);
+  const wakeNs = Math.round(draw.logUniform(WORKER_WAKE_NS.least, WORKER_WAKE_NS.most));
+  return {
+    setting: draw.chance(50) ? setting : { ...setting, hostCpus: setting.schedule.vcpus },
+    workerWakeNs: draw.chance(50) ? wakeNs : null,
+  };
+}
+
+function drawn(draw: Draw, seed: number, from: Drawn): Setting {
+  const vcpus = draw.integer(from.vcpus.least, from.vcpus.most);
   const tasks = draw.integer(1, 6);
   const pageBytes = draw.one<GuestPageBytes>([4096, 4096, 16_384, 65_536]);
   const bufferBytes = Math.max(
     2 ** draw.integer(16, Math.floor(Math.log2(MOST_BUFFER_BYTES / vcpus))),
     2 * pageBytes,
   );
-  const event = eventOf(draw);
+  const event = eventOf(draw, from.periodOps);
   const clockGHz = draw.uniform(1.5, 3.5);
   const ipc = draw.logUniform(0.25, 4);
   const sampledNs = (MOST_SAMPLES * event.period) / (clockGHz * ipc) / vcpus;

@@ -121,10 +121,6 @@ export interface ImplementationFacts {
   readonly v1p2: boolean;
 }
 
-/** The recommended minimum sampling interval, in ops (perf's default period); undefined for a reserved code. */
-export const minimumIntervalOps = (pmsidr: bigint): number | undefined =>
-  MINIMUM_INTERVAL_OPS[PMSIDR_EL1.num(pmsidr, "Interval")];
-
 /** Checks an implementation (BrokenInvariant) and derives what follows from it. */
 export function factsOf(implementation: SpeImplementation): ImplementationFacts {
   const { pmsidr, pmbidr, pmsVer, sve, extraEventFilters } = implementation;

@@ -43,7 +43,7 @@ export class BareMetal {
   readonly vcpus: NativeCpu[] = [];
   /** There is no hypervisor: none of this ever counts anything. */
   readonly statistics = new Statistics();
-  readonly worker = new Timeline("no worker");
+  readonly workers: readonly Timeline[] = [];
   readonly host = new Timeline("no host");
   readonly setupNs = 0;
   readonly pinnedPeakBytes = 0;

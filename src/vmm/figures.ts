@@ -2,7 +2,7 @@
  * What a machine has counted, and what it has counted between two instants: a command's own, say, without the boot before
  * it.
  */
-import type { TimeKind, Timeline } from "../common/timeline.ts";
+import { TIME_KINDS, type TimeKind, type Timeline } from "../common/timeline.ts";
 import type { Core } from "../cpu/core.ts";
 import type { CoreCode } from "../cpu/execute/core-code.ts";
 import type { ExitReason } from "../kvm/exit-reasons.ts";
@@ -38,8 +38,8 @@ export interface CountedMachine {
     readonly truth: GroundTruth;
     readonly core: Pick<GuestCore, "spu">;
   }[];
-  /** The policy's worker, and what the host does by itself. */
-  readonly worker: Timeline;
+  /** The policy's workers, and what the host does by itself. */
+  readonly workers: readonly Timeline[];
   readonly host: Timeline;
   readonly statistics: Statistics;
   readonly pinnedPeakBytes: number;
@@ -57,7 +57,7 @@ export interface TimeFigures {
 export interface MachineFigures {
   readonly nowNs: number;
   readonly vcpus: readonly TimeFigures[];
-  /** The policy's worker, and what the host does by itself. */
+  /** The policy's workers together, and what the host does by itself. */
   readonly worker: TimeFigures;
   readonly host: TimeFigures;
   readonly counts: Readonly<Record<(typeof COUNTED)[number], number>>;
@@ -109,6 +109,13 @@ const timeOf = (timeline: Timeline): TimeFigures => {
 const sum = <T>(items: readonly T[], value: (item: T) => number): number =>
   items.reduce((total, item) => total + value(item), 0);
 
+const together = (times: readonly TimeFigures[]): TimeFigures => ({
+  elapsedNs: sum(times, ({ elapsedNs }) => elapsedNs),
+  spentNs: Object.fromEntries(
+    TIME_KINDS.map((kind) => [kind, sum(times, ({ spentNs }) => spentNs[kind])]),
+  ) as TimeFigures["spentNs"],
+});
+
 /** What a machine has counted so far. */
 export function machineFigures(machine: CountedMachine): MachineFigures {
   const { statistics, vcpus } = machine;
@@ -117,7 +124,7 @@ export function machineFigures(machine: CountedMachine): MachineFigures {
   return {
     nowNs: machine.nowNs,
     vcpus: vcpus.map(({ timeline }) => timeOf(timeline)),
-    worker: timeOf(machine.worker),
+    worker: together(machine.workers.map(timeOf)),
     host: timeOf(machine.host),
     counts: Object.fromEntries(COUNTED.map((name) => [name, statistics[name]])) as MachineFigures["counts"],
     exitReasons: Object.fromEntries(statistics.exitReasons),

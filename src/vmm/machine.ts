@@ -42,8 +42,8 @@ export interface MachineOptions {
   readonly irqLatencyNs: number;
   /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
   readonly physicalAddresses?: boolean;
-  /** Whether the host has CPUs beside the vCPUs' own. Default: yes. */
-  readonly hasSpareCpu?: boolean;
+  /** How many CPUs the host has beside the vCPUs' own. Default: enough. */
+  readonly spareCpus?: number;
   readonly seed: number;
   /** Whether walks, pins and mappings may be kept as extents. False gives the same reports, slowly. */
   readonly extents?: boolean;
@@ -113,7 +113,7 @@ export class Machine {
       memlock: this.memlock,
       policy: options.policy,
       physicalAddresses: options.physicalAddresses,
-      hasSpareCpu: options.hasSpareCpu,
+      spareCpus: options.spareCpus,
     });
     // Equal offsets in 2 MiB of guest and host, so that blocks can map it, as QEMU and kvmtool arrange it.
     if (options.firstIpn % HUGE_PAGES !== 0) throw new BrokenInvariant("guest RAM must be 2 MiB aligned");
@@ -363,8 +363,8 @@ export class Machine {
     return this.spe.statistics;
   }
 
-  get worker(): Timeline {
-    return this.spe.worker;
+  get workers(): readonly Timeline[] {
+    return this.spe.workers.timelines;
   }
 
   get pinnedPeakBytes(): number {

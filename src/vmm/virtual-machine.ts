@@ -4,7 +4,7 @@ import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
 import { fillTree, machineTree } from "../board/machine-tree.ts";
 import { MAP, SPI_COUNT } from "../board/memory-map.ts";
 import type { GuestMemory } from "../board/virtio/memory.ts";
-import { type Ipn, ipn, PAGE_BYTES, type Pfn, pagesFor, type Vpn } from "../common/address.ts";
+import { type Ipn, ipn, PAGE_BYTES, type Pfn, pagesFor, type Vpn, vpn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
 import { Timeline } from "../common/timeline.ts";
@@ -250,6 +250,19 @@ export class VirtualMachine {
       wrote: () => undefined,
     });
     return isFault(found) ? undefined : found.outputPage;
+  }
+
+  /** The guest pages of the tables by which a CPU translates some pages of its virtual addresses, in the order of a walk. */
+  guestTablesAt(cpu: number, first: Vpn, pages: number): readonly Ipn[] {
+    const regime = this.cores[cpu]!.stage1();
+    const tables = new Set<Ipn>();
+    const page = (table: Ipn): Uint32Array | undefined => {
+      tables.add(table);
+      return this.#look(table);
+    };
+    for (let at = 0; at < pages; at++)
+      translate(halfOf(regime, first), vpn(first + at), INSPECT, { page, wrote: () => undefined });
+    return [...tables];
   }
 
   /** The buffer that a CPU's registers describe, as its guest reads them. */

@@ -46,7 +46,7 @@ export const digestOf = ({ machine, guest }: MadeVm) => ({
   setupNs: machine.setupNs,
   rlimitExits: machine.rlimitExits,
   hostNs: machine.host.nowNs,
-  workerNs: machine.spe.worker.nowNs,
+  workerNs: machine.spe.workers.timelines.map(({ nowNs }) => nowNs),
 });
 
 /**

@@ -4,12 +4,13 @@ import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { RecordedRuns } from "../../guest/recording/build.ts";
 import { readRuns } from "../../guest/recording/read.ts";
 import { COST_NAMES, type CostName, type CostTable } from "../../host/costs.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { recordingSettings, scenarioSettings } from "../../lab/bar/cases.ts";
 import { type BarCell, settingOfCell, USUAL_CELL } from "../../lab/bar/cell.ts";
-import { BarCase, type VerdictOptions, verdictOf } from "../../lab/bar/measure.ts";
+import { BarCase, type Verdict, type VerdictOptions, verdictOf } from "../../lab/bar/measure.ts";
 import type { Setting } from "../../lab/experiment.ts";
 import type { Json } from "../../lab/questions/question.ts";
-import { randomSetting } from "../../lab/random-settings.ts";
+import { randomCase } from "../../lab/random-settings.ts";
 import { openInput, pathOf } from "../cells/inputs.ts";
 import type { CellTask, InputFile } from "../cells/task.ts";
 import { choosePolicies } from "../job.ts";
@@ -54,6 +55,9 @@ const typedBytes = (bytes: number): string => formatBytes(bytes).replace(/ ([KMG
 const typedNs = (ns: number): string => formatNs(ns).replace(" ", "").replace("µ", "u");
 
 const cellText = (cell: BarCell): string => [cell.scenario, ...cellOptions(cell)].join(" ");
+
+/** A cell at a profile's costs, in words that nothing else has. */
+export const labelOfCell = (cell: BarCell, profile: string): string => `${cellText(cell)}, ${profile}`;
 
 const nameOf = (setting: BarSetting): string => {
   switch (setting.kind) {
@@ -105,29 +109,13 @@ async function settingOf(
       return found;
     }
     case "random":
-      return randomSetting(setting.seed);
+      return randomCase(setting.seed).setting;
   }
 }
 
-/** The last case, whose bare metal and references the next profile may share. */
-let last: { readonly key: string; readonly of: BarCase } | undefined;
-
-async function caseOf(setting: BarSetting, paths: Readonly<Record<string, string>>): Promise<BarCase> {
-  const key = JSON.stringify(setting);
-  if (last?.key !== key) {
-    const of =
-      setting.kind === "cell"
-        ? // Of a session's waits the kept ones are never the better reading.
-          new BarCase(settingOfCell(setting.cell), ["kept"])
-        : new BarCase(await settingOf(setting, paths));
-    last = { key, of };
-  }
-  return last.of;
-}
-
-/** What a cell changes of a profile's costs, in whole ns. */
+/** Costs with factors and another delay of workers, in whole ns. */
 const adjusted =
-  ({ costs: factors, workerWakeNs }: BarCell) =>
+  ({ costs: factors = {}, workerWakeNs }: Partial<Pick<BarCell, "costs" | "workerWakeNs">>) =>
   (costs: CostTable): CostTable => {
     const table: Record<CostName, number> = { ...costs, workerWake: workerWakeNs ?? costs.workerWake };
     for (const name of COST_NAMES) table[name] = Math.round(table[name] * (factors[name] ?? 1));
@@ -142,9 +130,30 @@ const optionsOf = (setting: BarSetting): VerdictOptions => {
     case "recording":
       return { at: "all", flips: true };
     case "random":
-      return { at: "all", flips: false };
+      return { at: "all", flips: false, adjust: adjusted(randomCase(setting.seed)) };
   }
 };
+
+/** Of a cell's waits the kept ones alone are run: they are never the better reading. */
+const caseOfCell = (cell: BarCell): BarCase => new BarCase(settingOfCell(cell), ["kept"]);
+
+/** The verdict on a policy in a cell. */
+export const judgeCell = (cell: BarCell, policy: PinPolicy, profile: string): Verdict =>
+  verdictOf(caseOfCell(cell), policy, profileNamed(profile), optionsOf({ kind: "cell", cell }));
+
+/** The last case, whose bare metal and references the next profile may share. */
+let last: { readonly key: string; readonly of: BarCase } | undefined;
+
+async function caseOf(setting: BarSetting, paths: Readonly<Record<string, string>>): Promise<BarCase> {
+  const key = JSON.stringify(setting);
+  if (last?.key !== key) {
+    last = {
+      key,
+      of: setting.kind === "cell" ? caseOfCell(setting.cell) : new BarCase(await settingOf(setting, paths)),
+    };
+  }
+  return last.of;
+}
 
 /** Judges. @returns the verdict */
 export async function runBarCell(input: Json, paths: Readonly<Record<string, string>>): Promise<Json> {

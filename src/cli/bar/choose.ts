@@ -6,7 +6,9 @@ import { UserError } from "../../common/errors.ts";
 import type { CostName } from "../../host/costs.ts";
 import { BACKINGS, type Backing } from "../../host/mm.ts";
 import { BAR_SCENARIOS, type BarCell, type COSTS_AT, settingOfCell, USUAL_CELL } from "../../lab/bar/cell.ts";
-import { SESSIONS } from "../../lab/bar/sessions.ts";
+import { barMatrix, NAMED_CELLS } from "../../lab/bar/matrix.ts";
+import { SESSIONS, sessionNamed } from "../../lab/bar/sessions.ts";
+import { formatCount } from "../../lab/report/words.ts";
 import { SCENARIOS } from "../../lab/scenarios.ts";
 import { inputOf } from "../cells/inputs.ts";
 import { ALL } from "../job.ts";
@@ -40,10 +42,14 @@ export interface ChoiceFlags extends CellFlags {
 export interface BarChoice {
   readonly setting: BarSetting;
   readonly profile: string;
+  /** Why it is asked, where it has a name in the bar's own matrix. */
+  readonly why?: string;
 }
 
 export interface Chosen {
   readonly choices: readonly BarChoice[];
+  /** What is to be said of them as a whole. */
+  readonly notes: readonly string[];
   /** Where the recordings that they are of lie, by their SHA-256. */
   readonly paths: ReadonlyMap<string, string>;
 }
@@ -92,9 +98,13 @@ async function settingsIn(file: string, seed: number): Promise<BarSetting[]> {
 
 function scenarioNames({ scenario = [] }: ChoiceFlags): string[] {
   const wanted = scenario.flatMap((name) =>
-    name === ALL ? BAR_SCENARIOS : [knownName("scenario", name, BAR_SCENARIOS)],
+    name === ALL
+      ? BAR_SCENARIOS
+      : sessionNamed(name) === undefined
+        ? [knownName("scenario", name, BAR_SCENARIOS)]
+        : [name],
   );
-  return BAR_SCENARIOS.filter((name) => wanted.includes(name));
+  return [...new Set(wanted)];
 }
 
 /**
@@ -102,7 +112,7 @@ function scenarioNames({ scenario = [] }: ChoiceFlags): string[] {
  * @throws UserError for the first cell that cannot be
  */
 function cellsOf(flags: ChoiceFlags): BarCell[] {
-  const scenarios = flags.scenario === undefined ? SESSIONS.map(({ name }) => name) : scenarioNames(flags);
+  const scenarios = flags.scenario === undefined ? SESSIONS : scenarioNames(flags);
   const backings = flags.backing?.map((name) => knownName("backing", name, BACKINGS) as Backing);
   let cells: BarCell[] = scenarios.map((scenario) => ({
     ...USUAL_CELL,
@@ -127,7 +137,28 @@ function cellsOf(flags: ChoiceFlags): BarCell[] {
   return cells;
 }
 
-/** The settings that were asked for; without a word about them, all scenarios and the shipped recordings. */
+/** The bar's own matrix, at the profiles that are asked for, and what is to be said of it. */
+function matrixAt(profiles: readonly string[], seed: number): Pick<Chosen, "choices" | "notes"> {
+  const { cells, combinations, skipped } = barMatrix();
+  const choices = [...cells, ...NAMED_CELLS]
+    .filter(({ profile }) => profiles.includes(profile))
+    .map(({ cell, profile, why }) => ({
+      setting: { kind: "cell", cell: { ...cell, seed } } as const,
+      profile,
+      why,
+    }));
+  return {
+    choices,
+    notes: [
+      `The matrix: ${cells.length} of ${formatCount(combinations)} combinations, with every two values together and every three of buffer, period and vCPUs; ${NAMED_CELLS.length} cells where adaptive was found to fail or came near it.`,
+      skipped.length === 0
+        ? "No two values were left out."
+        : `Left out, since each takes too long: ${skipped.join("; ")}.`,
+    ],
+  };
+}
+
+/** The settings that were asked for; without a word about them, the matrix, all scenarios and the shipped recordings. */
 export async function chooseCases(flags: ChoiceFlags, profiles: readonly string[]): Promise<Chosen> {
   const { scenario, recording, random, seed } = flags;
   const cellOptions = cellOptionsIn(flags);
@@ -140,7 +171,11 @@ export async function chooseCases(flags: ChoiceFlags, profiles: readonly string[
         `Leave out ${["--scenario", "--recording", ...cellOptions].join(", ")}`,
       );
     const seeds = Array.from({ length: random }, (_, i) => (seed + i) % SEEDS);
-    return { choices: atEach(seeds.map((each) => ({ kind: "random", seed: each }))), paths: new Map() };
+    return {
+      choices: atEach(seeds.map((each) => ({ kind: "random", seed: each }))),
+      notes: [],
+      paths: new Map(),
+    };
   }
   if (cellOptions.length > 0) {
     if (recording !== undefined)
@@ -148,7 +183,8 @@ export async function chooseCases(flags: ChoiceFlags, profiles: readonly string[
         `${cellOptions.join(", ")}: recordings are run as they are`,
         "Leave out --recording, or ask spevisor predict",
       );
-    return { choices: atEach(cellsOf(flags).map((cell) => ({ kind: "cell", cell }))), paths: new Map() };
+    const cells = cellsOf(flags);
+    return { choices: atEach(cells.map((cell) => ({ kind: "cell", cell }))), notes: [], paths: new Map() };
   }
   const everything = scenario === undefined && recording === undefined;
   const asTheyAre = SCENARIOS.map(({ name }) => name);
@@ -164,5 +200,6 @@ export async function chooseCases(flags: ChoiceFlags, profiles: readonly string[
       settings.push(setting);
       if (setting.kind === "recording") paths.set(setting.file.sha256, path);
     }
-  return { choices: atEach(settings), paths };
+  const matrix = everything ? matrixAt(profiles, seed) : { choices: [], notes: [] };
+  return { choices: [...matrix.choices, ...atEach(settings)], notes: matrix.notes, paths };
 }

@@ -70,7 +70,7 @@ async function judgeAll(
   onProgress: OnProgress,
   world: World,
 ): Promise<Verdict[]> {
-  const tasks = choices.map((choice) => barTask({ policy, ...choice }));
+  const tasks = choices.map(({ setting, profile }) => barTask({ policy, setting, profile }));
   const verdicts = new Map<CellTask, Verdict>();
   const engine = new LocalEngine({ threads: jobs, context: contextOf(world), paths, attempts: 1 });
   try {
@@ -98,7 +98,11 @@ const jsonOf = (policy: PinPolicy, { choices }: Chosen, verdicts: readonly Verdi
       version: VERSION,
       policy: policy.name,
       met: verdicts.every(meetsBar),
-      verdicts: verdicts.map((verdict, i) => ({ of: choices[i]?.setting, ...verdict })),
+      verdicts: verdicts.map((verdict, i) => ({
+        of: choices[i]?.setting,
+        why: choices[i]?.why ?? null,
+        ...verdict,
+      })),
     },
     null,
     2,
@@ -142,6 +146,7 @@ async function bar(policyName: string, flags: Flags, world: World): Promise<void
             verdicts,
             cases.choices.map(({ setting }) => setting),
             flags.random !== undefined,
+            cases.notes,
           ),
     );
     if (!verdicts.every(meetsBar)) throw new BarMissed();
@@ -215,13 +220,15 @@ src/lab/bar/limits.ts has the limits. Exit code: 0 if all is met, 1 if not, 2 fo
 Columns: "host CPU" is what the host spent in all, on the vCPUs' CPUs and others, as a share of the vCPUs' time; "peak" the most
 memory pinned, "kept" with the whole huge page that a pinned page keeps from reclaim.
 
+Without options a matrix of what hosts and profiles may be, in which every two values come together; cells in which a policy was
+found to fail; all scenarios as they are; and the recordings that come with spevisor. What the matrix leaves out is said.
 Any of --buffer, --period, --vcpus, --ipc, --irq-latency, --backing, --worker-wake, --host-cpus, --costs and --at makes cells: each value
 with each other one, over the scenarios that are named, or over all sessions, which have any number of vCPUs:
-  ${SESSIONS.map(({ name }) => name).join(", ")}
+  ${SESSIONS.join(", ")}, or any time: system-300ms
 Verdicts are kept under XDG_CACHE_HOME (or ~/.cache), so that an interrupted run goes on where it stopped.
 
 Examples:
-  $ spevisor bar
+  $ spevisor bar                               the matrix: two minutes on two cores
   $ spevisor bar pin-on-enable --scenario thread-a,thread-b --profile thread-normal
   $ spevisor bar adaptive --buffer 128K,4M --period 1024 --vcpus 1,4,16 --host-cpus 16
   $ spevisor bar adaptive --scenario system-50ms --worker-wake 10us,1ms,10ms --ipc 2 --at value

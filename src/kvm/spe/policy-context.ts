@@ -1,6 +1,6 @@
 /**
  * The context that a policy calls: it does the work through host/ and stage 2, charges it, traces it, and refuses
- * what would break an invariant. One for each vCPU; background work gets one on the worker's timeline.
+ * what would break an invariant. One for each vCPU; background work gets one on its worker's timeline.
  */
 import { vpnOf } from "../../common/address.ts";
 import type { Timeline } from "../../common/timeline.ts";
@@ -210,13 +210,9 @@ export class VcpuPolicyContext implements PolicyContext {
   background(work: (ctx: PolicyContext) => void): void {
     const { vmSpe } = this.#spe;
     this.#call("background", {});
-    const { worker } = vmSpe;
-    // A worker that is busy already needs no waking.
-    worker.skipTo("idle", this.nowNs + vmSpe.vm.costs.workerWake);
-    const startNs = worker.nowNs;
-    vmSpe.workerLock.hold(worker, "exclusive", () => work(new VcpuPolicyContext(this.#spe, worker)));
-    // It runs where the vCPU does that has asked for it: there is no other CPU that it would not take from somebody.
-    if (!vmSpe.hasSpareCpu) this.#spe.owner.preempt(startNs, worker.nowNs - startNs);
+    vmSpe.workers.run(this.#spe.owner, this.nowNs, (timeline) =>
+      work(new VcpuPolicyContext(this.#spe, timeline)),
+    );
   }
 
   pinMemslots(): PinOutcome {

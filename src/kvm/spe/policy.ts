@@ -131,7 +131,8 @@ export interface PolicyContext {
    */
   armTimer(atNs: number, tag: string): void;
   /**
-   * Runs `work` on the VM's one host worker, after what it has to do already: what it charges does not stop the vCPU.
+   * Runs `work` on this vCPU's host worker, after what it has to do already: what it charges does not stop the vCPU, unless the
+   * host has no other CPU.
    * The context it is given holds the same pages as this one. What it did counts from its `nowNs` at the end: until
    * then the hardware must not depend on it (setHardwareLimit), and a timer can be armed for that instant.
    */

@@ -3,10 +3,11 @@
  */
 import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
-import { Timeline, TimelineLock, type TimelineLockState, type TimelineState } from "../../common/timeline.ts";
+import type { Timeline } from "../../common/timeline.ts";
 import type { Memlock, MemlockState } from "../../host/memlock.ts";
 import { Statistics, type StatisticsState } from "../statistics.ts";
 import type { Vm } from "../vm.ts";
+import { HostWorkers, type HostWorkersState } from "./host-workers.ts";
 import type { PinOutcome, PinPolicy, PolicyContext, PolicyHandlers } from "./policy.ts";
 import { PolicyEvents } from "./policy-events.ts";
 
@@ -15,16 +16,15 @@ export interface VmSpeOptions {
   readonly policy: PinPolicy;
   /** Whether records may have physical addresses, the host's (PMSCR_EL2.PA). Default: no. */
   readonly physicalAddresses?: boolean | undefined;
-  /** Whether the host has CPUs beside those that the vCPUs are on: without, its worker takes theirs. Default: yes. */
-  readonly hasSpareCpu?: boolean | undefined;
+  /** How many CPUs the host has beside those that the vCPUs are on: without, its workers take theirs. Default: enough. */
+  readonly spareCpus?: number | undefined;
 }
 
 export interface VmSpeState {
   /** Undefined where none has acted: the guest has not used SPE, and nobody was asked at its start. */
   readonly policy: { readonly name: string; readonly state: unknown } | undefined;
   readonly statistics: StatisticsState;
-  readonly worker: TimelineState;
-  readonly workerLock: TimelineLockState;
+  readonly workers: HostWorkersState;
   readonly prefaultedPages: number;
   readonly pinnedChangedAtNs: number;
   readonly pinnedPages: number;
@@ -41,13 +41,11 @@ export class VmSpe {
   readonly memlock: Memlock;
   readonly policy: PinPolicy;
   readonly physicalAddresses: boolean;
-  readonly hasSpareCpu: boolean;
   readonly handlers: PolicyHandlers;
   readonly events = new PolicyEvents();
   readonly statistics = new Statistics();
-  /** Background work of policies: one host worker, its time is not any vCPU's. */
-  readonly worker = new Timeline("policy worker");
-  readonly workerLock = new TimelineLock("policy worker");
+  /** Background work of policies. */
+  readonly workers: HostWorkers;
   /** Pages made unreclaimable without a pin (guest_memfd, prefaulted). */
   prefaultedPages = 0;
   /** The guest may have run: what user space decides about pinning it has decided. */
@@ -68,9 +66,9 @@ export class VmSpe {
   #pinnedPeakPages = 0;
   #unreclaimablePeakPages = 0;
 
-  constructor(vm: Vm, { memlock, policy, physicalAddresses, hasSpareCpu }: VmSpeOptions) {
+  constructor(vm: Vm, { memlock, policy, physicalAddresses, spareCpus }: VmSpeOptions) {
     this.physicalAddresses = physicalAddresses ?? false;
-    this.hasSpareCpu = hasSpareCpu ?? true;
+    this.workers = new HostWorkers(vm.costs.workerWake, spareCpus ?? Number.POSITIVE_INFINITY);
     this.vm = vm;
     this.memlock = memlock;
     this.policy = policy;
@@ -138,8 +136,7 @@ export class VmSpe {
     return {
       policy: this.hasActed ? { name: this.policy.name, state: this.handlers.save?.() } : undefined,
       statistics: this.statistics.save(),
-      worker: this.worker.save(),
-      workerLock: this.workerLock.save(),
+      workers: this.workers.save(),
       prefaultedPages: this.prefaultedPages,
       pinnedChangedAtNs: this.pinnedChangedAtNs,
       pinnedPages: this.#pinnedPages,
@@ -160,8 +157,7 @@ export class VmSpe {
     this.hasActed = policy !== undefined;
     this.started = this.hasActed;
     this.statistics.restore(state.statistics);
-    this.worker.restore(state.worker);
-    this.workerLock.restore(state.workerLock);
+    this.workers.restore(state.workers);
     this.prefaultedPages = state.prefaultedPages;
     this.pinnedChangedAtNs = state.pinnedChangedAtNs;
     this.#pinnedPages = state.pinnedPages;

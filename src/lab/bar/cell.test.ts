@@ -17,7 +17,7 @@ const cellOf = (scenario: string, of: Partial<BarCell> = {}): BarCell => ({
 const normal = costTable(PROFILES[0]!);
 
 describe("a session", () => {
-  it.each(SESSIONS.map(({ name }) => name))("%s lasts as long as it says, on each vCPU", (name) => {
+  it.each([...SESSIONS, "system-300ms", "task-1s"])("%s lasts as long as it says, on each vCPU", (name) => {
     const cell = cellOf(name, { vcpus: 3, periodOps: 65_536, bufferBytes: 128 * 1024 });
     const { schedule } = settingOfCell(cell);
     const { vcpuSeconds } = effortOf(cell);

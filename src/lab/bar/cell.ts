@@ -12,7 +12,7 @@ import {
   SCENARIOS,
   settingOf,
 } from "../scenarios.ts";
-import { SESSIONS } from "./sessions.ts";
+import { SESSIONS, sessionNamed } from "./sessions.ts";
 
 /** Which costs of a profile are charged: at its values, at an end of their ranges, or one after the other. */
 export const COSTS_AT = ["value", "low", "high", "all"] as const;
@@ -53,11 +53,8 @@ export const USUAL_CELL: Omit<BarCell, "scenario"> = {
   seed: 1,
 };
 
-/** Scenarios by name: those that are as they are, and sessions. */
-export const BAR_SCENARIOS: readonly string[] = [
-  ...SCENARIOS.map(({ name }) => name),
-  ...SESSIONS.map(({ name }) => name),
-];
+/** Scenarios by name: those that are as they are, and the usual sessions. */
+export const BAR_SCENARIOS: readonly string[] = [...SCENARIOS.map(({ name }) => name), ...SESSIONS];
 
 /** Samples that a vCPU of a setting selects in a second of running. */
 export const samplesPerSecond = ({
@@ -65,8 +62,6 @@ export const samplesPerSecond = ({
   ipc,
   event,
 }: Pick<Setting, "clockGHz" | "ipc" | "event">): number => (clockGHz * 1e9 * ipc) / event.period;
-
-const sessionOf = ({ scenario }: BarCell) => SESSIONS.find(({ name }) => name === scenario);
 
 const sessionOptions = (cell: BarCell) => ({
   vcpus: cell.vcpus ?? 1,
@@ -81,13 +76,13 @@ const sessionOptions = (cell: BarCell) => ({
 /** How many samples all vCPUs of a session's cell select, and how many seconds they run: what it takes to run it. */
 export function effortOf(cell: BarCell): { readonly samples: number; readonly vcpuSeconds: number } {
   const options = sessionOptions(cell);
-  const vcpuSeconds = (options.vcpus * (sessionOf(cell)?.durationNs(options) ?? 0)) / 1e9;
+  const vcpuSeconds = (options.vcpus * (sessionNamed(cell.scenario)?.durationNs(options) ?? 0)) / 1e9;
   return { samples: vcpuSeconds * options.samplesPerSecond, vcpuSeconds };
 }
 
 function baseSetting(cell: BarCell): Setting {
   const { scenario: name, bufferBytes, seed } = cell;
-  const session = sessionOf(cell);
+  const session = sessionNamed(name);
   if (session !== undefined)
     return settingOf(name, session.schedule(sessionOptions(cell)), DEFAULT_EVENT, bufferBytes, seed);
   const scenario = SCENARIOS.find((each) => each.name === name);
@@ -106,7 +101,7 @@ export function settingOfCell(cell: BarCell): Setting {
   if (cell.vcpus !== null && cell.vcpus !== vcpus)
     throw new UserError(
       `scenario "${cell.scenario}" has ${vcpus} vCPUs, not ${cell.vcpus}`,
-      `Leave --vcpus out, or take a session: ${SESSIONS.map(({ name }) => name).join(", ")}`,
+      `Leave --vcpus out, or take a session: ${SESSIONS.join(", ")}`,
     );
   if (cell.hostCpus !== null && cell.hostCpus < vcpus)
     throw new UserError(

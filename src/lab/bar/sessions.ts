@@ -62,26 +62,47 @@ const pastLimitNs = ({ bufferBytes, samplesPerSecond }: SessionOptions): number 
     Math.ceil((PAST_LIMIT * bufferBytes * 1e9) / 2 / RECORD_BYTES / samplesPerSecond),
   );
 
-const LENGTHS: readonly (readonly [string, string, (of: SessionOptions) => number])[] = [
-  ["5ms", "5 ms", () => 5_000_000],
-  ["50ms", "50 ms", () => 50_000_000],
-  ["2s", "2 s", () => 2_000_000_000],
-  ["past-limit", "as long as it takes to get past the guest's own LIMIT", pastLimitNs],
-];
+const KINDS = ["system", "task"] as const;
+type Kind = (typeof KINDS)[number];
 
-const session = (kind: "system" | "task", [name, length, durationNs]: (typeof LENGTHS)[number]): Session => ({
-  name: `${kind}-${name}`,
-  summary:
-    kind === "system"
-      ? `perf record -a for ${length}: the buffers stay on`
-      : `perf record of a task on each vCPU for ${length}, switched out every 4 ms`,
-  durationNs,
-  schedule: (of) =>
-    kind === "system"
-      ? perCpu({ vcpus: of.vcpus, durationNs: durationNs(of) }, ["Every vCPU is busy all the time."])
-      : switched({ vcpus: of.vcpus, durationNs: durationNs(of) }),
-});
+/** How long a session named so is: "50ms", "2s", "past-limit". @returns undefined for what is no length */
+function lengthNamed(name: string): Session["durationNs"] | undefined {
+  if (name === "past-limit") return pastLimitNs;
+  const match = /^([1-9][0-9]{0,4})(ms|s)$/.exec(name);
+  if (match === null) return undefined;
+  const ns = Number(match[1]) * (match[2] === "s" ? 1e9 : 1e6);
+  return () => ns;
+}
 
-export const SESSIONS: readonly Session[] = (["system", "task"] as const).flatMap((kind) =>
-  LENGTHS.map((length) => session(kind, length)),
+const summaryOf = (kind: Kind, length: string): string => {
+  const time =
+    length === "past-limit" ? "past the guest's own LIMIT" : `for ${length.replace(/m?s$/, " $&")}`;
+  return kind === "system"
+    ? `perf record -a ${time}: the buffers stay on`
+    : `perf record of a task on each vCPU ${time}, switched out every 4 ms`;
+};
+
+/** The session of a name: system-TIME or task-TIME with any time in ms or s, or past-limit. */
+export function sessionNamed(name: string): Session | undefined {
+  const kind = KINDS.find((each) => name.startsWith(`${each}-`));
+  if (kind === undefined) return undefined;
+  const length = name.slice(kind.length + 1);
+  const durationNs = lengthNamed(length);
+  if (durationNs === undefined) return undefined;
+  return {
+    name,
+    summary: summaryOf(kind, length),
+    durationNs,
+    schedule: (of) =>
+      kind === "system"
+        ? perCpu({ vcpus: of.vcpus, durationNs: durationNs(of) }, ["Every vCPU is busy all the time."])
+        : switched({ vcpus: of.vcpus, durationNs: durationNs(of) }),
+  };
+}
+
+/** Lengths that the bar asks for. */
+export const LENGTHS = ["5ms", "50ms", "2s", "past-limit"] as const;
+
+export const SESSIONS: readonly string[] = KINDS.flatMap((kind) =>
+  LENGTHS.map((length) => `${kind}-${length}`),
 );

@@ -3,7 +3,7 @@
  * policy, so the n-th enable of a vCPU is the same event in any two runs of a setting: a stretch is everything that
  * was called and charged on a vCPU from one of these events to the next. A listener, which keeps one stretch a vCPU.
  */
-import { TIME_KINDS, type TimeKind } from "../../common/timeline.ts";
+import { type OnCharge, TIME_KINDS, type TimeKind } from "../../common/timeline.ts";
 import type { TraceEvent } from "../../kvm/trace.ts";
 import type { Machine } from "../../vmm/machine.ts";
 
@@ -117,7 +117,7 @@ const RAISED = "KVM_EXIT_RLIMIT";
 const OUTSIDE = "other";
 const TIMER = "timer";
 
-/** Calls that were made on the host's worker, and what they charged there. */
+/** Calls that were made on the host's workers, and what they charged there. */
 export interface Background {
   readonly steps: readonly Step[];
   readonly charges: Charges;
@@ -157,11 +157,12 @@ export class StretchListener {
       };
     }
     machine.spe.onBuffer = (vcpu, on, atNs) => this.#switched(this.#vcpus[vcpu] as OpenStretch, on, atNs);
-    for (const timeline of [machine.spe.worker, machine.host])
-      timeline.onCharge = (kind, startNs, endNs) => {
-        if (kind !== "idle" && kind !== "guestRun")
-          charge(this.#backgroundCharges, { [kind]: endNs - startNs });
-      };
+    const charged: OnCharge = (kind, startNs, endNs) => {
+      if (kind !== "idle" && kind !== "guestRun")
+        charge(this.#backgroundCharges, { [kind]: endNs - startNs });
+    };
+    machine.spe.workers.onCharge = charged;
+    machine.host.onCharge = charged;
   }
 
   /** For Listeners.trace. */

@@ -246,6 +246,6 @@ function digestOf(machine: Machine, cores: readonly ScriptedCore[]): string {
     memlock: [memlock.currentBytes, memlock.markBytes, memlock.limitBytes],
     rlimitExits: machine.rlimitExits,
     hostNs: machine.host.nowNs,
-    workerNs: spe.worker.nowNs,
+    workerNs: spe.workers.timelines.map(({ nowNs }) => nowNs),
   });
 }

@@ -24,6 +24,7 @@ const session = (us: number, from: number, limit: number, to: number): readonly 
 const mapped = (offset: number, first: number, pages: number): ScheduleLine => [
   ...(["buffer", 0, at(offset)] as const),
   [[first, pages]],
+  [0x4_0000, 0x4_0001, 0x4_0002, 0x4_0003],
 ];
 const END: ScheduleLine = ["end", ...counters(2000)];
 const settingOf = (lines: readonly ScheduleLine[]) =>

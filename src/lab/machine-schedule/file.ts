@@ -12,7 +12,7 @@ import { BACKINGS } from "../../host/mm.ts";
 import { PRESSURE_KINDS } from "../../host/pressure.ts";
 import { SPE_VERSIONS, type SpeVersion } from "../../spe/implementation.ts";
 
-export const SCHEDULE_SCHEMA = "spevisor.schedule/1";
+export const SCHEDULE_SCHEMA = "spevisor.schedule/2";
 
 const count = z.int().nonnegative();
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/);
@@ -62,12 +62,16 @@ const at = [
   count,
 ] as const;
 
-/** The buffer that a vCPU is about to enable for the first time: its VA, and the guest pages behind it as [first, pages]. */
+/**
+ * The buffer that a vCPU is about to enable for the first time: its VA, the guest pages behind it as [first, pages], and those of
+ * the tables that map it, in the order of a walk.
+ */
 const Buffer = z.tuple([
   z.literal("buffer"),
   count,
   hex,
   z.array(z.tuple([count, z.int().positive()])).min(1),
+  z.array(count).min(1),
 ]);
 /** The event's registers, once they are all written: PMSCR, PMSFCR, PMSEVFR, PMSLATFR, PMSIRR (_EL1). */
 const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex]);

@@ -31,8 +31,8 @@ export interface Watched {
   on: boolean;
   /** The event's registers have been told since E rose. */
   eventTold: string | undefined;
-  /** Where records went when it was last told how far it has come. */
-  toldPointer: bigint;
+  /** What there was to sample from when it was last told how far it has come. */
+  toldProfiled: number;
   /** The thread that it was in, at EL0; undefined: after it was idle. */
   thread: string | undefined;
   /** Buffers that have been told, the latest first. */
@@ -62,7 +62,7 @@ export class ScheduleRecorder {
             start: this.#raw(vcpu),
             on: false,
             eventTold: undefined,
-            toldPointer: 0n,
+            toldProfiled: 0,
             thread: undefined,
             buffers: [],
           }))
@@ -179,17 +179,19 @@ export class ScheduleRecorder {
     if (pages.length === 0) return;
     const place = { first: vpn(first), pages: pages.reduce((sum, [, count]) => sum + count, 0) };
     buffers.unshift({ ...place, probed: probesOf(place).map(pageAt) });
-    this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
+    const tables = this.#vm.guestTablesAt(vcpu, place.first, place.pages);
+    this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages, [...tables]]);
   }
 
   /** It has executed something. */
   #ran(vcpu: number): void {
     const watched = this.#watched[vcpu]!;
     if (!watched.on) return;
-    const pointer = this.#vm.cores[vcpu]!.spu.read("PMBPTR_EL1");
-    if (pointer === watched.toldPointer) return;
-    watched.toldPointer = pointer;
-    this.#tell(["profiled", ...this.#counters(vcpu)]);
+    const counters = this.#counters(vcpu);
+    const profiled = counters[5];
+    if (profiled === watched.toldProfiled) return;
+    watched.toldProfiled = profiled;
+    this.#tell(["profiled", ...counters]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */

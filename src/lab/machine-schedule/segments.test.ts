@@ -64,3 +64,18 @@ it("what a thread does in the kernel before it is back at EL0 is its own, and no
   // From its own last instruction, in which the other one had a turn.
   expect(segments.waitNs[2]).toBe(3_000);
 });
+
+it("what was profiled in no time at all is not lost: the next piece has it", () => {
+  const lines = LINES.flatMap((line): ScheduleLine[] =>
+    line[0] === "off"
+      ? [
+          ["profiled", 0, 2_000, 1_900, 100, 3_800, 1_900],
+          ["profiled", 0, 2_000, 1_900, 100, 3_801, 1_901],
+          line,
+        ]
+      : [line],
+  );
+  const { segments } = columns(lines).schedule;
+  expect([...segments.endNs].slice(0, 3)).toEqual([1_000, 2_000, 3_000]);
+  expect([...(segments.ops ?? [])].slice(0, 3)).toEqual([0, 1_900, 1_100]);
+});

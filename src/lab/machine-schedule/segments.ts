@@ -40,6 +40,8 @@ class Cutter {
   /** How long its guest dealt with each buffer that had stopped, by buffer. */
   readonly stoppedNs: number[][] = [];
   #isOn = false;
+  /** Of what there was to sample from: in no time, half a nanosecond say. It is the next piece's, or none of it would be seen. */
+  #timeless = 0;
   #stoppedAtNs: number | undefined;
   #thread: string | undefined;
   #piece: Piece;
@@ -49,9 +51,10 @@ class Cutter {
     this.#piece = this.#begin(start, undefined);
   }
 
-  #begin(start: Counters, after: Piece["after"]): Piece {
+  #begin(at: Counters, after: Piece["after"]): Piece {
+    const start = { ...at, profiled: at.profiled - this.#timeless };
     this.#piece = {
-      vcpu: start.vcpu,
+      vcpu: at.vcpu,
       start,
       end: start,
       thread: this.#thread,
@@ -68,8 +71,9 @@ class Cutter {
   #cut(now: Counters): void {
     const piece = this.#piece;
     piece.end = now;
-    const isNothing = lengthNs(piece) === 0 && !piece.enables && piece.after === undefined;
-    if (!isNothing) this.pieces.push(piece);
+    const takesTime = lengthNs(piece) > 0;
+    this.#timeless = takesTime ? 0 : now.profiled - piece.start.profiled;
+    if (takesTime || piece.enables || piece.after !== undefined) this.pieces.push(piece);
   }
 
   /** @param buffer which one the line is about, where it is about one */
@@ -200,7 +204,9 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     waker: new Int32Array(count).fill(NO_SEGMENT),
     wakerOffsetNs: new Float64Array(count),
     previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
-    ops: Float64Array.from(pieces, ({ start, end }) => end.profiled - start.profiled),
+    ops: Float64Array.from(pieces, (piece) =>
+      lengthNs(piece) > 0 ? piece.end.profiled - piece.start.profiled : 0,
+    ),
     buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();

@@ -46,8 +46,8 @@ function placed(
   usual: SpeEvent,
   facts: ImplementationFacts,
 ): { readonly buffer: PlacedBuffer; readonly unexplained: number } {
-  const [, , base, pages] = mapped;
-  const place = { first: vpnOf(BigInt(base)), pages };
+  const [, , base, pages, tables] = mapped;
+  const place = { first: vpnOf(BigInt(base)), pages, tables };
   const [read, overwritten] = [false, true].map((snapshot) =>
     readingsOf(lines, { base: BigInt(base), bytes: pagesOf(place) * PAGE_BYTES, ...facts, snapshot }),
   ) as [Readings, Readings];

@@ -102,7 +102,7 @@ export const q16 = question<Cell, Row>({
     "all of memory. v6 answers with a maximum buffer size and KVM_EXIT_RLIMIT.",
   leavesOut: [
     "Locks: a vCPU that pins holds the host's mmap lock, shared, and so slows down the VMM's other threads.",
-    "One vCPU. With more, both bounds hold for each; the one host worker is shared.",
+    "One vCPU. With more, both bounds hold for each, and each has a worker of its own.",
     "The worst of four scripts is no proof. That no guest pins more than its maximum is held by property tests over random guests.",
   ],
   decidedBy: "pinPage",
@@ -126,9 +126,10 @@ export const q16 = question<Cell, Row>({
     const row = {
       peakPages: spe.pinnedPeakBytes / PAGE_BYTES,
       vcpuNs,
-      backgroundNs: spe.worker.hypervisorNs() + host.hypervisorNs(),
+      backgroundNs:
+        spe.workers.timelines.reduce((sum, worker) => sum + worker.hypervisorNs(), 0) + host.hypervisorNs(),
       elapsedNs,
-      lateNs: Math.max(0, spe.worker.nowNs - elapsedNs),
+      lateNs: Math.max(0, spe.workers.doneAtNs - elapsedNs),
     };
     machine.destroy();
     return row;

@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { HostWorkers } from "./host-workers.ts";
+import type { SpeOwner } from "./owner.ts";
+
+const WAKE_NS = 10;
+
+/** Two vCPUs each have work of 100 ns queued, one after the other, twice. */
+function run(spareCpus: number) {
+  const workers = new HostWorkers(WAKE_NS, spareCpus);
+  const preempted: [vcpu: number, atNs: number, ns: number][] = [];
+  const owner = (index: number): SpeOwner =>
+    ({
+      index,
+      preempt: (atNs: number, ns: number) => preempted.push([index, atNs, ns]),
+    }) as Partial<SpeOwner> as SpeOwner;
+  const ends: number[] = [];
+  for (const [vcpu, atNs] of [
+    [0, 0],
+    [1, 20],
+    [0, 30],
+    [1, 500],
+  ] as const)
+    workers.run(owner(vcpu), atNs, (timeline) => {
+      timeline.charge("pin", 100);
+      ends.push(timeline.nowNs);
+    });
+  return { workers, preempted, ends };
+}
+
+describe("host workers", () => {
+  it("work beside each other, each on one thing after the other, and take no vCPU's time", () => {
+    const { ends, preempted, workers } = run(Number.POSITIVE_INFINITY);
+    expect(ends).toEqual([110, 130, 210, 610]);
+    expect(preempted).toEqual([]);
+    expect(workers.doneAtNs).toBe(610);
+    expect(workers.timelines.map((worker) => worker.hypervisorNs())).toEqual([200, 200]);
+  });
+
+  it("wait for a CPU where there are fewer", () => {
+    expect(run(1).ends).toEqual([110, 210, 310, 610]);
+    expect(run(2).ends).toEqual([110, 130, 210, 610]);
+  });
+
+  it("take the CPU of the vCPU that they work for where there is none", () => {
+    const { ends, preempted } = run(0);
+    expect(ends).toEqual([110, 130, 210, 610]);
+    expect(preempted).toEqual([
+      [0, 10, 100],
+      [1, 30, 100],
+      [0, 110, 100],
+      [1, 510, 100],
+    ]);
+  });
+
+  it("come back from a snapshot", () => {
+    const { workers } = run(1);
+    const again = new HostWorkers(WAKE_NS, 1);
+    again.restore(workers.save());
+    expect(again.save()).toEqual(workers.save());
+  });
+});
