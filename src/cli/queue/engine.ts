@@ -38,8 +38,9 @@ export interface QueueOptions {
   readonly onNoWorker?: () => void;
 }
 
-/** Keys that go into one call. */
+/** Keys that go into one call; of rows more, since each call waits for its answer. */
 const CHUNK = 200;
+const ROWS = 1000;
 /** Before the first second attempt; each later one waits twice as long. */
 const BACKOFF_MS = 500;
 /** How often what nobody has told is looked for, and how many of it at once. */
@@ -184,7 +185,7 @@ export class QueueEngine implements CellEngine {
   /** Takes the rows that are there, and, where asked for, failures that are final. */
   async #collect(keys: readonly string[], withFailures: boolean): Promise<void> {
     const { build } = this.#options;
-    for (const some of chunks(keys, CHUNK)) {
+    for (const some of chunks(keys, ROWS)) {
       const rows = await this.#redis.mget(some.map((key) => rowKey(build, key)));
       const missing: string[] = [];
       for (const [i, key] of some.entries()) {
