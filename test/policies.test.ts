@@ -13,7 +13,13 @@ import { unpinOnNext } from "../src/kvm/spe/policies/unpin-on-next.ts";
 import { untilChanged } from "../src/kvm/spe/policies/until-changed.ts";
 import { wholeGuest } from "../src/kvm/spe/policies/whole-guest.ts";
 import { window } from "../src/kvm/spe/policies/window.ts";
-import { DONE, type PinPolicy, type PolicyContext, type PolicyHandlers } from "../src/kvm/spe/policy.ts";
+import {
+  DONE,
+  type PinPolicy,
+  type PolicyContext,
+  type PolicyHandlers,
+  type SpeBuffer,
+} from "../src/kvm/spe/policy.ts";
 import { PolicyRefused } from "../src/kvm/spe/policy-context.ts";
 import type { ModelRun } from "../src/lab/report/run.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
@@ -105,17 +111,20 @@ describe("background work", () => {
   it("stops no vCPU, costs the host its time, and starts when the worker has woken up", () => {
     let startedNs = -1;
     let askedNs = -1;
+    let enabled: SpeBuffer | undefined;
     const pinned = policyOf({
       onBufferEnabled(buffer, ctx) {
         if (askedNs < 0) {
           askedNs = ctx.nowNs;
-          ctx.background((worker) => {
-            startedNs = worker.nowNs;
-            const walk = worker.walk(buffer);
-            if (walk.kind === "walked") worker.pin(walk.all);
-          });
+          enabled = buffer;
+          ctx.background("pin");
         }
         return DONE;
+      },
+      onBackground(_tag, worker) {
+        startedNs = worker.nowNs;
+        const walk = worker.walk(enabled!);
+        if (walk.kind === "walked") worker.pin(walk.all);
       },
     });
     const r = run(pinned);

@@ -127,6 +127,8 @@ export async function predict(
         irqLatencyNs: options.irqLatencyNs ?? null,
         ranges: options.ranges ?? false,
         seed: options.seed ?? PREDICTION.seed,
+        costFactors: {},
+        hostCpus: null,
       },
       options.onProgress ?? (() => undefined),
       null,

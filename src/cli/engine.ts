@@ -2,6 +2,7 @@
  * What the commands need of the laboratory, and no more. Options are plain data: they cross to a worker thread, so
  * that a long computation never delays Ctrl-C or the progress line.
  */
+import type { CostFactors } from "../host/costs.ts";
 import type { RunDetail } from "../lab/report/detail.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
 
@@ -60,6 +61,10 @@ export interface CommonOptions {
   readonly profiles: readonly string[];
   readonly bufferBytes: number;
   readonly seed: number;
+  /** By which costs are multiplied, at values and ends alike. */
+  readonly costFactors: CostFactors;
+  /** All CPUs of the host; null: enough for everybody. */
+  readonly hostCpus: number | null;
 }
 
 export interface ThreadOptions extends CommonOptions {

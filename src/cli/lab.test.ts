@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../test/perf-recordings.ts";
+import type { CostFactors } from "../host/costs.ts";
 import type { ModelRun } from "../lab/report/run.ts";
 import { bytesSource } from "../perf/byte-source.ts";
 import { loadLab } from "./lab.ts";
@@ -22,6 +23,8 @@ async function predicted(name: string, directSwitches = true): Promise<ModelRun>
     memlockBytes: null,
     irqLatencyNs: null,
     ranges: false,
+    costFactors: {},
+    hostCpus: null,
   } as const;
   for await (const { run } of lab.runPredict(bytesSource(name, bytesOf(name)), options, () => {}, null))
     return run;
@@ -59,4 +62,37 @@ describe("a prediction", () => {
       expect(run.model.withoutDirectSwitches).toBeNull();
     },
   );
+});
+
+describe("the host", () => {
+  const threadRun = async (of: { costFactors?: CostFactors; hostCpus?: number }) => {
+    const lab = await loadLab();
+    const options = {
+      policies: [{ kind: "named", name: "adaptive" }],
+      profiles: ["thread-normal"],
+      scenarios: ["migrating"],
+      bufferBytes: 1024 ** 2,
+      seed: 1,
+      costFactors: of.costFactors ?? {},
+      hostCpus: of.hostCpus ?? null,
+    } as const;
+    for await (const { run } of lab.runThread(options, () => {}, null)) return run;
+    throw new Error("no run");
+  };
+
+  it("has workers of its own, or takes its vCPUs' CPUs for what they do", async () => {
+    const enough = await threadRun({});
+    expect(await threadRun({ hostCpus: 5 })).toMatchObject({ guestWallNs: enough.guestWallNs, stealNs: 0 });
+    expect((await threadRun({ hostCpus: 4 })).assumptions).toContain(
+      "The host has 4 CPUs for 4 vCPUs: KVM's workers run on the vCPUs' own.",
+    );
+    await expect(threadRun({ hostCpus: 3 })).rejects.toThrow(/--host-cpus: 3 CPUs are too few/);
+  });
+
+  it("costs what it does times what is asked, and the profile's name says so", async () => {
+    const usual = await threadRun({});
+    const dearer = await threadRun({ costFactors: { exit: 10 } });
+    expect(dearer.profile).toBe("thread-normal (exit=10)");
+    expect(dearer.exitNs).toBeGreaterThan(9 * usual.exitNs);
+  });
 });

@@ -5,7 +5,7 @@ import type { RecordedSchedule } from "../guest/recording/build.ts";
 import { buildSchedule } from "../guest/recording/build.ts";
 import { readRuns } from "../guest/recording/read.ts";
 import type { Target as GuestTarget, TargetQuestion } from "../guest/recording/target.ts";
-import { COST_NAMES, type CostProfile } from "../host/costs.ts";
+import { COST_NAMES, type CostProfile, withFactors } from "../host/costs.ts";
 import { BACKINGS, type Backing } from "../host/mm.ts";
 import { PROFILES, THREAD_PROFILES } from "../host/profiles.ts";
 import { POLICIES } from "../kvm/spe/policies/index.ts";
@@ -25,6 +25,7 @@ import type { RunDetail } from "../lab/report/detail.ts";
 import { DEFAULT_IRQ_LATENCY_NS, SCENARIOS, THREAD_SCENARIOS } from "../lab/scenarios.ts";
 import type { ByteSource } from "../perf/byte-source.ts";
 import type {
+  CommonOptions,
   Engine,
   OnProgress,
   PolicyChoice,
@@ -79,6 +80,18 @@ interface Task {
   readonly options: MeasureOptions;
 }
 
+/** @throws UserError where the host has fewer CPUs than the guest */
+function onHost(setting: Setting, { hostCpus }: Pick<CommonOptions, "hostCpus">): Setting {
+  if (hostCpus === null) return setting;
+  const { vcpus } = setting.schedule;
+  if (hostCpus < vcpus)
+    throw new UserError(
+      `--host-cpus: ${hostCpus} CPUs are too few for the ${vcpus} vCPUs of ${setting.scenario}`,
+      "Give the host as many CPUs as vCPUs, or more",
+    );
+  return { ...setting, hostCpus };
+}
+
 /** A header begins with its schema. */
 const SCHEDULE_START_BYTES = 64;
 
@@ -115,7 +128,7 @@ function runThread(
   const traced = traceOption(trace);
   const chosenScenarios = SCENARIOS.filter(({ name }) => options.scenarios.includes(name));
   const tasks = chosenScenarios.flatMap((scenario) => {
-    const setting = scenario.setting(options.bufferBytes, options.seed);
+    const setting = onHost(scenario.setting(options.bufferBytes, options.seed), options);
     return options.profiles.flatMap((name) =>
       options.policies.map((choice): Task => {
         const policy = chosen(choice);
@@ -124,7 +137,7 @@ function runThread(
         return {
           setting,
           policy,
-          profile: profileNamed(name),
+          profile: withFactors(profileNamed(name), options.costFactors),
           options: { reference: same ? scenario.reference(name) : null, ...traced },
         };
       }),
@@ -162,12 +175,12 @@ function tasksOf(schedule: MachineSchedule, options: PredictOptions, trace: Trac
       `${option}: the schedule of a machine's own run says that itself`,
       `Leave ${option} away, or record a run with another: spevisor run --schedule FILE -- COMMAND`,
     );
-  const setting = machineSetting("the schedule", schedule, options.seed);
+  const setting = onHost(machineSetting("the schedule", schedule, options.seed), options);
   return options.profiles.flatMap((name) =>
     options.policies.map((choice) => ({
       setting,
       policy: chosen(choice),
-      profile: profileNamed(name),
+      profile: withFactors(profileNamed(name), options.costFactors),
       options: { ranges: options.ranges, ...traceOption(trace) },
     })),
   );
@@ -208,9 +221,9 @@ async function* runPredict(
     seed: options.seed,
     stage2AtStart: "absent",
   };
-  const setting = predictionSetting(recorded, settings);
+  const setting = onHost(predictionSetting(recorded, settings), options);
   const withoutDirectSwitches = leavesEnablesOpen(recorded.recording)
-    ? new Baseline(predictionSetting(scheduleFor(false), settings))
+    ? new Baseline(onHost(predictionSetting(scheduleFor(false), settings), options))
     : undefined;
   const traced = traceOption(trace);
   const tasks = options.profiles.flatMap((name) =>
@@ -218,7 +231,7 @@ async function* runPredict(
       (choice): Task => ({
         setting,
         policy: chosen(choice),
-        profile: profileNamed(name),
+        profile: withFactors(profileNamed(name), options.costFactors),
         options: {
           warnings: recorded.recording.warnings,
           ranges: options.ranges,

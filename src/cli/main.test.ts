@@ -88,7 +88,7 @@ describe("spevisor predict", () => {
 
   it("hands every option on in the engine's units", async () => {
     const argv =
-      "--comm node --buffer 64M --backing base --policy fault --profile thread-debug --vcpus 3 --period 1024 --freq 3.2 --ipc 1.5 --memory 4G --memlock 8M --irq-latency 1.5us --seed 7";
+      "--comm node --buffer 64M --backing base --policy fault --profile thread-debug --vcpus 3 --period 1024 --freq 3.2 --ipc 1.5 --memory 4G --memlock 8M --irq-latency 1.5us --seed 7 --costs exit=10,walkTable=0.5 --host-cpus 4";
     expect(await spevisor("predict", recording, ...argv.split(" "))).toBe(0);
     expect(calls.options).toMatchObject({
       target: { kind: "comm", comm: "node" },
@@ -104,6 +104,8 @@ describe("spevisor predict", () => {
       memlockBytes: 8 * 1024 ** 2,
       irqLatencyNs: 1500,
       seed: 7,
+      costFactors: { exit: 10, walkTable: 0.5 },
+      hostCpus: 4,
     });
   });
 
@@ -116,6 +118,8 @@ describe("spevisor predict", () => {
       vcpus: null,
       irqLatencyNs: null,
       profiles: ["thread-normal"],
+      costFactors: {},
+      hostCpus: null,
     });
     expect(out).toContain("Warnings");
   });

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import leven from "leven";
 import { UserError } from "../common/errors.ts";
 import { parseSizeBytes } from "../common/sizes.ts";
-import { COST_NAMES, type CostName } from "../host/costs.ts";
+import { COST_NAMES, type CostFactors, type CostName } from "../host/costs.ts";
 
 /** More threads than any machine of ours has cores are a slip of the finger. */
 export const MOST_JOBS = 1024;
@@ -89,10 +89,7 @@ export const listOf =
   ];
 
 /** "exit=10,walkTable=0.5", once or several times. */
-export function costFactors(
-  text: string,
-  before: Readonly<Partial<Record<CostName, number>>> = {},
-): Readonly<Partial<Record<CostName, number>>> {
+export function costFactors(text: string, before: CostFactors = {}): CostFactors {
   const factors: Partial<Record<CostName, number>> = { ...before };
   for (const part of text.split(",")) {
     const [name = "", factor = ""] = part.split("=", 2);

@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import wrapAnsi from "wrap-ansi";
 import { UserError } from "../common/errors.ts";
 import { formatNs } from "../common/sizes.ts";
+import type { CostFactors } from "../host/costs.ts";
 import { LINUX_SCENARIOS } from "../lab/linux/scenarios/index.ts";
 import { readReport } from "../lab/report/report-file.ts";
 import type { LinuxRun } from "../lab/report/run.ts";
@@ -23,6 +24,7 @@ import { runLinuxAtStart } from "./linux/start.ts";
 import { type LinuxThreadOptions, runLinuxThread } from "./linux/thread.ts";
 import { explain, listPolicies, listProfiles, listScenarios } from "./listings.ts";
 import {
+  costFactors,
   duration,
   MOST_JOBS,
   names,
@@ -47,6 +49,8 @@ interface CommonFlags {
   readonly profile: string[];
   readonly buffer: number;
   readonly seed: number;
+  readonly costs?: CostFactors;
+  readonly hostCpus?: number;
   readonly json?: string;
   readonly html?: string;
   readonly trace?: string;
@@ -91,6 +95,12 @@ const targetOf = (flags: PredictFlags): Target => {
 const given = (value: readonly string[] | undefined, otherwise: string): readonly string[] =>
   value === undefined || value.length === 0 ? [otherwise] : value;
 
+/** What the host is like, beside its profile. */
+const ofHost = ({ costs, hostCpus }: CommonFlags) => ({
+  costFactors: costs ?? {},
+  hostCpus: hostCpus ?? null,
+});
+
 const threadJob = (flags: CommonFlags & { readonly scenario?: string[] }): ThreadJob => ({
   kind: "thread",
   scenarioNames: flags.scenario ?? [],
@@ -99,6 +109,7 @@ const threadJob = (flags: CommonFlags & { readonly scenario?: string[] }): Threa
   profileNames: given(flags.profile, ALL),
   bufferBytes: flags.buffer,
   seed: flags.seed,
+  ...ofHost(flags),
 });
 
 /** What a machine's own schedule says itself, by commander's names. */
@@ -126,6 +137,7 @@ const predictJob = (file: string, flags: PredictFlags, typed: readonly string[] 
   profileNames: given(flags.profile, DEFAULTS.profile),
   bufferBytes: flags.buffer,
   seed: flags.seed,
+  ...ofHost(flags),
   target: targetOf(flags),
   backing: flags.backing,
   vcpus: flags.vcpus ?? null,
@@ -161,6 +173,16 @@ const withCommon = (command: Command, defaultProfile: string): Command =>
         .default(DEFAULTS.bufferBytes, "256M"),
     )
     .option("--seed <n>", "seed of everything that is drawn", whole("--seed", 0, MAX_SEED), DEFAULTS.seed)
+    .option(
+      "--costs <factors>",
+      "multiply costs, at values and ends of their ranges alike: exit=10,workerWake=100",
+      costFactors,
+    )
+    .option(
+      "--host-cpus <n>",
+      "all CPUs of the host: as many as vCPUs leave none to spare for its workers (default: enough)",
+      whole("--host-cpus", 1, 1024),
+    )
     .option("--json <file>", 'write the report as JSON; "-" for standard output instead of tables', nonEmpty)
     .option("--html <file>", "write a self-contained page with charts", nonEmpty)
     .option("--trace <file>", "write each event, call and charge", nonEmpty);
@@ -176,14 +198,14 @@ interface ThreadFlags extends CommonFlags {
 const HELP_COLUMNS = 120;
 
 /** What only the model has, by commander's names. */
-const OF_MODEL = ["buffer", "trace"] as const;
+const OF_MODEL = { buffer: "--buffer", trace: "--trace", costs: "--costs", hostCpus: "--host-cpus" } as const;
 
 function checkThread(flags: ThreadFlags, self: Command): void {
   if (flags.guest === "linux")
-    for (const option of OF_MODEL)
+    for (const [option, typed] of Object.entries(OF_MODEL))
       if (self.getOptionValueSource(option) === "cli")
         throw new UserError(
-          `--${option} is for the model`,
+          `${typed} is for the model`,
           "With --guest linux a command is typed as its scenario has it; leave it away",
         );
   if (flags.guest === "model" && flags.jobs !== undefined)

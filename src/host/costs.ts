@@ -106,6 +106,31 @@ export function costTable(profile: CostProfile, end: CostEnd = "value", only?: C
   return table as CostTable;
 }
 
+/** Factors by which costs are multiplied. */
+export type CostFactors = Readonly<Partial<Record<CostName, number>>>;
+
+/**
+ * A profile with some costs multiplied, values and ends of their ranges alike, in whole ns. Its name says so.
+ * @param factors none: the profile itself
+ */
+export function withFactors(profile: CostProfile, factors: CostFactors): CostProfile {
+  const named = Object.entries(factors) as [CostName, number][];
+  if (named.length === 0) return profile;
+  const costs = { ...profile.costs };
+  for (const [name, factor] of named) {
+    const { ns, lowNs, highNs, source } = costs[name];
+    const times = (value: number): number => Math.round(value * factor);
+    costs[name] = {
+      ns: times(ns),
+      lowNs: times(lowNs),
+      highNs: times(highNs),
+      source: `${source}; times ${factor}`,
+    };
+  }
+  const text = named.map(([name, factor]) => `${name}=${factor}`).join(",");
+  return { ...profile, name: `${profile.name} (${text})`, costs };
+}
+
 /** The same costs where the host does for nothing what only a guest's SPE has it do. */
 export const withFreeSpe = (costs: CostTable): CostTable => ({
   ...costs,

@@ -6,6 +6,7 @@ import {
   checkedProfile,
   costTable,
   GUEST_COSTS,
+  withFactors,
   withFreeSpe,
 } from "./costs.ts";
 import { PROFILES, THREAD_PROFILES } from "./profiles.ts";
@@ -34,7 +35,7 @@ describe("cost profiles", () => {
         for (const value of [ns, lowNs, highNs]) expect(Number.isSafeInteger(value)).toBe(true);
         expect(lowNs).toBeLessThanOrEqual(ns);
         expect(ns).toBeLessThanOrEqual(highNs);
-        expect(source).toMatch(/assumed|by definition|James Clark/);
+        expect(source).toMatch(/assumed|by definition|James Clark|Linux commit/);
         // What is only believed has room to be wrong.
         if (source !== "by definition") expect(highNs).toBeGreaterThan(lowNs);
       }
@@ -112,4 +113,20 @@ it("what SPE alone has the host do costs nothing where SPE is free, and the rest
     expect([free.pinPage, free.walkTable, free.maintenanceIrq]).toEqual([0, 0, 0]);
     expect([free.exit, free.stage2Leaf, free.sysreg]).toEqual([costs.exit, costs.stage2Leaf, costs.sysreg]);
   }
+});
+
+it("factors multiply a cost's value and range, and nothing else, and the name says so", () => {
+  const normal = profile("thread-normal");
+  const dearer = withFactors(normal, { exit: 2.5, workerWake: 0.1 });
+  expect(dearer.name).toBe("thread-normal (exit=2.5,workerWake=0.1)");
+  for (const end of ["value", "low", "high"] as const) {
+    const [before, after] = [costTable(normal, end), costTable(dearer, end)];
+    expect(after).toEqual({
+      ...before,
+      exit: Math.round(before.exit * 2.5),
+      workerWake: Math.round(before.workerWake * 0.1),
+    });
+  }
+  expect(checkedProfile(dearer)).toBe(dearer);
+  expect(withFactors(normal, {})).toBe(normal);
 });

@@ -110,6 +110,35 @@ function threadProfiles(pages: number, suffix: string, reading: string): CostPro
   ];
 }
 
+/**
+ * The same with what is public of GUP and of exits. The thread's pair says what a pin and an unpin of a session take in all; how much of
+ * that is GUP it does not say, and gup_test contradicts that it is most.
+ */
+const GUP_TEST = "Linux commit a03db236: gup_test, longterm, over 8 GiB of base pages";
+const publicProfile = checkedProfile({
+  name: "gup-public",
+  about:
+    "A normal host kernel with public figures of GUP and of exits in the place of the thread's pair, and late workers in its range",
+  debugging: false,
+  costs: {
+    ...NORMAL,
+    pinPage: cost(62, 31, 124, `${GUP_TEST}: 62 ns a page; half to twice (assumed)`),
+    unpinPage: cost(15, 8, 30, `${GUP_TEST}: 15 ns a page; half to twice (assumed)`),
+    exit: cost(
+      700,
+      300,
+      6_600,
+      "assumed; high: the mean of SYS64 exits in public perf kvm stat on arm64, tracing included",
+    ),
+    workerWake: cost(
+      10_000,
+      3_000,
+      10_000_000,
+      "assumed; high: an unbound kworker that waits a scheduler's slice on a busy host",
+    ),
+  },
+});
+
 const NOTHING = cost(0, 0, 0, "by definition");
 const freeCosts: Partial<Record<CostName, Cost>> = {};
 for (const name of Object.keys({ ...NORMAL, pinPage: 0, unpinPage: 0 }) as CostName[])
@@ -125,6 +154,7 @@ export const PROFILES: readonly CostProfile[] = [
     costs: freeCosts as Record<CostName, Cost>,
   }),
   ...threadProfiles(WHOLE_BUFFER_PAGES, "-whole", "read as all 65,536 pages of the buffer"),
+  publicProfile,
 ];
 
 /** The profiles of the thread's two kernels. */

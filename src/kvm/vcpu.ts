@@ -168,6 +168,16 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     return this.#timers.nextNs;
   }
 
+  /** The next instant at which something is to be done for it that its guest knows nothing of: a timer's or its worker's. */
+  get nextServedNs(): number {
+    return Math.min(this.nextTimerNs, this.#nextWorkNs);
+  }
+
+  /** When its worker begins with what it has to do next, on another CPU. */
+  get #nextWorkNs(): number {
+    return this.#vmSpe.workers.nextNs(this.index);
+  }
+
   /** KVM_RUN until something needs user space, or its turn is over. */
   run(): KvmExit {
     const { timeline, core, spe } = this;
@@ -175,7 +185,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     const turn = this.#turn;
     if (this.#off) {
       // The host's timers go off all the same.
-      this.serveTimers();
+      this.serveHost();
       return OFF;
     }
     if (!this.#loaded) {
@@ -184,14 +194,14 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     }
     for (let exits = 0; exits < MOST_EXITS; exits++) {
       if (!this.#inGuest) {
-        do this.serveTimers();
+        do this.serveHost();
         while (this.#gaveWay());
         if (timeline.nowNs >= turn.untilNs) return QUANTUM;
         this.#stops.resumed(spe.accounts.coldStop);
         spe.accounts.coldStop = false;
         spe.enter();
       }
-      const exit = core.run(Math.min(turn.untilNs, this.#nextHostNs));
+      const exit = core.run(Math.min(turn.untilNs, this.#nextHostNs, this.#nextWorkNs));
       this.#inGuest = exit.kind === "busy";
       if (this.#inGuest) return AGAIN;
       spe.leave();
@@ -418,8 +428,13 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.spe.policy.exited(reason);
   }
 
-  /** Calls the policy for each timer that is due. */
-  serveTimers(): void {
+  /** Does what the host has to do for it by now: on its worker, and for each timer that is due. */
+  serveHost(): void {
+    this.spe.policy.background();
+    this.#serveTimers();
+  }
+
+  #serveTimers(): void {
     for (;;) {
       const tag = this.#timers.take(this.timeline.nowNs);
       if (tag === undefined) return;

@@ -6,7 +6,7 @@ import { formatBytes, formatNs } from "../common/sizes.ts";
 import {
   type Circumstances,
   isWithinReach,
-  MOST_OVER_TRAP_ONLY,
+  MOST_OVER_TRAPS,
   MOST_RELEASED_AFTER_NS,
   mostLostShare,
   mostSlowdown,
@@ -59,8 +59,8 @@ export interface Allowed {
 
 /** What a policy is compared with where its own figures are not enough; run when it is asked for. */
 export interface References {
-  /** The traps alone: nothing is pinned or mapped, and nothing profiled. */
-  trapOnlySlowdown(): number;
+  /** The traps alone: stage 2 maps everything before time begins, and nothing is pinned. */
+  trapsSlowdown(): number;
   /** Nothing is pinned; each page that is missing is a blackout. */
   faultLostShare(): number;
   /** Every page is pinned by the vCPU that writes it. */
@@ -115,7 +115,7 @@ export function allowedFor(
 function allowedSlowdown(measured: number, most: number | null, references: References): number {
   const own = most ?? NEGLIGIBLE.slowdown;
   if (measured <= own) return own;
-  const overTraps = Math.max(own, MOST_OVER_TRAP_ONLY * references.trapOnlySlowdown());
+  const overTraps = Math.max(own, MOST_OVER_TRAPS * references.trapsSlowdown());
   return most !== null || measured <= overTraps
     ? overTraps
     : Math.max(overTraps, references.inlineSlowdown());

@@ -320,10 +320,10 @@ export class Machine {
   linger(forNs: number): number | undefined {
     const untilNs = Math.max(...this.vcpus.map(({ timeline }) => timeline.nowNs)) + forNs;
     for (;;) {
-      const next = this.vcpus.reduce((a, b) => (b.nextTimerNs < a.nextTimerNs ? b : a));
-      if (this.spe.pinnedPages === 0 || next.nextTimerNs > untilNs) break;
-      next.idleUntil(next.nextTimerNs);
-      next.serveTimers();
+      const next = this.vcpus.reduce((a, b) => (b.nextServedNs < a.nextServedNs ? b : a));
+      if (this.spe.pinnedPages === 0 || next.nextServedNs > untilNs) break;
+      next.idleUntil(next.nextServedNs);
+      next.serveHost();
     }
     return this.spe.pinnedPages === 0 ? this.spe.pinnedChangedAtNs : undefined;
   }
@@ -390,8 +390,8 @@ export class Machine {
       case "again":
         return AGAIN;
       case "idle":
-        // A policy's timer goes off on the host while its vCPU sleeps.
-        return { kind: "waits", untilNs: Math.min(exit.untilNs, vcpu.nextTimerNs) };
+        // A policy's timer goes off on the host while its vCPU sleeps, and its worker works.
+        return { kind: "waits", untilNs: Math.min(exit.untilNs, vcpu.nextServedNs) };
       case "shutdown":
         return OVER;
       case "system-event":

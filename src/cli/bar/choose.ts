@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../../common/errors.ts";
-import type { CostName } from "../../host/costs.ts";
+import type { CostFactors } from "../../host/costs.ts";
 import { BACKINGS, type Backing } from "../../host/mm.ts";
 import { BAR_SCENARIOS, type BarCell, type COSTS_AT, settingOfCell, USUAL_CELL } from "../../lab/bar/cell.ts";
 import { barMatrix, NAMED_CELLS } from "../../lab/bar/matrix.ts";
@@ -28,7 +28,7 @@ export interface CellFlags {
   readonly workerWake?: readonly number[];
   readonly hostCpus?: readonly number[];
   readonly at?: (typeof COSTS_AT)[number];
-  readonly costs?: Readonly<Partial<Record<CostName, number>>>;
+  readonly costs?: CostFactors;
 }
 
 export interface ChoiceFlags extends CellFlags {

@@ -10,7 +10,7 @@ import { formatNs } from "../../common/sizes.ts";
 import { PROFILES, THREAD_PROFILES } from "../../host/profiles.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { COSTS_AT } from "../../lab/bar/cell.ts";
-import { MOST_OVER_TRAP_ONLY, MOST_RELEASED_AFTER_NS } from "../../lab/bar/limits.ts";
+import { MOST_OVER_TRAPS, MOST_RELEASED_AFTER_NS } from "../../lab/bar/limits.ts";
 import { meetsBar, type Verdict } from "../../lab/bar/measure.ts";
 import { SESSIONS } from "../../lab/bar/sessions.ts";
 import { contextOf } from "../cells/context.ts";
@@ -206,7 +206,7 @@ export function addBar(program: Command, world: World): void {
       "after",
       `
 Without pressure from the host, at the costs' values and at both ends of their ranges:
-  slowdown   at most 1.05 (1.15 on a kernel with debugging), or ${MOST_OVER_TRAP_ONLY} times what the traps alone cost where that is
+  slowdown   at most 1.05 (1.15 on a kernel with debugging), or ${MOST_OVER_TRAPS} times what the traps alone cost where that is
              more; without a CPU to spare from 1.05 at a period of 4,096 to 1.1 at 1,024, at values
   lost       of the samples 0.01 % (0.1 %) in blackouts, cold start counted; up to 0.2 % where workers wake after 10 ms
   stops      a vCPU for at most 50 µs (250 µs) at a time, at values

@@ -19,11 +19,13 @@ function run(spareCpus: number) {
     [1, 20],
     [0, 30],
     [1, 500],
-  ] as const)
-    workers.run(owner(vcpu), atNs, (timeline) => {
+  ] as const) {
+    workers.queue(vcpu, "work", atNs);
+    workers.runDue(owner(vcpu), 1_000, (_tag, timeline) => {
       timeline.charge("pin", 100);
       ends.push(timeline.nowNs);
     });
+  }
   return { workers, preempted, ends };
 }
 
@@ -52,8 +54,22 @@ describe("host workers", () => {
     ]);
   });
 
-  it("come back from a snapshot", () => {
+  it("do nothing before they are awake, and what is queued already once", () => {
+    const workers = new HostWorkers(WAKE_NS, Number.POSITIVE_INFINITY);
+    const done: string[] = [];
+    for (const tag of ["a", "a", "b", "a"]) workers.queue(0, tag, 5);
+    expect(workers.nextNs(0)).toBe(5 + WAKE_NS);
+    expect(workers.nextNs(1)).toBe(Number.POSITIVE_INFINITY);
+    const owner = { index: 0 } as SpeOwner;
+    workers.runDue(owner, 14, (tag) => done.push(tag));
+    expect(done).toEqual([]);
+    workers.runDue(owner, 15, (tag) => done.push(tag));
+    expect(done).toEqual(["a", "b"]);
+  });
+
+  it("come back from a snapshot, with what is queued", () => {
     const { workers } = run(1);
+    workers.queue(0, "later", 2_000);
     const again = new HostWorkers(WAKE_NS, 1);
     again.restore(workers.save());
     expect(again.save()).toEqual(workers.save());

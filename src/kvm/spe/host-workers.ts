@@ -5,14 +5,29 @@
 import { Timeline, type TimelineState } from "../../common/timeline.ts";
 import type { SpeOwner } from "./owner.ts";
 
+/** Work that is queued. */
+interface Queued {
+  readonly tag: string;
+  readonly atNs: number;
+}
+
+interface Worker {
+  readonly timeline: Timeline;
+  readonly queue: Queued[];
+}
+
 export interface HostWorkersState {
-  readonly workers: readonly (readonly [vcpu: number, timeline: TimelineState])[];
+  readonly workers: readonly {
+    readonly vcpu: number;
+    readonly timeline: TimelineState;
+    readonly queue: readonly (readonly [tag: string, atNs: number])[];
+  }[];
   readonly cpusFreeAtNs: readonly number[];
 }
 
 export class HostWorkers {
   /** By vCPU. */
-  readonly #workers = new Map<number, Timeline>();
+  readonly #workers = new Map<number, Worker>();
   /** When each CPU that is not a vCPU's is free; empty where everybody finds one. */
   readonly #cpusFreeAtNs: number[];
   readonly #wakeNs: number;
@@ -32,49 +47,75 @@ export class HostWorkers {
 
   /** What each has done, for the record. */
   get timelines(): readonly Timeline[] {
-    return [...this.#workers.values()];
+    return [...this.#workers.values()].map(({ timeline }) => timeline);
   }
 
-  /** When the last of them is done with what it has been given. */
+  /** When the last of them is done with what it has begun. */
   get doneAtNs(): number {
     return Math.max(0, ...this.timelines.map(({ nowNs }) => nowNs));
   }
 
-  /**
-   * Has a vCPU's worker do something that is queued at an instant: when it is awake, done with what came before, and has a CPU. Without
-   * a CPU to spare it takes the vCPU's own, since there is none that it would not take from somebody.
-   */
-  run(owner: SpeOwner, queuedAtNs: number, work: (timeline: Timeline) => void): void {
-    const worker = this.#of(owner.index);
+  /** Queues work for a vCPU's worker at an instant; what is queued already is there once (queue_work). */
+  queue(vcpu: number, tag: string, atNs: number): void {
+    const { queue } = this.#of(vcpu);
+    if (queue.every((queued) => queued.tag !== tag)) queue.push({ tag, atNs });
+  }
+
+  /** When a vCPU's worker begins with what it has to do next: awake, done with what came before, on a CPU. Infinity: nothing. */
+  nextNs(vcpu: number): number {
+    const worker = this.#workers.get(vcpu);
+    const next = worker?.queue[0];
+    if (worker === undefined || next === undefined) return Number.POSITIVE_INFINITY;
+    const cpuFreeNs = this.#cpusFreeAtNs.length === 0 ? 0 : Math.min(...this.#cpusFreeAtNs);
     // One that is busy already needs no waking.
-    worker.skipTo("idle", queuedAtNs + this.#wakeNs);
-    const cpu = this.#cpusFreeAtNs.indexOf(Math.min(...this.#cpusFreeAtNs));
-    if (cpu >= 0) worker.skipTo("idle", this.#cpusFreeAtNs[cpu]!);
-    const startNs = worker.nowNs;
-    work(worker);
-    if (cpu >= 0) this.#cpusFreeAtNs[cpu] = worker.nowNs;
-    if (!this.#hasSpare) owner.preempt(startNs, worker.nowNs - startNs);
+    return Math.max(next.atNs + this.#wakeNs, worker.timeline.nowNs, cpuFreeNs);
+  }
+
+  /**
+   * Does what a vCPU's worker has begun by an instant. Without a CPU to spare it takes the vCPU's own, since there is none that it
+   * would not take from somebody.
+   */
+  runDue(owner: SpeOwner, nowNs: number, work: (tag: string, timeline: Timeline) => void): void {
+    for (let startNs = this.nextNs(owner.index); startNs <= nowNs; startNs = this.nextNs(owner.index)) {
+      const { timeline, queue } = this.#of(owner.index);
+      const next = queue.shift();
+      if (next === undefined) return;
+      const cpu = this.#cpusFreeAtNs.indexOf(Math.min(...this.#cpusFreeAtNs));
+      timeline.skipTo("idle", startNs);
+      work(next.tag, timeline);
+      if (cpu >= 0) this.#cpusFreeAtNs[cpu] = timeline.nowNs;
+      if (!this.#hasSpare) owner.preempt(startNs, timeline.nowNs - startNs);
+    }
   }
 
   save(): HostWorkersState {
     return {
-      workers: [...this.#workers].map(([vcpu, timeline]) => [vcpu, timeline.save()] as const),
+      workers: [...this.#workers].map(([vcpu, { timeline, queue }]) => ({
+        vcpu,
+        timeline: timeline.save(),
+        queue: queue.map(({ tag, atNs }) => [tag, atNs] as const),
+      })),
       cpusFreeAtNs: [...this.#cpusFreeAtNs],
     };
   }
 
   restore({ workers, cpusFreeAtNs }: HostWorkersState): void {
-    for (const [vcpu, timeline] of workers) this.#of(vcpu).restore(timeline);
+    for (const saved of workers) {
+      const { timeline, queue } = this.#of(saved.vcpu);
+      timeline.restore(saved.timeline);
+      queue.push(...saved.queue.map(([tag, atNs]) => ({ tag, atNs })));
+    }
     cpusFreeAtNs.forEach((atNs, cpu) => {
       this.#cpusFreeAtNs[cpu] = atNs;
     });
   }
 
-  #of(vcpu: number): Timeline {
+  #of(vcpu: number): Worker {
     let worker = this.#workers.get(vcpu);
     if (worker === undefined) {
-      worker = new Timeline(`worker ${vcpu}`);
-      worker.onCharge = (...stretch) => this.onCharge?.(...stretch);
+      const timeline = new Timeline(`worker ${vcpu}`);
+      timeline.onCharge = (...stretch) => this.onCharge?.(...stretch);
+      worker = { timeline, queue: [] };
       this.#workers.set(vcpu, worker);
     }
     return worker;

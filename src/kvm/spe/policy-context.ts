@@ -207,12 +207,9 @@ export class VcpuPolicyContext implements PolicyContext {
     this.#call("armTimer", { atNs, tag });
   }
 
-  background(work: (ctx: PolicyContext) => void): void {
-    const { vmSpe } = this.#spe;
-    this.#call("background", {});
-    vmSpe.workers.run(this.#spe.owner, this.nowNs, (timeline) =>
-      work(new VcpuPolicyContext(this.#spe, timeline)),
-    );
+  background(tag: string): void {
+    this.#call("background", { tag });
+    this.#spe.vmSpe.workers.queue(this.vcpu, tag, this.nowNs);
   }
 
   pinMemslots(): PinOutcome {

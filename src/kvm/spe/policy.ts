@@ -131,12 +131,10 @@ export interface PolicyContext {
    */
   armTimer(atNs: number, tag: string): void;
   /**
-   * Runs `work` on this vCPU's host worker, after what it has to do already: what it charges does not stop the vCPU, unless the
-   * host has no other CPU.
-   * The context it is given holds the same pages as this one. What it did counts from its `nowNs` at the end: until
-   * then the hardware must not depend on it (setHardwareLimit), and a timer can be armed for that instant.
+   * Queues work for this vCPU's host worker, which calls onBackground with `tag` when it is awake and done with what it had to do
+   * before; what is queued already is done once. What is charged there does not stop the vCPU, unless the host has no other CPU.
    */
-  background(work: (ctx: PolicyContext) => void): void;
+  background(tag: string): void;
   /**
    * Pins and maps all of the guest's memory, its tables with it (v4 and v5's lock operation): user space's choice, so
    * no maximum but memlock's. For onVmStart.
@@ -174,6 +172,11 @@ export interface PolicyHandlers {
   onVcpuPut?(ctx: PolicyContext): void;
   onGuestExit?(reason: string, ctx: PolicyContext): void;
   onTimer?(tag: string, ctx: PolicyContext): void;
+  /**
+   * On the vCPU's host worker: the context holds the same pages as the vCPU's, and its `nowNs` is the worker's. What was done
+   * counts from that instant at the end: until then the hardware must not depend on it (setHardwareLimit).
+   */
+  onBackground?(tag: string, ctx: PolicyContext): void;
   /**
    * What the policy knows beside what the context tells, for a snapshot: objects without methods, arrays, maps, numbers, bigints,
    * strings, page sets and walks. Left out: nothing.

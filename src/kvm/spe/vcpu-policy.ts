@@ -55,6 +55,16 @@ export class VcpuPolicy {
     events.leave();
   }
 
+  /** Does what the vCPU's host worker has begun by now. */
+  background(): void {
+    const { vmSpe, owner } = this.#spe;
+    vmSpe.workers.runDue(owner, owner.timeline.nowNs, (tag, timeline) => {
+      vmSpe.events.enter();
+      this.#handlers.onBackground?.(tag, new VcpuPolicyContext(this.#spe, timeline));
+      vmSpe.events.leave();
+    });
+  }
+
   // ---- Its buffer ----
 
   /** The guest's write is about to enable a buffer: may the hardware go on? */

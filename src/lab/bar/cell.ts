@@ -1,7 +1,7 @@
 /** A cell of the bar: a scenario with everything that can be chosen about it, as plain data, and the setting that it is. */
 import { UserError } from "../../common/errors.ts";
 import { DEFAULT_EVENT } from "../../guest/spe-event.ts";
-import type { CostName } from "../../host/costs.ts";
+import type { CostFactors } from "../../host/costs.ts";
 import type { Backing } from "../../host/mm.ts";
 import type { Setting } from "../experiment.ts";
 import { checkBuffer } from "../predict.ts";
@@ -30,7 +30,7 @@ export interface BarCell {
   readonly backing: Backing;
   readonly at: (typeof COSTS_AT)[number];
   /** Factors on costs, at values and ends alike. */
-  readonly costs: Readonly<Partial<Record<CostName, number>>>;
+  readonly costs: CostFactors;
   /** In the place of the profile's workerWake; null: that. */
   readonly workerWakeNs: number | null;
   /** All CPUs of the host; null: enough for everybody. */

@@ -82,7 +82,7 @@ describe("what is allowed", () => {
     return figure;
   };
   const references: References = {
-    trapOnlySlowdown: () => says("trap-only", 1.2),
+    trapsSlowdown: () => says("traps", 1.2),
     faultLostShare: () => says("fault", 0.3),
     inlineSlowdown: () => says("inline", 1.7),
   };
@@ -100,11 +100,11 @@ describe("what is allowed", () => {
 
   it("is 1.05 times what the traps alone cost, where that is more, and no more lost than the limit", () => {
     expect(allowed({}, 1.06, 0.5)).toMatchObject({ slowdown: 1.05 * 1.2, lostShare: 0.0001 });
-    expect(asked).toEqual(["trap-only"]);
+    expect(asked).toEqual(["traps"]);
   });
 
   it("beyond reach is what fault loses and what pinning inline costs", () => {
     expect(allowed(BEYOND, 1.5, 0.01)).toMatchObject({ slowdown: 1.7, lostShare: 0.3, graceful: true });
-    expect(asked).toEqual(["trap-only", "inline", "fault"]);
+    expect(asked).toEqual(["traps", "inline", "fault"]);
   });
 });

@@ -61,7 +61,7 @@ const MOST_SLOWDOWN_WITHOUT_SPARE = [
   [samplesPerSecondAt(1_024), 1.1],
 ] as const;
 /** What a policy may add to the traps alone, where those take more than that leaves. */
-export const MOST_OVER_TRAP_ONLY = 1.05;
+export const MOST_OVER_TRAPS = 1.05;
 
 /**
  * How slow a policy may be, traps apart.

@@ -11,7 +11,6 @@ import {
   GUEST_COSTS,
 } from "../../host/costs.ts";
 import { fault } from "../../kvm/spe/policies/fault.ts";
-import { trapOnly } from "../../kvm/spe/policies/trap-only.ts";
 import { window } from "../../kvm/spe/policies/window.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import {
@@ -123,8 +122,7 @@ export class BarCase {
     };
   }
 
-  #runs(policy: PinPolicy, { profile, costs }: Charged): readonly ModelRun[] {
-    const { setting } = this;
+  #runs(policy: PinPolicy, { profile, costs }: Charged, setting = this.setting): readonly ModelRun[] {
     return this.#readings.map((waits) => {
       const bareMetal = this.#baseline.of(costs, waits);
       return trial({ setting, policy, costs, profile: profile.name, waits, bareMetal });
@@ -132,14 +130,15 @@ export class BarCase {
   }
 
   #referencesAt(charged: Charged): References {
-    const measured = (policy: PinPolicy): Measured => {
-      const key = `${policy.name} ${JSON.stringify(charged.costs)}`;
-      const known = this.#references.get(key) ?? this.#runs(policy, charged);
+    const measured = (policy: PinPolicy, setting = this.setting): Measured => {
+      const key = `${policy.name} ${setting.stage2AtStart} ${JSON.stringify(charged.costs)}`;
+      const known = this.#references.get(key) ?? this.#runs(policy, charged, setting);
       this.#references.set(key, known);
       return measuredOf(known);
     };
     return {
-      trapOnlySlowdown: () => measured(trapOnly).slowdown,
+      // Not those of trap-only, which never profiles: its guest's buffer is never full.
+      trapsSlowdown: () => measured(fault, { ...this.setting, stage2AtStart: "mapped" }).slowdown,
       faultLostShare: () => measured(fault).lostShare,
       inlineSlowdown: () => measured(window).slowdown,
     };

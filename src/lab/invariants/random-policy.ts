@@ -57,10 +57,10 @@ class Whims {
   }
 
   /** Asks for a few things; what is refused is not held against it. */
-  some(ctx: PolicyContext, depth = 0): void {
+  some(ctx: PolicyContext): void {
     for (let n = this.#random.integer(0, 4); n > 0; n--)
       try {
-        this.#anything(ctx, depth);
+        this.#anything(ctx);
       } catch (error) {
         if (!(error instanceof PolicyRefused)) throw error;
       }
@@ -83,7 +83,7 @@ class Whims {
     return DONE;
   }
 
-  #anything(ctx: PolicyContext, depth: number): void {
+  #anything(ctx: PolicyContext): void {
     const random = this.#random;
     const { buffer } = this;
     const walk = this.#walk;
@@ -123,7 +123,7 @@ class Whims {
         ctx.bounce(random.integer(0, 2) === 0 ? undefined : random.integer(1, random.integer(2, 40)));
         return;
       default:
-        if (depth < 2) ctx.background((worker) => this.some(worker, depth + 1));
+        ctx.background("some");
     }
   }
 }
@@ -170,6 +170,7 @@ export function randomPolicy(seed: number): PinPolicy {
           if (whims.onceIn(8)) some(ctx);
         },
         onTimer: (_tag, ctx) => some(ctx),
+        onBackground: (_tag, ctx) => some(ctx),
       };
     },
   };

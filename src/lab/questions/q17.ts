@@ -65,7 +65,8 @@ const inChunks = (chunkPages: number): PinPolicy => ({
         ctx.armTimer(ctx.nowNs + BREATH_NS, "chunk");
         return { kind: "withheld" };
       },
-      onBufferDisabled: (_buffer, ctx) => ctx.background((worker) => worker.unpin(worker.pinned)),
+      onBufferDisabled: (_buffer, ctx) => ctx.background("unpin"),
+      onBackground: (_tag, worker) => worker.unpin(worker.pinned),
       onTimer(_tag, ctx) {
         const { buffer } = ctx;
         if (buffer === undefined) return;

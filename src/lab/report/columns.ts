@@ -56,6 +56,13 @@ export const COLUMNS: readonly Column[] = [
     cell: (run) => formatNs(hypervisorNs(run)),
   },
   {
+    title: "host CPU",
+    meaning: "CPU time that the host spent on the VM in all, on the vCPUs' CPUs and on others",
+    align: "right",
+    dropOrder: 1,
+    cell: (run) => formatNs(run.hostCpuNs),
+  },
+  {
     title: "enables",
     meaning: "how often PMBLIMITR_EL1.E rose",
     align: "right",

@@ -9,15 +9,21 @@ import {
   type WalkFault,
 } from "../policy.ts";
 
-/** Pages that are mapped while a vCPU waits: these, or what is written before the worker is expected to have more. */
-const FIRST_PAGES = 16;
-const MOST_FIRST_PAGES = 64;
-/** Pages kept pinned ahead of PMBPTR, at least and at most: what is written in AHEAD_NS decides in between. */
+/** Pages that are mapped at a first enable, when nobody knows how fast the buffer will be written. */
+const FIRST_PAGES = 32;
+/** The vCPU keeps mapped what is written in this time, whether or not its worker comes; so many pages at once at most. */
+const MAPPED_AHEAD_NS = 5_000_000;
+const MOST_MAPPED_PAGES = 128;
+/** Pages that the worker keeps pinned ahead of PMBPTR: what is written in AHEAD_NS, at least and at most. */
 const LEAST_AHEAD_PAGES = 128;
 const MOST_AHEAD_PAGES = 2_048;
 const AHEAD_NS = 20_000_000;
-/** So much may stay pinned behind PMBPTR: a small buffer is pinned as a whole, and none of it twice. */
+/** So much may stay pinned behind PMBPTR. */
 const KEPT_PAGES = 256;
+/** A buffer that is no larger (perf's default) is pinned as a whole, and none of it twice. */
+const WHOLE_PAGES = 1_024;
+/** The worker rests for so many times as long as it has worked: a vCPU gets about a quarter of a host CPU out of it. */
+const WORKER_RESTS = 3;
 /** How often a running vCPU is stopped to see how far PMBPTR is, and whether stage 1 is still what it was. */
 const FIRST_TICK_NS = 200_000;
 const LEAST_TICK_NS = 100_000;
@@ -25,36 +31,43 @@ const MOST_TICK_NS = 2_500_000;
 /** Everything is given back when the buffer was off for so long. */
 const GRACE_NS = 100_000_000;
 
+const RELEASE = "release";
+const PIN = "pin";
+
 /** What the hardware may write to: from the pointer as it was then, up to a page of VA space. All of it is mapped. */
 interface Window {
   readonly walk: BufferWalk;
   readonly from: number;
   readonly to: number;
-  /** Not so the first pages, which the worker is about to pin, and those that memlock has no room for. */
-  readonly pinned: boolean;
-  /** The worker is done with it; the hardware may not go there before. */
-  readonly readyAtNs: number;
+  /** When stage 1 was walked; by the worker, when it was done with it: the hardware may not go there before. */
+  readonly atNs: number;
+}
+
+/** Pages [from, to) of VA space. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What a VcpuWindow keeps, field by field. */
 interface WindowState {
   readonly now: Window | undefined;
-  readonly coming: readonly Window[];
+  readonly coming: Window | undefined;
   readonly stale: boolean;
   readonly tickNs: number;
   readonly tickAtNs: number;
   readonly seen: { readonly pointer: bigint; readonly atNs: number };
   readonly rate: number;
-  readonly latencyNs: number;
-  readonly workingUntilNs: number;
+  readonly restsUntilNs: number;
+  readonly span: Span | undefined;
   readonly off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
 }
 
 /** One vCPU's window. */
 class VcpuWindow {
   #now: Window | undefined;
-  /** What the worker makes of it, step by step. */
-  #coming: Window[] = [];
+  /** What the worker makes of it. */
+  #coming: Window | undefined;
   /** The host took pages away, or a fault showed that stage 1 has changed. */
   #stale = false;
   #tickNs = FIRST_TICK_NS;
@@ -62,47 +75,56 @@ class VcpuWindow {
   /** PMBPTR at the last look, and when that was; then bytes a ns, the most of late. */
   #seen = { pointer: 0n, atNs: Number.POSITIVE_INFINITY };
   #rate = 0;
-  /** How long the worker takes to have the first pages ready, at worst of late. */
-  #latencyNs = 0;
-  /** The worker is not asked again before: a guest gets no more time out of it than passes. */
-  #workingUntilNs = 0;
+  /** The worker is not asked before. */
+  #restsUntilNs = 0;
+  /** Of a small buffer as much as is known: what lies between the lowest pointer and the highest limit that were enabled. */
+  #span: Span | undefined;
   /** The buffer as it was turned off, and when. */
   #off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
 
   constructor(state?: WindowState) {
     if (state === undefined) return;
     this.#now = state.now;
-    this.#coming = [...state.coming];
+    this.#coming = state.coming;
     this.#stale = state.stale;
     this.#tickNs = state.tickNs;
     this.#tickAtNs = state.tickAtNs;
     this.#seen = state.seen;
     this.#rate = state.rate;
-    this.#latencyNs = state.latencyNs;
-    this.#workingUntilNs = state.workingUntilNs;
+    this.#restsUntilNs = state.restsUntilNs;
+    this.#span = state.span;
     this.#off = state.off;
   }
 
   save(): WindowState {
     return {
       now: this.#now,
-      coming: [...this.#coming],
+      coming: this.#coming,
       stale: this.#stale,
       tickNs: this.#tickNs,
       tickAtNs: this.#tickAtNs,
       seen: this.#seen,
       rate: this.#rate,
-      latencyNs: this.#latencyNs,
-      workingUntilNs: this.#workingUntilNs,
+      restsUntilNs: this.#restsUntilNs,
+      span: this.#span,
       off: this.#off,
     };
   }
 
   enabled(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
-    this.#adopt(ctx);
+    this.#adopt(buffer, ctx);
     this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
-    if (!this.#fits(buffer, ctx)) return this.#start(buffer, ctx);
+    this.#span = spanOf(buffer, this.#span);
+    const goesOn = !this.#stale && this.#ahead(buffer) > 0;
+    if (!goesOn || ctx.nowNs - (this.#now?.atNs ?? 0) > MOST_TICK_NS) {
+      const outcome = this.#cover(buffer, ctx);
+      if (outcome.kind !== "done") return outcome;
+    }
     this.#setLimit(buffer, ctx);
+    // A guest that only toggles buffers gets no work out of the worker.
+    if (this.#rate > 0) this.#askWorker(buffer, ctx);
+    if (this.#isSettled(buffer, ctx)) this.#tickNs = MOST_TICK_NS;
+    else if (!goesOn) this.#tickNs = FIRST_TICK_NS;
     this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
     return DONE;
   }
@@ -110,33 +132,41 @@ class VcpuWindow {
   disabled(buffer: SpeBuffer, ctx: PolicyContext): void {
     this.#off = { buffer, sinceNs: ctx.nowNs };
     this.#look(buffer, ctx);
+    if (buffer.pages > 0) this.#askWorker(buffer, ctx);
     this.#tickBy(ctx.nowNs + GRACE_NS, ctx);
   }
 
   /** The window was written up before it was moved on. */
   limitReached(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
     this.#look(buffer, ctx);
-    this.#adopt(ctx);
-    if (!this.#stale && this.#ahead(buffer) > 0) {
-      this.#setLimit(buffer, ctx);
-      return DONE;
-    }
-    const [next] = this.#coming;
-    if (next === undefined) return this.#start(buffer, ctx);
-    // The worker is at it.
-    this.#tickBy(next.readyAtNs, ctx);
-    return { kind: "withheld" };
+    this.#adopt(buffer, ctx);
+    const outcome = this.#cover(buffer, ctx);
+    if (outcome.kind !== "done") return outcome;
+    this.#setLimit(buffer, ctx);
+    this.#askWorker(buffer, ctx);
+    this.#tickNs = LEAST_TICK_NS;
+    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    return DONE;
   }
 
-  /** What is held may not be what stage 1 or the host has any more. */
+  /** A record did not get through: what is held is not what stage 1 or the host has any more, and it may be more than this page. */
+  faulted(ctx: PolicyContext): void {
+    this.doubt(ctx);
+    const { buffer } = ctx;
+    if (buffer === undefined || buffer.pages <= 0 || this.#cover(buffer, ctx).kind !== "done") return;
+    this.#setLimit(buffer, ctx);
+    this.#askWorker(buffer, ctx);
+  }
+
+  /** The host took pages away, on whoever's time: the vCPU looks after it soon. */
   doubt(ctx: PolicyContext): void {
     this.#stale = true;
-    if (ctx.buffer !== undefined && ctx.buffer.pages > 0) this.#refill(ctx.buffer, ctx);
+    this.#coming = undefined;
+    this.#tickBy(ctx.nowNs + LEAST_TICK_NS, ctx);
   }
 
   tick(ctx: PolicyContext): void {
     this.#tickAtNs = Number.POSITIVE_INFINITY;
-    this.#adopt(ctx);
     const { buffer } = ctx;
     if (buffer === undefined) {
       this.#tickWhileOff(ctx);
@@ -145,15 +175,38 @@ class VcpuWindow {
     // A full buffer that the guest has not restarted yet.
     if (buffer.pages <= 0 || this.#now === undefined) return;
     this.#look(buffer, ctx);
+    this.#adopt(buffer, ctx);
+    // Where it cannot go on the guest is told when the hardware gets there.
+    if (this.#cover(buffer, ctx).kind !== "done") return;
     this.#setLimit(buffer, ctx);
-    ctx.resume();
-    // Also where there is nothing to pin: stage 1 is walked again.
-    if (this.#coming.length === 0) this.#refill(buffer, ctx);
-    const slackBytes = this.#ahead(buffer) * PAGE_BYTES;
-    const writtenInNs = this.#rate > 0 ? slackBytes / this.#rate : Number.POSITIVE_INFINITY;
-    this.#tickNs = Math.min(MOST_TICK_NS, 2 * this.#tickNs, Math.max(LEAST_TICK_NS, writtenInNs / 4));
-    // Before the worker is done there is nothing to do.
-    this.#tickBy(Math.max(ctx.nowNs + this.#tickNs, this.#coming[0]?.readyAtNs ?? 0), ctx);
+    this.#askWorker(buffer, ctx);
+    this.#tickNs = this.#isSettled(buffer, ctx)
+      ? MOST_TICK_NS
+      : Math.min(MOST_TICK_NS, 2 * this.#tickNs, this.#restNs(buffer));
+    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+  }
+
+  /** What the vCPU's worker does: `tag` is what it was asked for. */
+  work(tag: string, worker: PolicyContext): void {
+    const startNs = worker.nowNs;
+    if (tag === RELEASE) {
+      // The guest may have turned its buffer on since.
+      if (worker.buffer === undefined) worker.unpin(worker.pinned);
+      return;
+    }
+    const buffer = worker.buffer ?? this.#off?.buffer;
+    if (buffer === undefined || buffer.pages <= 0 || this.#now === undefined) return;
+    const whole = this.#whole(worker);
+    const held =
+      whole === undefined
+        ? hold(this.#wantedPages(buffer), buffer, worker)
+        : hold(whole.pages, whole, worker);
+    if (held !== undefined) {
+      this.#coming = held;
+      if (worker.pinned.pages > (whole?.pages ?? 0) + KEPT_PAGES)
+        worker.unpin(worker.pinned.minus(held.walk.all));
+    }
+    this.#restsUntilNs = worker.nowNs + WORKER_RESTS * (worker.nowNs - startNs);
   }
 
   #tickWhileOff(ctx: PolicyContext): void {
@@ -161,97 +214,108 @@ class VcpuWindow {
     const { buffer, sinceNs } = this.#off;
     if (ctx.nowNs >= sinceNs + GRACE_NS) {
       this.#now = undefined;
-      this.#coming = [];
-      ctx.background((worker) => worker.unpin(worker.pinned));
+      this.#coming = undefined;
+      this.#span = undefined;
+      ctx.background(RELEASE);
       return;
     }
-    if (this.#now?.pinned === false && this.#coming.length === 0 && buffer.pages > 0)
-      this.#refill(buffer, ctx);
+    if (buffer.pages > 0) this.#askWorker(buffer, ctx);
     this.#tickBy(sinceNs + GRACE_NS, ctx);
   }
 
-  /** Whether the hardware can go on in the window; stage 1 is walked again if that was long ago. */
-  #fits(buffer: SpeBuffer, ctx: PolicyContext): boolean {
-    const held = this.#now;
-    if (held === undefined || this.#stale || this.#ahead(buffer) === 0) return false;
-    if (ctx.nowNs - held.readyAtNs <= MOST_TICK_NS) return true;
-    const walk = walkAhead(this.#ahead(buffer), buffer, ctx);
-    if (walk.kind !== "walked" || !held.walk.all.covers(walk.all)) return false;
-    this.#now = { ...held, readyAtNs: ctx.nowNs };
-    return true;
-  }
-
-  /** There is no window to go on in: maps the first pages from the pointer on. The worker pins them, and more. */
-  #start(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
-    this.#now = undefined;
-    this.#coming = [];
-    const soon = Math.ceil((this.#rate * 2 * this.#latencyNs) / PAGE_BYTES);
-    const walk = walkAhead(Math.max(FIRST_PAGES, Math.min(MOST_FIRST_PAGES, soon)), buffer, ctx);
+  /**
+   * Walks stage 1 from the pointer on, and maps what of the window is not: as far as it reached, or as much as is written before
+   * long. Whatever the worker does, the SPU has somewhere to write; and an edit of the tables is found.
+   */
+  #cover(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
+    const held = this.#stale || this.#ahead(buffer) === 0 ? undefined : this.#now;
+    const soon = Math.ceil((this.#rate * MAPPED_AHEAD_NS) / PAGE_BYTES);
+    const wanted = Math.max(FIRST_PAGES, Math.min(MOST_MAPPED_PAGES, soon));
+    const walk = walkAhead(Math.max(this.#ahead(buffer), wanted), buffer, ctx);
     if (walk.kind !== "walked") return walk;
-    const mapped = ctx.map(walk.all);
-    if (mapped.kind !== "done") return mapped;
+    const unheld = held === undefined ? walk.all : walk.all.minus(held.walk.all);
+    // What is pinned was mapped by the worker, and stays so unless somebody says otherwise.
+    const missing = this.#stale ? unheld : unheld.minus(ctx.pinned);
+    if (!missing.isEmpty) {
+      const mapped = ctx.map(missing);
+      if (mapped.kind !== "done") return mapped;
+    }
     this.#stale = false;
-    this.#now = windowOf(walk, ctx.nowNs, false);
-    this.#setLimit(buffer, ctx);
-    this.#tickNs = FIRST_TICK_NS;
-    // A guest that only toggles buffers gets no work out of the worker.
-    if (this.#rate > 0) this.#refill(buffer, ctx);
-    this.#tickBy(Math.max(ctx.nowNs + this.#tickNs, this.#coming[0]?.readyAtNs ?? 0), ctx);
+    this.#now = windowOf(walk, ctx.nowNs);
     return DONE;
   }
 
+  /** Asks the worker to pin, unless all that it would is pinned, or it has its rest. */
+  #askWorker(buffer: SpeBuffer, ctx: PolicyContext): void {
+    const held = this.#now;
+    if (held === undefined || this.#coming !== undefined || ctx.nowNs < this.#restsUntilNs) return;
+    const isPinned = ctx.pinned.covers(held.walk.all);
+    const left = Math.min(this.#wantedPages(buffer), buffer.pages);
+    // A window of which half is used up is moved on.
+    if (isPinned && 2 * this.#ahead(buffer) >= left) return;
+    ctx.background(PIN);
+  }
+
   /**
-   * Has the worker walk stage 1 and pin as far ahead of the pointer as the rate of writing asks for, in steps, so that
-   * the first are ready before what is left is written up. A window that nothing is written to only doubles: a guest
-   * gets no more work out of the host than it does itself.
+   * How many pages from the pointer on the worker keeps pinned: never less than the hardware may write to now. A window that
+   * nothing is written to only doubles: a guest gets no more work out of the host than it does itself.
    */
-  #refill(buffer: SpeBuffer, ctx: PolicyContext): void {
-    if (ctx.nowNs < this.#workingUntilNs) return;
+  #wantedPages(buffer: SpeBuffer): number {
     const ahead = Math.max(1, this.#ahead(buffer));
     const size = this.#now === undefined ? ahead : this.#now.to - this.#now.from;
     const written = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
-    // Never less than the hardware may write to now; not so much that other vCPUs' first pages wait for it.
-    const most = Math.max(ahead, Math.min(LEAST_AHEAD_PAGES, 2 * size), Math.min(written, 4 * size));
-    const askedNs = ctx.nowNs;
-    ctx.background((worker) => {
-      for (let pages = ahead, last = false; !last; ) {
-        pages = Math.min(most, 2 * pages);
-        const held = hold(pages, buffer, worker);
-        if (held === undefined) break;
-        if (this.#coming.length === 0)
-          this.#latencyNs = Math.max(this.#latencyNs * 0.9, worker.nowNs - askedNs);
-        this.#stale = false;
-        this.#coming.push(held);
-        // Shorter than asked for: there is no more buffer.
-        last = pages === most || held.to - held.from < pages;
-        if (last && worker.pinned.pages > KEPT_PAGES) worker.unpin(worker.pinned.minus(held.walk.all));
-      }
-      this.#workingUntilNs = worker.nowNs;
-    });
+    return Math.max(ahead, Math.min(2 * size, Math.max(LEAST_AHEAD_PAGES, written)));
   }
 
-  /** What the worker has finished by now is the hardware's. */
-  #adopt(ctx: PolicyContext): void {
-    let ready: Window | undefined;
-    while (this.#coming[0] !== undefined && this.#coming[0].readyAtNs <= ctx.nowNs)
-      ready = this.#coming.shift();
-    if (ready === undefined) return;
+  /** All that is known of the guest's buffer, if that is small enough to be pinned as a whole. */
+  #whole({ maxBufferPages }: PolicyContext): SpeBuffer | undefined {
+    // One that nothing is written to is pinned no sooner than a large one.
+    if (this.#span === undefined || this.#rate === 0) return undefined;
+    const { from, to } = this.#span;
+    if (to - from > maxBufferPages) return undefined;
+    return {
+      pointer: BigInt(from) << 12n,
+      limit: BigInt(to) << 12n,
+      firstPage: from,
+      pages: to - from,
+    };
+  }
+
+  /** What the worker has finished by now is the hardware's, if the pointer is in it. */
+  #adopt(buffer: SpeBuffer, ctx: PolicyContext): void {
+    const ready = this.#coming;
+    if (ready === undefined || ready.atNs > ctx.nowNs) return;
+    this.#coming = undefined;
+    const { firstPage } = buffer;
+    if (this.#stale || firstPage < ready.from || firstPage >= ready.to) return;
+    if (this.#now !== undefined && ready.to <= this.#now.to && this.#ahead(buffer) > 0) return;
     // The host may have taken pages away since.
-    if (ready.pinned && !ctx.pinned.covers(ready.walk.all)) return;
+    if (!ctx.pinned.covers(ready.walk.all)) return;
     this.#now = ready;
-    if (ready.pinned) ctx.report(ready.walk);
+    ctx.report(ready.walk);
   }
 
-  /** Sees how fast the buffer is written, and refills a window of which half is used up. */
+  /** Sees how fast the buffer is written. */
   #look(buffer: SpeBuffer, ctx: PolicyContext): void {
     const writtenBytes = Number(buffer.pointer - this.#seen.pointer);
     const passedNs = ctx.nowNs - this.#seen.atNs;
     this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
     if (passedNs <= 0 || writtenBytes <= 0) return;
     this.#rate = Math.max(this.#rate * 0.9, writtenBytes / passedNs);
-    const held = this.#now;
-    if (held === undefined || this.#coming.length > 0 || buffer.pages <= 0) return;
-    if (2 * this.#ahead(buffer) < held.to - held.from) this.#refill(buffer, ctx);
+  }
+
+  /** The window has reached the guest's own limit, and all of it is pinned: there is nothing more to do than to look at stage 1. */
+  #isSettled(buffer: SpeBuffer, ctx: PolicyContext): boolean {
+    return (
+      this.#ahead(buffer) >= buffer.pages && this.#now !== undefined && ctx.pinned.covers(this.#now.walk.all)
+    );
+  }
+
+  /** How long the vCPU may run on without a look: until half of the window is written up. */
+  #restNs(buffer: SpeBuffer): number {
+    const ahead = this.#ahead(buffer);
+    if (this.#rate === 0 || ahead >= buffer.pages) return MOST_TICK_NS;
+    return Math.max(LEAST_TICK_NS, (ahead * PAGE_BYTES) / this.#rate / 2);
   }
 
   /** Pages from the pointer to the end of the window; 0 where it lies elsewhere. */
@@ -273,6 +337,18 @@ class VcpuWindow {
   }
 }
 
+/**
+ * What is known of a small buffer's extent, with one more stretch of it: Linux enables half of a buffer at a time.
+ * @returns undefined for a buffer that is not small
+ */
+function spanOf({ firstPage, pages }: SpeBuffer, before: Span | undefined): Span | undefined {
+  if (2 * pages > WHOLE_PAGES) return undefined;
+  const own = { from: firstPage, to: firstPage + pages };
+  if (before === undefined) return own;
+  const both = { from: Math.min(own.from, before.from), to: Math.max(own.to, before.to) };
+  return both.to - both.from <= WHOLE_PAGES ? both : own;
+}
+
 /** Walks the first pages of a buffer; where stage 1 ends inside of them, those before. */
 function walkAhead(pages: number, buffer: SpeBuffer, ctx: PolicyContext): BufferWalk | WalkFault {
   const { firstPage } = buffer;
@@ -284,7 +360,7 @@ function walkAhead(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Buffer
 
 /**
  * Pins and maps the first pages of a buffer, beside what is pinned already unless that is too much for it. Undefined
- * where they cannot be had: the SPU gets to that place, or the guest to its next enable, before anybody is told.
+ * where they cannot be had: they stay mapped then, as far as they are.
  */
 function hold(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Window | undefined {
   const walk = walkAhead(pages, buffer, ctx);
@@ -293,20 +369,17 @@ function hold(pages: number, buffer: SpeBuffer, ctx: PolicyContext): Window | un
   // The maximum buffer may be pinned, and tables.
   if (ctx.pinned.pages + missing.pages > ctx.maxBufferPages + walk.tables.pages)
     ctx.unpin(ctx.pinned.minus(walk.all));
-  const pinned = ctx.pin(missing);
-  if (pinned.kind === "unbacked") return undefined;
-  // Without room in memlock a window that is only mapped is better than none.
-  const isPinned = pinned.kind === "done";
-  if (ctx.map(isPinned ? missing : walk.all).kind !== "done") return undefined;
-  return windowOf(walk, ctx.nowNs, isPinned);
+  if (ctx.pin(missing).kind !== "done") return undefined;
+  if (ctx.map(missing).kind === "done") return windowOf(walk, ctx.nowNs);
+  ctx.unpin(missing);
+  return undefined;
 }
 
-const windowOf = (walk: BufferWalk, readyAtNs: number, pinned: boolean): Window => ({
+const windowOf = (walk: BufferWalk, atNs: number): Window => ({
   walk,
   from: walk.buffer.firstPage,
   to: walk.buffer.firstPage + walk.buffer.pages,
-  pinned,
-  readyAtNs,
+  atNs,
 });
 
 export const adaptive: PinPolicy = {
@@ -316,10 +389,10 @@ export const adaptive: PinPolicy = {
   origin:
     "An answer to James Clark's question of 9 January 2026 (reply to v6 29/35); built from what was measured here.",
   tradeOff:
-    "A switch costs its traps and little else, and a small part of the buffer is pinned, whatever its size. A worker of " +
-    "the host spends time instead: it pins and unpins each page that is written, and until it has pinned the first ones " +
-    "they are only mapped. A guest that edits stage 1 while its buffer is on is found out at the next look, 2.5 ms later " +
-    "at most, or by a fault: until then it may lose records of its own.",
+    "A switch costs its traps and little else, and a small part of the buffer is pinned, whatever its size. The vCPU maps, and " +
+    "a host worker pins, which rests three times as long as it has worked: where it is late, or records are so many that this is " +
+    "too little, pages are mapped and not pinned, and the host may take them. A guest that edits stage 1 while its buffer is on is " +
+    "found out at the next look, 2.5 ms later at most, or by a fault: until then it may lose records of its own.",
   trapsBuffer: true,
   create() {
     const windows = new Map<number, VcpuWindow>();
@@ -334,11 +407,12 @@ export const adaptive: PinPolicy = {
       onHardwareLimit: (buffer, ctx) => of(ctx).limitReached(buffer, ctx),
       onStage2Fault(fault, ctx) {
         const outcome = ctx.mapFault(fault);
-        of(ctx).doubt(ctx);
+        of(ctx).faulted(ctx);
         return outcome;
       },
       onInvalidated: (_first, _pages, _event, ctx) => of(ctx).doubt(ctx),
       onTimer: (_tag, ctx) => of(ctx).tick(ctx),
+      onBackground: (tag, worker) => of(worker).work(tag, worker),
       save: () => new Map([...windows].map(([vcpu, window]) => [vcpu, window.save()])),
       restore(state) {
         for (const [vcpu, saved] of state as ReadonlyMap<number, WindowState>)

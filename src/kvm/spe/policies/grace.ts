@@ -26,7 +26,11 @@ export const graceOf = (graceNs: number): PinPolicy => ({
       if (!ctx.pinned.isEmpty) ctx.armTimer(ctx.nowNs + graceNs, "off");
     },
     onTimer(_tag, ctx) {
-      if (ctx.buffer === undefined) ctx.background((worker) => worker.unpin(worker.pinned));
+      if (ctx.buffer === undefined) ctx.background("give back");
+    },
+    onBackground(_tag, worker) {
+      // The guest may have turned it on since.
+      if (worker.buffer === undefined) worker.unpin(worker.pinned);
     },
   }),
 });
