@@ -20,7 +20,7 @@ const MOST_AHEAD_PAGES = 2_048;
 const AHEAD_NS = 20_000_000;
 /** So much may stay pinned behind PMBPTR. */
 const KEPT_PAGES = 256;
-/** A buffer that is no larger (perf's default) is pinned as a whole, and none of it twice. */
+/** A buffer that is no larger (perf's default) stays pinned, and none of it is pinned twice. */
 const WHOLE_PAGES = 1_024;
 /** The worker rests for so many times as long as it has worked: a vCPU gets about a quarter of a host CPU out of it. */
 const WORKER_RESTS = 3;
@@ -197,8 +197,9 @@ class VcpuWindow {
     const buffer = worker.buffer ?? this.#off?.buffer;
     if (buffer === undefined || buffer.pages <= 0 || this.#now === undefined) return;
     const whole = this.#whole(worker);
+    // No more at a time than of a large buffer, where the pointer is: a short session pays for little that it does not write.
     const held =
-      whole === undefined
+      whole === undefined || whole.pages > LEAST_AHEAD_PAGES
         ? hold(this.#wantedPages(buffer), buffer, worker)
         : hold(whole.pages, whole, worker);
     if (held !== undefined) {
@@ -267,7 +268,7 @@ class VcpuWindow {
     return Math.max(ahead, Math.min(2 * size, Math.max(LEAST_AHEAD_PAGES, written)));
   }
 
-  /** All that is known of the guest's buffer, if that is small enough to be pinned as a whole. */
+  /** All that is known of the guest's buffer, if that is small enough to stay pinned as a whole. */
   #whole({ maxBufferPages }: PolicyContext): SpeBuffer | undefined {
     // One that nothing is written to is pinned no sooner than a large one.
     if (this.#span === undefined || this.#rate === 0) return undefined;
