@@ -8,11 +8,13 @@ import { askTask } from "../src/cli/ask/cell.ts";
 import { sourceVersion } from "../src/cli/cache-folder.ts";
 import { LocalEngine } from "../src/cli/cells/local.ts";
 import { RowStore } from "../src/cli/cells/store.ts";
-import { type CellEngine, type CellTask, keyOf } from "../src/cli/cells/task.ts";
+import { byKey, type CellEngine, type CellTask, keyOf } from "../src/cli/cells/task.ts";
 import { connect } from "../src/cli/queue/connect.ts";
 import { QueueEngine } from "../src/cli/queue/engine.ts";
-import { queueName } from "../src/cli/queue/names.ts";
+import { queueName, rowKey } from "../src/cli/queue/names.ts";
+import { runSweepCell } from "../src/cli/sweep/cell.ts";
 import { taskOf } from "../src/cli/sweep/tasks.ts";
+import type { Json } from "../src/lab/questions/question.ts";
 import { smallCells } from "../test/queue/cells.ts";
 import { kill, type Running, SPEVISOR, start, stop } from "../test/queue/processes.ts";
 import { hasRedis, TestRedis } from "../test/queue/redis.ts";
@@ -28,6 +30,7 @@ const context = {
   questions: new URL("./sweep-questions.ts", import.meta.url).href,
   cacheDir: join(folder, "cache"),
   build,
+  allowPolicies: false,
 };
 
 /** Rounds that take a second, by the fastest of some tries. */
@@ -50,7 +53,7 @@ const tasksOf = (count: number, seconds: number): CellTask[] =>
 /** Seconds of a run. */
 async function timed(engine: CellEngine, tasks: readonly CellTask[]): Promise<number> {
   const startedMs = performance.now();
-  await engine.run(tasks, () => undefined);
+  await engine.run(byKey(tasks), () => undefined);
   return (performance.now() - startedMs) / 1000;
 }
 
@@ -59,7 +62,7 @@ const onQueue = async (redis: TestRedis): Promise<CellEngine> =>
   new QueueEngine(await connect(redis.url, {}), {
     build,
     retryFailed: false,
-    publish: () => Promise.resolve(),
+    publish: () => Promise.resolve(false),
   });
 const worker = (redis: TestRedis): Running =>
   start(CLI, ["worker", "--queue", redis.url, "--jobs", "1"], folder);
@@ -134,31 +137,31 @@ async function manyCells(redis: TestRedis): Promise<void> {
 async function allKnown(redis: TestRedis): Promise<void> {
   const cells = 10_000;
   const repetitions = cells / 2;
-  const row = JSON.stringify({ slowdown: 1, guestWallNs: 1e9, lostShare: 0, note: "x".repeat(500) });
-  const tasks = smallCells(1, repetitions).map((cell) => taskOf(cell, undefined));
+  const known = smallCells(1, repetitions).map((cell) => keyOf(taskOf(cell, undefined)));
+  // A row such as these cells have, and no two alike.
+  const cell = { ...smallCells(1, 1)[0] } as unknown as Json;
+  const row = (await runSweepCell(cell, {}, context)) as Record<string, Json>;
+  const rows = known.map((_, i) => JSON.stringify({ ...row, guestWallNs: Number(row["guestWallNs"]) + i }));
   const store = new RowStore(join(folder, "cache", "spevisor", "cells"), build, console.error);
-  for (const task of tasks) store.put(task, row);
+  for (const [i, key] of known.entries()) store.put(key, { text: rows[i]!, tookMs: 1 });
   await redis.use(async (client) => {
     const pipeline = client.pipeline();
-    for (const task of tasks) pipeline.set(`spevisor:row:${build}:${keyOf(task)}`, row);
+    for (const [i, key] of known.entries()) pipeline.set(rowKey(build, key), rows[i]!);
     await pipeline.exec();
   });
-  const small = await seconds(["sweep", ...THREAD, "--repetitions", "1", "--out", "few"]);
+  const few = ["sweep", ...THREAD, "--repetitions", "1", "--out", "few"];
+  // The first one of a checkout bundles its source.
+  await seconds(few);
+  const small = await seconds(few);
   for (const [where, more] of [
     ["on disk", []],
     ["in Redis", ["--queue", redis.url]],
   ] as const) {
-    const all = await seconds([
-      "sweep",
-      ...THREAD,
-      "--repetitions",
-      String(repetitions),
-      "--out",
-      "known",
-      ...more,
-    ]);
+    const argv = ["sweep", ...THREAD, "--repetitions", String(repetitions), "--out", "known", ...more];
+    const tries = [await seconds(argv), await seconds(argv), await seconds(argv)];
+    const all = Math.min(...tries);
     console.log(
-      `10,000 cells that are known ${where}: ${all.toFixed(2)} s, ${(all - small).toFixed(2)} s more than two cells (1 s allowed)`,
+      `10,000 cells that are known ${where}: ${all.toFixed(2)} s at best of ${tries.length}, ${(all - small).toFixed(2)} s more than two cells (1 s allowed)`,
     );
   }
 }

@@ -52,8 +52,7 @@ replay of it against the run itself: enables, disables, pins, pages, faults and 
 ${model.text}
 
 What a policy's timers count is time, and a replay spreads the operations of a segment evenly over it: exits of \`host timer\` may
-differ by 5 %, and do by one or two. Not replayed faithfully are perf's snapshot mode (\`-S\`) and buffers that are mapped anew
-elsewhere while the command runs.
+differ by 5 %, and do by one or two.
 
 ## What a recording leaves open
 

@@ -12,8 +12,8 @@ import { askQemu, askQemuInPieces, buildRunner, missingTools } from "./fuzz-a64/
 import { PAGE, pageText } from "./fuzz-a64/page.ts";
 import { fuzzUnallocated } from "./fuzz-a64/unallocated.ts";
 
-const CASES_A_ROW = 200;
-const TRANSLATED_CASES_A_ROW = 40;
+const CASES_A_ROW = 120;
+const TRANSLATED_CASES_A_ROW = 30;
 const SEQUENCES = 10_000;
 /** NOP, and a branch to itself. */
 const NOP = 0xd503_201f;

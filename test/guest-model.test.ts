@@ -24,6 +24,12 @@ describe.skipIf(guest === undefined).each([
     ["--cpus", "2"],
     `${RECORD} -m,512K -e arm_spe/period=4096/ -- sh -c '${BUSY} & ${BUSY}; wait'`,
   ],
+  [
+    "a ring, and another buffer in its place",
+    "until-changed",
+    [],
+    `${RECORD} -S -m,512K -e arm_spe/period=1024/ -- ${BUSY} && ${RECORD} -m,1M -e arm_spe/period=4096/ -- ${BUSY}`,
+  ],
 ] as const)("%s under %s", (name, policy, options, command) => {
   it("enables, pins, exits as often, and takes as long", { timeout: 5 * MINUTES }, async () => {
     const [schedule, json, predicted] = ["schedule", "run.json", "model.json"].map((file) =>

@@ -60,7 +60,7 @@ describe.skipIf(!hasCrossCompiler)("a guest that never ends", { timeout: 2 * MIN
       clearInterval(looking);
       expect(stopped).toBe(kind.startsWith("WFI") ? "asleep" : "timeout");
       // This process's own timers went off meanwhile: signals and streams have their turn.
-      if (stopped === "timeout") expect(looks).toBeGreaterThan(2);
+      if (stopped === "timeout") expect(looks).toBeGreaterThan(0);
     });
 
   for (const [kind, words] of [

@@ -26,7 +26,7 @@ import { goesOnFromSnapshots } from "./invariants/snapshots.ts";
 
 const file = process.env["SPEVISOR_POLICY"];
 /** How many random schedules and scenarios each test takes: those of the list meet thousands in other tests. */
-const [SCHEDULES, RANDOM_SCENARIOS] = file === undefined ? [20, 40] : [60, 150];
+const [SCHEDULES, RANDOM_SCENARIOS] = file === undefined ? [12, 25] : [40, 100];
 
 async function policiesOf(path: string): Promise<PinPolicy[]> {
   const module: Record<string, unknown> = await import(pathToFileURL(resolve(path)).href);

@@ -1,4 +1,6 @@
 /** Sweeps on a queue, with a real Redis: the same bytes as without one, whatever happens. */
+
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -18,6 +20,7 @@ import { askTask } from "../src/cli/ask/cell.ts";
 import { sourceVersion } from "../src/cli/cache-folder.ts";
 import { LocalEngine } from "../src/cli/cells/local.ts";
 import {
+  byKey,
   type CellEngine,
   type CellOutcome,
   type CellTask,
@@ -30,9 +33,12 @@ import { chunkKey, inputKey } from "../src/cli/queue/names.ts";
 import { putSweep } from "../src/cli/queue/sweeps.ts";
 import { KilledSweeps } from "./queue/kill.ts";
 import { type Running, SAMPLE, SPEVISOR, start, stop } from "./queue/processes.ts";
-import { hasRedis, TestRedis } from "./queue/redis.ts";
+import { freePort, hasRedis, TestRedis } from "./queue/redis.ts";
 
 const has = hasRedis("sweeps on a queue");
+const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
+if (!hasOpenssl)
+  console.log("a queue over TLS: skipped, openssl is not installed (Debian: apt-get install openssl)");
 const folder = mkdtempSync(join(tmpdir(), "spevisor-queue-"));
 const at = (...names: string[]): string => join(folder, ...names);
 const RECORDING = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
@@ -64,6 +70,7 @@ const CONTEXT = {
   questions: new URL("./ask/sample-questions.ts", import.meta.url).href,
   cacheDir: at("cache"),
   build: sourceVersion(),
+  allowPolicies: false,
 };
 
 const ENGINES: readonly (readonly [string, () => Promise<CellEngine>])[] = [
@@ -77,7 +84,7 @@ const ENGINES: readonly (readonly [string, () => Promise<CellEngine>])[] = [
       new QueueEngine(await connect(redis.url, {}), {
         build: CONTEXT.build,
         retryFailed: true,
-        publish: () => Promise.resolve(),
+        publish: () => Promise.resolve(false),
       }),
   ],
 ];
@@ -94,9 +101,9 @@ describe.skipIf(!has).each(ENGINES)("an engine: %s", (name, make) => {
     redis = shared;
     try {
       const outcomes = new Map<string, CellOutcome>();
-      await engine.run(TASKS, (task, outcome) => {
-        expect(outcomes.has(keyOf(task)), task.label).toBe(false);
-        outcomes.set(keyOf(task), outcome);
+      await engine.run(byKey(TASKS), (key, outcome) => {
+        expect(outcomes.has(key), key).toBe(false);
+        outcomes.set(key, outcome);
       });
       const told = TASKS.map((task) => {
         const outcome = outcomes.get(keyOf(task));
@@ -277,6 +284,48 @@ describe.skipIf(!has)("a queue", { timeout: 120_000 }, () => {
       await others.stop();
     }
   });
+
+  it.skipIf(!hasOpenssl)(
+    "is reached over TLS where its certificate is known and right, and nowhere else",
+    async () => {
+      const [key, cert] = [at("key.pem"), at("cert.pem")];
+      const subject = ["-subj", "/CN=queue", "-addext", "subjectAltName=IP:127.0.0.1"];
+      const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key];
+      execFileSync("openssl", ["req", "-x509", ...newKey, ...subject, "-out", cert], { stdio: "ignore" });
+      const port = await freePort();
+      const files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no"];
+      const secured = await TestRedis.start(["--tls-port", String(port), ...files]);
+      try {
+        const list = (host: string, env: Readonly<Record<string, string>>) =>
+          start(SPEVISOR, ["sweep", "list", "--queue", `rediss://${host}:${port}`], folder, env).ended;
+        const trusting = { NODE_EXTRA_CA_CERTS: cert };
+        const [right, unknown, other] = await Promise.all([
+          list("127.0.0.1", trusting),
+          list("127.0.0.1", {}),
+          list("localhost", trusting),
+        ]);
+        expect(right).toMatchObject({ code: 0, out: "no sweeps\n" });
+        expect(unknown).toMatchObject({
+          code: 2,
+          err: expect.stringMatching(/self-signed certificate\nNODE_EXTRA_CA_CERTS names a file/),
+        });
+        expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/does not match certificate/) });
+        const tls = { queue: `rediss://127.0.0.1:${port}`, env: trusting };
+        const its = start(SPEVISOR, ["worker", "--queue", tls.queue, "--jobs", "1"], folder, tls.env);
+        const argv = ["--kind", "thread", "--scenario", "thread-a", "--policy", "fault", "--buffer", "64K"];
+        const swept = start(
+          SPEVISOR,
+          ["sweep", ...argv, "--queue", tls.queue, "--out", "tls"],
+          folder,
+          tls.env,
+        );
+        expect(await swept.ended).toMatchObject({ code: 0 });
+        expect(await stop(its)).toMatchObject({ code: 0 });
+      } finally {
+        await secured.stop();
+      }
+    },
+  );
 
   it("that is nowhere is said to be", async () => {
     const { code, err } = await sweep("list", "--queue", "redis://127.0.0.1:1").ended;

@@ -1,34 +1,18 @@
 /** `sweep` as a process of its own, over threads, with a cache folder of its own. */
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { withoutProgress } from "./progress-lines.ts";
+import { type Running, SPEVISOR, start as startProcess } from "./queue/processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "spevisor-sweep-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...names: string[]): string => join(folder, ...names);
-const BIN = fileURLToPath(new URL("../bin/spevisor.js", import.meta.url));
 const RECORDING = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
 
-function start(...argv: string[]) {
-  const child = spawn(process.execPath, [BIN, "sweep", ...argv], {
-    cwd: folder,
-    env: { ...process.env, NO_COLOR: "1", XDG_CACHE_HOME: at("cache") },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let out = "";
-  let err = "";
-  child.stdout.on("data", (chunk) => (out += chunk));
-  child.stderr.on("data", (chunk) => (err += chunk));
-  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
-    child.on("close", (code) => resolve({ code, out, err: withoutProgress(err) })),
-  );
-  return { child, ended };
-}
+const start = (...argv: string[]): Running => startProcess(SPEVISOR, ["sweep", ...argv], folder);
 
 const linesOf = (path: string): { cell: Record<string, unknown>; result?: unknown; failed?: string }[] =>
   readFileSync(path, "utf8")

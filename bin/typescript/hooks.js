@@ -10,6 +10,7 @@ import { isCheckout, urlOf } from "../load.js";
 const cache = isCheckout
   ? new URL("../../node_modules/.cache/spevisor-typescript/", import.meta.url)
   : undefined;
+const SOURCE = new URL("../../src/", import.meta.url);
 /** Other versions of esbuild may make other code. */
 const version = cache && createRequire(import.meta.url)("esbuild/package.json").version;
 
@@ -35,6 +36,9 @@ function keep(file, code) {
 /** "spevisor" is this one, wherever the file lies that imports it. */
 export function resolve(specifier, context, nextResolve) {
   if (specifier === "spevisor") return { url: urlOf("index"), shortCircuit: true };
+  // A module of a checkout's own, in code that was bundled without it (src/cli/sweep/policy-code.ts).
+  if (isCheckout && specifier.startsWith("spevisor:"))
+    return { url: new URL(specifier.slice("spevisor:".length), SOURCE).href, shortCircuit: true };
   return nextResolve(specifier, context);
 }
 

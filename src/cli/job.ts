@@ -44,7 +44,8 @@ export type Job = ThreadJob | PredictJob;
 /** Whatever carries out jobs: the worker, or a test in its own thread. */
 export type RunJob = (job: Job, onProgress: OnProgress) => AsyncIterable<RunDetail>;
 
-const isFile = (name: string): boolean => /[/\\]/.test(name) || /\.[cm]?[jt]s$/.test(name);
+/** Whether what names a policy is a path. */
+export const isFile = (name: string): boolean => /[/\\]/.test(name) || /\.[cm]?[jt]s$/.test(name);
 
 /**
  * What `--policy` names.

@@ -7,30 +7,37 @@ import { IS_DIRECTORY, IS_EMPTY, whyUnreadable } from "../vmm/node/read-file.ts"
 import type { Engine } from "./engine.ts";
 import { importSource } from "./import-source.ts";
 
-/**
- * The policy a module exports: its default export, or the one exported object that looks like a policy.
- * @throws UserError if the file is missing, does not load, or holds none or several
- */
-export async function loadPolicy(engine: Engine, file: string): Promise<unknown> {
-  const path = resolve(file);
+/** @throws UserError for a file that is missing, empty or none */
+export function checkPolicyFile(file: string): void {
   try {
-    const status = statSync(path);
+    const status = statSync(file);
     if (status.isDirectory()) throw new UserError(`${file}: ${IS_DIRECTORY}`);
     if (status.size === 0) throw new UserError(`${file}: ${IS_EMPTY}`);
   } catch (error) {
     throw error instanceof UserError ? error : new UserError(`${file}: ${whyUnreadable(error)}`);
   }
+}
+
+/**
+ * The policy of a file.
+ * @throws UserError if the file is missing, does not load, or holds none or several
+ */
+export async function loadPolicy(engine: Engine, file: string): Promise<unknown> {
+  checkPolicyFile(file);
   let module: Record<string, unknown>;
   try {
-    module = (await importSource(pathToFileURL(path).href)) as Record<string, unknown>;
+    module = (await importSource(pathToFileURL(resolve(file)).href)) as Record<string, unknown>;
   } catch (error) {
     throw new UserError(`${file} does not load: ${error instanceof Error ? error.message : String(error)}`);
   }
   return policyOf(engine, module, file);
 }
 
-/** Which of a module's exports is the policy. */
-function policyOf(engine: Engine, module: Readonly<Record<string, unknown>>, file: string): unknown {
+/**
+ * The policy a module exports: its default export, or the one exported object that looks like a policy.
+ * @throws UserError where there is none, or several
+ */
+export function policyOf(engine: Engine, module: Readonly<Record<string, unknown>>, file: string): unknown {
   const shaped = (value: unknown) => typeof engine.describePolicy(value) !== "string";
   // A .ts file outside of an ESM package arrives as CommonJS, whose exports are the default export.
   const given = module["default"];

@@ -1,7 +1,7 @@
 /** What a command that ran something leaves behind: tables on the terminal, a JSON file, a page. */
 import { UserError } from "../common/errors.ts";
 import { agreementOf } from "../lab/agreement.ts";
-import type { LinuxMatrix } from "../lab/linux/matrix.ts";
+import { agreementsOf as agreementsOfMatrix, type LinuxMatrix } from "../lab/linux/matrix.ts";
 import type { RunDetail } from "../lab/report/detail.ts";
 import { renderHtml } from "../lab/report/html.ts";
 import { checkRun, writeReport } from "../lab/report/report-file.ts";
@@ -108,24 +108,25 @@ export async function runAndReport(work: Work, outputs: Outputs, world: World): 
     progress.stop();
     const linux = await work.linux?.();
     const runs = details.map((detail) => detail.run);
-    const agreement = outputs.against === undefined ? undefined : agreementsOf(outputs.against, runs);
+    const asked = outputs.against === undefined ? undefined : agreementsOf(outputs.against, runs);
+    const agreement = [...(asked ?? []), ...(linux === undefined ? [] : agreementsOfMatrix(linux.matrix))];
     const report = () =>
       writeReport({
         schema: REPORT_SCHEMA,
         version: VERSION,
         host: hostFacts(world.nowNs() - startedNs, linux?.machine ?? null),
         runs: [...runs, ...(linux?.matrix.runs ?? [])],
-        ...(agreement === undefined ? {} : { agreement }),
+        ...(agreement.length === 0 ? {} : { agreement }),
       });
     json?.write(report());
     html?.write(htmlOf(details, outputs.title, linux?.matrix));
     for (const file of files) file.commit();
     world.stdout.write(outputs.json === STDOUT ? report() : tablesOf(runs, linux, world));
     if (outputs.json !== STDOUT)
-      for (const each of agreement ?? [])
+      for (const each of asked ?? [])
         world.stdout.write(renderAgreement(each, lookOf(world.stdout, world.env)));
     for (const { path } of files) world.stderr.write(`written: ${path}\n`);
-    if (agreement?.some(({ agrees }) => !agrees) === true) throw new ModelDisagrees("the model disagrees");
+    if (asked?.some(({ agrees }) => !agrees) === true) throw new ModelDisagrees("the model disagrees");
   } finally {
     progress.stop();
     for (const file of files) file.discard();

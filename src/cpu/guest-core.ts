@@ -101,6 +101,8 @@ export class CpuGuestCore implements CodeCore {
   readonly #group: CoreGroup;
   /** Asked before each access of the guest's to a register of its profiling unit: whether its turn ends there, nothing changed. */
   beforeSpe: (() => boolean) | undefined;
+  /** Told whenever it has executed something, all of which is charged and counted. */
+  onRan: (() => void) | undefined;
   readonly #cyclesPerNs: number;
   /** Cycles whose time is on the timeline; the remainder of a nanosecond waits. */
   #charged = 0;
@@ -258,6 +260,7 @@ export class CpuGuestCore implements CodeCore {
       const exit = this.core.run(budget, now * this.#cyclesPerNs + pending, horizon);
       this.#charge();
       spe?.pauses();
+      this.onRan?.();
       switch (exit.kind) {
         case "budget":
           continue;

@@ -21,6 +21,7 @@ export interface AuxOptions {
 /** Where the SPU may write next, as offsets into the buffer. */
 export interface AuxWindow {
   readonly headBytes: number;
+  /** 0: nowhere, though perf had space for the driver's handle when it asked: what was left is padding now. */
   readonly limitBytes: number;
 }
 
@@ -66,11 +67,15 @@ export class AuxBuffer {
     return this.#options.bytes;
   }
 
-  /** Opens a handle and says where records may go; undefined: no space (the reader has not caught up). */
+  /**
+   * Opens a handle and says where records may go.
+   * @returns undefined where perf gives none (perf_aux_output_begin): the reader has not caught up
+   */
   begin(): AuxWindow | undefined {
     const { bytes, snapshot, maxRecordBytes } = this.#options;
     this.#handle = this.head;
     if (snapshot) return this.#snapshotWindow();
+    if (this.#space() === 0) return undefined;
     let limit = this.#limit();
     let headBytes = this.#handle % bytes;
     if (limit !== undefined && limit - headBytes < maxRecordBytes) {
@@ -78,7 +83,7 @@ export class AuxBuffer {
       limit = this.#limit();
       headBytes = this.#handle % bytes;
     }
-    return limit === undefined ? undefined : { headBytes, limitBytes: limit };
+    return { headBytes, limitBytes: limit ?? 0 };
   }
 
   /**

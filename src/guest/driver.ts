@@ -20,12 +20,10 @@ export const READER = {
 /** Two windows whose heads are not further apart than some records are the same one. */
 const SAME_PLACE_BYTES = 1024;
 
-/** What arm_spe_perf_aux_output_begin writes where there is no AUX space. */
-const NO_LIMIT: readonly Step[] = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
-
 export interface SpeDriverState {
   readonly sequence: SequenceState;
   readonly window: AuxWindow | undefined;
+  readonly standsAtBytes: number | undefined;
   readonly periodLeft: bigint;
   readonly pmbsr: bigint;
   readonly readerAtNs: number;
@@ -37,6 +35,13 @@ export interface SpeDriverState {
   readonly fatalInterrupts: number;
   readonly aux: AuxBufferState;
   readonly nextReading: number;
+  readonly nextInterrupt: number;
+}
+
+/** What is known of a driver's use of its buffer: see PlacedBuffer. */
+export interface DriverHistory {
+  readonly readings?: readonly AuxReading[] | undefined;
+  readonly interruptNs?: readonly number[] | undefined;
 }
 
 export class SpeDriver {
@@ -51,12 +56,17 @@ export class SpeDriver {
   readonly #restart: readonly Step[];
   readonly #halt: readonly Step[];
   readonly #haltWithoutSpace: readonly Step[];
+  readonly #noLimit: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
   /** How far perf's reader has read at each window, where that is known, and the next of them. */
   readonly #readings: readonly AuxReading[] | undefined;
   #nextReading = 0;
+  readonly #interruptNs: readonly number[];
+  #nextInterrupt = 0;
   #window: AuxWindow | undefined;
+  /** Where its handle stands that has no window. */
+  #standsAtBytes: number | undefined;
   #periodLeft: bigint;
   #pmbsr = 0n;
   /** When perf's reader will have caught up. */
@@ -71,10 +81,11 @@ export class SpeDriver {
   /** Interrupts that ended a session (a fault that Linux takes for fatal). */
   fatalInterrupts = 0;
 
-  /** @param readings how far perf's reader has read at each window; absent: it reads when READER says */
-  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, readings?: readonly AuxReading[]) {
+  /** @param history without readings perf's reader reads when READER says */
+  constructor(pe: ModelPe, aux: AuxBuffer, base: bigint, event: SpeEvent, history: DriverHistory = {}) {
     this.#pe = pe;
-    this.#readings = readings;
+    this.#readings = history.readings;
+    this.#interruptNs = history.interruptNs ?? [];
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -85,7 +96,8 @@ export class SpeDriver {
     this.#irq = this.#irqSteps();
     this.#restart = this.#restartSteps();
     this.#halt = this.#haltSteps();
-    this.#haltWithoutSpace = [...NO_LIMIT, ...this.#halt];
+    this.#noLimit = this.#noLimitSteps();
+    this.#haltWithoutSpace = [...this.#noLimit, ...this.#halt];
     this.#sequences = [
       NOTHING,
       this.#start,
@@ -94,7 +106,7 @@ export class SpeDriver {
       this.#restart,
       this.#halt,
       this.#haltWithoutSpace,
-      NO_LIMIT,
+      this.#noLimit,
     ];
   }
 
@@ -149,6 +161,7 @@ export class SpeDriver {
     return {
       sequence: this.#sequence.save(this.#sequences),
       window: this.#window,
+      standsAtBytes: this.#standsAtBytes,
       periodLeft: this.#periodLeft,
       pmbsr: this.#pmbsr,
       readerAtNs: this.readerAtNs,
@@ -160,6 +173,7 @@ export class SpeDriver {
       fatalInterrupts: this.fatalInterrupts,
       aux: this.#aux.save(),
       nextReading: this.#nextReading,
+      nextInterrupt: this.#nextInterrupt,
     };
   }
 
@@ -167,6 +181,7 @@ export class SpeDriver {
   restore(state: SpeDriverState): void {
     this.#sequence.restore(this.#sequences, state.sequence);
     this.#window = state.window;
+    this.#standsAtBytes = state.standsAtBytes;
     this.#periodLeft = state.periodLeft;
     this.#pmbsr = state.pmbsr;
     this.readerAtNs = state.readerAtNs;
@@ -178,21 +193,23 @@ export class SpeDriver {
     this.fatalInterrupts = state.fatalInterrupts;
     this.#aux.restore(state.aux);
     this.#nextReading = state.nextReading;
+    this.#nextInterrupt = state.nextInterrupt;
   }
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
   #openWindow(): void {
-    this.#window = this.#nextWindow();
-    this.#pe.noSpace = this.#window === undefined;
-    if (this.#window === undefined) {
-      this.#sequence.begin(NO_LIMIT);
-      this.#wakeReader();
-    }
+    this.#nextWindow();
+    if (this.#window === undefined) this.#sequence.begin(this.#noLimit);
   }
 
-  #nextWindow(): AuxWindow | undefined {
+  #nextWindow(): void {
     if (this.#readings !== undefined) this.#readAsKnown(this.#readings);
-    return this.#aux.begin();
+    const window = this.#aux.begin();
+    const hasLimit = window !== undefined && window.limitBytes > 0;
+    this.#window = hasLimit ? window : undefined;
+    this.#standsAtBytes = hasLimit ? undefined : window?.headBytes;
+    this.#pe.noSpace = !hasLimit;
+    if (!hasLimit) this.#wakeReader();
   }
 
   /** One window after the other, as long as they are where they were; else that is next which so many bytes were written before. */
@@ -259,6 +276,23 @@ export class SpeDriver {
     ];
   }
 
+  /** arm_spe_perf_aux_output_begin without AUX space: PMBPTR_EL1 is written where perf has given a handle. */
+  #noLimitSteps(): Step[] {
+    return [
+      {
+        op: "write",
+        register: "PMBPTR_EL1",
+        value: () => this.#base + BigInt(this.#standsAtBytes ?? 0),
+        when: () => this.#standsAtBytes !== undefined,
+      },
+      {
+        op: "write",
+        register: "PMBLIMITR_EL1",
+        value: () => (this.#standsAtBytes === undefined ? 0n : this.#base),
+      },
+    ];
+  }
+
   /** arm_spe_pmu_disable_and_drain_local. */
   #disableSteps(): Step[] {
     return [
@@ -299,7 +333,8 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#pe.spend(this.#pe.hardware.costs.driverIrq);
+          this.#pe.spend(this.#interruptNs[this.#nextInterrupt] ?? this.#pe.hardware.costs.driverIrq);
+          this.#nextInterrupt += 1;
           this.#pe.drain();
         },
       },
@@ -331,11 +366,8 @@ export class SpeDriver {
       {
         op: "run",
         run: () => {
-          this.#window = this.#nextWindow();
-          this.#pe.noSpace = this.#window === undefined;
-          if (this.#window !== undefined) return;
-          this.#wakeReader();
-          this.#sequence.begin(this.#haltWithoutSpace);
+          this.#nextWindow();
+          if (this.#window === undefined) this.#sequence.begin(this.#haltWithoutSpace);
         },
       },
       { op: "write", register: "PMBPTR_EL1", value: () => this.#pointer() },

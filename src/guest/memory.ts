@@ -42,6 +42,8 @@ export class ModelMemory {
   readonly #tableEnd: number;
   #nextVpn = vpnOf(VMALLOC_START) as number;
   readonly #tablePages: number[] = [];
+  /** Pages that are the next to become tables. */
+  #offered: readonly number[];
 
   /**
    * @param memory guest memory by IPA, for the tables
@@ -54,6 +56,8 @@ export class ModelMemory {
     readonly seed: number;
     /** The first page for tables; by default RAM's first. */
     readonly tablesFrom?: number;
+    /** See offerTables: the first is the root's. */
+    readonly tables?: readonly number[];
   }) {
     this.pageBytes = options.pageBytes;
     this.#units = options.pageBytes / 4096;
@@ -63,6 +67,7 @@ export class ModelMemory {
     const forTables = Math.ceil(options.pages / 256) + 8 * this.#units * 4;
     this.#nextTable = Math.ceil((options.tablesFrom ?? RAM_FIRST_IPN) / this.#units) * this.#units;
     this.#tableEnd = this.#nextTable + forTables;
+    this.#offered = options.tables ?? [];
     this.#writer = {
       memory,
       allocateTablePage: () => this.#allocateTable(),
@@ -117,16 +122,12 @@ export class ModelMemory {
    * Maps a buffer at a given place.
    * @param runs the guest pages behind it, as [first, pages]
    */
-  mapBufferAt(firstPage: Vpn, runs: readonly (readonly [first: number, pages: number])[]): GuestBuffer {
+  mapBufferAt(firstPage: Vpn, runs: readonly (readonly [first: number, pages: number])[]): void {
     let at = 0;
     for (const [first, pages] of runs) {
       this.map(vpn(firstPage + at), ipn(first), pages);
       at += pages;
     }
-    const ipns = Int32Array.from(
-      runs.flatMap(([first, pages]) => Array.from({ length: pages }, (_, i) => first + i)),
-    );
-    return { base: va(BigInt(firstPage) << 12n), firstPage, ipns };
   }
 
   /** Maps pages in the kernel's table: whole guest pages. */
@@ -138,7 +139,18 @@ export class ModelMemory {
     unmapRange(this.regime.upper, this.#writer, first, pages);
   }
 
+  /** Pages that become tables when there must be more: those that are none yet, in this order, and then any. */
+  offerTables(pages: readonly number[]): void {
+    this.#offered = pages.filter((page) => !this.#tablePages.includes(page));
+  }
+
   #allocateTable(): Ipn {
+    const [offered, ...more] = this.#offered;
+    if (offered !== undefined) {
+      this.#offered = more;
+      this.#tablePages.push(offered);
+      return ipn(offered);
+    }
     const page = this.#nextTable;
     this.#nextTable += this.#units;
     if (this.#nextTable > this.#tableEnd)

@@ -10,7 +10,10 @@ import { NO_SEGMENT, SEGMENT } from "./schedule.ts";
 
 export interface ReplayCoreOptions {
   readonly pe: ModelPe;
-  readonly driver: SpeDriver;
+  /** One for each buffer that this vCPU has, in the order of Segments.buffer. */
+  readonly drivers: readonly SpeDriver[];
+  /** The guest is about to enable this one of its buffers: it is mapped, if it was not. @returns whether it was not */
+  readonly mapBuffer: (buffer: number) => boolean;
   readonly replay: Replay;
   /** What a task's instructions are like. */
   readonly workloadOf: (task: number) => Workload;
@@ -25,7 +28,9 @@ type Phase = "between" | "running" | "leaving" | "over";
 
 export interface ReplayCoreState {
   readonly pe: ModelPeState;
-  readonly driver: SpeDriverState;
+  readonly drivers: readonly SpeDriverState[];
+  /** Which of them is the one that was enabled last. */
+  readonly buffer: number;
   readonly cursor: number;
   readonly phase: Phase;
   readonly segment: number;
@@ -41,10 +46,10 @@ export interface ReplayCoreState {
 }
 
 export class ReplayCore implements GuestCore {
-  readonly regs: CoreRegisters;
   readonly spu: Spu;
   readonly #pe: ModelPe;
-  readonly #driver: SpeDriver;
+  #driver: SpeDriver;
+  #buffer = 0;
   readonly #replay: Replay;
   readonly #options: ReplayCoreOptions;
   readonly #hardware: CoreHardware;
@@ -69,14 +74,17 @@ export class ReplayCore implements GuestCore {
   constructor(options: ReplayCoreOptions, positions: Float64Array) {
     this.#options = options;
     this.#pe = options.pe;
-    this.#driver = options.driver;
+    this.#driver = options.drivers[0]!;
     this.#replay = options.replay;
     this.#hardware = options.pe.hardware;
     this.spu = options.pe.spu;
-    this.regs = options.driver.regs;
     this.#mine = options.replay.perVcpu[this.#hardware.vcpu] ?? new Int32Array(0);
     this.#perCpu = options.replay.schedule.perCpu === true;
     this.#positions = positions;
+  }
+
+  get regs(): CoreRegisters {
+    return this.#driver.regs;
   }
 
   stage1(): Stage1Regime {
@@ -101,7 +109,8 @@ export class ReplayCore implements GuestCore {
   save(): ReplayCoreState {
     return {
       pe: this.#pe.save(),
-      driver: this.#driver.save(),
+      drivers: this.#options.drivers.map((driver) => driver.save()),
+      buffer: this.#buffer,
       cursor: this.#cursor,
       phase: this.#phase,
       segment: this.#segment,
@@ -119,7 +128,11 @@ export class ReplayCore implements GuestCore {
 
   restore(state: ReplayCoreState): void {
     this.#pe.restore(state.pe);
-    this.#driver.restore(state.driver);
+    state.drivers.forEach((driver, i) => {
+      this.#options.drivers[i]!.restore(driver);
+    });
+    this.#buffer = state.buffer;
+    this.#driver = this.#options.drivers[state.buffer]!;
     this.#cursor = state.cursor;
     this.#phase = state.phase;
     this.#segment = state.segment;
@@ -145,9 +158,9 @@ export class ReplayCore implements GuestCore {
     return { bounds: workload.bounds, opAt: workload.opAt, opsPerNs: (ops[segment]! + 0.5) / ns };
   }
 
-  /** Why this core's event turned the buffer on and off, and how often. */
-  get reasons(): { readonly enables: SpeDriver["enables"]; readonly disables: SpeDriver["disables"] } {
-    return { enables: this.#driver.enables, disables: this.#driver.disables };
+  /** Why this core's events turned their buffers on and off, and how often, by buffer. */
+  get reasons(): readonly Pick<SpeDriver, "enables" | "disables">[] {
+    return this.#options.drivers.map(({ enables, disables }) => ({ enables, disables }));
   }
 
   run(untilNs: number): Exit {
@@ -217,7 +230,12 @@ export class ReplayCore implements GuestCore {
     this.spu.pe.contextIdrEl1 = (tasks[task]?.tid ?? 0) >>> 0;
     this.spu.pe.el = 0;
     const flags = segments.flags[segment] as number;
-    if ((flags & SEGMENT.enables) !== 0 && !this.#perCpu) this.#driver.start();
+    if ((flags & SEGMENT.enables) !== 0 && !this.#perCpu) {
+      this.#buffer = segments.buffer?.[segment] ?? 0;
+      this.#driver = this.#options.drivers[this.#buffer]!;
+      if (this.#options.mapBuffer(this.#buffer)) this.#pe.invalidateAll();
+      this.#driver.start();
+    }
     return undefined;
   }
 

@@ -4,8 +4,6 @@
  *
  * Columns are typed arrays (one entry a segment), because a recording may have a million switches.
  */
-import type { AuxReading } from "./aux-buffer.ts";
-
 /** What a segment's start waited for, besides its vCPU being free and its task's own previous segment. */
 export const WAIT = {
   /** Nothing: the task was runnable (preempted before, or switched to directly), so it starts when it can. */
@@ -58,6 +56,8 @@ export interface Segments {
   readonly previousOfTask: Int32Array;
   /** Instructions that the profiling unit can sample in it, where they were counted; absent: its time at the workload's rate. */
   readonly ops?: Float64Array;
+  /** Which of its vCPU's buffers its enable turns on, where there are several; absent: the only one. */
+  readonly buffer?: Uint16Array;
 }
 
 export interface Schedule {
@@ -74,9 +74,4 @@ export interface Schedule {
    * enabled once at the schedule's start and disabled once at its end.
    */
   readonly perCpu?: boolean;
-  /**
-   * How far perf's reader has read whenever the driver opens a window, by vCPU, where that is known. Absent: the driver's model
-   * assumes when it reads.
-   */
-  readonly readings?: readonly (readonly AuxReading[])[];
 }

@@ -40,6 +40,7 @@ export interface SavedVcpu {
   readonly timeline: TimelineState;
   readonly timers: PolicyTimersState;
   readonly preemptions: PreemptionsState;
+  readonly otherNs: number;
   /** The level of the virtual PMBIRQ. */
   readonly pmbirq: boolean;
   readonly truth: GroundTruthState;
@@ -232,6 +233,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       timeline: this.timeline.save(),
       timers: this.#timers.save(),
       preemptions: this.#preemptions.save(),
+      otherNs: this.otherNs,
       pmbirq: this.wires.level(this.pmbirq),
       truth: this.truth.save(),
       spe: this.spe.save(),
@@ -245,6 +247,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.timeline.restore(state.timeline);
     this.#timers.restore(state.timers);
     this.#preemptions.restore(state.preemptions);
+    this.otherNs = state.otherNs;
     this.truth.restore(state.truth);
     this.spe.restore(state.spe);
     this.wires.setLevel(this.pmbirq, state.pmbirq);

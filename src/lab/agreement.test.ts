@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { agreementOf } from "./agreement.ts";
 
 const machine: Parameters<typeof agreementOf>[0] = {
+  scenario: "a",
   policy: "fault",
   profile: "thread-normal",
   guestWallNs: 1_000_000,

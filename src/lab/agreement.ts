@@ -4,6 +4,7 @@ import type { Agreement, Run } from "./report/run.ts";
 /** What of a run is compared. */
 type Compared = Pick<
   Run,
+  | "scenario"
   | "policy"
   | "profile"
   | "guestWallNs"
@@ -69,6 +70,6 @@ export function agreementOf(machine: Compared, model: Compared): Agreement {
     ),
     ...NEAR.map(([what, of]) => row(what, of(machine), of(model), "near")),
   ];
-  const { policy, profile } = model;
-  return { policy, profile, rows, agrees: rows.every(({ agrees }) => agrees) };
+  const { scenario, policy, profile } = machine;
+  return { scenario, policy, profile, rows, agrees: rows.every(({ agrees }) => agrees) };
 }

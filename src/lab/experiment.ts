@@ -2,12 +2,12 @@
  * An experiment is a value: what runs, under which policy, at which costs. Running it gives one record and what its
  * charts need. Everything that a recording or a message cannot tell is an option here and an assumption in the record.
  */
-import type { Ipn, Vpn } from "../common/address.ts";
-import { PAGE_BYTES, pagesFor } from "../common/address.ts";
+import { type Ipn, PAGE_BYTES, pagesFor, type Va, vaOf } from "../common/address.ts";
 import { formatBytes, formatNs } from "../common/sizes.ts";
 import { AuxBuffer } from "../guest/aux-buffer.ts";
-import { SpeDriver } from "../guest/driver.ts";
-import { type GuestBuffer, type GuestPageBytes, ModelMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
+import { guestPagesOf, type PlacedBuffer, PlacedBuffers, pageBehind, pagesOf } from "../guest/buffers.ts";
+import { type DriverHistory, SpeDriver } from "../guest/driver.ts";
+import { type GuestPageBytes, ModelMemory, RAM_FIRST_IPN } from "../guest/memory.ts";
 import { ModelPe, type Workload } from "../guest/pe.ts";
 import { Replay, type ReplayState, type Waits } from "../guest/replay.ts";
 import { ReplayCore, type ReplayCoreState } from "../guest/replay-core.ts";
@@ -54,8 +54,8 @@ export interface Setting {
   readonly extents?: boolean;
   /** What of the guest's own costs is known better than a profile knows it. */
   readonly guestCosts?: Partial<Record<GuestCostName, number>>;
-  /** Where each vCPU's buffer lies, where that is known; by default wherever the model's guest puts it. */
-  readonly layout?: readonly BufferLayout[];
+  /** Each vCPU's buffers, where they are known; by default it has one, wherever the model's guest puts it. */
+  readonly placed?: readonly (readonly PlacedBuffer[])[];
   /**
    * All CPUs of the host, as many as vCPUs or more. As many: what KVM's workers do takes the vCPUs' own. Undefined: enough for
    * everybody.
@@ -63,12 +63,6 @@ export interface Setting {
   readonly hostCpus?: number;
   /** The CPUs' profiling unit; by default one whose records have 64 bytes. */
   readonly spe?: SpeImplementation;
-}
-
-/** Where a buffer lies: its first page of VA, and the guest pages behind it as [first, pages]. */
-export interface BufferLayout {
-  readonly first: Vpn;
-  readonly pages: readonly (readonly [first: number, pages: number])[];
 }
 
 /** RLIMIT_MEMLOCK of an ordinary process: 8 MiB since Linux 5.16. */
@@ -94,10 +88,8 @@ export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
 }
 
 /** The first guest page behind all buffers, and a 2 MiB block of its own: what is pinned there keeps nothing of theirs. */
-const tablesFrom = (layout: readonly BufferLayout[]): number =>
-  Math.ceil(
-    Math.max(...layout.flatMap(({ pages }) => pages.map(([first, count]) => first + count))) / HUGE_PAGES,
-  ) * HUGE_PAGES;
+const tablesFrom = (placed: readonly (readonly PlacedBuffer[])[]): number =>
+  Math.ceil(pageBehind(placed) / HUGE_PAGES) * HUGE_PAGES;
 
 /** What a setting's run costs its guest and its host. */
 const costsOf = ({ guestCosts }: Setting, costs: CostTable): CostTable => ({ ...costs, ...guestCosts });
@@ -107,16 +99,28 @@ export interface GuestState {
   readonly replay: ReplayState;
   readonly positions: readonly number[];
   readonly cores: readonly ReplayCoreState[];
+  /** See PlacedBuffers; null where each vCPU has one buffer of the model's. */
+  readonly mappedBuffers: readonly number[] | null;
+}
+
+/** What a driver of the model's has of its buffer. */
+interface DriverBuffer extends Pick<PlacedBuffer, "event" | "snapshot">, DriverHistory {
+  readonly base: Va;
+  readonly bytes: number;
 }
 
 /** The guest's side of a setting: memory with a buffer for each CPU, and the cores that replay the schedule. */
 class Guest {
   readonly memory: ModelMemory;
-  readonly buffers: readonly GuestBuffer[];
+  /** All pages that buffers are in. */
+  readonly bufferPages: readonly Int32Array[];
   readonly replay: Replay;
   readonly cores: ReplayCore[] = [];
   readonly #setting: Setting;
   readonly #positions: Float64Array;
+  /** By vCPU. */
+  readonly #buffers: readonly (readonly DriverBuffer[])[];
+  readonly #placed: PlacedBuffers | undefined;
   readonly #workloads = new Map<number, Workload>();
 
   constructor(setting: Setting, tables: TableMemory<Ipn>, waits: Waits) {
@@ -127,44 +131,50 @@ class Guest {
       pages: pagesFor(setting.memoryBytes),
       pageBytes: setting.pageBytes,
       seed: setting.seed,
-      ...(setting.layout === undefined ? {} : { tablesFrom: tablesFrom(setting.layout) }),
+      ...(setting.placed === undefined
+        ? {}
+        : { tablesFrom: tablesFrom(setting.placed), tables: setting.placed.flat()[0]!.tables }),
     });
-    this.buffers = Array.from({ length: schedule.vcpus }, (_, vcpu) => {
-      const layout = setting.layout?.[vcpu];
-      return layout === undefined
-        ? this.memory.mapBuffer(pagesFor(setting.bufferBytes))
-        : this.memory.mapBufferAt(layout.first, layout.pages);
-    });
+    if (setting.placed === undefined) {
+      const { event, snapshot, bufferBytes: bytes } = setting;
+      const mapped = Array.from({ length: schedule.vcpus }, () => this.memory.mapBuffer(pagesFor(bytes)));
+      this.bufferPages = mapped.map(({ ipns }) => ipns);
+      this.#buffers = mapped.map(({ base }) => [{ base, bytes, event, snapshot }]);
+    } else {
+      const { placed } = setting;
+      this.#placed = new PlacedBuffers(this.memory, placed);
+      this.bufferPages = placed.flat().map(guestPagesOf);
+      this.#buffers = placed.map((ofVcpu) =>
+        ofVcpu.map((buffer) => ({
+          ...buffer,
+          base: vaOf(buffer.first),
+          bytes: pagesOf(buffer) * PAGE_BYTES,
+        })),
+      );
+    }
     this.replay = new Replay(schedule, waits);
     this.#positions = new Float64Array(schedule.tasks.length);
   }
 
   readonly core: CoreFactory = (hardware) => {
     const setting = this.#setting;
-    const buffer = this.buffers[hardware.vcpu] as GuestBuffer;
+    const { vcpu } = hardware;
     const pe = new ModelPe(hardware, {
       regime: this.memory.regime,
       seed: setting.seed,
       storeRecords: false,
       spe: setting.spe,
     });
-    const aux = new AuxBuffer({
-      bytes: setting.bufferBytes,
-      snapshot: setting.snapshot,
-      watermarkBytes: 0,
-      maxRecordBytes: pe.spu.facts.maxRecordBytes,
-      alignBytes: pe.spu.facts.alignBytes,
+    const { maxRecordBytes, alignBytes } = pe.spu.facts;
+    const drivers = this.#buffers[vcpu]!.map(({ base, bytes, event, snapshot, ...history }) => {
+      const aux = new AuxBuffer({ bytes, snapshot, watermarkBytes: 0, maxRecordBytes, alignBytes });
+      return new SpeDriver(pe, aux, base, event, history);
     });
     const core = new ReplayCore(
       {
         pe,
-        driver: new SpeDriver(
-          pe,
-          aux,
-          buffer.base,
-          setting.event,
-          setting.schedule.readings?.[hardware.vcpu],
-        ),
+        drivers,
+        mapBuffer: (buffer) => this.#placed?.map(vcpu, buffer) ?? false,
         replay: this.replay,
         workloadOf: (task) => this.#workloadOf(task),
         clockGHz: setting.clockGHz,
@@ -182,12 +192,14 @@ class Guest {
       replay: this.replay.save(),
       positions: [...this.#positions],
       cores: this.cores.map((core) => core.save()),
+      mappedBuffers: this.#placed?.save() ?? null,
     };
   }
 
   /** Into the guest of the same setting, with all its cores. */
-  restore({ replay, positions, cores }: GuestState): void {
+  restore({ replay, positions, cores, mappedBuffers }: GuestState): void {
     this.replay.restore(replay);
+    if (mappedBuffers !== null) this.#placed?.restore(mappedBuffers);
     this.#positions.set(positions);
     cores.forEach((core, i) => {
       this.cores[i]!.restore(core);
@@ -260,7 +272,7 @@ export function makeVm(
   replay = guest.replay;
   const mapped = setting.stage2AtStart === "mapped";
   machine.touch(guest.memory.tablePages, mapped);
-  for (const buffer of guest.buffers) machine.touch(buffer.ipns, mapped);
+  for (const pages of guest.bufferPages) machine.touch(pages, mapped);
   machine.addVcpus(setting.schedule.vcpus, guest.core);
   return { machine, guest };
 }
@@ -312,7 +324,7 @@ export function assumptionsOf(setting: Setting): string[] {
     setting.stage2AtStart === "absent"
       ? "Stage 2 does not map the buffer at the first switch-in (the host has dropped it since the guest zeroed it)."
       : "Stage 2 still maps the buffer from when the guest zeroed it.",
-    ...(setting.schedule.readings !== undefined
+    ...(setting.placed !== undefined
       ? []
       : ["perf's reader copies 1 byte a ns from 1 ms after a wake-up, on no vCPU's time."]),
     ...(setting.hostCpus === undefined

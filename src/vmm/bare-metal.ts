@@ -53,6 +53,8 @@ export class BareMetal {
   readonly backing = "none";
   /** See CodeMachine. */
   onBuffer: ((cpu: number, on: boolean) => void) | undefined;
+  /** Nobody takes memory away here. */
+  onPressure: undefined;
   /** CPUs whose buffer is enabled. */
   readonly #enabled = new Set<number>();
   readonly #bus: Bus | undefined;

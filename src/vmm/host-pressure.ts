@@ -12,6 +12,8 @@ export class HostPressure implements Runner {
   readonly #hostFirstPage: number;
   readonly #events: Iterator<PressureEvent>;
   #next: PressureEvent | undefined;
+  /** Told of each event before it is done. */
+  onEvent: ((event: PressureEvent) => void) | undefined;
 
   /**
    * @param host the timeline of what the host does
@@ -50,6 +52,7 @@ export class HostPressure implements Runner {
   #apply(event: PressureEvent): void {
     const { vm, events } = this.#spe;
     const host = this.#host;
+    this.onEvent?.(event);
     host.skipTo("idle", event.atNs);
     vm.trace?.({
       atNs: host.nowNs,

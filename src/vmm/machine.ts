@@ -349,6 +349,11 @@ export class Machine {
     this.spe.onBuffer = listener;
   }
 
+  /** See CodeMachine. */
+  set onPressure(listener: ((event: PressureEvent) => void) | undefined) {
+    if (this.#pressure !== undefined) this.#pressure.onEvent = listener;
+  }
+
   /** What backs guest memory in the host. */
   get backing(): Backing {
     return this.spe.policy.backing ?? this.#options.backing;

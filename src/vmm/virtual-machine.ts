@@ -4,7 +4,7 @@ import { Board, type BoardOptions, type BoardState } from "../board/board.ts";
 import { fillTree, machineTree } from "../board/machine-tree.ts";
 import { MAP, SPI_COUNT } from "../board/memory-map.ts";
 import type { GuestMemory } from "../board/virtio/memory.ts";
-import { type Ipn, ipn, PAGE_BYTES, type Pfn, pagesFor, type Vpn } from "../common/address.ts";
+import { type Ipn, ipn, PAGE_BYTES, type Pfn, pagesFor, type Vpn, vpn } from "../common/address.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import { randomBitsAt } from "../common/random.ts";
 import { Timeline } from "../common/timeline.ts";
@@ -16,6 +16,7 @@ import { CpuMemory } from "../cpu/memory.ts";
 import type { CoherenceState } from "../cpu/spe/coherence.ts";
 import type { CostTable } from "../host/costs.ts";
 import type { Frames } from "../host/frames.ts";
+import type { PressureEvent } from "../host/pressure.ts";
 import { randomPressure } from "../host/random-pressure.ts";
 import { type DevicesState, VmDevices } from "../kvm/devices.ts";
 import { bufferOf } from "../kvm/spe/guest-copies.ts";
@@ -46,6 +47,8 @@ export interface CodeMachine extends CountedMachine {
   })[];
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean) => void) | undefined;
+  /** Told of what the host does to guest memory by itself, before it is done; pages count from the guest's first. */
+  onPressure: ((event: PressureEvent) => void) | undefined;
   runSteps(steps: number, isEnough?: () => boolean): Ending;
   pause(): void;
   readonly nextNs: number;
@@ -247,6 +250,19 @@ export class VirtualMachine {
       wrote: () => undefined,
     });
     return isFault(found) ? undefined : found.outputPage;
+  }
+
+  /** The guest pages of the tables by which a CPU translates some pages of its virtual addresses, in the order of a walk. */
+  guestTablesAt(cpu: number, first: Vpn, pages: number): readonly Ipn[] {
+    const regime = this.cores[cpu]!.stage1();
+    const tables = new Set<Ipn>();
+    const page = (table: Ipn): Uint32Array | undefined => {
+      tables.add(table);
+      return this.#look(table);
+    };
+    for (let at = 0; at < pages; at++)
+      translate(halfOf(regime, first), vpn(first + at), INSPECT, { page, wrote: () => undefined });
+    return [...tables];
   }
 
   /** The buffer that a CPU's registers describe, as its guest reads them. */

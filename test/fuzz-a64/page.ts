@@ -28,7 +28,7 @@ export function pageText(): string {
     "",
     "*loop*: a case of the interpreter's loop; *function*: a WebAssembly function of its own; *exact*: left to TypeScript,",
     "which computes it in exact arithmetic. Each is compared with qemu-aarch64 on random operands (`npm run fuzz:a64 --",
-    `--coverage\`; at least 200 cases each in CI), but for ${excluded.length}, where the last column says why not.`,
+    `--coverage\`; at least 120 cases each in CI), but for ${excluded.length}, where the last column says why not.`,
     "",
     "Written by `npm run fuzz:a64 -- --page`.",
   ];

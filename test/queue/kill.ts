@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LocalEngine } from "../../src/cli/cells/local.ts";
-import type { CellTask } from "../../src/cli/cells/task.ts";
+import { byKey, keyOf } from "../../src/cli/cells/task.ts";
 import { taskOf } from "../../src/cli/sweep/tasks.ts";
 import { type RandomStream, randomStream } from "../../src/common/random.ts";
 import type { ThreadCell } from "../../src/lab/sweep/cell.ts";
@@ -39,7 +39,7 @@ export class KilledSweeps {
   readonly #redis: TestRedis;
   readonly #local = new LocalEngine({
     threads: 1,
-    context: { questions: "", cacheDir: join(this.folder, "cache"), build: "" },
+    context: { questions: "", cacheDir: join(this.folder, "cache"), build: "", allowPolicies: false },
     paths: new Map(),
     attempts: 1,
   });
@@ -60,14 +60,15 @@ export class KilledSweeps {
   }
 
   async #expected(cells: readonly ThreadCell[]): Promise<string> {
-    const texts = new Map<CellTask, string>();
+    const texts = new Map<string, string>();
     const tasks = cells.map((cell) => taskOf(cell, undefined));
-    await this.#local.run(tasks, (task, outcome) => {
-      if (outcome.kind === "row") texts.set(task, outcome.text);
+    await this.#local.run(byKey(tasks), (key, outcome) => {
+      if (outcome.kind === "row") texts.set(key, outcome.text);
     });
     return tasks
       .map(
-        (task, i) => `${lineOf({ cell: cells[i]!, outcome: outcomeOf(cells[i]!, texts.get(task) ?? "") })}\n`,
+        (task, i) =>
+          `${lineOf({ cell: cells[i]!, outcome: outcomeOf(cells[i]!, texts.get(keyOf(task)) ?? "") })}\n`,
       )
       .join("");
   }

@@ -25,7 +25,7 @@ async function resultOf({ kind, input, paths, context }: CellCall): Promise<Json
     case "guest":
       return (await import("../linux/cell.ts")).runGuestCells(input, paths, context);
     case "sweep":
-      return (await import("../sweep/cell.ts")).runSweepCell(input, paths);
+      return (await import("../sweep/cell.ts")).runSweepCell(input, paths, context);
     default:
       return assertNever(kind);
   }

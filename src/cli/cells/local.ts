@@ -15,14 +15,14 @@ export class LocalEngine implements CellEngine {
     this.#options = options;
   }
 
-  async run(tasks: readonly CellTask[], onOutcome: OnOutcome): Promise<void> {
-    if (tasks.length === 0) return;
+  async run(tasks: ReadonlyMap<string, CellTask>, onOutcome: OnOutcome): Promise<void> {
+    if (tasks.size === 0) return;
     this.#threads ??= new CellThreads(this.#options);
-    const waiting = tasks.values();
+    const waiting = tasks.entries();
     // Twice as many as there are threads, so that none waits for what is done with a result.
     await Promise.all(
-      Array.from({ length: Math.min(2 * this.#options.threads, tasks.length) }, async () => {
-        for (const task of waiting) await onOutcome(task, await this.#tried(task));
+      Array.from({ length: Math.min(2 * this.#options.threads, tasks.size) }, async () => {
+        for (const [key, task] of waiting) await onOutcome(key, await this.#tried(task));
       }),
     );
   }

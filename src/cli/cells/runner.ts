@@ -7,7 +7,7 @@ export interface RunOptions {
   readonly engine: CellEngine;
   /** Null: every cell is run, and nothing is kept. */
   readonly store: Pick<RowStore, "get" | "put"> | null;
-  /** Told before anything runs, of tasks and not of different ones. */
+  /** Told before anything runs, and after the outcomes that are known; of tasks and not of different ones. */
   readonly onKnown?: (known: number, total: number) => void;
   /** Told of each task's outcome, in any order; `ran` is false for what was known. */
   readonly onOutcome: (task: CellTask, outcome: CellOutcome, ran: boolean) => void;
@@ -27,23 +27,21 @@ export async function runTasks(tasks: readonly CellTask[], options: RunOptions):
     if (same === undefined) alike.set(key, [task]);
     else same.push(task);
   }
-  const missing: CellTask[] = [];
-  const known: [readonly CellTask[], string][] = [];
-  for (const same of alike.values()) {
-    const text = store?.get(same[0]!);
-    if (text === undefined) missing.push(same[0]!);
-    else known.push([same, text]);
+  const missing = new Map<string, CellTask>();
+  let known = 0;
+  for (const [key, same] of alike) {
+    const row = store?.get(key);
+    if (row === undefined) {
+      missing.set(key, same[0]!);
+      continue;
+    }
+    known += same.length;
+    for (const task of same) onOutcome(task, { kind: "row", ...row }, false);
   }
-  onKnown?.(
-    known.reduce((sum, [same]) => sum + same.length, 0),
-    tasks.length,
-  );
-  for (const [same, text] of known)
-    for (const task of same) onOutcome(task, { kind: "row", text, tookMs: 0 }, false);
-  await engine.run(missing, (first, outcome) => {
-    const same = alike.get(keyOf(first)) ?? [];
-    for (const task of same) onOutcome(task, outcome, true);
-    if (outcome.kind === "row") store?.put(first, outcome.text);
+  onKnown?.(known, tasks.length);
+  await engine.run(missing, (key, outcome) => {
+    for (const task of alike.get(key) ?? []) onOutcome(task, outcome, true);
+    if (outcome.kind === "row") store?.put(key, outcome);
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, expect, it } from "vitest";
 import { sourceVersion } from "../cache-folder.ts";
 import { RowStore, rowFolder } from "./store.ts";
-import type { CellTask } from "./task.ts";
+import { type CellTask, keyOf } from "./task.ts";
 
 const root = mkdtempSync(join(tmpdir(), "spevisor-cache-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -23,13 +23,15 @@ const TASK: CellTask = { kind: "ask", input, files: [], label: "one" };
 
 it("finds a row under the same kind, input and version only, whatever the task is called", () => {
   const store = open("v1");
-  expect(store.get(TASK)).toBeUndefined();
-  store.put(TASK, '{"ns":1}');
-  expect(store.get({ ...TASK, label: "other" })).toBe('{"ns":1}');
-  expect(open("v1").get(TASK)).toBe('{"ns":1}');
-  expect(store.get({ ...TASK, kind: "bar" })).toBeUndefined();
-  expect(store.get({ ...TASK, input: { ...input, number: 6 } })).toBeUndefined();
-  expect(open("v2").get(TASK)).toBeUndefined();
+  const key = keyOf(TASK);
+  expect(store.get(key)).toBeUndefined();
+  const row = { text: '{"ns":1}', tookMs: 12 };
+  store.put(key, row);
+  expect(store.get(keyOf({ ...TASK, label: "other" }))).toEqual(row);
+  expect(open("v1").get(key)).toEqual(row);
+  expect(store.get(keyOf({ ...TASK, kind: "bar" }))).toBeUndefined();
+  expect(store.get(keyOf({ ...TASK, input: { ...input, number: 6 } }))).toBeUndefined();
+  expect(open("v2").get(key)).toBeUndefined();
   expect(warnings).toEqual([]);
 });
 
@@ -47,9 +49,9 @@ it("keeps the rows of the versions that were used last", () => {
 it("warns once where it cannot write, and fails nothing", () => {
   writeFileSync(folder, "a file");
   const store = open("v1");
-  store.put(TASK, "1");
-  store.put(TASK, "1");
-  expect(store.get(TASK)).toBeUndefined();
+  store.put("0123", { text: "1", tookMs: 0 });
+  store.put("0123", { text: "1", tookMs: 0 });
+  expect(store.get("0123")).toBeUndefined();
   expect(warnings).toHaveLength(1);
 });
 

@@ -2,7 +2,7 @@
  * Rows from earlier runs, by content: a row is found again only under the same source of spevisor and the same task. Whatever
  * goes wrong here costs time and no answer.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   mkdirSync,
   readdirSync,
@@ -15,7 +15,6 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { cacheFolder } from "../cache-folder.ts";
-import { type CellTask, keyOf } from "./task.ts";
 
 /** How many versions of the source keep their rows: enough to go back and forth between two branches. */
 const VERSIONS_KEPT = 3;
@@ -24,10 +23,15 @@ const VERSIONS_KEPT = 3;
 export const rowFolder = (env: Readonly<Record<string, string | undefined>>): string =>
   join(cacheFolder(env), "cells");
 
-/** Before a row's text there is its checksum, and a line's end. */
+/** A row, and how long its cell took of one core. */
+export interface KeptRow {
+  readonly text: string;
+  readonly tookMs: number;
+}
+
+/** Before a row's text there is a line: its checksum, and how long it took. */
 const CHECKSUM_CHARS = 32;
-const checksumOf = (text: string): string =>
-  createHash("sha256").update(text).digest("hex").slice(0, CHECKSUM_CHARS);
+const checksumOf = (text: string): string => hash("sha256", text).slice(0, CHECKSUM_CHARS);
 
 /**
  * Rows of one version of the source, in a folder of their own: a file for each, read and written without waiting, since a hundred
@@ -55,23 +59,25 @@ export class RowStore {
     }
   }
 
-  /** The row's JSON text, or undefined where there is none or it is damaged. */
-  get(task: CellTask): string | undefined {
+  /** The row of a task, by the task's key; undefined where there is none or it is damaged. */
+  get(key: string): KeptRow | undefined {
     try {
-      const kept = readFileSync(this.#pathOf(task), "utf8");
-      const text = kept.slice(CHECKSUM_CHARS + 1);
-      return kept.startsWith(checksumOf(text)) ? text : undefined;
+      const kept = readFileSync(this.#pathOf(key), "utf8");
+      const end = kept.indexOf("\n");
+      const text = kept.slice(end + 1);
+      if (!kept.startsWith(checksumOf(text))) return undefined;
+      return { text, tookMs: Number(kept.slice(CHECKSUM_CHARS, end)) };
     } catch {
       return undefined;
     }
   }
 
   /** Keeps a row, whole or not at all. */
-  put(task: CellTask, text: string): void {
+  put(key: string, { text, tookMs }: KeptRow): void {
     try {
-      const path = this.#pathOf(task);
+      const path = this.#pathOf(key);
       const temporary = `${path}.${process.pid}.tmp`;
-      const content = `${checksumOf(text)}\n${text}`;
+      const content = `${checksumOf(text)} ${Math.round(tookMs)}\n${text}`;
       try {
         writeFileSync(temporary, content);
       } catch {
@@ -84,8 +90,7 @@ export class RowStore {
     }
   }
 
-  #pathOf(task: CellTask): string {
-    const key = keyOf(task);
+  #pathOf(key: string): string {
     return join(this.#folder, key.slice(0, 2), key.slice(2));
   }
 

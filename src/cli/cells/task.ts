@@ -2,7 +2,7 @@
  * A cell as plain data: the name of a pure function and what it is given. Whoever carries it out, on whatever machine, gives the
  * same bytes. Engines (local.ts, queue/engine.ts) carry out; runner.ts is the one scheduler of them.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { jsonText } from "../../lab/questions/json.ts";
 import type { Json } from "../../lab/questions/question.ts";
 
@@ -35,6 +35,8 @@ export interface CellContext {
   readonly cacheDir: string;
   /** The version of the source that they are good for. */
   readonly build: string;
+  /** Whether policies are run that come with a cell: code of whoever has made it. */
+  readonly allowPolicies: boolean;
 }
 
 /** What became of a cell. Error classes do not survive the way between threads and machines, so errors are spelt out. */
@@ -56,15 +58,16 @@ export const failedBy = (error: unknown): CellOutcome => {
 /** How often a cell of a sweep is tried that throws or takes its worker along. */
 export const MOST_ATTEMPTS = 3;
 
-export type OnOutcome = (task: CellTask, outcome: CellOutcome) => void | Promise<void>;
+export type OnOutcome = (key: string, outcome: CellOutcome) => void | Promise<void>;
 
 /** Carries out cells. */
 export interface CellEngine {
   /**
-   * Carries out tasks, each of which is there once, and tells of each outcome once, in any order.
+   * Carries out tasks, and tells of each outcome once, in any order.
+   * @param tasks by their keys (keyOf)
    * @throws what `onOutcome` throws, and where the engine itself cannot go on; what was begun may then be left undone
    */
-  run(tasks: readonly CellTask[], onOutcome: OnOutcome): Promise<void>;
+  run(tasks: ReadonlyMap<string, CellTask>, onOutcome: OnOutcome): Promise<void>;
   /** Gives back threads and connections, whatever they do. */
   close(): Promise<void>;
 }
@@ -73,7 +76,14 @@ const HASH_CHARS = 40;
 
 /** A task's content as a name: what is kept under it is good for every task of that name, in one version of the source. */
 export const keyOf = ({ kind, input }: CellTask): string =>
-  createHash("sha256")
-    .update(jsonText([kind, input]))
-    .digest("hex")
-    .slice(0, HASH_CHARS);
+  hash("sha256", jsonText([kind, input])).slice(0, HASH_CHARS);
+
+/** Tasks by their keys: of those of one content the first. */
+export function byKey(tasks: readonly CellTask[]): Map<string, CellTask> {
+  const found = new Map<string, CellTask>();
+  for (const task of tasks) {
+    const key = keyOf(task);
+    if (!found.has(key)) found.set(key, task);
+  }
+  return found;
+}

@@ -9,6 +9,7 @@ interface Flags {
   readonly jobs?: number;
   readonly inputs?: string;
   readonly cacheSize: number;
+  readonly allowPolicies?: true;
   readonly metrics?: string;
   readonly takeover: number;
 }
@@ -26,11 +27,19 @@ export function addWorker(program: Command, world: World): void {
       nonEmpty,
     )
     .option("--jobs <n>", "cells at a time (default: one for each core)", whole("--jobs", 1, MOST_JOBS))
-    .option("--inputs <folder>", "a folder that all machines share, for input files", nonEmpty)
+    .option(
+      "--inputs <where>",
+      "where the sweep's --inputs are: a folder that all machines share, or s3://BUCKET/PREFIX",
+      nonEmpty,
+    )
     .addOption(
       new Option("--cache-size <size>", "what input files may take on this machine's disk")
         .argParser(positiveSize("--cache-size"))
         .default(2 * 1024 ** 3, "2G"),
+    )
+    .option(
+      "--allow-policies",
+      "run policies that sweeps bring from files: code of whoever can write to the queue",
     )
     .option("--metrics <port>", "serve /metrics for Prometheus on PORT or HOST:PORT", nonEmpty)
     .addOption(
@@ -42,7 +51,7 @@ export function addWorker(program: Command, world: World): void {
       "after",
       `
 Log lines are JSON, on standard output. SIGTERM lets the cells that run come to their end. The password may be in the URL or
-in REDISCLI_AUTH; it is never printed. docs/sweep.md has a compose file, a systemd unit and what to do when something fails.
+in REDISCLI_AUTH; a bucket's credentials are in AWS_ACCESS_KEY_ID and so on. Neither is ever printed. docs/sweep.md has a compose file, a systemd unit and what to do when something fails.
 
 Examples:
   $ spevisor worker --queue redis://queue.example:6379
@@ -57,6 +66,7 @@ Examples:
           jobs: flags.jobs ?? availableParallelism(),
           inputs: flags.inputs,
           cacheBytes: flags.cacheSize,
+          allowPolicies: flags.allowPolicies === true,
           metrics: flags.metrics,
           takeoverMs: flags.takeover / NS_PER_MS,
         },

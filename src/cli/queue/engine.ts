@@ -5,18 +5,17 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { type Job, Queue, QueueEvents } from "bullmq";
+import type { Queue, QueueEvents } from "bullmq";
 import type { Redis } from "ioredis";
 import {
   type CellEngine,
   type CellOutcome,
   type CellTask,
-  keyOf,
   MOST_ATTEMPTS,
   type OnOutcome,
   WORKER_ENDED,
 } from "../cells/task.ts";
-import { inputKey, jobKey, PREFIX, queueName, rowKey } from "./names.ts";
+import { jobKey, PREFIX, queueName, rowKey, WANTED_INPUTS } from "./names.ts";
 
 /** A job's data. */
 export type CellJobData = CellTask;
@@ -28,16 +27,20 @@ export interface QueueOptions {
   readonly priority?: number;
   /** Whether cells that have failed before are tried again. */
   readonly retryFailed: boolean;
-  /** Puts a task's input where workers find it. */
-  readonly publish: (sha256: string) => Promise<void>;
+  /**
+   * Puts an input where workers find it, unless it is there; where one is known to be missing, whatever is there.
+   * @returns false where this process does not have it
+   */
+  readonly publish: (sha256: string, isMissing: boolean) => Promise<boolean>;
   /** Told every now and then how many cells are not there yet. */
   readonly onWaiting?: (cells: number) => void;
   /** Told once, where nobody is there who would compute. */
   readonly onNoWorker?: () => void;
 }
 
-/** Keys that go into one call. */
+/** Keys that go into one call; of rows more, since each call waits for its answer. */
 const CHUNK = 200;
+const ROWS = 1000;
 /** Before the first second attempt; each later one waits twice as long. */
 const BACKOFF_MS = 500;
 /** How often what nobody has told is looked for, and how many of it at once. */
@@ -66,12 +69,46 @@ function outcomeOfFailure(reason: string): CellOutcome {
   }
 }
 
+/** BullMQ's side: the jobs, and what becomes of them. */
+interface Jobs {
+  readonly queue: Queue<CellJobData>;
+  close(): Promise<void>;
+}
+
+/** @param onEnd told of each job that has come to an end, by its ID */
+async function openJobs(redis: Redis, build: string, onEnd: (key: string) => void): Promise<Jobs> {
+  const bull = await import("bullmq");
+  const name = queueName(build);
+  const queue = new bull.Queue<CellJobData>(name, {
+    connection: redis,
+    prefix: PREFIX,
+    skipWaitingForReady: true,
+  });
+  // Blocking reads have a connection of their own.
+  const blocking = redis.duplicate();
+  const events: QueueEvents = new bull.QueueEvents(name, { connection: blocking, prefix: PREFIX });
+  // The connection says itself when it is lost; it comes back.
+  queue.on("error", () => undefined);
+  blocking.on("error", () => undefined);
+  events.on("error", () => undefined);
+  events.on("completed", ({ jobId }) => onEnd(jobId));
+  events.on("failed", ({ jobId }) => onEnd(jobId));
+  await events.waitUntilReady();
+  return {
+    queue,
+    close: async () => {
+      // It waits for events for seconds: that is not waited for.
+      blocking.disconnect();
+      await events.close().catch(() => undefined);
+      await queue.close().catch(() => undefined);
+    },
+  };
+}
+
 export class QueueEngine implements CellEngine {
   readonly #redis: Redis;
   readonly #options: QueueOptions;
-  readonly #queue: Queue<CellJobData>;
-  readonly #events: QueueEvents;
-  readonly #eventsRedis: Redis;
+  #jobs: Jobs | undefined;
   #pending = new Map<string, CellTask>();
   #onOutcome: OnOutcome = () => undefined;
   #finish: () => void = () => undefined;
@@ -84,22 +121,11 @@ export class QueueEngine implements CellEngine {
   constructor(redis: Redis, options: QueueOptions) {
     this.#redis = redis;
     this.#options = options;
-    const name = queueName(options.build);
-    this.#queue = new Queue(name, { connection: redis, prefix: PREFIX, skipWaitingForReady: true });
-    // Blocking reads have a connection of their own.
-    this.#eventsRedis = redis.duplicate();
-    this.#eventsRedis.on("error", () => undefined);
-    this.#events = new QueueEvents(name, { connection: this.#eventsRedis, prefix: PREFIX });
-    // The connection says itself when it is lost; it comes back.
-    this.#queue.on("error", () => undefined);
-    this.#events.on("error", () => undefined);
-    this.#events.on("completed", ({ jobId }) => this.#tell(jobId));
-    this.#events.on("failed", ({ jobId }) => this.#tell(jobId));
   }
 
-  async run(tasks: readonly CellTask[], onOutcome: OnOutcome): Promise<void> {
-    if (tasks.length === 0) return;
-    this.#pending = new Map(tasks.map((task) => [keyOf(task), task]));
+  async run(tasks: ReadonlyMap<string, CellTask>, onOutcome: OnOutcome): Promise<void> {
+    if (tasks.size === 0) return;
+    this.#pending = new Map(tasks);
     this.#onOutcome = onOutcome;
     const finished = new Promise<void>((resolve, reject) => {
       this.#finish = resolve;
@@ -107,12 +133,15 @@ export class QueueEngine implements CellEngine {
     });
     // It is waited for below; until then a failure is not nobody's.
     finished.catch(() => undefined);
-    await this.#events.waitUntilReady();
     await this.#collect([...this.#pending.keys()], false);
+    if (this.#pending.size === 0) return;
+    // What is all there needs no jobs, and BullMQ takes a while to load.
+    const jobs = this.#jobs ?? (await openJobs(this.#redis, this.#options.build, (key) => this.#tell(key)));
+    this.#jobs = jobs;
     await this.#publishInputs();
-    if (this.#options.retryFailed) await this.#forgetFailures([...this.#pending.keys()]);
-    await this.#submit([...this.#pending.keys()]);
-    const timer = setInterval(() => this.#settle(() => this.#check()), CHECK_MS);
+    if (this.#options.retryFailed) await this.#forgetFailures(jobs, [...this.#pending.keys()]);
+    await this.#submit(jobs, [...this.#pending.keys()]);
+    const timer = setInterval(() => this.#settle(() => this.#check(jobs)), CHECK_MS);
     try {
       if (this.#pending.size > 0) await finished;
     } finally {
@@ -123,10 +152,7 @@ export class QueueEngine implements CellEngine {
   async close(): Promise<void> {
     this.#pending.clear();
     await this.#settling;
-    // It waits for events for seconds: that is not waited for.
-    this.#eventsRedis.disconnect();
-    await this.#events.close().catch(() => undefined);
-    await this.#queue.close().catch(() => undefined);
+    await this.#jobs?.close();
     this.#redis.disconnect();
   }
 
@@ -151,17 +177,15 @@ export class QueueEngine implements CellEngine {
   }
 
   async #done(key: string, outcome: CellOutcome): Promise<void> {
-    const task = this.#pending.get(key);
-    if (task === undefined) return;
-    this.#pending.delete(key);
-    await this.#onOutcome(task, outcome);
+    if (!this.#pending.delete(key)) return;
+    await this.#onOutcome(key, outcome);
     if (this.#pending.size === 0) this.#finish();
   }
 
   /** Takes the rows that are there, and, where asked for, failures that are final. */
   async #collect(keys: readonly string[], withFailures: boolean): Promise<void> {
     const { build } = this.#options;
-    for (const some of chunks(keys, CHUNK)) {
+    for (const some of chunks(keys, ROWS)) {
       const rows = await this.#redis.mget(some.map((key) => rowKey(build, key)));
       const missing: string[] = [];
       for (const [i, key] of some.entries()) {
@@ -185,11 +209,11 @@ export class QueueEngine implements CellEngine {
     return (await this.#redis.hget(jobKey(this.#options.build, key), "failedReason")) ?? "";
   }
 
-  async #forgetFailures(keys: readonly string[]): Promise<void> {
+  async #forgetFailures({ queue }: Jobs, keys: readonly string[]): Promise<void> {
     for (const some of chunks(keys, CHUNK))
       await Promise.all(
         some.map(async (key) => {
-          if ((await this.#failureOf(key)) !== undefined) await this.#queue.remove(key);
+          if ((await this.#failureOf(key)) !== undefined) await queue.remove(key);
         }),
       );
   }
@@ -197,11 +221,11 @@ export class QueueEngine implements CellEngine {
   async #publishInputs(): Promise<void> {
     const wanted = new Set<string>();
     for (const { files } of this.#pending.values()) for (const { sha256 } of files) wanted.add(sha256);
-    for (const sha256 of wanted) await this.#options.publish(sha256);
+    for (const sha256 of wanted) await this.#options.publish(sha256, false);
   }
 
   /** Makes jobs; one that is there already stays as it is. */
-  async #submit(keys: readonly string[]): Promise<void> {
+  async #submit({ queue }: Jobs, keys: readonly string[]): Promise<void> {
     const { priority } = this.#options;
     let submitted = 0;
     for (const some of chunks(keys, CHUNK)) {
@@ -224,7 +248,7 @@ export class QueueEngine implements CellEngine {
               },
             ];
       });
-      if (jobs.length > 0) await this.#queue.addBulk(jobs);
+      if (jobs.length > 0) await queue.addBulk(jobs);
       submitted += jobs.length;
       if (submitted >= COLLECT_AFTER) {
         submitted = 0;
@@ -234,15 +258,15 @@ export class QueueEngine implements CellEngine {
   }
 
   /**
-   * Finds what no event has told: a row that came while the connection was lost, a job or an input that Redis has lost with its last
-   * second.
+   * Finds what no event has told: a row that came while the connection was lost, a job that Redis has lost with its last second, an
+   * input that a worker misses.
    */
-  async #check(): Promise<void> {
+  async #check(jobs: Jobs): Promise<void> {
     const { build, publish, onWaiting, onNoWorker } = this.#options;
     onWaiting?.(this.#pending.size);
     if (this.#workersUnknown) {
       this.#workersUnknown = false;
-      if ((await this.#queue.getWorkersCount()) === 0) onNoWorker?.();
+      if ((await jobs.queue.getWorkersCount()) === 0) onNoWorker?.();
     }
     // From the front of the queue: what is looked at goes to its end.
     const keys = [...this.#pending.keys()].slice(0, CHECKED);
@@ -252,28 +276,27 @@ export class QueueEngine implements CellEngine {
       const pipeline = this.#redis.pipeline();
       for (const key of some) pipeline.exists(jobKey(build, key));
       const there = (await pipeline.exec()) ?? [];
-      await this.#submit(some.filter((_, i) => there[i]?.[1] === 0));
+      await this.#submit(
+        jobs,
+        some.filter((_, i) => there[i]?.[1] === 0),
+      );
     }
     for (const key of left) {
       const task = this.#pending.get(key)!;
       this.#pending.delete(key);
       this.#pending.set(key, task);
     }
-    const files = new Set(
-      left.flatMap((key) => this.#pending.get(key)?.files.map(({ sha256 }) => sha256) ?? []),
-    );
-    for (const sha256 of files) if ((await this.#redis.exists(inputKey(sha256))) === 0) await publish(sha256);
+    for (const sha256 of await this.#redis.smembers(WANTED_INPUTS))
+      if (await publish(sha256, true)) await this.#redis.srem(WANTED_INPUTS, sha256);
   }
 }
 
 /** Takes a sweep's cells that nobody computes now out of the queue. @returns how many */
 export async function removeWaiting(redis: Redis, build: string, keys: readonly string[]): Promise<number> {
-  const queue = new Queue(queueName(build), { connection: redis, prefix: PREFIX });
-  queue.on("error", () => undefined);
+  const { queue, close } = await openJobs(redis, build, () => undefined);
   let removed = 0;
   for (const some of chunks(keys, CHUNK)) {
-    const jobs: readonly (Job | undefined)[] = await Promise.all(some.map((key) => queue.getJob(key)));
-    for (const job of jobs) {
+    for (const job of await Promise.all(some.map((key) => queue.getJob(key)))) {
       if (job === undefined) continue;
       // One that a worker has stays: its row is of use.
       try {
@@ -284,6 +307,6 @@ export async function removeWaiting(redis: Redis, build: string, keys: readonly 
       }
     }
   }
-  await queue.close();
+  await close();
   return removed;
 }

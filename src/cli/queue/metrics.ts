@@ -10,7 +10,6 @@ export class WorkerMetrics {
   readonly #seconds: Histogram<"kind">;
   readonly #running: Gauge;
   readonly #connected: Gauge;
-  readonly #inputBytes: Gauge;
   #server: Server | undefined;
 
   constructor(version: string) {
@@ -35,16 +34,27 @@ export class WorkerMetrics {
       buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300],
       registers,
     });
-    this.#running = new Gauge({ name: "spevisor_cells_running", help: "Cells that run now", registers });
+    this.#running = new Gauge({
+      name: "spevisor_cells_running",
+      help: "Cells that run now or are next",
+      registers,
+    });
     this.#connected = new Gauge({
       name: "spevisor_queue_connected",
       help: "1 while Redis is there",
       registers,
     });
-    this.#inputBytes = new Gauge({
+  }
+
+  /** @param bytes what kept inputs take on disk, asked whenever somebody looks */
+  onInputBytes(bytes: () => number): void {
+    new Gauge({
       name: "spevisor_input_cache_bytes",
       help: "What kept inputs take on disk",
-      registers,
+      registers: [this.#registry],
+      collect() {
+        this.set(bytes());
+      },
     });
   }
 
@@ -60,10 +70,6 @@ export class WorkerMetrics {
 
   connected(is: boolean): void {
     this.#connected.set(is ? 1 : 0);
-  }
-
-  inputs(bytes: number): void {
-    this.#inputBytes.set(bytes);
   }
 
   /** Serves /metrics. @param at "PORT" or "HOST:PORT" @returns the port @throws UserError where that cannot be had */

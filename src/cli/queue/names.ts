@@ -16,6 +16,9 @@ export const rowKey = (build: string, key: string): string => `${PREFIX}:row:${b
 export const inputKey = (sha256: string): string => `${PREFIX}:input:${sha256}`;
 export const chunkKey = (sha256: string, chunk: number): string => `${PREFIX}:input:${sha256}:${chunk}`;
 
+/** A set of the SHA-256 of inputs that a worker has not found where they should be: whoever has one puts it there again. */
+export const WANTED_INPUTS = `${PREFIX}:wanted`;
+
 /** A hash of sweeps by their IDs: SweepRecord as JSON. */
 export const SWEEPS = `${PREFIX}:sweeps`;
 /** A sweep's cells, packed. */

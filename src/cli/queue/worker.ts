@@ -5,28 +5,34 @@ import type { Redis } from "ioredis";
 import { type Logger, pino } from "pino";
 import { UserError } from "../../common/errors.ts";
 import { contextOf } from "../cells/context.ts";
-import { type CellOutcome, keyOf, MOST_ATTEMPTS } from "../cells/task.ts";
+import { type CellContext, type CellOutcome, keyOf, MOST_ATTEMPTS } from "../cells/task.ts";
 import { CellThreads } from "../cells/threads.ts";
 import { VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 import { connect, printableUrl } from "./connect.ts";
 import type { CellJobData } from "./engine.ts";
+import { RedisInputs } from "./input-stores.ts";
 import { InputCache, InputMissing } from "./inputs.ts";
 import { WorkerMetrics } from "./metrics.ts";
-import { PREFIX, queueName, rowKey } from "./names.ts";
+import { PREFIX, queueName, rowKey, WANTED_INPUTS } from "./names.ts";
+import { openInputs } from "./open-inputs.ts";
 import { listSweeps } from "./sweeps.ts";
 
 export interface WorkerOptions {
   readonly url: string;
   readonly jobs: number;
-  /** A folder that all machines share, with inputs. */
+  /** Where inputs are, beside Redis: a folder that all machines share, or a bucket. */
   readonly inputs: string | undefined;
   readonly cacheBytes: number;
+  /** Whether policies that come with a sweep are run. */
+  readonly allowPolicies: boolean;
   readonly metrics: string | undefined;
   /** How long a cell of a worker that is gone waits until another one takes it. */
   readonly takeoverMs: number;
 }
 
+/** Cells that take less than this are fetched before a thread is free for them: what Redis takes to answer would show. */
+const SHORT_MS = 500;
 /** How often a worker looks whether somebody wants another version. */
 const LOOK_MS = 10_000;
 /** A cell whose input is not there comes back to the queue for so long. */
@@ -50,16 +56,24 @@ class CellWorker {
   readonly #inputs: InputCache;
   readonly #metrics: WorkerMetrics;
   readonly #log: Logger;
+  readonly #jobs: number;
   readonly worker: Worker<CellJobData>;
 
-  constructor(redis: Redis, options: WorkerOptions, world: World, metrics: WorkerMetrics, log: Logger) {
-    const context = contextOf(world);
+  constructor(
+    redis: Redis,
+    inputs: InputCache,
+    options: Pick<WorkerOptions, "jobs" | "takeoverMs">,
+    context: CellContext,
+    metrics: WorkerMetrics,
+    log: Logger,
+  ) {
     this.#redis = redis;
     this.#build = context.build;
     this.#metrics = metrics;
     this.#log = log;
-    this.#inputs = new InputCache(join(context.cacheDir, "inputs"), options.cacheBytes, options.inputs);
-    this.#threads = new CellThreads({ threads: options.jobs, context, paths: this.#inputs.paths });
+    this.#jobs = options.jobs;
+    this.#inputs = inputs;
+    this.#threads = new CellThreads({ threads: options.jobs, context, paths: inputs.paths });
     this.worker = new Worker<CellJobData>(queueName(context.build), (job, token) => this.#run(job, token), {
       connection: redis,
       prefix: PREFIX,
@@ -84,15 +98,15 @@ class CellWorker {
     const row = rowKey(this.#build, keyOf(task));
     if ((await this.#redis.exists(row)) === 1) return;
     try {
-      await this.#inputs.hold(this.#redis, task.files);
+      await this.#inputs.hold(task.files);
     } catch (error) {
       if (!(error instanceof InputMissing)) throw error;
       // It is no fault of the cell's: another worker may have what this one cannot get.
       this.#log.error({ cell: task.label, why: error.message }, "an input is missing");
+      if (error.wanted !== undefined) await this.#redis.sadd(WANTED_INPUTS, error.wanted);
       await job.moveToDelayed(Date.now() + INPUT_RETRY_MS, token);
       throw new DelayedError();
     }
-    this.#metrics.inputs(this.#inputs.bytes);
     this.#metrics.began();
     let outcome: CellOutcome;
     try {
@@ -104,6 +118,8 @@ class CellWorker {
     switch (outcome.kind) {
       case "row":
         await this.#redis.set(row, outcome.text, "NX");
+        // A long cell that waits here might run elsewhere.
+        this.worker.concurrency = outcome.tookMs < SHORT_MS ? 2 * this.#jobs : this.#jobs;
         this.#log.info({ cell: task.label, tookMs: Math.round(outcome.tookMs) }, "done");
         return;
       case "user-error":
@@ -125,12 +141,18 @@ export async function runWorker(options: WorkerOptions, world: World): Promise<v
     if (why === null) log.info("Redis is back");
     else log.warn({ why }, "Redis is away; waiting for it");
   });
-  const { build } = contextOf(world);
+  const context = contextOf(world, options.allowPolicies);
+  const { build } = context;
   try {
     await checkVersion(redis, build);
+    const elsewhere =
+      options.inputs === undefined ? [] : [await openInputs(options.inputs, redis, world.env)];
+    const stores = [...elsewhere, new RedisInputs(redis)];
+    const inputs = new InputCache(join(context.cacheDir, "inputs"), options.cacheBytes, stores);
+    metrics.onInputBytes(() => inputs.bytes);
     if (options.metrics !== undefined) log.info({ port: await metrics.serve(options.metrics) }, "metrics");
     metrics.connected(true);
-    const cells = new CellWorker(redis, options, world, metrics, log);
+    const cells = new CellWorker(redis, inputs, options, context, metrics, log);
     await cells.worker.waitUntilReady();
     log.info(
       { queue: printableUrl(options.url), jobs: options.jobs, version: VERSION, build: build.slice(0, 8) },
@@ -138,16 +160,20 @@ export async function runWorker(options: WorkerOptions, world: World): Promise<v
     );
     const refused = new Set<string>();
     const look = setInterval(() => {
-      void listSweeps(redis).then((sweeps) => {
-        for (const { id, state, build: wanted, version } of sweeps)
-          if (state === "running" && wanted !== build && !refused.has(id)) {
-            refused.add(id);
-            log.warn(
-              { sweep: id, version, build: wanted.slice(0, 8) },
-              "a sweep of another version: not computed here",
-            );
-          }
-      });
+      listSweeps(redis).then(
+        (sweeps) => {
+          for (const { id, state, build: wanted, version } of sweeps)
+            if (state === "running" && wanted !== build && !refused.has(id)) {
+              refused.add(id);
+              log.warn(
+                { sweep: id, version, build: wanted.slice(0, 8) },
+                "a sweep of another version: not computed here",
+              );
+            }
+        },
+        // It is said elsewhere that Redis is away.
+        () => undefined,
+      );
     }, LOOK_MS);
     await new Promise<void>((resolve) => {
       for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -5,14 +5,18 @@ import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import type { RecordedRuns } from "../../guest/recording/build.ts";
 import { readRuns } from "../../guest/recording/read.ts";
 import { costTable } from "../../host/costs.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import type { Baseline } from "../../lab/measure.ts";
+import { policyNamed } from "../../lab/policies.ts";
 import type { Json } from "../../lab/questions/question.ts";
 import type { FuzzCell, PredictCell, SweepCell, ThreadCell } from "../../lab/sweep/cell.ts";
 import { predictBaseline, runModelCell, threadBaseline } from "../../lab/sweep/model.ts";
 import type { Row } from "../../lab/sweep/row.ts";
 import { openInput, pathOf } from "../cells/inputs.ts";
+import type { CellContext } from "../cells/task.ts";
 import { importSource } from "../import-source.ts";
 import { profileNamed } from "../lab.ts";
+import { loadPolicyCode } from "./policy-code.ts";
 
 type Paths = Readonly<Record<string, string>>;
 
@@ -48,7 +52,7 @@ async function read(path: string, name: string): Promise<RecordedRuns> {
 
 /** The bare metal that a cell shares with those of other policies, profiles and costs. */
 function baselineOf(cell: ThreadCell | PredictCell, paths: Paths): Promise<Baseline> {
-  const { policy: _, profile: __, costs: ___, ...shared } = cell;
+  const { policy: _, policyFile: __, profile: ___, costs: ____, ...shared } = cell;
   return baselines.of(JSON.stringify(shared), async () => {
     if (cell.kind === "thread") return threadBaseline(cell);
     const { recording } = cell;
@@ -77,13 +81,38 @@ async function runFuzz({ target, cases, seed }: FuzzCell): Promise<Row> {
   return ((await importSource(FUZZERS.href)) as Fuzzers).runFuzzCell(target, cases, seed);
 }
 
+/** Policies from files, by their SHA-256. */
+const policies = new Recent<PinPolicy>(16);
+
+/** A cell's policy. @throws UserError where it is somebody else's code, and that is not run here */
+async function policyOf(
+  { policy, policyFile }: ThreadCell | PredictCell,
+  paths: Paths,
+  context: CellContext,
+) {
+  if (policyFile === undefined) return policyNamed(policy);
+  if (!context.allowPolicies)
+    throw new UserError(
+      `a worker runs no code from a sweep, and ${policy} is from ${policyFile.name}`,
+      "Start workers with --allow-policies where whoever can write to the queue may run code on them",
+    );
+  return policies.of(policyFile.sha256, () => loadPolicyCode(pathOf(policyFile, paths), policyFile.name));
+}
+
 /** Runs a cell. @returns its row */
-export async function runSweepCell(input: Json, paths: Paths): Promise<Json> {
+export async function runSweepCell(input: Json, paths: Paths, context: CellContext): Promise<Json> {
   const cell = input as unknown as SweepCell;
   switch (cell.kind) {
     case "thread":
     case "predict":
-      return { ...runModelCell(cell, await baselineOf(cell, paths), costTable(profileNamed(cell.profile))) };
+      return {
+        ...runModelCell(
+          cell,
+          await policyOf(cell, paths, context),
+          await baselineOf(cell, paths),
+          costTable(profileNamed(cell.profile)),
+        ),
+      };
     case "fuzz":
       return runFuzz(cell);
     case "ask":

@@ -68,7 +68,7 @@ export const withMatrix = (command: Command): Command =>
     .option("--recording <files...>", "recordings, and patterns such as '*.data'", names)
     .option("--comm <names...>", "profile the tasks of these names", names)
     .option("--scenario <names...>", "scenarios", names)
-    .option("--policy <names...>", 'policies, or "all"', names)
+    .option("--policy <names...>", 'policies, files of them, or "all"', names)
     .option("--profile <names...>", 'cost profiles, or "all"', names)
     .option(
       "--costs <factors>",
@@ -103,7 +103,11 @@ export const withQueue = (command: Command): Command =>
       "have workers elsewhere compute: a Redis or Valkey, redis://HOST (see spevisor worker)",
       nonEmpty,
     )
-    .option("--inputs <folder>", "with --queue: a folder that all machines share, for input files", nonEmpty)
+    .option(
+      "--inputs <where>",
+      "with --queue: a folder that all machines share, or s3://BUCKET/PREFIX, for input files",
+      nonEmpty,
+    )
     .option(
       "--priority <n>",
       "with --queue: 1 comes first; without it behind all that have one",

@@ -5,7 +5,7 @@ import { contextOf } from "../cells/context.ts";
 import { keyOf } from "../cells/task.ts";
 import { connect, printableUrl } from "../queue/connect.ts";
 import { QueueEngine, removeWaiting } from "../queue/engine.ts";
-import { publish } from "../queue/inputs.ts";
+import { openInputs } from "../queue/open-inputs.ts";
 import { getSweep, idOf, listSweeps, putSweep, type SweepRecord } from "../queue/sweeps.ts";
 import { renderList } from "../tables.ts";
 import { VERSION } from "../version.ts";
@@ -36,6 +36,7 @@ async function runFor(
   const records = redis.duplicate();
   records.on("error", () => undefined);
   try {
+    const store = await openInputs(inputs, redis, world.env);
     const content = { cells: prepared.cells, guest: prepared.guest, shown: prepared.shown };
     await putSweep(records, record, retryFailed ? content : undefined);
     note(
@@ -46,10 +47,12 @@ async function runFor(
         build: record.build,
         retryFailed,
         ...(priority === undefined ? {} : { priority }),
-        publish: async (sha256) => {
+        publish: async (sha256, isMissing) => {
           const path = paths.get(sha256);
           // Who attaches from elsewhere has no inputs: whoever started the sweep has put them there.
-          if (path !== undefined) await publish(redis, sha256, path, inputs);
+          if (path === undefined) return false;
+          if (isMissing || !(await store.has(sha256))) await store.put(sha256, path);
+          return true;
         },
         onNoWorker: () =>
           note(`no worker of this version is there yet: spevisor worker --queue ${printableUrl(queue)}`),

@@ -1,11 +1,11 @@
 /** A sweep's results on disk: line by line while they come, in the sweep's order at the end. */
 import { closeSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "csv-stringify/sync";
+import { csvFormatRows } from "d3-dsv";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import type { SweepCell } from "../../lab/sweep/cell.ts";
 import { FreeSpeWalls } from "../../lab/sweep/linux.ts";
-import { flatOf, lineOf, type Outcome, type Result, type Row, type Value } from "../../lab/sweep/row.ts";
+import { eachValue, lineOf, type Outcome, type Result, type Row, type Value } from "../../lab/sweep/row.ts";
 import { beginFile, fileError, type PendingFile } from "../files.ts";
 
 const PARTIAL = "results.partial.ndjson";
@@ -49,17 +49,18 @@ export class PartialResults {
     this.done += 1;
   }
 
-  /** The results in the order of the cells. */
-  *inOrder(cells: readonly SweepCell[]): Generator<Result> {
+  /** The results in the order of the cells, each with its line, which has no end. */
+  *inOrder(cells: readonly SweepCell[]): Generator<readonly [Result, string]> {
     const fd = openSync(this.#path, "r");
     try {
       for (const [index, cell] of cells.entries()) {
-        const line = Buffer.alloc(this.#places[2 * index + 1]!);
-        readSync(fd, line, 0, line.length, this.#places[2 * index]!);
-        const said = JSON.parse(line.toString("utf8")) as { result: Row } | { failed: string };
+        const bytes = Buffer.allocUnsafe(this.#places[2 * index + 1]!);
+        readSync(fd, bytes, 0, bytes.length, this.#places[2 * index]!);
+        const line = bytes.toString("utf8", 0, bytes.length - 1);
+        const said = JSON.parse(line) as { result: Row } | { failed: string };
         const outcome: Outcome =
           "failed" in said ? { kind: "failed", why: said.failed } : { kind: "row", row: said.result };
-        yield { cell, outcome };
+        yield [{ cell, outcome }, line];
       }
     } finally {
       closeSync(fd);
@@ -81,12 +82,12 @@ class Columns {
   rows = 0;
 
   add(result: Result): void {
-    for (const [name, value] of Object.entries(flatOf(result))) {
+    eachValue(result, (name, value) => {
       const column = this.#columns.get(name) ?? [];
-      this.#columns.set(name, column);
+      if (column.length === 0) this.#columns.set(name, column);
       while (column.length < this.rows) column.push(null);
-      column.push(value);
-    }
+      column[this.rows] = value;
+    });
     this.rows += 1;
   }
 
@@ -98,9 +99,10 @@ class Columns {
 }
 
 function csvOf(columns: Columns["all"], rows: number): string {
-  const records = [columns.map(([name]) => name)] as Value[][];
+  const records: Value[][] = [columns.map(([name]) => name)];
   for (let i = 0; i < rows; i++) records.push(columns.map(([, values]) => values[i]!));
-  return stringify(records, { cast: { boolean: String } });
+  // It takes whatever has a text; null is an empty field.
+  return `${csvFormatRows(records as string[][])}\n`;
 }
 
 const PARQUET_TYPES = { boolean: "BOOLEAN", number: "DOUBLE", string: "STRING" } as const;
@@ -137,11 +139,11 @@ export function writeResults(
     const columns = new Columns();
     const walls = new FreeSpeWalls();
     if (cells.some(({ kind }) => kind === "linux"))
-      for (const each of partial.inOrder(cells)) walls.add(each);
+      for (const [each] of partial.inOrder(cells)) walls.add(each);
     let lines = "";
-    for (const each of partial.inOrder(cells)) {
+    for (const [each, line] of partial.inOrder(cells)) {
       const result = walls.complete(each);
-      lines += `${lineOf(result)}\n`;
+      lines += `${result === each ? line : lineOf(result)}\n`;
       if (lines.length > 1 << 20) {
         ndjson.append(lines);
         lines = "";

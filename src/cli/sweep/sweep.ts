@@ -1,13 +1,12 @@
 /** `spevisor sweep`: from a file or options to results on disk, whoever computes them. */
-import { availableParallelism } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
-import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
-import { formatNs } from "../../common/sizes.ts";
 import type { SweepCell } from "../../lab/sweep/cell.ts";
 import { commandOf } from "../../lab/sweep/command.ts";
 import { cellsOfSweep } from "../../lab/sweep/expand.ts";
-import type { MatrixKind, Sweep } from "../../lab/sweep/matrix.ts";
+import type { Sweep } from "../../lab/sweep/matrix.ts";
 import { sweepPage } from "../../lab/sweep/page.ts";
 import { type Outcome, outcomeOf } from "../../lab/sweep/row.ts";
 import { Summary } from "../../lab/sweep/summary.ts";
@@ -17,7 +16,7 @@ import { contextOf } from "../cells/context.ts";
 import { LocalEngine } from "../cells/local.ts";
 import { runTasks } from "../cells/runner.ts";
 import { RowStore, rowFolder } from "../cells/store.ts";
-import { type CellEngine, type CellOutcome, type CellTask, MOST_ATTEMPTS } from "../cells/task.ts";
+import { type CellEngine, type CellOutcome, type CellTask, keyOf, MOST_ATTEMPTS } from "../cells/task.ts";
 import { beginFile } from "../files.ts";
 import { type GuestInputs, guestInputs } from "../linux/cell.ts";
 import { pageAssets } from "../page-assets.ts";
@@ -26,22 +25,13 @@ import { defaultGuest } from "../run/default-guest.ts";
 import { VERSION } from "../version.ts";
 import { lookOf, type World } from "../world.ts";
 import { chooseFor } from "./choices.ts";
+import { Estimate, sizeText } from "./estimate.ts";
 import { readSweep } from "./file.ts";
 import { PartialResults, writeResults } from "./results.ts";
 import { renderSummary } from "./summary-table.ts";
 import { taskOf } from "./tasks.ts";
 
 const PAGE = "index.html";
-
-/** What a cell takes of one core, roughly: measured here, once. For an estimate and nothing else. */
-const CELL_NS: Readonly<Record<MatrixKind, number>> = {
-  thread: 0.06e9,
-  predict: 0.15e9,
-  bar: 1.5e9,
-  ask: 0.1e9,
-  linux: 20e9,
-  fuzz: 2e9,
-};
 
 /** A sweep whose cells are known, and all that they need. */
 export interface Prepared {
@@ -61,6 +51,15 @@ export function loadSweep(file: string): { readonly sweep: Sweep; readonly name:
   return { sweep, name: sweep.name ?? basename(file).replace(/\.(ya?ml|json)$/i, "") };
 }
 
+/** A file until this process ends. */
+function temporaryFile(name: string, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "spevisor-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
 /**
  * Finds what a sweep's names mean, and makes its cells; fetches the guest where one is needed.
  * @param folder that its paths count from
@@ -71,32 +70,19 @@ export async function prepare(
   only: Parameters<typeof cellsOfSweep>[2],
   world: World,
 ): Promise<Prepared> {
-  const { choices, paths } = await chooseFor(
-    sweep,
-    folder,
-    await world.loadLab(),
-    await loadQuestions(world.questions.href),
-  );
+  // They take a tenth of a second to load.
+  const asks = sweep.cells.some(({ kind }) => kind === "ask");
+  const questions = asks ? await loadQuestions(world.questions.href) : [];
+  const { choices, paths, policies } = await chooseFor(sweep, folder, await world.loadLab(), questions);
   const cells = cellsOfSweep(sweep, choices, only);
   const shown = Object.fromEntries(
     [...paths].map(([sha256, path]) => [sha256, relative(process.cwd(), path) || path]),
   );
+  for (const { input, text } of policies) paths.set(input.sha256, temporaryFile(input.sha256, text));
   if (!cells.some(({ kind }) => kind === "linux")) return { name, cells, guest: undefined, shown, paths };
   const guest = guestInputs(await defaultGuest("bookworm", "cloud", world));
   for (const [sha256, path] of guest.paths) paths.set(sha256, path);
   return { name, cells, guest: guest.input, shown, paths };
-}
-
-/** "1,200 cells (1,000 predict, 200 thread), about 3 min on 2 threads". */
-function sizeText(cells: readonly SweepCell[], known: number, threads: number): string {
-  const kinds = new Map<MatrixKind, number>();
-  for (const { kind } of cells) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-  const share = cells.length === 0 ? 0 : (cells.length - known) / cells.length;
-  const ns = (share * [...kinds].reduce((sum, [kind, n]) => sum + n * CELL_NS[kind], 0)) / threads;
-  const parts = [...kinds].map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`).join(", ");
-  const there = known === 0 ? "" : `, ${known.toLocaleString("en")} of them known`;
-  const minutes = ns >= 120e9 ? `${Math.round(ns / 60e9).toLocaleString("en")} min` : formatNs(ns);
-  return `${counted(cells.length, "cell")} (${parts})${there}, roughly ${minutes} on ${counted(threads, "thread")}`;
 }
 
 const outcomeOfCell = (cell: SweepCell, outcome: CellOutcome): Outcome => {
@@ -120,6 +106,39 @@ export interface SweepOptions {
 /** Who computes, where it is not threads of this process: it keeps what is done itself. */
 export type MakeEngine = (tasks: readonly CellTask[], say: (text: string) => void) => Promise<CellEngine>;
 
+/**
+ * What would be run, and about how long it takes: some cells are run to learn that, where no other is known; what they give is kept.
+ */
+async function dryRun(
+  { cells }: Prepared,
+  tasks: readonly CellTask[],
+  engine: CellEngine,
+  store: RowStore | null,
+  threads: number,
+): Promise<string> {
+  const estimate = new Estimate();
+  const missing = new Map<SweepCell, CellTask>();
+  for (const [i, task] of tasks.entries()) {
+    const row = store?.get(keyOf(task));
+    if (row === undefined) missing.set(cells[i]!, task);
+    else estimate.add(cells[i]!, row.tookMs);
+  }
+  const cellOf = new Map<CellTask, SweepCell>();
+  for (const cell of estimate.unknown([...missing.keys()])) cellOf.set(missing.get(cell)!, cell);
+  try {
+    await runTasks([...cellOf.keys()], {
+      engine,
+      store,
+      onOutcome: (task, outcome) => {
+        if (outcome.kind === "row") estimate.add(cellOf.get(task)!, outcome.tookMs);
+      },
+    });
+  } finally {
+    await engine.close();
+  }
+  return sizeText(cells, [...missing.keys()], estimate, threads);
+}
+
 /** Computes a sweep and writes its results. */
 export async function runSweep(
   prepared: Prepared,
@@ -135,29 +154,31 @@ export async function runSweep(
   const tasks = cells.map((cell) => taskOf(cell, guest));
   const store =
     options.cache && elsewhere === undefined ? new RowStore(rowFolder(world.env), context.build, say) : null;
+  const local = () => new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS });
   if (options.dryRun) {
-    let known = 0;
-    for (const task of tasks) if (store?.get(task) !== undefined) known += 1;
-    world.stdout.write(`${sizeText(cells, known, threads)}\n`);
+    world.stdout.write(`${await dryRun(prepared, tasks, local(), store, threads)}\n`);
     return;
   }
   const partial = new PartialResults(folder, cells.length);
-  const engine =
-    elsewhere === undefined
-      ? new LocalEngine({ threads, context, paths, attempts: MOST_ATTEMPTS })
-      : await elsewhere(tasks, say);
+  const engine = elsewhere === undefined ? local() : await elsewhere(tasks, say);
+  const estimate = new Estimate();
+  const missing = new Set(cells);
   const placeOf = new Map<CellTask, number>(tasks.map((task, i) => [task, i]));
   const progress = startProgress("starting", world);
   try {
     await runTasks(tasks, {
       engine,
       store,
-      onKnown: (known) => say(sizeText(cells, known, threads)),
-      onOutcome: (task, outcome) => {
+      onKnown: () => say(sizeText(cells, [...missing], estimate, elsewhere === undefined ? threads : null)),
+      onOutcome: (task, outcome, ran) => {
         const index = placeOf.get(task)!;
         const cell = cells[index]!;
         partial.add(index, { cell, outcome: outcomeOfCell(cell, outcome) });
-        progress.onProgress({ done: partial.done, total: cells.length, what: task.label });
+        if (!ran && outcome.kind === "row") {
+          missing.delete(cell);
+          estimate.add(cell, outcome.tookMs);
+        }
+        if (ran) progress.onProgress({ done: partial.done, total: cells.length, what: task.label });
       },
     });
     progress.say("writing results");
@@ -189,7 +210,7 @@ export async function runSweep(
 export const folderOf = (file: string | undefined): string =>
   file === undefined ? process.cwd() : dirname(file);
 
-/** Refuses what no engine can do. */
+/** @throws UserError for options that say which cells there are, beside a file that says it */
 export function refuseBoth(file: string | undefined, flags: readonly string[]): void {
   if (file !== undefined && flags.length > 0)
     throw new UserError(

@@ -28,7 +28,13 @@ class CellAsTask implements CellTask {
     return this.#cell as unknown as Json;
   }
   get files(): readonly InputFile[] {
-    return this.#cell.kind === "predict" ? [this.#cell.recording] : [];
+    const cell = this.#cell;
+    if (cell.kind === "fuzz") return [];
+    const { policyFile } = cell;
+    return [
+      ...(cell.kind === "predict" ? [cell.recording] : []),
+      ...(policyFile === undefined ? [] : [policyFile]),
+    ];
   }
   get label(): string {
     return labelOf(this.#cell);

@@ -6,7 +6,7 @@ import { cellsOf, labelOf } from "./cells.ts";
 import { type LinuxMatrix, linuxCasesOf } from "./matrix.ts";
 import { LINUX_SCENARIOS } from "./scenarios/index.ts";
 import { THREAD } from "./scenarios/thread.ts";
-import { sentencesOf } from "./sentences.ts";
+import { notesOf, sentencesOf } from "./sentences.ts";
 
 const PROFILES = ["thread-normal", "thread-debug"];
 
@@ -93,6 +93,24 @@ describe("a matrix", () => {
     const [only] = linuxCasesOf(matrixOf([metal!], [failure]));
     expect(only?.failures).toEqual([failure]);
     expect(only?.runs).toHaveLength(1);
+  });
+
+  it("tells where the model's replay comes to something else, and how many come to the same", () => {
+    const runs = withBaselines(syntheticMatrix("thread-a", "thread-normal"));
+    const models = runs.filter(({ policy }) => policy !== "none") as unknown as LinuxMatrix["models"];
+    const same = { ...matrixOf(runs), models };
+    const [only] = linuxCasesOf(same);
+    expect(sentencesOf(only!, same).join()).not.toContain("replay");
+    expect(notesOf(same).join()).toContain(`All ${models.length} agree: enables, pins`);
+    const pins = models.findIndex(({ policy }) => policy === "pin-on-enable");
+    const other = {
+      ...same,
+      models: models.with(pins, { ...models[pins]!, bufferEnables: 1007, pins: 0 }),
+    };
+    expect(sentencesOf(only!, other).at(-1)).toBe(
+      `pin-on-enable: the model's replay differs from the machine in ${models[pins]!.bufferEnables} and 1,007 (enables) and ${models[pins]!.pins} and 0 (pins).`,
+    );
+    expect(notesOf(other).join()).toContain(`${models.length - 1} of ${models.length} agree`);
   });
 
   it("quotes what the guest's kernel complains of, without its time stamp", () => {

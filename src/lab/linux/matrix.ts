@@ -1,5 +1,6 @@
 /** A matrix of runs, and the cases that it is shown by. */
-import type { LinuxRun, ModelRun } from "../report/run.ts";
+import { agreementOf } from "../agreement.ts";
+import type { Agreement, LinuxRun, ModelRun } from "../report/run.ts";
 import { isBareMetal } from "./baseline.ts";
 import { type LinuxScenario, withoutBpfEvents, withoutBpfName } from "./scenario.ts";
 
@@ -29,6 +30,13 @@ export const modelBeside = ({ models }: Pick<LinuxMatrix, "models">, run: LinuxR
     ({ scenario, policy, profile }) =>
       scenario === run.scenario && policy === run.policy && profile === run.profile,
   );
+
+/** Each run beside the model's replay of its schedule. */
+export const agreementsOf = (matrix: LinuxMatrix): readonly Agreement[] =>
+  matrix.runs.flatMap((run) => {
+    const model = modelBeside(matrix, run);
+    return model === undefined ? [] : [agreementOf(run, model)];
+  });
 
 /** One command on one cost profile: bare metal, the VM, the policies. */
 export interface LinuxCase {

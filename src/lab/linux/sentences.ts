@@ -4,7 +4,7 @@ import { machineName, perEnableNs } from "../report/linux-columns.ts";
 import type { LinuxRun } from "../report/run.ts";
 import { counted, formatCount, formatGHz, listed } from "../report/words.ts";
 import { isBareMetal, isFreeSpe } from "./baseline.ts";
-import type { LinuxCase, LinuxMatrix } from "./matrix.ts";
+import { agreementsOf, type LinuxCase, type LinuxMatrix } from "./matrix.ts";
 import { withoutBpfName } from "./scenario.ts";
 
 const POSTED = "pin-on-enable";
@@ -16,6 +16,7 @@ export const sentencesOf = (of: LinuxCase, matrix: LinuxMatrix): string[] => [
   ...seenSentences(of),
   ...waitSentences(of, matrix),
   ...of.runs.flatMap(complaintSentences),
+  ...differenceSentences(of, matrix),
   ...failureSentences(of),
 ];
 
@@ -84,8 +85,32 @@ function complaintSentences(run: LinuxRun): string[] {
   return [`${machineName(run)}: the guest's kernel says "${first.replace(/^\[ *[\d.]+\] /, "")}"${rest}.`];
 }
 
+/** Where the model's replay of a run comes to something else. */
+function differenceSentences({ scenario, profile, runs }: LinuxCase, matrix: LinuxMatrix): string[] {
+  return agreementsOf({ ...matrix, runs: runs.filter((run) => run.profile === profile) })
+    .filter((each) => each.scenario === scenario && !each.agrees)
+    .map(({ policy, rows }) => {
+      const differing = rows.filter(({ agrees }) => !agrees);
+      const each = differing.map(
+        ({ what, machine, model }) => `${formatCount(machine)} and ${formatCount(model)} (${what})`,
+      );
+      return `${policy}: the model's replay differs from the machine in ${listed(each)}.`;
+    });
+}
+
+/** How many of the model's replays come to what the machine came to. */
+function agreementNote(matrix: LinuxMatrix): string[] {
+  const all = agreementsOf(matrix);
+  if (all.length === 0) return [];
+  const agreeing = all.filter(({ agrees }) => agrees).length;
+  return [
+    `"model" is the driver model's replay of what the machine did. ${agreeing === all.length ? `All ${all.length}` : `${agreeing} of ${all.length}`} agree: enables, pins, pages, faults and exits are equal, and times, blackouts and samples within 5 %.`,
+  ];
+}
+
 /** What holds for every run of a matrix. */
-export function notesOf({ runs, guest }: LinuxMatrix): string[] {
+export function notesOf(matrix: LinuxMatrix): string[] {
+  const { runs, guest } = matrix;
   if (runs.length === 0) return [];
   const complains = runs.some(({ guestComplaints }) => (guestComplaints ?? []).length > 0);
   const seenStalls = runs.some(({ policy }) => policy === POSTED) && !complains;
@@ -97,5 +122,6 @@ export function notesOf({ runs, guest }: LinuxMatrix): string[] {
           "The thread's guest complained of RCU stalls, in a kernel that is preempted within system calls (its trace goes through preempt_schedule) and was built with lock debugging. Debian's here switches tasks where one sleeps or returns to user space, and complains of nothing in these runs.",
         ]
       : []),
+    ...agreementNote(matrix),
   ];
 }

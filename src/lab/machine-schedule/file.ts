@@ -9,9 +9,10 @@
 import * as z from "zod";
 import { UserError } from "../../common/errors.ts";
 import { BACKINGS } from "../../host/mm.ts";
+import { PRESSURE_KINDS } from "../../host/pressure.ts";
 import { SPE_VERSIONS, type SpeVersion } from "../../spe/implementation.ts";
 
-export const SCHEDULE_SCHEMA = "spevisor.schedule/1";
+export const SCHEDULE_SCHEMA = "spevisor.schedule/2";
 
 const count = z.int().nonnegative();
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/);
@@ -61,12 +62,16 @@ const at = [
   count,
 ] as const;
 
-/** The buffer that a vCPU is about to enable for the first time: its VA, and the guest pages behind it as [first, pages]. */
+/**
+ * The buffer that a vCPU is about to enable for the first time: its VA, the guest pages behind it as [first, pages], and those of
+ * the tables that map it, in the order of a walk.
+ */
 const Buffer = z.tuple([
   z.literal("buffer"),
   count,
   hex,
   z.array(z.tuple([count, z.int().positive()])).min(1),
+  z.array(count).min(1),
 ]);
 /** The event's registers, once they are all written: PMSCR, PMSFCR, PMSEVFR, PMSLATFR, PMSIRR (_EL1). */
 const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex]);
@@ -78,17 +83,34 @@ const Off = z.tuple([z.literal("off"), ...at, hex]);
 const Stopped = z.tuple([z.literal("stopped"), ...at, hex]);
 /** And falls, with PMBPTR_EL1 and LIMIT. */
 const Resumed = z.tuple([z.literal("resumed"), ...at, hex, hex]);
+/** While E is 1: how far it has come, whenever it has left the guest for anything. */
+const Profiled = z.tuple([z.literal("profiled"), ...at]);
 /** It waits, until this instant; what for: its own timer, or anything else. */
 const Idle = z.tuple([z.literal("idle"), ...at, count, z.enum(["timer", "other"])]);
 /** It goes on at EL0 in another thread than before, or after it was idle: CONTEXTIDR_EL1 with the ASID, and TPIDR_EL0. */
 const Task = z.tuple([z.literal("task"), ...at, hex, hex]);
+/**
+ * The host changes guest memory by itself (--pressure): when, how, the first page, counted from the guest's first, and how many.
+ * No vCPU has to do with it.
+ */
+const Host = z.tuple([
+  z.literal("host"),
+  z.literal(-1),
+  count,
+  z.enum(PRESSURE_KINDS),
+  count,
+  z.int().positive(),
+]);
 /** The command has ended. */
 const End = z.tuple([z.literal("end"), ...at]);
 
-const Line = z.union([Idle, Task, On, Off, Stopped, Resumed, End, Event, Buffer]);
+const Line = z.union([Idle, Task, Profiled, On, Off, Stopped, Resumed, End, Event, Buffer, Host]);
 export type ScheduleLine = z.infer<typeof Line>;
 /** A line about an instant. */
-export type InstantLine = Exclude<ScheduleLine, z.infer<typeof Buffer> | z.infer<typeof Event>>;
+export type InstantLine = Exclude<
+  ScheduleLine,
+  z.infer<typeof Buffer> | z.infer<typeof Event> | z.infer<typeof Host>
+>;
 
 export interface MachineSchedule {
   readonly header: ScheduleHeader;
@@ -109,6 +131,10 @@ export function countersOf(line: InstantLine): Counters {
   const [, vcpu, atNs, guestNs, otherNs, instructions, profiled] = line;
   return { vcpu, atNs, guestNs, otherNs, instructions, profiled };
 }
+
+/** Whether a line is about an instant of a vCPU's. */
+export const isOfInstant = (line: ScheduleLine): line is InstantLine =>
+  line[0] !== "buffer" && line[0] !== "event" && line[0] !== "host";
 
 /** Whether bytes begin as such a file does: its first line is the header. */
 export const isMachineSchedule = (start: string): boolean => /^\{"schema":"spevisor\.schedule\//.test(start);
@@ -162,7 +188,7 @@ function checkOrder(
   for (const [i, line] of lines.entries()) {
     const [kind, vcpu] = line;
     if (vcpu >= cpus) refuse(i + 2, `vCPU ${vcpu} of ${cpus}`);
-    if (kind === "buffer" || kind === "event") continue;
+    if (!isOfInstant(line)) continue;
     const now = countersOf(line);
     const before = last.get(vcpu);
     const names = ["atNs", "guestNs", "otherNs", "instructions", "profiled"] as const;

@@ -2,7 +2,7 @@
 import type { MachineSchedule, ScheduleHeader, ScheduleLine } from "./file.ts";
 
 export const HEADER: ScheduleHeader = {
-  schema: "spevisor.schedule/1",
+  schema: "spevisor.schedule/2",
   version: "0.0.0",
   command: "perf record -- true",
   policy: "none",
@@ -21,7 +21,13 @@ export const HEADER: ScheduleHeader = {
 };
 
 /** 64 KiB at the first page of vmalloc's space. */
-const BUFFER: ScheduleLine = ["buffer", 0, "0xffff800080000000", [[0x4_1000, 16]]];
+const BUFFER: ScheduleLine = [
+  "buffer",
+  0,
+  "0xffff800080000000",
+  [[0x4_1000, 16]],
+  [0x4_0000, 0x4_0001, 0x4_0002, 0x4_0003],
+];
 const POINTER = "0xffff800080000000";
 const LIMIT = "0xffff800080008000";
 

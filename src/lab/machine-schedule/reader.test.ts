@@ -4,7 +4,7 @@ import type { ScheduleLine } from "./file.ts";
 import { readingsOf } from "./reader.ts";
 
 const BASE = 0xffff_8000_8000_0000n;
-const FACTS = { base: BASE, bytes: 0x10000, maxRecordBytes: 64, alignBytes: 64 };
+const FACTS = { base: BASE, bytes: 0x10000, maxRecordBytes: 64, alignBytes: 64, snapshot: false };
 const at = (offset: number): string => `0x${(BASE + BigInt(offset)).toString(16)}`;
 const counters = (ns: number) => [0, ns, ns, 0, 2 * ns, 2 * ns] as const;
 const on = (ns: number, from: number, to: number): ScheduleLine => ["on", ...counters(ns), at(from), at(to)];
@@ -19,7 +19,7 @@ const resumed = (ns: number, from: number, to: number): ScheduleLine => [
 
 it("nothing was read where the windows are what they would be without a reader", () => {
   const lines = [on(0, 0, 0x8000), off(100, 0x1000), on(200, 0x1000, 0x8000), off(300, 0x2000)];
-  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+  expect(readingsOf(lines, FACTS)).toMatchObject({
     windows: [
       { head: 0, tail: 0 },
       { head: 0x1000, tail: 0 },
@@ -38,7 +38,7 @@ it("a full buffer that goes on in front was read before it was enabled again", (
     on(300, 0x8000, 0x10000),
     off(400, 0xa000),
   ];
-  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+  expect(readingsOf(lines, FACTS)).toMatchObject({
     windows: [
       { head: 0, tail: 0 },
       { head: 0x8000, tail: 0 },
@@ -58,7 +58,7 @@ it("one that was never off was read by another CPU half way, and a window that n
     off(230, 0xf000),
     on(300, 0xf000, 0x4000),
   ];
-  expect(readingsOf(lines, 0, FACTS)).toMatchObject({
+  expect(readingsOf(lines, FACTS)).toMatchObject({
     windows: [
       { head: 0, tail: 0 },
       { head: 0x8000, tail: 0 },

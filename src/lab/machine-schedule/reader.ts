@@ -11,6 +11,8 @@ export interface BufferFacts {
   readonly bytes: number;
   readonly maxRecordBytes: number;
   readonly alignBytes: number;
+  /** perf record -S: nobody reads, and the driver overwrites. */
+  readonly snapshot: boolean;
 }
 
 export interface Readings {
@@ -28,18 +30,22 @@ class Reader {
   /** Heads of what the driver has handed over, and nobody may have read. */
   #commits: number[] = [];
   #hasStopped = false;
+  #isOn = false;
 
   constructor(facts: BufferFacts) {
     this.#facts = facts;
-    this.#aux = new AuxBuffer({ ...facts, snapshot: false, watermarkBytes: 0 });
+    this.#aux = new AuxBuffer({ ...facts, watermarkBytes: 0 });
   }
 
   take(line: ScheduleLine): void {
     switch (line[0]) {
       case "on":
-      case "resumed":
+        this.#isOn = true;
         this.#opens(line[7], line[8]);
-        this.#hasStopped = false;
+        return;
+      case "resumed":
+        // Else it has been turned off for want of space, and S is cleared behind that.
+        if (this.#isOn) this.#opens(line[7], line[8]);
         return;
       case "stopped":
         this.#commit(line[7]);
@@ -51,13 +57,18 @@ class Reader {
           const { head, tail } = this.#aux;
           this.windows.push({ head, tail });
           this.#aux.begin();
+          // What it has filled up instead is read with the rest.
+          this.#commits.push(this.#aux.head);
         } else this.#commit(line[7]);
         this.#hasStopped = false;
+        this.#isOn = false;
         return;
       case "task":
       case "idle":
       case "buffer":
       case "event":
+      case "profiled":
+      case "host":
       case "end":
         return;
     }
@@ -92,20 +103,13 @@ class Reader {
     const { tail } = aux;
     this.#commits = this.#commits.filter((head) => head > tail);
     this.windows.push({ head: saved.head, tail });
+    this.#hasStopped = false;
   }
 }
 
-/** @param lines of all vCPUs; those of `vcpu` count */
-export function readingsOf(lines: readonly ScheduleLine[], vcpu: number, facts: BufferFacts): Readings {
+/** @param lines the buffer's own (buffers.ts) */
+export function readingsOf(lines: readonly ScheduleLine[], facts: BufferFacts): Readings {
   const reader = new Reader(facts);
-  const isOurs = (address: string): boolean => {
-    const offset = BigInt(address) - facts.base;
-    return offset >= 0n && offset <= BigInt(facts.bytes);
-  };
-  for (const line of lines) {
-    if (line[1] !== vcpu) continue;
-    const pointer = "on off stopped resumed".includes(line[0]) ? (line[7] as string) : undefined;
-    if (pointer === undefined || isOurs(pointer)) reader.take(line);
-  }
+  for (const line of lines) reader.take(line);
   return reader;
 }

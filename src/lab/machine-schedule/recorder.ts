@@ -8,16 +8,35 @@ import type { Counters, ScheduleLine } from "./file.ts";
 /** A buffer has no more pages than this: 16 GiB. */
 const MOST_PAGES = 4 * 1024 ** 2;
 
+/** How many of a buffer's pages are looked at to know it again. */
+const PROBES = 16;
+
+/** A buffer that has been told of. */
+interface ToldBuffer {
+  readonly first: Vpn;
+  readonly pages: number;
+  /** Some of the guest pages behind it; where it was freed and another lies there, they are others. */
+  readonly probed: readonly (number | undefined)[];
+}
+
+/** Pages of a buffer that differ where it does, and the one behind it, which is free. */
+const probesOf = ({ first, pages }: Pick<ToldBuffer, "first" | "pages">): readonly number[] => [
+  ...Array.from({ length: PROBES }, (_, i) => first + Math.floor((i * (pages - 1)) / (PROBES - 1))),
+  first + pages,
+];
+
 /** What is followed of a vCPU. */
 export interface Watched {
   readonly start: Counters;
   on: boolean;
   /** The event's registers have been told since E rose. */
   eventTold: string | undefined;
+  /** What there was to sample from when it was last told how far it has come. */
+  toldProfiled: number;
   /** The thread that it was in, at EL0; undefined: after it was idle. */
   thread: string | undefined;
-  /** Bases of buffers that have been told. */
-  readonly bases: Set<Vpn>;
+  /** Buffers that have been told, the latest first. */
+  readonly buffers: ToldBuffer[];
 }
 
 export class ScheduleRecorder {
@@ -43,11 +62,15 @@ export class ScheduleRecorder {
             start: this.#raw(vcpu),
             on: false,
             eventTold: undefined,
+            toldProfiled: 0,
             thread: undefined,
-            bases: new Set(),
+            buffers: [],
           }))
         : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
+    const startNs = this.#watched[0]!.start.atNs;
+    machine.onPressure = ({ atNs, kind, first, pages }) =>
+      this.#tell(["host", -1, Math.max(0, atNs - startNs), kind, first, pages]);
     machine.vcpus.forEach(({ timeline }, vcpu) => {
       const also = timeline.onCharge;
       timeline.onCharge = (kind, startNs, endNs) => {
@@ -56,10 +79,11 @@ export class ScheduleRecorder {
         else if (kind === "guestRun") this.#event(vcpu);
       };
     });
-    cores.forEach(({ core }, vcpu) => {
-      core.onLevelChange = (from) => {
+    cores.forEach((code, vcpu) => {
+      code.core.onLevelChange = (from) => {
         if (from === 1) this.#toEl0(vcpu);
       };
+      code.onRan = () => this.#ran(vcpu);
     });
     devices.wires.forEach((wires, vcpu) => {
       wires.onLevel = (intid, high) => {
@@ -85,7 +109,11 @@ export class ScheduleRecorder {
     if (watched.length === 0) return watched;
     for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
-    for (const { core } of cores) core.onLevelChange = undefined;
+    machine.onPressure = undefined;
+    for (const code of cores) {
+      code.core.onLevelChange = undefined;
+      code.onRan = undefined;
+    }
     for (const wires of devices.wires) wires.onLevel = undefined;
     this.#watched = [];
     return watched;
@@ -133,11 +161,13 @@ export class ScheduleRecorder {
   /** The whole buffer, unless it is known: vmap leaves a page free before it and behind it. */
   #geometry(vcpu: number, inside: Vpn): void {
     const pageAt = (page: number) => this.#vm.guestPageAt(vcpu, vpn(page));
+    const { buffers } = this.#watched[vcpu]!;
+    const isThere = (told: ToldBuffer): boolean =>
+      probesOf(told).every((page, i) => pageAt(page) === told.probed[i]);
+    const latest = buffers.find(({ first, pages }) => inside >= first && inside <= first + pages);
+    if (latest !== undefined && isThere(latest)) return;
     let first: number = inside;
     while (inside - first < MOST_PAGES && pageAt(first - 1) !== undefined) first -= 1;
-    const { bases } = this.#watched[vcpu]!;
-    if (bases.has(vpn(first))) return;
-    bases.add(vpn(first));
     const pages: [number, number][] = [];
     for (let page = first; page - first < MOST_PAGES; page++) {
       const at = pageAt(page);
@@ -146,7 +176,22 @@ export class ScheduleRecorder {
       if (last !== undefined && last[0] + last[1] === at) last[1] += 1;
       else pages.push([at, 1]);
     }
-    if (pages.length > 0) this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages]);
+    if (pages.length === 0) return;
+    const place = { first: vpn(first), pages: pages.reduce((sum, [, count]) => sum + count, 0) };
+    buffers.unshift({ ...place, probed: probesOf(place).map(pageAt) });
+    const tables = this.#vm.guestTablesAt(vcpu, place.first, place.pages);
+    this.#tell(["buffer", vcpu, hex(BigInt(first) << 12n), pages, [...tables]]);
+  }
+
+  /** It has executed something. */
+  #ran(vcpu: number): void {
+    const watched = this.#watched[vcpu]!;
+    if (!watched.on) return;
+    const counters = this.#counters(vcpu);
+    const profiled = counters[5];
+    if (profiled === watched.toldProfiled) return;
+    watched.toldProfiled = profiled;
+    this.#tell(["profiled", ...counters]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */

@@ -6,10 +6,10 @@ import { HEADER, LINES, SCHEDULE } from "./machine-schedule.testing.ts";
 import { cutSchedule } from "./segments.ts";
 
 const columns = (lines: readonly ScheduleLine[], cpus = 1) =>
-  cutSchedule({ header: { ...HEADER, cpus }, lines }, undefined, []);
+  cutSchedule({ header: { ...HEADER, cpus }, lines }, []);
 
 it("a segment ends where the buffer is turned on or off, and where its vCPU is idle", () => {
-  const { segments } = cutSchedule(SCHEDULE, undefined, []).schedule;
+  const { segments } = cutSchedule(SCHEDULE, []).schedule;
   expect([...segments.startNs]).toEqual([0, 1_000, 3_000, 10_500]);
   expect([...segments.endNs]).toEqual([1_000, 3_000, 3_500, 15_500]);
   expect([...(segments.ops ?? [])]).toEqual([0, 3_000, 0, 0]);
@@ -29,8 +29,8 @@ it("the time in which a driver deals with its full buffer is the interrupt's, no
         ]
       : [line],
   );
-  const { schedule, stops, meanStopNs } = columns(lines);
-  expect({ stops, meanStopNs }).toEqual({ stops: 1, meanStopNs: 300 });
+  const { schedule, stoppedNs } = columns(lines);
+  expect(stoppedNs).toEqual([[[300]]]);
   expect(schedule.segments.endNs[1]).toBe(2_700);
 });
 
@@ -63,4 +63,19 @@ it("what a thread does in the kernel before it is back at EL0 is its own, and no
   expect(segments.previousOfTask[2]).toBe(0);
   // From its own last instruction, in which the other one had a turn.
   expect(segments.waitNs[2]).toBe(3_000);
+});
+
+it("what was profiled in no time at all is not lost: the next piece has it", () => {
+  const lines = LINES.flatMap((line): ScheduleLine[] =>
+    line[0] === "off"
+      ? [
+          ["profiled", 0, 2_000, 1_900, 100, 3_800, 1_900],
+          ["profiled", 0, 2_000, 1_900, 100, 3_801, 1_901],
+          line,
+        ]
+      : [line],
+  );
+  const { segments } = columns(lines).schedule;
+  expect([...segments.endNs].slice(0, 3)).toEqual([1_000, 2_000, 3_000]);
+  expect([...(segments.ops ?? [])].slice(0, 3)).toEqual([0, 1_900, 1_100]);
 });

@@ -11,7 +11,8 @@ import {
   type Segments,
   WAIT,
 } from "../../guest/schedule.ts";
-import { type Counters, countersOf, type InstantLine, type MachineSchedule } from "./file.ts";
+import { placesOf } from "./buffers.ts";
+import { type Counters, countersOf, type InstantLine, isOfInstant, type MachineSchedule } from "./file.ts";
 
 /** A segment before it has a place among all. */
 interface Piece {
@@ -22,6 +23,8 @@ interface Piece {
   /** Of its time: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
   stoppedNs: number;
   enables: boolean;
+  /** Which buffer it enables: its place among its vCPU's. */
+  buffer: number;
   disables: boolean;
   isOn: boolean;
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
@@ -34,9 +37,11 @@ const lengthNs = (piece: Piece): number => workNs(piece.end) - workNs(piece.star
 /** Cuts one vCPU's lines. */
 class Cutter {
   readonly pieces: Piece[] = [];
-  stops = 0;
-  stoppedNs = 0;
+  /** How long its guest dealt with each buffer that had stopped, by buffer. */
+  readonly stoppedNs: number[][] = [];
   #isOn = false;
+  /** Of what there was to sample from: in no time, half a nanosecond say. It is the next piece's, or none of it would be seen. */
+  #timeless = 0;
   #stoppedAtNs: number | undefined;
   #thread: string | undefined;
   #piece: Piece;
@@ -46,14 +51,16 @@ class Cutter {
     this.#piece = this.#begin(start, undefined);
   }
 
-  #begin(start: Counters, after: Piece["after"]): Piece {
+  #begin(at: Counters, after: Piece["after"]): Piece {
+    const start = { ...at, profiled: at.profiled - this.#timeless };
     this.#piece = {
-      vcpu: start.vcpu,
+      vcpu: at.vcpu,
       start,
       end: start,
       thread: this.#thread,
       stoppedNs: 0,
       enables: false,
+      buffer: 0,
       disables: false,
       isOn: this.#isOn,
       after,
@@ -64,20 +71,22 @@ class Cutter {
   #cut(now: Counters): void {
     const piece = this.#piece;
     piece.end = now;
-    const isNothing = lengthNs(piece) === 0 && !piece.enables && piece.after === undefined;
-    if (!isNothing) this.pieces.push(piece);
+    const takesTime = lengthNs(piece) > 0;
+    this.#timeless = takesTime ? 0 : now.profiled - piece.start.profiled;
+    if (takesTime || piece.enables || piece.after !== undefined) this.pieces.push(piece);
   }
 
-  take(line: InstantLine): void {
+  /** @param buffer which one the line is about, where it is about one */
+  take(line: InstantLine, buffer: number): void {
     const now = countersOf(line);
     switch (line[0]) {
       case "on":
         this.#cut(now);
         this.#isOn = true;
-        this.#begin(now, undefined).enables = true;
+        Object.assign(this.#begin(now, undefined), { enables: true, buffer });
         return;
       case "off":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         this.#piece.disables = true;
         this.#cut(now);
         this.#isOn = false;
@@ -87,7 +96,7 @@ class Cutter {
         this.#stoppedAtNs = workNs(now);
         return;
       case "resumed":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         return;
       case "idle": {
         const [, , , , , , , untilNs, cause] = line;
@@ -96,22 +105,25 @@ class Cutter {
         this.#begin({ ...now, atNs: untilNs }, cause);
         return;
       }
+      case "profiled":
+        this.#cut(now);
+        this.#begin(now, undefined);
+        return;
       case "task":
         this.#task(now, `${line[7]} ${line[8]}`);
         return;
       case "end":
-        this.#resumed(now);
+        this.#resumed(now, buffer);
         this.#cut(now);
         return;
     }
   }
 
-  #resumed(now: Counters): void {
+  #resumed(now: Counters, buffer: number): void {
     if (this.#stoppedAtNs === undefined) return;
     const ns = workNs(now) - this.#stoppedAtNs;
     this.#piece.stoppedNs += ns;
-    this.stoppedNs += ns;
-    this.stops += 1;
+    this.stoppedNs[buffer] = [...(this.stoppedNs[buffer] ?? []), ns];
     this.#stoppedAtNs = undefined;
   }
 
@@ -140,24 +152,15 @@ class Cutter {
 
 export interface CutSchedule {
   readonly schedule: Schedule;
-  /** How often a guest dealt with a buffer that had stopped while E was 1, and how long that took its driver in the mean. */
-  readonly stops: number;
-  readonly meanStopNs: number;
+  /** How long a guest dealt with each buffer that had stopped while E was 1, by vCPU and buffer. */
+  readonly stoppedNs: readonly (readonly (readonly number[] | undefined)[])[];
 }
 
-/**
- * @param readings of each vCPU's buffer (reader.ts)
- * @param assumptions what the replay takes for granted, for its record
- */
-export function cutSchedule(
-  { header, lines }: MachineSchedule,
-  readings: Schedule["readings"],
-  assumptions: readonly string[],
-): CutSchedule {
+/** @param assumptions what the replay takes for granted, for its record */
+export function cutSchedule({ header, lines }: MachineSchedule, assumptions: readonly string[]): CutSchedule {
   const cutters = Array.from({ length: header.cpus }, (_, vcpu) => new Cutter(vcpu));
-  for (const line of lines) if (line[0] !== "buffer" && line[0] !== "event") cutters[line[1]]!.take(line);
-  const stops = cutters.reduce((sum, cutter) => sum + cutter.stops, 0);
-  const stoppedNs = cutters.reduce((sum, cutter) => sum + cutter.stoppedNs, 0);
+  const places = placesOf(lines);
+  for (const [i, line] of lines.entries()) if (isOfInstant(line)) cutters[line[1]]!.take(line, places[i]!);
   const pieces = cutters
     .flatMap((cutter) => cutter.pieces)
     .sort((a, b) => a.start.atNs - b.start.atNs || a.vcpu - b.vcpu);
@@ -182,10 +185,8 @@ export function cutSchedule(
       segments,
       durationNs: ends.reduce((a, b) => Math.max(a, b), 0),
       assumptions,
-      ...(readings === undefined ? {} : { readings }),
     },
-    stops,
-    meanStopNs: stops === 0 ? 0 : Math.round(stoppedNs / stops),
+    stoppedNs: cutters.map((cutter) => cutter.stoppedNs),
   };
 }
 
@@ -203,7 +204,10 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     waker: new Int32Array(count).fill(NO_SEGMENT),
     wakerOffsetNs: new Float64Array(count),
     previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
-    ops: Float64Array.from(pieces, ({ start, end }) => end.profiled - start.profiled),
+    ops: Float64Array.from(pieces, (piece) =>
+      lengthNs(piece) > 0 ? piece.end.profiled - piece.start.profiled : 0,
+    ),
+    buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();
   const lastOfVcpu = new Map<number, number>();

@@ -1,23 +1,21 @@
 /** A machine's schedule as an experiment of the model's: what the machine was made with is what the model is made with. */
 import { PMSCR_EL1, PMSFCR_EL1, PMSIRR_EL1 } from "../../arm/registers.ts";
-import { PAGE_BYTES, vaOf, vpnOf } from "../../common/address.ts";
+import { PAGE_BYTES, vpnOf } from "../../common/address.ts";
 import { counted } from "../../common/counts.ts";
 import { UserError } from "../../common/errors.ts";
+import { type PlacedBuffer, pageBehind, pagesOf } from "../../guest/buffers.ts";
 import { RAM_FIRST_IPN } from "../../guest/memory.ts";
 import { DEFAULT_EVENT, type SpeEvent } from "../../guest/spe-event.ts";
 import { HUGE_PAGES } from "../../host/frames.ts";
-import { factsOf, implementationOf } from "../../spe/implementation.ts";
-import type { BufferLayout, Setting } from "../experiment.ts";
+import type { PressureEvent } from "../../host/pressure.ts";
+import { factsOf, type ImplementationFacts, implementationOf } from "../../spe/implementation.ts";
+import type { Setting } from "../experiment.ts";
+import { buffersOf, type ScheduledBuffer } from "./buffers.ts";
 import type { MachineSchedule, ScheduleLine } from "./file.ts";
-import { readingsOf } from "./reader.ts";
+import { type Readings, readingsOf } from "./reader.ts";
 import { cutSchedule } from "./segments.ts";
 
 type Line<Kind extends ScheduleLine[0]> = Extract<ScheduleLine, readonly [Kind, ...unknown[]]>;
-
-const linesOf = <Kind extends ScheduleLine[0]>(
-  { lines }: MachineSchedule,
-  kind: Kind,
-): readonly Line<Kind>[] => lines.filter((line): line is Line<Kind> => line[0] === kind);
 
 /** The event that the driver has written into the unit's registers. */
 function eventOf([, , pmscr, pmsfcr, pmsevfr, pmslatfr, pmsirr]: Line<"event">): SpeEvent {
@@ -39,17 +37,25 @@ function eventOf([, , pmscr, pmsfcr, pmsevfr, pmslatfr, pmsirr]: Line<"event">):
   };
 }
 
-/** Each vCPU's first buffer; one that never had any has another's, and does not use it. */
-function layoutOf(schedule: MachineSchedule): BufferLayout[] {
-  const buffers = linesOf(schedule, "buffer");
-  const [any] = buffers;
-  return Array.from({ length: schedule.header.cpus }, (_, vcpu) => {
-    const [, , base, pages] = buffers.find((line) => line[1] === vcpu) ?? any!;
-    return { first: vpnOf(BigInt(base)), pages };
-  });
+/**
+ * A buffer as the model has it. Whether perf lets it be overwritten (-S) is told by the driver's windows: its rules for the one
+ * explain them, or those for the other.
+ */
+function placed(
+  { mapped, event, lines }: ScheduledBuffer,
+  usual: SpeEvent,
+  facts: ImplementationFacts,
+): { readonly buffer: PlacedBuffer; readonly unexplained: number } {
+  const [, , base, pages, tables] = mapped;
+  const place = { first: vpnOf(BigInt(base)), pages, tables };
+  const [read, overwritten] = [false, true].map((snapshot) =>
+    readingsOf(lines, { base: BigInt(base), bytes: pagesOf(place) * PAGE_BYTES, ...facts, snapshot }),
+  ) as [Readings, Readings];
+  const of = { ...place, event: event === undefined ? usual : eventOf(event) };
+  return overwritten.unexplained < read.unexplained
+    ? { buffer: { ...of, snapshot: true }, unexplained: overwritten.unexplained }
+    : { buffer: { ...of, snapshot: false, readings: read.windows }, unexplained: read.unexplained };
 }
-
-const pagesOf = ({ pages }: BufferLayout): number => pages.reduce((sum, [, count]) => sum + count, 0);
 
 /**
  * @param name what the schedule was read from
@@ -58,51 +64,50 @@ const pagesOf = ({ pages }: BufferLayout): number => pages.reduce((sum, [, count
  */
 export function machineSetting(name: string, schedule: MachineSchedule, seed: number): Setting {
   const { header } = schedule;
-  const [event] = linesOf(schedule, "event");
-  const buffers = linesOf(schedule, "buffer");
-  if (event === undefined || buffers.length === 0)
+  const buffers = buffersOf(schedule.lines, header.cpus);
+  const first = schedule.lines.find((line): line is Line<"event"> => line[0] === "event");
+  const [any] = buffers.flat();
+  if (first === undefined || any === undefined)
     throw new UserError(
       `${name}: its command did not profile with SPE: there is nothing to replay`,
       "Record one that does: spevisor run --schedule FILE -- perf record -e arm_spe// -- COMMAND",
     );
-  const layout = layoutOf(schedule);
-  const largest = Math.max(...layout.map(pagesOf));
+  const event = eventOf(first);
   const spe = implementationOf(header.spe);
-  const readings = layout.map((buffer, vcpu) =>
-    readingsOf(schedule.lines, vcpu, {
-      base: vaOf(buffer.first),
-      bytes: pagesOf(buffer) * PAGE_BYTES,
-      ...factsOf(spe),
-    }),
+  const known = buffers.map((ofVcpu) => ofVcpu.map((buffer) => placed(buffer, event, factsOf(spe))));
+  const unexplained = known.flat().reduce((sum, each) => sum + each.unexplained, 0);
+  const cut = cutSchedule(schedule, [
+    `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
+    ...(unexplained > 0
+      ? [
+          `${counted(unexplained, "window")} of the buffer ${unexplained === 1 ? "is" : "are"} none that the driver's rules give: the replay's may be others.`,
+        ]
+      : []),
+  ]);
+  const stopsNs = cut.stoppedNs.flat().flatMap((ofBuffer) => ofBuffer ?? []);
+  const meanStopNs = stopsNs.length === 0 ? 0 : stopsNs.reduce((a, b) => a + b) / stopsNs.length;
+  // A vCPU that never had a buffer has another's, and does not use it.
+  const anywhere = known.flat()[0]!.buffer;
+  const all = known.map((ofVcpu, vcpu) =>
+    ofVcpu.length > 0
+      ? ofVcpu.map(({ buffer }, i) => ({ ...buffer, interruptNs: cut.stoppedNs[vcpu]?.[i] ?? [] }))
+      : [anywhere],
   );
-  const unexplained = readings.reduce((sum, each) => sum + each.unexplained, 0);
-  const cut = cutSchedule(
-    schedule,
-    readings.map(({ windows }) => windows),
-    [
-      `Replayed as the machine ran it (${header.policy === "none" ? "on bare metal" : `under ${header.policy}`}): every enable, disable, wait and the instructions between them are exact.`,
-      ...(buffers.length > new Set(buffers.map(([, vcpu]) => vcpu)).size
-        ? ["The guest has mapped its buffers anew in between: they are replayed where they were first."]
-        : []),
-      ...(unexplained > 0
-        ? [
-            `${counted(unexplained, "window")} of the buffer ${unexplained === 1 ? "is" : "are"} none that the driver's rules give: the replay's may be others.`,
-          ]
-        : []),
-    ],
-  );
+  const largest = Math.max(...all.flat().map(pagesOf));
+  const pressure = schedule.lines.flatMap((line): PressureEvent[] => {
+    if (line[0] !== "host") return [];
+    const [, , atNs, kind, first, pages] = line;
+    return [{ atNs, kind, first, pages }];
+  });
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
   const memoryPages = Math.ceil(header.memoryBytes / PAGE_BYTES / HUGE_PAGES) * HUGE_PAGES;
-  const used = Math.max(
-    memoryPages,
-    ...layout.flatMap(({ pages }) => pages.map(([first, count]) => first + count - RAM_FIRST_IPN)),
-  );
+  const used = Math.max(memoryPages, pageBehind(all) - RAM_FIRST_IPN);
   // The model's tables lie behind the buffers.
   const tables = Math.ceil((used / 256 + 64) / HUGE_PAGES + 1) * HUGE_PAGES;
   return {
     scenario: header.command,
     schedule: cut.schedule,
-    event: eventOf(event),
+    event,
     bufferBytes: largest * PAGE_BYTES,
     snapshot: false,
     pageBytes: 4096,
@@ -115,11 +120,12 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     clockGHz: header.clockGHz,
     ipc: header.ipc,
     seed,
+    ...(pressure.length === 0 ? {} : { pressure: () => pressure.values() }),
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
-    layout,
+    placed: all,
     spe,
     // What the driver executes is in the segments; only a full buffer's interrupt is not.
-    guestCosts: { sysreg: 0, drain: 0, driverStart: 0, driverStop: 0, driverIrq: cut.meanStopNs },
+    guestCosts: { sysreg: 0, drain: 0, driverStart: 0, driverStop: 0, driverIrq: Math.round(meanStopNs) },
   };
 }

@@ -329,6 +329,7 @@ export type Host = z.infer<typeof Host>;
 
 /** A run of the model beside the machine's that it replays (lab/agreement.ts). */
 const Agreement = z.strictObject({
+  scenario: z.string().min(1).optional(),
   policy: z.string().min(1),
   profile: z.string().min(1),
   rows: z.array(
@@ -352,7 +353,7 @@ export const Report = z.strictObject({
   runs: z.array(Run),
   /** Of `compare`: where its two runs part, and what each costs from there (lab/compare.ts). Other reports have none. */
   comparison: z.looseObject({ schema: z.literal(COMPARE_SCHEMA), sentences: z.array(z.string()) }).optional(),
-  /** Of `predict --against`: each of its runs beside the machine's own. Other reports have none. */
+  /** Of `predict --against` and `thread --guest linux`: each run of the model beside the machine's own. Other reports have none. */
   agreement: z.array(Agreement).optional(),
 });
 export type Report = z.infer<typeof Report>;

@@ -4,13 +4,15 @@ import type { Json } from "../questions/question.ts";
 import type { Filter } from "./matrix.ts";
 
 /** A file by its content; the name is what records call it. */
-export interface RecordingFile {
+export interface CellFile {
   readonly name: string;
   readonly sha256: string;
 }
 
 interface ModelCell {
   readonly policy: string;
+  /** The code of a policy that is from a file; there only then. */
+  readonly policyFile?: CellFile;
   readonly profile: string;
   /** Factors by the costs' names. */
   readonly costs: Readonly<Record<string, number>>;
@@ -25,7 +27,7 @@ export interface ThreadCell extends ModelCell {
 }
 export interface PredictCell extends ModelCell {
   readonly kind: "predict";
-  readonly recording: RecordingFile;
+  readonly recording: CellFile;
   /** Null: the recorded command and its children. */
   readonly comm: string | null;
   readonly period: number;
@@ -42,7 +44,7 @@ export interface BarCell {
     | { readonly kind: "scenario"; readonly name: string; readonly seed: number }
     | {
         readonly kind: "recording";
-        readonly file: RecordingFile;
+        readonly file: CellFile;
         readonly index: number;
         readonly seed: number;
       }

@@ -20,11 +20,15 @@ const option = (name: string, value: string | number | null | undefined): readon
 
 /**
  * What to type for a cell's run again, and all that is said of it.
- * @param pathOf where a recording is, by its SHA-256
+ * @param pathOf where a recording or a policy is, by its SHA-256
  */
 export function commandOf(cell: SweepCell, pathOf: (sha256: string) => string): string {
   const { policy, profile, costs, seed, period } = fieldsOf(cell);
-  const chosen = [...option("policy", policy), ...option("profile", profile)];
+  const file = "policyFile" in cell ? cell.policyFile : undefined;
+  const chosen = [
+    ...option("policy", file === undefined ? policy : pathOf(file.sha256)),
+    ...option("profile", profile),
+  ];
   const words = (...command: readonly string[]): string =>
     ["npx", "spevisor", ...command].map(quoted).join(" ");
   switch (cell.kind) {

@@ -6,25 +6,28 @@ import type { LinuxScenario } from "../linux/scenario.ts";
 import type { Question } from "../questions/question.ts";
 import {
   type BarCell,
+  type CellFile,
   FILTER_NAMES,
   fits,
   type LinuxCell,
-  type RecordingFile,
   type SweepCell,
+  type ThreadCell,
 } from "./cell.ts";
 import { bytesOf, type Filter, type Matrix, MOST_CELLS, type Sweep, seedsOf } from "./matrix.ts";
 
 /** What names mean here. Each of the choosers takes "all", and throws UserError for a name that nothing has. */
 export interface Choices {
   policies(names: readonly string[]): readonly string[];
+  /** The code of a policy that one of the names was a file of. */
+  policyFile(policy: string): CellFile | undefined;
   profiles(names: readonly string[]): readonly string[];
   scenarios(names: readonly string[]): readonly string[];
   linuxScenarios(names: readonly string[]): readonly LinuxScenario[];
   questions(numbers: "all" | readonly number[]): readonly Question[];
   /** The files that paths and patterns name, in order, each once. */
-  recordings(patterns: readonly string[]): readonly RecordingFile[];
+  recordings(patterns: readonly string[]): readonly CellFile[];
   /** How many settings the bar has of a recording. */
-  barSettings(recording: RecordingFile): number;
+  barSettings(recording: CellFile): number;
 }
 
 /**
@@ -75,6 +78,23 @@ export function realCellOf(
   return found;
 }
 
+/** A policy as a cell of the model has it. */
+function policyIn(choices: Choices, policy: string): Pick<ThreadCell, "policy" | "policyFile"> {
+  const policyFile = choices.policyFile(policy);
+  return policyFile === undefined ? { policy } : { policy, policyFile };
+}
+
+/** The policies of cells that know none from files. */
+function registered(choices: Choices, { kind, policies }: Extract<Matrix, { kind: "bar" | "linux" }>) {
+  const chosen = choices.policies(policies);
+  const file = chosen.map((policy) => choices.policyFile(policy)).find((each) => each !== undefined);
+  if (file === undefined) return chosen;
+  throw new UserError(
+    `${file.name}: cells of ${kind} take policies by name`,
+    "Those of thread and predict take files",
+  );
+}
+
 function* cellsIn(matrix: Matrix, choices: Choices): Generator<SweepCell> {
   switch (matrix.kind) {
     case "thread":
@@ -88,7 +108,8 @@ function* cellsIn(matrix: Matrix, choices: Choices): Generator<SweepCell> {
         policy: choices.policies(matrix.policies),
       })) {
         const { scenario, profile, costs, bufferBytes, period, seed, policy } = of;
-        yield { kind: "thread", scenario, profile, costs, bufferBytes, period, seed, policy };
+        const named = policyIn(choices, policy);
+        yield { kind: "thread", scenario, profile, costs, bufferBytes, period, seed, ...named };
       }
       return;
     case "predict":
@@ -116,7 +137,7 @@ function* cellsIn(matrix: Matrix, choices: Choices): Generator<SweepCell> {
           vcpus,
           backing,
           seed,
-          policy,
+          ...policyIn(choices, policy),
         };
       }
       return;
@@ -142,7 +163,7 @@ function* cellsIn(matrix: Matrix, choices: Choices): Generator<SweepCell> {
       yield* product({
         kind: ["bar"] as const,
         setting: settings,
-        policy: choices.policies(matrix.policies),
+        policy: registered(choices, matrix),
         profile: choices.profiles(matrix.profiles),
       });
       return;
@@ -155,7 +176,7 @@ function* cellsIn(matrix: Matrix, choices: Choices): Generator<SweepCell> {
     case "linux": {
       const cells = cellsOf({
         scenarios: choices.linuxScenarios(matrix.scenarios),
-        policies: choices.policies(matrix.policies),
+        policies: registered(choices, matrix),
         profiles: choices.profiles(matrix.profiles),
       });
       for (const seed of seedsOf(matrix)) for (const cell of cells) yield ofRealCell(cell, seed);

@@ -35,7 +35,9 @@ const seeds = {
   seeds: list(seed).default([1]).describe("Seeds of everything that is drawn"),
   repetitions: z.int().min(1).max(1_000_000).default(1).describe("So many seeds from each of them on"),
 };
-const policies = list(name).default(["all"]).describe('Pin policies by name, or "all"');
+const policies = list(name)
+  .default(["all"])
+  .describe('Pin policies by name, or "all"; of thread and predict also files such as ./mine.ts');
 const profiles = list(name).default(["thread-normal"]).describe('Cost profiles by name, or "all"');
 const costs = list(factors).default([{}]);
 const buffers = list(size).default(["256M"]).describe("Sizes of the profiling buffer");

@@ -5,8 +5,8 @@ import type { RecordedRuns } from "../../guest/recording/build.ts";
 import { buildSchedule } from "../../guest/recording/build.ts";
 import { COST_NAMES, type CostName, type CostTable } from "../../host/costs.ts";
 import type { Backing } from "../../host/mm.ts";
+import type { PinPolicy } from "../../kvm/spe/policy.ts";
 import { Baseline, readingsOf } from "../measure.ts";
-import { policyNamed } from "../policies.ts";
 import { checkBuffer, predictionSetting, USUAL_PREDICTION } from "../predict.ts";
 import type { ModelRun } from "../report/run.ts";
 import { hypervisorNs } from "../report/run.ts";
@@ -112,9 +112,13 @@ export function predictBaseline(cell: PredictCell, runs: RecordedRuns): Baseline
 }
 
 /** Runs a cell beside its bare metal. @param table its profile's costs */
-export function runModelCell(cell: ThreadCell | PredictCell, baseline: Baseline, table: CostTable): ModelRow {
+export function runModelCell(
+  cell: ThreadCell | PredictCell,
+  policy: PinPolicy,
+  baseline: Baseline,
+  table: CostTable,
+): ModelRow {
   const costs = multiplied(table, cell.costs);
-  const policy = policyNamed(cell.policy);
   const { setting } = baseline;
   return readingsOf(setting)
     .map((waits) =>

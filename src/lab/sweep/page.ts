@@ -46,7 +46,11 @@ const SLOWDOWN: Measure = {
 const LOSS: Measure = {
   name: "loss",
   of: ({ worstLostShare }) => worstLostShare,
-  axis: { type: "value", min: 0, axisLabel: { color: "var(--muted)", formatter: "fn:share" } },
+  axis: {
+    type: "value",
+    min: 0,
+    axisLabel: { color: "var(--muted)", formatter: "fn:share", hideOverlap: true },
+  },
   tip: "fn:shareTip",
 };
 

@@ -91,10 +91,13 @@ export function outcomeOf(cell: SweepCell, text: string): Outcome {
 export const lineOf = ({ cell, outcome }: Result): string =>
   JSON.stringify(outcome.kind === "row" ? { cell, result: outcome.row } : { cell, failed: outcome.why });
 
-/** A result's fields and columns in one flat row, for tables of any kind. */
-export const flatOf = ({ cell, outcome }: Result): Row => ({
-  ...fieldsOf(cell),
-  ...(cell.kind === "predict" ? { recordingSha256: cell.recording.sha256 } : {}),
-  ...(outcome.kind === "row" ? outcome.row : {}),
-  failed: outcome.kind === "failed" ? outcome.why : null,
-});
+/** Tells of a result's fields and figures by name, for tables of any kind; of a name that comes twice the latter counts. */
+export function eachValue({ cell, outcome }: Result, tell: (name: string, value: Value) => void): void {
+  const tellAll = (row: Row): void => {
+    for (const name in row) tell(name, row[name]!);
+  };
+  tellAll(fieldsOf(cell));
+  if (cell.kind === "predict") tell("recordingSha256", cell.recording.sha256);
+  if (outcome.kind === "row") tellAll(outcome.row);
+  tell("failed", outcome.kind === "failed" ? outcome.why : null);
+}

@@ -10,6 +10,7 @@ import { Summary } from "./summary.ts";
 const same = (names: readonly string[]): readonly string[] => names;
 const CHOICES: Choices = {
   policies: same,
+  policyFile: (name) => (name === "mine" ? { name: "mine.ts", sha256: "of mine.ts" } : undefined),
   profiles: same,
   scenarios: same,
   linuxScenarios: () => [],
