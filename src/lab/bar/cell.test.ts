@@ -53,7 +53,7 @@ describe("a cell", () => {
     const cell = cellOf("system-50ms", { vcpus: 2, periodOps: 4096 });
     const run = (hostCpus: number | null) =>
       trial({ setting: settingOfCell({ ...cell, hostCpus }), policy: adaptive, costs: normal });
-    const spare = run(3);
+    const spare = run(4);
     const none = run(2);
     expect(run(null).vcpus).toEqual(spare.vcpus);
     expect(spare.stealNs).toBe(0);
