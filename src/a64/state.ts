@@ -130,9 +130,10 @@ export const DEFAULT_CLOCK: CyclesPerNs = 2;
 /**
  * A soft TLB: entries of {read tag, write tag, host address, what STRICT_TAG is good for, strict tag}; a tag is the VA of the
  * page, all bits of it. The strict tag is for pages whose accesses must be aligned by element: an entry has it or the others.
- * A page has one place, so that a hit is one comparison; two pages that share one take turns, a walk each time. So there are many
- * more places than the few hundred pages that a program and its kernel use at once, and what is mapped some MiB apart, as
- * buffers and libraries are, does not share them (DTLB_FOLD).
+ * Each access looks into one place, so that a hit is one comparison. There are many more places than the few hundred pages that a
+ * program and its kernel use at once, and what is mapped some MiB apart, as buffers and libraries are, does not share them
+ * (DTLB_FOLD). Of two pages that share a place all the same the one that came first is in its other place (dtlbOtherIndex), where
+ * WebAssembly looks before a walk is asked for: second-look.ts.
  */
 export const DTLB = {
   ENTRIES: 8192,
@@ -155,6 +156,9 @@ export const dtlbIndexOfPage = (page: number): number =>
 /** Which entry of a soft TLB a VA's page has. */
 export const dtlbIndexOf = (va: bigint): number => dtlbIndexOfPage(Number(BigInt.asUintN(56, va) >> 12n));
 
+/** The other place of a page whose place is `index`. */
+export const dtlbOtherIndex = (index: number): number => index ^ (DTLB.ENTRIES / 2);
+
 /** What the strict tag of an entry is good for. */
 export const STRICT = { READ: 1, WRITE: 2 } as const;
 
@@ -165,8 +169,8 @@ export const STRICT = { READ: 1, WRITE: 2 } as const;
 export const CTLB = { ENTRIES: 4096, ENTRY_BYTES: 16, TAG: 0, DECODED: 8, BYTES: 4096 * 16 } as const;
 
 /**
- * What tags hold where nothing is mapped, as bytes: the VA of page 0, so that no other page's accesses come near it. The one
- * entry that page 0 itself would have holds EMPTY_OTHER instead: the VA of a page of another index.
+ * What tags hold where nothing is mapped, as bytes: the VA of page 0, so that no other page's accesses come near it. The
+ * entries that page 0 itself would have hold EMPTY_OTHER instead: the VA of a page of other indices.
  */
 export const EMPTY_BYTE = 0;
 export const EMPTY_INDEX = 0;

@@ -3,7 +3,17 @@
  * pages. Addresses in it are "host addresses" here: byte offsets.
  */
 import { INVERSE_SBOX, SBOX } from "../a64/aes-tables.ts";
-import { CTLB, DTLB, EMPTY_BYTE, EMPTY_INDEX, EMPTY_OTHER, LOG, STATE_BYTES, TABLES } from "../a64/state.ts";
+import {
+  CTLB,
+  DTLB,
+  dtlbOtherIndex,
+  EMPTY_BYTE,
+  EMPTY_INDEX,
+  EMPTY_OTHER,
+  LOG,
+  STATE_BYTES,
+  TABLES,
+} from "../a64/state.ts";
 import { PAGE_BYTES } from "../common/address.ts";
 import { engine, type LinearMemory } from "../wasm/engine.ts";
 import { CODE_CACHE_BYTES, CodeCache } from "./execute/code-cache.ts";
@@ -64,10 +74,12 @@ export class CpuMemory {
 
   emptyDtlb(at: number): void {
     this.bytes.fill(EMPTY_BYTE, at, at + DTLB.BYTES);
-    const odd = at + EMPTY_INDEX * DTLB.ENTRY_BYTES;
-    this.view.setBigUint64(odd + DTLB.RTAG, EMPTY_OTHER, true);
-    this.view.setBigUint64(odd + DTLB.WTAG, EMPTY_OTHER, true);
-    this.view.setBigUint64(odd + DTLB.STRICT_TAG, EMPTY_OTHER, true);
+    for (const index of [EMPTY_INDEX, dtlbOtherIndex(EMPTY_INDEX)]) {
+      const odd = at + index * DTLB.ENTRY_BYTES;
+      this.view.setBigUint64(odd + DTLB.RTAG, EMPTY_OTHER, true);
+      this.view.setBigUint64(odd + DTLB.WTAG, EMPTY_OTHER, true);
+      this.view.setBigUint64(odd + DTLB.STRICT_TAG, EMPTY_OTHER, true);
+    }
   }
 
   emptyCtlb(at: number): void {

@@ -10,6 +10,7 @@ import {
   DTLB,
   dtlbIndexOf,
   dtlbIndexOfPage,
+  dtlbOtherIndex,
   EMPTY_BYTE,
   EMPTY_INDEX,
   EMPTY_OTHER,
@@ -22,7 +23,9 @@ import type { VcpuState } from "./vcpu-state.ts";
 /** VA[55:12], which a TLBI names, has this many values. */
 const TAGLESS_PAGES = 2 ** 44;
 const EMPTY = BigInt(`0x${EMPTY_BYTE.toString(16).repeat(8)}`);
-const emptyTag = (index: number): bigint => (index === EMPTY_INDEX ? EMPTY_OTHER : EMPTY);
+const OTHER_EMPTY_INDEX = dtlbOtherIndex(EMPTY_INDEX);
+const isOdd = (index: number): boolean => index === EMPTY_INDEX || index === OTHER_EMPTY_INDEX;
+const emptyTag = (index: number): bigint => (isOdd(index) ? EMPTY_OTHER : EMPTY);
 /** The same by halves: TLBIs come by the thousand. */
 const halvesOf = (tag: bigint) => [Number(tag & 0xffff_ffffn), Number(tag >> 32n)] as const;
 const EMPTY_HALVES = halvesOf(EMPTY);
@@ -82,6 +85,8 @@ export class SoftTlbs {
   /** Which tables may hold anything: emptying one is for 256 KiB, and a guest may ask for it with each instruction. */
   readonly #filledTlbs = new Uint8Array(TLBS).fill(1);
   readonly #filledMaps = new Uint8Array(MAPS).fill(1);
+  /** Which soft TLBs may have pages in their other places. */
+  readonly #movedIn = new Uint8Array(TLBS);
   /**
    * Places that stores to a page of the linear memory were let through by, and others beside them: tables are too large to be
    * searched for it each time that somebody waits for a store.
@@ -116,6 +121,7 @@ export class SoftTlbs {
   #emptyTlb(table: number): void {
     if (this.#filledTlbs[table] === 0) return;
     this.#filledTlbs[table] = 0;
+    this.#movedIn[table] = 0;
     this.#memory.emptyDtlb(this.#tlb(table));
   }
 
@@ -200,6 +206,7 @@ export class SoftTlbs {
     const index = dtlbIndexOf(va);
     const entry = table + index * DTLB.ENTRY_BYTES;
     const tag = va & ~0xfffn;
+    this.#makeRoom(table, index, tag);
     const isSamePage = words[(entry + DTLB.ADDRESS) >>> 2] === page;
     const strict = words[(entry + DTLB.STRICT) >>> 2] as number;
     if (kind.strict) {
@@ -228,6 +235,37 @@ export class SoftTlbs {
     if (kind.write) this.#noteStores(page, place);
     if (!kind.global && place < EL1_TLBS * DTLB.ENTRIES) this.#dataOfContext.add(place);
     return { entry, index };
+  }
+
+  /** A page comes to its place in a soft TLB: another one that has the same place goes to its other place. */
+  #makeRoom(table: number, index: number, tag: bigint): void {
+    const { view, words } = this.#memory;
+    const empty = emptyTag(index);
+    const entry = table + index * DTLB.ENTRY_BYTES;
+    const otherIndex = dtlbOtherIndex(index);
+    const other = table + otherIndex * DTLB.ENTRY_BYTES;
+    if (
+      view.getBigUint64(other + DTLB.RTAG, true) === tag ||
+      view.getBigUint64(other + DTLB.WTAG, true) === tag
+    )
+      this.empty({ entry: other, index: otherIndex });
+    const read = view.getBigUint64(entry + DTLB.RTAG, true);
+    const write = view.getBigUint64(entry + DTLB.WTAG, true);
+    const held = read === empty ? write : read;
+    // What is in its other place here has had its turn.
+    if (held === empty || held === tag || dtlbIndexOf(held) !== index) return;
+    const page = words[(entry + DTLB.ADDRESS) >>> 2] as number;
+    view.setBigUint64(other + DTLB.RTAG, read, true);
+    view.setBigUint64(other + DTLB.WTAG, write, true);
+    view.setUint32(other + DTLB.ADDRESS, page, true);
+    view.setUint32(other + DTLB.STRICT, 0, true);
+    view.setBigUint64(other + DTLB.STRICT_TAG, empty, true);
+    const from = (entry - this.#tlbs) / DTLB.ENTRY_BYTES;
+    const to = (other - this.#tlbs) / DTLB.ENTRY_BYTES;
+    this.#dataIpns[to] = this.#dataIpns[from] as number;
+    if (write !== empty) this.#noteStores(page, to);
+    if (this.#dataOfContext.has(from)) this.#dataOfContext.add(to);
+    this.#movedIn[Math.floor(to / DTLB.ENTRIES)] = 1;
   }
 
   /** Caches where the decoded instructions of the page of PC are. */
@@ -286,7 +324,7 @@ export class SoftTlbs {
 
   #emptyTag(at: number, index: number): void {
     const { words } = this.#memory;
-    const [low, high] = index === EMPTY_INDEX ? EMPTY_OTHER_HALVES : EMPTY_HALVES;
+    const [low, high] = isOdd(index) ? EMPTY_OTHER_HALVES : EMPTY_HALVES;
     words[at >>> 2] = low;
     words[(at >>> 2) + 1] = high;
   }
@@ -347,9 +385,21 @@ export class SoftTlbs {
         return;
       }
     const index = dtlbIndexOfPage(page);
+    const other = dtlbOtherIndex(index);
     for (let i = 0; i < TLBS; i++)
-      if (this.#isUsed(i - EL1_TLBS)) this.empty(this.#entryAt(i * DTLB.ENTRIES + index));
+      if (this.#isUsed(i - EL1_TLBS)) {
+        this.empty(this.#entryAt(i * DTLB.ENTRIES + index));
+        if (this.#movedIn[i] === 1) this.#emptyMovedIn(this.#entryAt(i * DTLB.ENTRIES + other));
+      }
     this.forgetCode(page);
+  }
+
+  /** Forgets an entry if its page has its place elsewhere. */
+  #emptyMovedIn(at: TlbEntry): void {
+    const { view } = this.#memory;
+    const read = view.getBigUint64(at.entry + DTLB.RTAG, true);
+    const held = read === emptyTag(at.index) ? view.getBigUint64(at.entry + DTLB.WTAG, true) : read;
+    if (held !== emptyTag(at.index) && dtlbIndexOf(held) !== at.index) this.empty(at);
   }
 
   /** TLBI by IPA: forgets the translations that lead to guest pages [first, first + pages), at every level. */
@@ -439,6 +489,7 @@ export class SoftTlbs {
     for (const place of saved.ofContext.code) this.#codeOfContext.add(place);
     this.#filledTlbs.fill(1);
     this.#filledMaps.fill(1);
+    this.#movedIn.fill(1);
     for (const [place, read, write, [strict, goodFor], frame, ipn] of saved.data) {
       this.#dataIpns[place] = ipn;
       const { entry } = this.#entryAt(place);

@@ -6,7 +6,7 @@ import type { ModuleBuilder } from "../../wasm/module-builder.ts";
 import { BLOCK_PARAMS, BLOCK_RESULTS, WENT } from "./block.ts";
 import { type LoopLocals, pushPc } from "./loop-locals.ts";
 import type { CountedJumps } from "./module.ts";
-import { emitStrictPlace } from "./strict-place.ts";
+import { emitSecondLook } from "./second-look.ts";
 
 interface EntryLabels {
   /** At the instruction in `at`, which was jumped to. */
@@ -107,7 +107,7 @@ function emitAfterBlock(f: FunctionBody, locals: LoopLocals, { jumped, lookup, o
   });
   ifWent(f, went, WENT.SLOW, () => {
     const place = f.local.take("i32");
-    emitStrictPlace(f, cpu);
+    emitSecondLook(f, cpu);
     f.local.tee(place);
     f.i32.eqz();
     const ask = f.if();

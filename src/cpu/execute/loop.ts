@@ -15,7 +15,7 @@ import { emitEntry } from "./entry.ts";
 import { logOp, takeBackOp } from "./log.ts";
 import { type LoopLocals, pushPc } from "./loop-locals.ts";
 import { type ModuleOptions, moduleBuilder, STATUS } from "./module.ts";
-import { emitStrictPlace } from "./strict-place.ts";
+import { emitSecondLook } from "./second-look.ts";
 
 interface LoopLabels {
   /** At the instruction in `at`. */
@@ -181,7 +181,7 @@ export function interpreterModule(handlers: Handlers, options: ModuleOptions): U
   f.end(stops);
   control.advance();
   f.end(slow);
-  emitStrictPlace(f, cpu);
+  emitSecondLook(f, cpu);
   f.local.tee(status);
   f.i32.eqz();
   const ask = f.if();
