@@ -32,6 +32,9 @@ type Place =
     }
   | { readonly kind: "device"; readonly ipa: number };
 
+/** Where the bytes of a part of an access go. */
+type Part = Pick<Extract<Place, { kind: "ram" }>, "kind" | "at"> | Extract<Place, { kind: "device" }>;
+
 /** Whether an access is aligned to its elements. */
 const isAligned = (va: bigint, flags: number): boolean =>
   (va & ((1n << BigInt(flags >> ACCESS.ELEMENT_SHIFT)) - 1n)) === 0n;
@@ -52,7 +55,7 @@ export class SlowAccesses {
   #entryForOne: TlbEntry | undefined;
   #storeOfOne: { readonly at: number; readonly bytes: number } | undefined;
   /** Where the bytes of a prepared store go, once its instruction has happened. */
-  #store: { readonly places: readonly Place[]; readonly split: number; readonly bytes: number } | undefined;
+  #store: { readonly places: readonly Part[]; readonly split: number; readonly bytes: number } | undefined;
 
   /** @param translate both stages, as the core's registers select them */
   constructor(
@@ -106,6 +109,13 @@ export class SlowAccesses {
     if (((flags & ACCESS.ALIGNED) !== 0 && (va & BigInt(bytes - 1)) !== 0n) || (strict && !aligned))
       return { kind: "data", va, status: ALIGNMENT_FAULT, write: onlyWrites(flags), cache: false };
     const inPage = PAGE_BYTES - Number(va & 0xfffn);
+    if (bytes > inPage && !strict) {
+      const known = this.#knownAcross(va, flags, inPage);
+      if (known !== undefined) {
+        this.#prepareInScratch(known, inPage, bytes, write);
+        return undefined;
+      }
+    }
     const first = this.#place(va, access, flags, aligned);
     if ("problem" in first) return first.problem;
     const places = [first.place];
@@ -133,17 +143,35 @@ export class SlowAccesses {
     }
     if (first.place.kind === "device" && this.#platform.isAhead()) return { kind: "ahead" };
     const split = Math.min(inPage, bytes);
-    if (write) {
-      this.#store = { places, split, bytes };
-      if (first.place.kind === "ram") this.#copyIn(places, split, bytes);
-      state.preparedInScratch();
-      return undefined;
-    }
-    if (first.place.kind === "device")
+    if (!write && first.place.kind === "device")
       return { kind: "mmio", ipa: first.place.ipa, bytes, write: false, data: 0n };
-    this.#copyIn(places, split, bytes);
-    state.preparedInScratch();
+    this.#prepareInScratch(places, split, bytes, write);
     return undefined;
+  }
+
+  /** The instruction at PC finds what lies at `places` in SCRATCH; what it stores there is carried out when it has happened. */
+  #prepareInScratch(places: readonly Part[], split: number, bytes: number, write: boolean): void {
+    if (write) this.#store = { places, split, bytes };
+    if (places[0]?.kind === "ram") this.#copyIn(places, split, bytes);
+    this.#state.preparedInScratch();
+  }
+
+  /**
+   * Where an access goes that crosses into another page, if the soft TLB has both: a stack may lie so that a hot function's does,
+   * each time.
+   */
+  #knownAcross(va: bigint, flags: number, inPage: number): readonly Part[] | undefined {
+    if (this.#debug.active) return undefined;
+    const write = (flags & ACCESS.WRITE) !== 0;
+    const unprivileged = (flags & ACCESS.UNPRIVILEGED) !== 0;
+    const next = BigInt.asUintN(64, va + BigInt(inPage));
+    const first = this.#tlbs.hostAddressOf(va, write, unprivileged);
+    const second = this.#tlbs.hostAddressOf(next, write, unprivileged);
+    if (first === undefined || second === undefined) return undefined;
+    return [
+      { kind: "ram", at: first },
+      { kind: "ram", at: second },
+    ];
   }
 
   /**
@@ -206,7 +234,7 @@ export class SlowAccesses {
   }
 
   /** Puts what lies at `places` into SCRATCH. */
-  #copyIn(places: readonly Place[], split: number, bytes: number): void {
+  #copyIn(places: readonly Part[], split: number, bytes: number): void {
     const scratch = this.#state.base + STATE.SCRATCH;
     const [first, second] = places;
     if (first?.kind === "ram") this.#memory.bytes.copyWithin(scratch, first.at, first.at + split);

@@ -268,6 +268,21 @@ export class SoftTlbs {
     this.#movedIn[Math.floor(to / DTLB.ENTRIES)] = 1;
   }
 
+  /** The host address of a VA that loads, or stores, of the current level may use without a walk; undefined: it takes one. */
+  hostAddressOf(va: bigint, write: boolean, unprivileged: boolean): number | undefined {
+    const { view } = this.#memory;
+    const { words, at } = this.#state;
+    const table = words[unprivileged ? at.DTLB_EL0 : at.DTLB] as number;
+    const tag = va & ~0xfffn;
+    const index = dtlbIndexOf(va);
+    for (const place of [index, dtlbOtherIndex(index)]) {
+      const entry = table + place * DTLB.ENTRY_BYTES;
+      if (view.getBigUint64(entry + (write ? DTLB.WTAG : DTLB.RTAG), true) === tag)
+        return view.getUint32(entry + DTLB.ADDRESS, true) + Number(va & 0xfffn);
+    }
+    return undefined;
+  }
+
   /** Caches where the decoded instructions of the page of PC are. */
   fillCode(pc: bigint, decoded: number, ipn: Ipn, global: boolean): void {
     const { view } = this.#memory;

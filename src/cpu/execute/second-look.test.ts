@@ -109,3 +109,28 @@ describe("two pages that share a place of the soft TLB", () => {
     expect([load(FIRST), load(SECOND)]).toEqual([undefined, 0xeen]);
   });
 });
+
+describe("an access that crosses into another page", () => {
+  const NEXT = FIRST + 0x1000n;
+  const ACROSS = FIRST + 0xffdn;
+
+  it("is made in the two that the soft TLB has", () => {
+    for (const write of [false, true]) {
+      fill(FIRST, 8, write);
+      fill(NEXT, 11, write);
+    }
+    bare.core.state.setX(1, ACROSS);
+    bare.core.state.setX(3, 0x8877_6655_4433_2211n);
+    expect(bare.execute([STR, LDR])).toBe(undefined);
+    expect(bare.core.state.x(3)).toBe(0x8877_6655_4433_2211n);
+    expect([bare.pages[8]![1023]! >>> 8, bare.pages[11]![0]]).toEqual([0x33_2211, 0x7766_5544]);
+  });
+
+  it("is not made if one of them may not be", () => {
+    fill(FIRST, 8, true);
+    fill(NEXT, 11);
+    expect(isStored(ACROSS)).toBe(false);
+    expect(load(ACROSS)).toBe(undefined);
+    expect(bare.pages[8]![1023]).toBe(0xa0);
+  });
+});
