@@ -18,13 +18,13 @@ describe.each(POLICIES)("policy $name", (policy) => {
         const kept = record({ ...setting, extents: true }, policy, profile).text;
         expect(record({ ...setting, extents: false }, policy, profile).text).toBe(kept);
       }),
-      { numRuns: 8, seed: 1 },
+      { numRuns: 5, seed: 1 },
     );
   });
 
-  it("and over half of the thread's scenarios with a small buffer, each policy's neighbour over the others", () => {
-    const odd = POLICIES.indexOf(policy) % 2;
-    for (const scenario of SCENARIOS.filter((_, i) => i % 2 === odd)) {
+  it("and over a third of the thread's scenarios with a small buffer, each policy's neighbours over the others", () => {
+    const third = POLICIES.indexOf(policy) % 3;
+    for (const scenario of SCENARIOS.filter((_, i) => i % 3 === third)) {
       const setting = scenario.setting(256 * 1024, 1);
       const kept = record({ ...setting, extents: true }, policy).text;
       expect(record({ ...setting, extents: false }, policy).text, scenario.name).toBe(kept);
