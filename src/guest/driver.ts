@@ -36,12 +36,14 @@ export interface SpeDriverState {
   readonly aux: AuxBufferState;
   readonly nextReading: number;
   readonly nextInterrupt: number;
+  readonly nextStart: number;
 }
 
 /** What is known of a driver's use of its buffer: see PlacedBuffer. */
 export interface DriverHistory {
   readonly readings?: readonly AuxReading[] | undefined;
   readonly interruptNs?: readonly number[] | undefined;
+  readonly startCounts?: readonly (bigint | undefined)[] | undefined;
 }
 
 export class SpeDriver {
@@ -64,6 +66,8 @@ export class SpeDriver {
   #nextReading = 0;
   readonly #interruptNs: readonly number[];
   #nextInterrupt = 0;
+  readonly #startCounts: readonly (bigint | undefined)[];
+  #nextStart = 0;
   #window: AuxWindow | undefined;
   /** Where its handle stands that has no window. */
   #standsAtBytes: number | undefined;
@@ -86,6 +90,7 @@ export class SpeDriver {
     this.#pe = pe;
     this.#readings = history.readings;
     this.#interruptNs = history.interruptNs ?? [];
+    this.#startCounts = history.startCounts ?? [];
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -128,6 +133,8 @@ export class SpeDriver {
   /** arm_spe_pmu_start: the event is scheduled in. */
   start(): void {
     this.#started = true;
+    this.#periodLeft = this.#startCounts[this.#nextStart] ?? this.#periodLeft;
+    this.#nextStart += 1;
     this.#why = "switch-in";
     this.#sequence.begin(this.#start);
   }
@@ -174,6 +181,7 @@ export class SpeDriver {
       aux: this.#aux.save(),
       nextReading: this.#nextReading,
       nextInterrupt: this.#nextInterrupt,
+      nextStart: this.#nextStart,
     };
   }
 
@@ -194,6 +202,7 @@ export class SpeDriver {
     this.#aux.restore(state.aux);
     this.#nextReading = state.nextReading;
     this.#nextInterrupt = state.nextInterrupt;
+    this.#nextStart = state.nextStart;
   }
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */

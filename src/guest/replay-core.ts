@@ -148,12 +148,17 @@ export class ReplayCore implements GuestCore {
     this.#workload = state.segment === NO_SEGMENT ? undefined : this.#workloadOf(state.segment);
   }
 
+  /** How long the machine was out of the guest at its start. */
+  #otherNs(segment: number): number {
+    return this.#hardware.bareMetal ? 0 : (this.#replay.schedule.segments.otherNs?.[segment] ?? 0);
+  }
+
   /** Its task's instructions; as many of them as were counted, where they were. */
   #workloadOf(segment: number): Workload {
     const { task, ops, startNs, endNs } = this.#replay.schedule.segments;
     const workload = this.#options.workloadOf(task[segment]!);
     if (ops === undefined) return workload;
-    const ns = Math.max(1, Math.round(endNs[segment]! - startNs[segment]!));
+    const ns = Math.max(1, Math.round(endNs[segment]! - startNs[segment]!) - this.#otherNs(segment));
     // Only its rate is another. Half an op more, so that none is lost in rounding down.
     return { bounds: workload.bounds, opAt: workload.opAt, opsPerNs: (ops[segment]! + 0.5) / ns };
   }
@@ -251,6 +256,13 @@ export class ReplayCore implements GuestCore {
       return undefined;
     }
     const wakeNs = this.#replay.nextWake(segment, this.#ranNs);
+    const otherNs = this.#otherNs(segment);
+    if (this.#ranNs < otherNs) {
+      const ns = Math.ceil(Math.min(otherNs - this.#ranNs, Math.max(1, wakeNs - this.#ranNs)));
+      this.#ranNs += ns;
+      if (wakeNs <= this.#ranNs) this.#replay.progress(segment, this.#ranNs, timeline.nowNs + ns, kick);
+      return { kind: "other", ns };
+    }
     const sliceNs = Math.ceil(
       Math.min(
         this.#lengthNs - this.#ranNs,
@@ -259,7 +271,7 @@ export class ReplayCore implements GuestCore {
         this.#driver.readerAtNs - timeline.nowNs,
       ),
     );
-    const ops = Math.floor((this.#ranNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
+    const ops = Math.floor((this.#ranNs - otherNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
     const task = segments.task[segment] as number;
     const position = this.#positions[task] as number;
     const beforeNs = timeline.nowNs;

@@ -56,6 +56,11 @@ export interface Segments {
   readonly previousOfTask: Int32Array;
   /** Instructions that the profiling unit can sample in it, where they were counted; absent: its time at the workload's rate. */
   readonly ops?: Float64Array;
+  /**
+   * How much of its time, at its start, the machine was out of the guest, for an exit that SPE has nothing to do with; absent: none.
+   * Bare metal has it as the guest's own time.
+   */
+  readonly otherNs?: Float64Array;
   /** Which of its vCPU's buffers its enable turns on, where there are several; absent: the only one. */
   readonly buffer?: Uint16Array;
 }

@@ -67,7 +67,7 @@ class Reader {
       case "idle":
       case "buffer":
       case "event":
-      case "profiled":
+      case "ran":
       case "host":
       case "end":
         return;

@@ -68,11 +68,7 @@ it("what a thread does in the kernel before it is back at EL0 is its own, and no
 it("what was profiled in no time at all is not lost: the next piece has it", () => {
   const lines = LINES.flatMap((line): ScheduleLine[] =>
     line[0] === "off"
-      ? [
-          ["profiled", 0, 2_000, 1_900, 100, 3_800, 1_900],
-          ["profiled", 0, 2_000, 1_900, 100, 3_801, 1_901],
-          line,
-        ]
+      ? [["ran", 0, 2_000, 1_900, 100, 3_800, 1_900], ["ran", 0, 2_000, 1_900, 100, 3_801, 1_901], line]
       : [line],
   );
   const { segments } = columns(lines).schedule;

@@ -1,6 +1,6 @@
 /**
  * A machine's schedule as the segments that the driver model replays. A segment is a stretch in which a vCPU executes one thread
- * with its buffer on or off: its length is the guest's own time in it, with exits that SPE has nothing to do with. Between
+ * with its buffer on or off: its length is the guest's own time in it, with exits that SPE has nothing to do with before that. Between
  * segments a vCPU is idle. What the hypervisor took for SPE is left out: the replay puts in its own.
  */
 import {
@@ -20,8 +20,9 @@ interface Piece {
   readonly start: Counters;
   end: Counters;
   thread: string | undefined;
-  /** Of its time: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
+  /** Of its time, and of what exits took of that: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
   stoppedNs: number;
+  stoppedOtherNs: number;
   enables: boolean;
   /** Which buffer it enables: its place among its vCPU's. */
   buffer: number;
@@ -33,6 +34,9 @@ interface Piece {
 
 const workNs = ({ guestNs, otherNs }: Counters): number => guestNs + otherNs;
 const lengthNs = (piece: Piece): number => workNs(piece.end) - workNs(piece.start) - piece.stoppedNs;
+/** How long it was out of the guest at its start. */
+const otherNs = ({ start, end, stoppedOtherNs }: Piece): number =>
+  end.otherNs - start.otherNs - stoppedOtherNs;
 
 /** Cuts one vCPU's lines. */
 class Cutter {
@@ -42,7 +46,7 @@ class Cutter {
   #isOn = false;
   /** Of what there was to sample from: in no time, half a nanosecond say. It is the next piece's, or none of it would be seen. */
   #timeless = 0;
-  #stoppedAtNs: number | undefined;
+  #stoppedAt: Counters | undefined;
   #thread: string | undefined;
   #piece: Piece;
 
@@ -59,6 +63,7 @@ class Cutter {
       end: start,
       thread: this.#thread,
       stoppedNs: 0,
+      stoppedOtherNs: 0,
       enables: false,
       buffer: 0,
       disables: false,
@@ -93,7 +98,7 @@ class Cutter {
         this.#begin(now, undefined);
         return;
       case "stopped":
-        this.#stoppedAtNs = workNs(now);
+        this.#stoppedAt = now;
         return;
       case "resumed":
         this.#resumed(now, buffer);
@@ -105,7 +110,8 @@ class Cutter {
         this.#begin({ ...now, atNs: untilNs }, cause);
         return;
       }
-      case "profiled":
+      case "ran":
+        if (this.#stoppedAt !== undefined) return;
         this.#cut(now);
         this.#begin(now, undefined);
         return;
@@ -120,11 +126,13 @@ class Cutter {
   }
 
   #resumed(now: Counters, buffer: number): void {
-    if (this.#stoppedAtNs === undefined) return;
-    const ns = workNs(now) - this.#stoppedAtNs;
+    const from = this.#stoppedAt;
+    if (from === undefined) return;
+    const ns = workNs(now) - workNs(from);
     this.#piece.stoppedNs += ns;
+    this.#piece.stoppedOtherNs += now.otherNs - from.otherNs;
     this.stoppedNs[buffer] = [...(this.stoppedNs[buffer] ?? []), ns];
-    this.#stoppedAtNs = undefined;
+    this.#stoppedAt = undefined;
   }
 
   /** What came since it was idle was for this thread's sake; else another one begins here. */
@@ -207,6 +215,7 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     ops: Float64Array.from(pieces, (piece) =>
       lengthNs(piece) > 0 ? piece.end.profiled - piece.start.profiled : 0,
     ),
+    otherNs: Float64Array.from(pieces, otherNs),
     buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();
@@ -230,7 +239,8 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
       const waker = piece.after === "other" ? wakerOf(pieces, i) : NO_SEGMENT;
       if (waker === NO_SEGMENT) {
         segments.wait[i] = WAIT.other;
-        segments.waitNs[i] = Math.max(0, own === NO_SEGMENT ? startNs : startNs - undisturbed(own, "end"));
+        // As long as it was, whatever the hypervisor did for others meanwhile.
+        segments.waitNs[i] = piece.start.atNs - (own === NO_SEGMENT ? 0 : pieces[own]!.end.atNs);
       } else {
         segments.wait[i] = WAIT.woken;
         segments.waker[i] = waker;

@@ -37,6 +37,16 @@ function eventOf([, , pmscr, pmsfcr, pmsevfr, pmslatfr, pmsirr]: Line<"event">):
   };
 }
 
+/** PMSICR_EL1 as the driver wrote it at each enable, where that was seen. */
+function startCountsOf(lines: readonly ScheduleLine[]): readonly (bigint | undefined)[] {
+  const counts: (bigint | undefined)[] = [];
+  for (const line of lines) {
+    if (line[0] === "on") counts.push(undefined);
+    else if (line[0] === "event" && line[7] !== null) counts[counts.length - 1] = BigInt(line[7]);
+  }
+  return counts;
+}
+
 /**
  * A buffer as the model has it. Whether perf lets it be overwritten (-S) is told by the driver's windows: its rules for the one
  * explain them, or those for the other.
@@ -51,7 +61,11 @@ function placed(
   const [read, overwritten] = [false, true].map((snapshot) =>
     readingsOf(lines, { base: BigInt(base), bytes: pagesOf(place) * PAGE_BYTES, ...facts, snapshot }),
   ) as [Readings, Readings];
-  const of = { ...place, event: event === undefined ? usual : eventOf(event) };
+  const of = {
+    ...place,
+    event: event === undefined ? usual : eventOf(event),
+    startCounts: startCountsOf(lines),
+  };
   return overwritten.unexplained < read.unexplained
     ? { buffer: { ...of, snapshot: true }, unexplained: overwritten.unexplained }
     : { buffer: { ...of, snapshot: false, readings: read.windows }, unexplained: read.unexplained };
