@@ -29,10 +29,15 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
+  /** The access of `faultPage` is a store. */
+  faultsByWrite: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
 export const NO_SEGMENT = -1;
+
+/** No page: the value of `faultPage` where there is none. */
+export const NO_PAGE = -1;
 
 export interface ScheduledTask {
   readonly pid: number;
@@ -61,6 +66,8 @@ export interface Segments {
    * Bare metal has it as the guest's own time.
    */
   readonly otherNs?: Float64Array;
+  /** The guest page of an access, at its start, that stage 2 did not allow: that took `otherNs`, and where it allows it takes nothing. */
+  readonly faultPage?: Float64Array;
   /** Which of its vCPU's buffers its enable turns on, where there are several; absent: the only one. */
   readonly buffer?: Uint16Array;
 }

@@ -209,6 +209,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       const exit = core.run(Math.min(turn.untilNs, this.#nextHostNs, this.#nextWorkNs));
       this.#inGuest = exit.kind === "busy";
       if (this.#inGuest) return AGAIN;
+      if (exit.kind === "stage2-fault") this.#vmSpe.onFault?.(this.index, exit.ipn, exit.write);
       spe.leave();
       this.#stops.stopped();
       events.enter();

@@ -53,6 +53,8 @@ export class BareMetal {
   readonly backing = "none";
   /** See CodeMachine. */
   onBuffer: ((cpu: number, on: boolean) => void) | undefined;
+  /** There is no stage 2. */
+  onFault: undefined;
   /** Nobody takes memory away here. */
   onPressure: undefined;
   /** CPUs whose buffer is enabled. */

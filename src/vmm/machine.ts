@@ -354,6 +354,11 @@ export class Machine {
   }
 
   /** See CodeMachine. */
+  set onFault(listener: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined) {
+    this.spe.onFault = listener;
+  }
+
+  /** See CodeMachine. */
   set onPressure(listener: ((event: PressureEvent) => void) | undefined) {
     if (this.#pressure !== undefined) this.#pressure.onEvent = listener;
   }

@@ -107,15 +107,19 @@ const Host = z.tuple([
   count,
   z.int().positive(),
 ]);
+/** Guest pages that stage 2 let the guest write to when the command began, as [first, pages]: not of bare metal. */
+const Mapped = z.tuple([z.literal("mapped"), z.literal(-1), z.array(z.tuple([count, z.int().positive()]))]);
+/** Stage 2 does not allow an access of the vCPU's to this guest page, and is mended. */
+const Fault = z.tuple([z.literal("fault"), ...at, count, z.enum(["read", "write"])]);
 /** The command has ended. */
 const End = z.tuple([z.literal("end"), ...at]);
 
-const Line = z.union([Idle, Task, Ran, On, Off, Stopped, Resumed, End, Event, Buffer, Host]);
+const Line = z.union([Idle, Task, Ran, Fault, On, Off, Stopped, Resumed, End, Event, Buffer, Host, Mapped]);
 export type ScheduleLine = z.infer<typeof Line>;
 /** A line about an instant. */
 export type InstantLine = Exclude<
   ScheduleLine,
-  z.infer<typeof Buffer> | z.infer<typeof Event> | z.infer<typeof Host>
+  z.infer<typeof Buffer> | z.infer<typeof Event> | z.infer<typeof Host> | z.infer<typeof Mapped>
 >;
 
 export interface MachineSchedule {
@@ -140,7 +144,7 @@ export function countersOf(line: InstantLine): Counters {
 
 /** Whether a line is about an instant of a vCPU's. */
 export const isOfInstant = (line: ScheduleLine): line is InstantLine =>
-  line[0] !== "buffer" && line[0] !== "event" && line[0] !== "host";
+  line[0] !== "buffer" && line[0] !== "event" && line[0] !== "host" && line[0] !== "mapped";
 
 /** Whether bytes begin as such a file does: its first line is the header. */
 export const isMachineSchedule = (start: string): boolean => /^\{"schema":"spevisor\.schedule\//.test(start);

@@ -68,7 +68,9 @@ class Reader {
       case "buffer":
       case "event":
       case "ran":
+      case "fault":
       case "host":
+      case "mapped":
       case "end":
         return;
     }

@@ -1,6 +1,6 @@
 /** Writes down what a machine that executes code does with its profiling buffers, while it does: see file.ts. */
 import { TCR_EL1 } from "../../arm/registers.ts";
-import { hex, type Vpn, vpn, vpnOf } from "../../common/address.ts";
+import { hex, type Ipn, type Vpn, vpn, vpnOf } from "../../common/address.ts";
 import { PMBIRQ_INTID } from "../../kvm/wires.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
 import type { Counters, ScheduleLine } from "./file.ts";
@@ -83,6 +83,9 @@ export class ScheduleRecorder {
           }))
         : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
+    const mapped = before === undefined ? this.#vm.pagesMapped() : undefined;
+    if (mapped !== undefined) this.#tell(["mapped", -1, mapped.map(([first, pages]) => [first, pages])]);
+    machine.onFault = (vcpu, page, write) => this.#fault(vcpu, page, write);
     const startNs = this.#watched[0]!.start.atNs;
     machine.onPressure = ({ atNs, kind, first, pages }) =>
       this.#tell(["host", -1, Math.max(0, atNs - startNs), kind, first, pages]);
@@ -126,6 +129,7 @@ export class ScheduleRecorder {
     if (watched.length === 0) return watched;
     for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
+    machine.onFault = undefined;
     machine.onPressure = undefined;
     for (const code of cores) {
       code.core.onLevelChange = undefined;
@@ -216,6 +220,12 @@ export class ScheduleRecorder {
     watched.isRanTold = watched.on && counters[5] !== watched.ran[5];
     watched.ran = counters;
     if (watched.isRanTold) this.#tell(["ran", ...counters]);
+  }
+
+  /** It has left the guest for it just now. */
+  #fault(vcpu: number, page: Ipn, write: boolean): void {
+    this.#watched[vcpu]!.isRanTold = true;
+    this.#tell(["fault", ...this.#counters(vcpu), page, write ? "write" : "read"]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */

@@ -4,6 +4,7 @@
  * segments a vCPU is idle. What the hypervisor took for SPE is left out: the replay puts in its own.
  */
 import {
+  NO_PAGE,
   NO_SEGMENT,
   type Schedule,
   type ScheduledTask,
@@ -28,6 +29,8 @@ interface Piece {
   buffer: number;
   disables: boolean;
   isOn: boolean;
+  /** It begins with an access that stage 2 did not allow. */
+  fault: { readonly page: number; readonly write: boolean } | undefined;
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
   after: "timer" | "other" | undefined;
 }
@@ -68,6 +71,7 @@ class Cutter {
       buffer: 0,
       disables: false,
       isOn: this.#isOn,
+      fault: undefined,
       after,
     };
     return this.#piece;
@@ -78,7 +82,8 @@ class Cutter {
     piece.end = now;
     const takesTime = lengthNs(piece) > 0;
     this.#timeless = takesTime ? 0 : now.profiled - piece.start.profiled;
-    if (takesTime || piece.enables || piece.after !== undefined) this.pieces.push(piece);
+    if (takesTime || piece.enables || piece.fault !== undefined || piece.after !== undefined)
+      this.pieces.push(piece);
   }
 
   /** @param buffer which one the line is about, where it is about one */
@@ -114,6 +119,11 @@ class Cutter {
         if (this.#stoppedAt !== undefined) return;
         this.#cut(now);
         this.#begin(now, undefined);
+        return;
+      case "fault":
+        if (this.#stoppedAt !== undefined) return;
+        this.#cut(now);
+        this.#begin(now, undefined).fault = { page: line[7], write: line[8] === "write" };
         return;
       case "task":
         this.#task(now, `${line[7]} ${line[8]}`);
@@ -216,6 +226,7 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
       lengthNs(piece) > 0 ? piece.end.profiled - piece.start.profiled : 0,
     ),
     otherNs: Float64Array.from(pieces, otherNs),
+    faultPage: Float64Array.from(pieces, ({ fault }) => fault?.page ?? NO_PAGE),
     buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();
@@ -233,7 +244,10 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     segments.startNs[i] = startNs;
     segments.endNs[i] = startNs + lengthNs(piece);
     segments.flags[i] =
-      SEGMENT.target | (piece.enables ? SEGMENT.enables : 0) | (piece.disables ? SEGMENT.disables : 0);
+      SEGMENT.target |
+      (piece.enables ? SEGMENT.enables : 0) |
+      (piece.disables ? SEGMENT.disables : 0) |
+      (piece.fault?.write === true ? SEGMENT.faultsByWrite : 0);
     segments.previousOfTask[i] = own;
     if (piece.after !== undefined) {
       const waker = piece.after === "other" ? wakerOf(pieces, i) : NO_SEGMENT;

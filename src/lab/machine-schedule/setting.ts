@@ -113,6 +113,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     const [, , atNs, kind, first, pages] = line;
     return [{ atNs, kind, first, pages }];
   });
+  const mapped = schedule.lines.find((line): line is Line<"mapped"> => line[0] === "mapped");
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
   const memoryPages = Math.ceil(header.memoryBytes / PAGE_BYTES / HUGE_PAGES) * HUGE_PAGES;
   const used = Math.max(memoryPages, pageBehind(all) - RAM_FIRST_IPN);
@@ -137,6 +138,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     ...(pressure.length === 0 ? {} : { pressure: () => pressure.values() }),
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
+    ...(mapped === undefined ? {} : { mappedAtStart: mapped[2] }),
     placed: all,
     spe,
     // What the driver executes is in the segments; only a full buffer's interrupt is not.
