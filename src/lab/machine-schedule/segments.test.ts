@@ -1,6 +1,6 @@
 /** From a machine's lines to the segments that the model replays. */
 import { expect, it } from "vitest";
-import { SEGMENT, WAIT } from "../../guest/schedule.ts";
+import { NO_PAGE, SEGMENT, WAIT } from "../../guest/schedule.ts";
 import type { ScheduleLine } from "./file.ts";
 import { HEADER, LINES, SCHEDULE } from "./machine-schedule.testing.ts";
 import { cutSchedule } from "./segments.ts";
@@ -74,4 +74,34 @@ it("what was profiled in no time at all is not lost: the next piece has it", () 
   const { segments } = columns(lines).schedule;
   expect([...segments.endNs].slice(0, 3)).toEqual([1_000, 2_000, 3_000]);
   expect([...(segments.ops ?? [])].slice(0, 3)).toEqual([0, 1_900, 1_100]);
+});
+
+it("what another exit took is at the start of a segment, and so is the access that stage 2 did not allow", () => {
+  const lines: ScheduleLine[] = [
+    ["ran", 0, 1_000, 1_000, 0, 2_000, 0],
+    ["fault", 0, 3_700, 3_000, 700, 6_000, 0, 0x4_2000, "write"],
+    ["end", 0, 6_000, 4_000, 2_000, 8_000, 0],
+  ];
+  const { segments } = columns(lines).schedule;
+  expect([...segments.endNs]).toEqual([1_000, 3_700, 6_000]);
+  expect([...(segments.otherNs ?? [])]).toEqual([0, 700, 1_300]);
+  expect([...(segments.faultPage ?? [])]).toEqual([NO_PAGE, NO_PAGE, 0x4_2000]);
+  expect([...segments.flags].map((flags) => (flags & SEGMENT.faultsByWrite) !== 0)).toEqual([
+    false,
+    false,
+    true,
+  ]);
+});
+
+it("a wait is as long as it was, though the hypervisor worked for others meanwhile", () => {
+  const lines: ScheduleLine[] = [
+    ["task", 0, 100, 100, 0, 200, 0, "0x70001", "0x1000"],
+    ["idle", 0, 1_000, 1_000, 0, 2_000, 0, 2_000, "timer"],
+    ["task", 0, 2_300, 1_300, 0, 2_600, 0, "0x80002", "0x2000"],
+    // 500 ns for SPE.
+    ["idle", 0, 3_500, 2_000, 0, 4_000, 0, 4_500, "timer"],
+    ["task", 0, 4_600, 2_100, 0, 4_200, 0, "0x70001", "0x1000"],
+    ["end", 0, 5_500, 3_000, 0, 6_000, 0],
+  ];
+  expect(columns(lines).schedule.segments.waitNs[2]).toBe(3_500);
 });
