@@ -258,6 +258,7 @@ export class ReplayCore implements GuestCore {
       if (this.#options.mapBuffer(this.#buffer)) this.#pe.invalidateAll();
       this.#driver.start();
     }
+    if ((flags & SEGMENT.writesLimit) !== 0) this.#driver.writeLimitAgain();
     return undefined;
   }
 

@@ -29,6 +29,8 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
+  /** At its start the driver writes PMBLIMITR_EL1 with E = 0, and its buffer is off already. */
+  writesLimit: 64,
   /** The access of `faultPage` is a store. */
   faultsByWrite: 32,
 } as const;

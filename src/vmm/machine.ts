@@ -354,6 +354,11 @@ export class Machine {
   }
 
   /** See CodeMachine. */
+  set onLimitWhileOff(listener: ((vcpu: number) => void) | undefined) {
+    this.spe.onLimitWhileOff = listener;
+  }
+
+  /** See CodeMachine. */
   set onFault(listener: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined) {
     this.spe.onFault = listener;
   }

@@ -47,6 +47,8 @@ export interface CodeMachine extends CountedMachine {
   })[];
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean) => void) | undefined;
+  /** Told of each write that traps and leaves PMBLIMITR_EL1.E at 0. */
+  onLimitWhileOff: ((vcpu: number) => void) | undefined;
   /** Told of each access of a vCPU's that stage 2 does not allow, before that is mended. */
   onFault: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined;
   /** Told of what the host does to guest memory by itself, before it is done; pages count from the guest's first. */

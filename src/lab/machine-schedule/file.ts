@@ -82,6 +82,8 @@ const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex, hex.n
 const On = z.tuple([z.literal("on"), ...at, hex, hex]);
 /** E from 1 to 0, with PMBPTR_EL1. */
 const Off = z.tuple([z.literal("off"), ...at, hex]);
+/** A write that traps leaves E at 0: the driver starts an event for whose records there is no space, or stops one. */
+const Limit = z.tuple([z.literal("limit"), ...at]);
 /** The guest's PMBIRQ rises: its buffer is full, or has a fault; with PMBPTR_EL1. */
 const Stopped = z.tuple([z.literal("stopped"), ...at, hex]);
 /** And falls, with PMBPTR_EL1 and LIMIT. */
@@ -114,7 +116,22 @@ const Fault = z.tuple([z.literal("fault"), ...at, count, z.enum(["read", "write"
 /** The command has ended. */
 const End = z.tuple([z.literal("end"), ...at]);
 
-const Line = z.union([Idle, Task, Ran, Fault, On, Off, Stopped, Resumed, End, Event, Buffer, Host, Mapped]);
+const Line = z.union([
+  Idle,
+  Task,
+  Ran,
+  Fault,
+  On,
+  Off,
+  Limit,
+  Stopped,
+  Resumed,
+  End,
+  Event,
+  Buffer,
+  Host,
+  Mapped,
+]);
 export type ScheduleLine = z.infer<typeof Line>;
 /** A line about an instant. */
 export type InstantLine = Exclude<

@@ -69,6 +69,7 @@ class Reader {
       case "event":
       case "ran":
       case "fault":
+      case "limit":
       case "host":
       case "mapped":
       case "end":

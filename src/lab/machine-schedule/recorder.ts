@@ -85,6 +85,7 @@ export class ScheduleRecorder {
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
     const mapped = before === undefined ? this.#vm.pagesMapped() : undefined;
     if (mapped !== undefined) this.#tell(["mapped", -1, mapped.map(([first, pages]) => [first, pages])]);
+    machine.onLimitWhileOff = (vcpu) => this.#tell(["limit", ...this.#counters(vcpu)]);
     machine.onFault = (vcpu, page, write) => this.#fault(vcpu, page, write);
     const startNs = this.#watched[0]!.start.atNs;
     machine.onPressure = ({ atNs, kind, first, pages }) =>
@@ -129,6 +130,7 @@ export class ScheduleRecorder {
     if (watched.length === 0) return watched;
     for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
+    machine.onLimitWhileOff = undefined;
     machine.onFault = undefined;
     machine.onPressure = undefined;
     for (const code of cores) {

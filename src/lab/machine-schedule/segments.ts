@@ -28,6 +28,8 @@ interface Piece {
   /** Which buffer it enables: its place among its vCPU's. */
   buffer: number;
   disables: boolean;
+  /** It begins with a write that leaves E at 0. */
+  writesLimit: boolean;
   isOn: boolean;
   /** It begins with an access that stage 2 did not allow. */
   fault: { readonly page: number; readonly write: boolean } | undefined;
@@ -50,6 +52,8 @@ class Cutter {
   /** Of what there was to sample from: in no time, half a nanosecond say. It is the next piece's, or none of it would be seen. */
   #timeless = 0;
   #stoppedAt: Counters | undefined;
+  /** Its buffer was turned off while it was stopped, and is not cleared yet. */
+  #isHalting = false;
   #thread: string | undefined;
   #piece: Piece;
 
@@ -70,6 +74,7 @@ class Cutter {
       enables: false,
       buffer: 0,
       disables: false,
+      writesLimit: false,
       isOn: this.#isOn,
       fault: undefined,
       after,
@@ -82,8 +87,8 @@ class Cutter {
     piece.end = now;
     const takesTime = lengthNs(piece) > 0;
     this.#timeless = takesTime ? 0 : now.profiled - piece.start.profiled;
-    if (takesTime || piece.enables || piece.fault !== undefined || piece.after !== undefined)
-      this.pieces.push(piece);
+    const does = piece.enables || piece.writesLimit || piece.fault !== undefined;
+    if (takesTime || does || piece.after !== undefined) this.pieces.push(piece);
   }
 
   /** @param buffer which one the line is about, where it is about one */
@@ -96,6 +101,7 @@ class Cutter {
         Object.assign(this.#begin(now, undefined), { enables: true, buffer });
         return;
       case "off":
+        this.#isHalting = this.#stoppedAt !== undefined;
         this.#resumed(now, buffer);
         this.#piece.disables = true;
         this.#cut(now);
@@ -106,6 +112,7 @@ class Cutter {
         this.#stoppedAt = now;
         return;
       case "resumed":
+        this.#isHalting = false;
         this.#resumed(now, buffer);
         return;
       case "idle": {
@@ -119,6 +126,12 @@ class Cutter {
         if (this.#stoppedAt !== undefined) return;
         this.#cut(now);
         this.#begin(now, undefined);
+        return;
+      case "limit":
+        // While it deals with a full buffer the replay's driver does it.
+        if (this.#stoppedAt !== undefined || this.#isHalting) return;
+        this.#cut(now);
+        this.#begin(now, undefined).writesLimit = true;
         return;
       case "fault":
         if (this.#stoppedAt !== undefined) return;
@@ -247,6 +260,7 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
       SEGMENT.target |
       (piece.enables ? SEGMENT.enables : 0) |
       (piece.disables ? SEGMENT.disables : 0) |
+      (piece.writesLimit ? SEGMENT.writesLimit : 0) |
       (piece.fault?.write === true ? SEGMENT.faultsByWrite : 0);
     segments.previousOfTask[i] = own;
     if (piece.after !== undefined) {

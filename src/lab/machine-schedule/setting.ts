@@ -47,6 +47,22 @@ function startCountsOf(lines: readonly ScheduleLine[]): readonly (bigint | undef
   return counts;
 }
 
+/** Whether the driver wrote PMBLIMITR_EL1 a second time where it had no space for a full buffer's records, if that was seen. */
+function haltsOf(lines: readonly ScheduleLine[]): Pick<PlacedBuffer, "haltsTwice"> {
+  let halts = false;
+  let haltsTwice = false;
+  let state: "on" | "stopped" | "halting" = "on";
+  for (const [kind] of lines) {
+    if (kind === "stopped") state = "stopped";
+    else if (kind === "off" && state === "stopped") {
+      state = "halting";
+      halts = true;
+    } else if (kind === "limit" && state === "halting") haltsTwice = true;
+    else if (kind === "resumed") state = "on";
+  }
+  return halts ? { haltsTwice } : {};
+}
+
 /**
  * A buffer as the model has it. Whether perf lets it be overwritten (-S) is told by the driver's windows: its rules for the one
  * explain them, or those for the other.
@@ -63,6 +79,7 @@ function placed(
   ) as [Readings, Readings];
   const of = {
     ...place,
+    ...haltsOf(lines),
     event: event === undefined ? usual : eventOf(event),
     startCounts: startCountsOf(lines),
   };
