@@ -49,6 +49,8 @@ export interface Setting {
   readonly stage2AtStart: "mapped" | "absent";
   /** Where it is known which guest pages stage 2 maps at the start, buffers' or others: those, as [first, pages]. */
   readonly mappedAtStart?: readonly (readonly [first: number, pages: number])[];
+  /** The policy under which a machine went through the schedule: under that one waits take as long as they did. */
+  readonly recordedUnder?: string;
   readonly pressure?: (pages: number) => Iterator<PressureEvent>;
   /** Tasks whose clock `perf stat` prints; undefined: all of the target. */
   readonly measured?: (task: number) => boolean;

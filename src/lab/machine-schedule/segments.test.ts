@@ -105,3 +105,22 @@ it("a wait is as long as it was, though the hypervisor worked for others meanwhi
   ];
   expect(columns(lines).schedule.segments.waitNs[2]).toBe(3_500);
 });
+
+it("a driver that writes its limit though the buffer is off does so in the replay, unless it deals with a full one there", () => {
+  const lines: ScheduleLine[] = [
+    ["limit", 0, 1_000, 1_000, 0, 2_000, 0],
+    ["on", 0, 2_000, 2_000, 0, 4_000, 0, "0x1000", "0x2000"],
+    ["stopped", 0, 2_500, 2_500, 0, 5_000, 0, "0x2000"],
+    ["off", 0, 2_600, 2_600, 0, 5_200, 0, "0x2000"],
+    ["limit", 0, 2_650, 2_650, 0, 5_300, 0],
+    ["resumed", 0, 2_700, 2_700, 0, 5_400, 0, "0x2000", "0x0"],
+    ["end", 0, 4_000, 4_000, 0, 8_000, 0],
+  ];
+  const { segments } = columns(lines).schedule;
+  expect([...segments.flags].map((flags) => (flags & SEGMENT.writesLimit) !== 0)).toEqual([
+    false,
+    true,
+    false,
+    false,
+  ]);
+});

@@ -155,6 +155,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     ...(pressure.length === 0 ? {} : { pressure: () => pressure.values() }),
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
+    recordedUnder: header.policy,
     ...(mapped === undefined ? {} : { mappedAtStart: mapped[2] }),
     placed: all,
     spe,
