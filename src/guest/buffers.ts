@@ -21,6 +21,10 @@ export interface PlacedBuffer {
   readonly readings?: readonly AuxReading[];
   /** How long the driver took for each of its interrupts, in ns; absent, and behind the last: as long as it costs. */
   readonly interruptNs?: readonly number[];
+  /** Whether a driver without space for a full buffer's records writes PMBLIMITR_EL1 a second time; absent: it does. */
+  readonly haltsTwice?: boolean;
+  /** PMSICR_EL1 as the driver writes it when the event starts, by start; absent: as it was when the event was stopped. */
+  readonly startCounts?: readonly (bigint | undefined)[];
 }
 
 /** How many pages a buffer has. */

@@ -33,10 +33,11 @@ interface Options {
   readonly trapped?: boolean;
   readonly event?: Partial<SpeEvent>;
   readonly bytes?: number;
+  readonly startCounts?: readonly (bigint | undefined)[];
 }
 
 /** A driver on a PE of its own, and every access it makes: "w" and "r" by the guest, "W" and "R" trapped. */
-function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}) {
+function driver({ trapped = false, event = {}, bytes = 64 * 1024, startCounts }: Options = {}) {
   const frames = new Frames();
   const traps = compileSpeTraps({ MDCR_EL2: MDCR_EL2.with(0n, { E2PB: trapped ? 2 : 3 }), fgt: false });
   const timeline = new Timeline("vcpu");
@@ -89,7 +90,7 @@ function driver({ trapped = false, event = {}, bytes = 64 * 1024 }: Options = {}
     drain.call(pe);
   };
   const aux = new AuxBuffer({ bytes, snapshot: false, watermarkBytes: 0, maxRecordBytes: 64 });
-  const made = new SpeDriver(pe, aux, BASE, { ...DEFAULT_EVENT, ...event });
+  const made = new SpeDriver(pe, aux, BASE, { ...DEFAULT_EVENT, ...event }, { startCounts });
   /** Runs the sequence to its end as KVM would let it: what it accessed, in order. */
   const sequence = (begin: () => void): string[] => {
     log.length = 0;
@@ -175,6 +176,15 @@ describe("arm_spe_pmu's register accesses", () => {
     expect(d.written("w PMSICR")).toBe(777n);
     expect(d.written("w PMBPTR")).toBe(BASE + 1280n);
     expect(d.written("w PMBLIMITR")).toBe(BASE + 32_768n + 1n);
+  });
+
+  it("at a start of another task's event: goes on where that one's counter stood, if that is known", () => {
+    const d = driver({ startCounts: [undefined, 99n] });
+    d.start();
+    expect(d.written("w PMSICR")).toBe(4096n);
+    d.stop();
+    d.start();
+    expect(d.written("w PMSICR")).toBe(99n);
   });
 
   it("at an overflow interrupt: the next window with E = 1, then PMBSR = 0 lets it run", () => {

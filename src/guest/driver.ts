@@ -36,12 +36,15 @@ export interface SpeDriverState {
   readonly aux: AuxBufferState;
   readonly nextReading: number;
   readonly nextInterrupt: number;
+  readonly nextStart: number;
 }
 
 /** What is known of a driver's use of its buffer: see PlacedBuffer. */
 export interface DriverHistory {
   readonly readings?: readonly AuxReading[] | undefined;
   readonly interruptNs?: readonly number[] | undefined;
+  readonly startCounts?: readonly (bigint | undefined)[] | undefined;
+  readonly haltsTwice?: boolean | undefined;
 }
 
 export class SpeDriver {
@@ -57,6 +60,7 @@ export class SpeDriver {
   readonly #halt: readonly Step[];
   readonly #haltWithoutSpace: readonly Step[];
   readonly #noLimit: readonly Step[];
+  readonly #limitAgain: readonly Step[];
   /** Each sequence that there is: a snapshot names one by its place. */
   readonly #sequences: readonly (readonly Step[])[];
   /** How far perf's reader has read at each window, where that is known, and the next of them. */
@@ -64,6 +68,8 @@ export class SpeDriver {
   #nextReading = 0;
   readonly #interruptNs: readonly number[];
   #nextInterrupt = 0;
+  readonly #startCounts: readonly (bigint | undefined)[];
+  #nextStart = 0;
   #window: AuxWindow | undefined;
   /** Where its handle stands that has no window. */
   #standsAtBytes: number | undefined;
@@ -86,6 +92,7 @@ export class SpeDriver {
     this.#pe = pe;
     this.#readings = history.readings;
     this.#interruptNs = history.interruptNs ?? [];
+    this.#startCounts = history.startCounts ?? [];
     this.#aux = aux;
     this.#base = base;
     this.#periodLeft = BigInt(event.period);
@@ -97,7 +104,12 @@ export class SpeDriver {
     this.#restart = this.#restartSteps();
     this.#halt = this.#haltSteps();
     this.#noLimit = this.#noLimitSteps();
-    this.#haltWithoutSpace = [...this.#noLimit, ...this.#halt];
+    // Linux 6.1 leaves it at that: drivers/perf/arm_spe_pmu.c, arm_spe_pmu_irq_handler.
+    this.#haltWithoutSpace = [
+      ...this.#noLimit,
+      ...(history.haltsTwice === false ? this.#halted() : this.#halt),
+    ];
+    this.#limitAgain = [{ op: "write", register: "PMBLIMITR_EL1", value: () => 0n }];
     this.#sequences = [
       NOTHING,
       this.#start,
@@ -107,6 +119,7 @@ export class SpeDriver {
       this.#halt,
       this.#haltWithoutSpace,
       this.#noLimit,
+      this.#limitAgain,
     ];
   }
 
@@ -128,6 +141,8 @@ export class SpeDriver {
   /** arm_spe_pmu_start: the event is scheduled in. */
   start(): void {
     this.#started = true;
+    this.#periodLeft = this.#startCounts[this.#nextStart] ?? this.#periodLeft;
+    this.#nextStart += 1;
     this.#why = "switch-in";
     this.#sequence.begin(this.#start);
   }
@@ -138,6 +153,11 @@ export class SpeDriver {
     // Without AUX space nothing was started, so there is nothing to stop.
     if (this.#pe.noSpace) this.#pe.noSpace = false;
     else this.#sequence.begin(this.#stop);
+  }
+
+  /** It starts an event that has no space, or stops one: known from a machine, since the model's has none while it does not run. */
+  writeLimitAgain(): void {
+    if (!this.#on) this.#sequence.begin(this.#limitAgain);
   }
 
   /** arm_spe_pmu_irq_handler. */
@@ -174,6 +194,7 @@ export class SpeDriver {
       aux: this.#aux.save(),
       nextReading: this.#nextReading,
       nextInterrupt: this.#nextInterrupt,
+      nextStart: this.#nextStart,
     };
   }
 
@@ -194,6 +215,7 @@ export class SpeDriver {
     this.#aux.restore(state.aux);
     this.#nextReading = state.nextReading;
     this.#nextInterrupt = state.nextInterrupt;
+    this.#nextStart = state.nextStart;
   }
 
   /** perf_aux_output_begin; without space the event stays stopped until the reader has caught up. */
@@ -378,6 +400,11 @@ export class SpeDriver {
 
   /** No space, or a fault: the hardware is turned off, and then S = 0. */
   #haltSteps(): Step[] {
+    const [halted, cleared] = this.#halted();
+    return [halted, ...this.#disableSteps(), cleared];
+  }
+
+  #halted(): [halted: Step, cleared: Step] {
     const halted: Step = {
       op: "run",
       run: () =>
@@ -385,7 +412,7 @@ export class SpeDriver {
           this.disables[this.#pe.noSpace ? "no AUX space" : "buffer fault"] += 1;
         }),
     };
-    return [halted, ...this.#disableSteps(), { op: "write", register: "PMBSR_EL1", value: () => 0n }];
+    return [halted, { op: "write", register: "PMBSR_EL1", value: () => 0n }];
   }
 
   /** E changes to `on`: counted by `count` unless it has that value already. */

@@ -1,12 +1,15 @@
 /** The core of a vCPU in a replay: it runs its segments of the schedule one after the other, with the driver between them. */
-import type { Ipn } from "../common/address.ts";
+import { type Ipn, ipn } from "../common/address.ts";
 import type { CoreCounters, CoreHardware, CoreRegisters, Exit, GuestCore } from "../kvm/guest-core.ts";
+import { INSPECT } from "../mmu/access.ts";
 import type { Stage1Regime } from "../mmu/config.ts";
+import { isFault } from "../mmu/fault.ts";
+import { translate } from "../mmu/translate.ts";
 import type { Spu } from "../spe/spu.ts";
 import type { SpeDriver, SpeDriverState } from "./driver.ts";
 import type { ModelPe, ModelPeState, Workload } from "./pe.ts";
 import type { Replay } from "./replay.ts";
-import { NO_SEGMENT, SEGMENT } from "./schedule.ts";
+import { NO_PAGE, NO_SEGMENT, SEGMENT } from "./schedule.ts";
 
 export interface ReplayCoreOptions {
   readonly pe: ModelPe;
@@ -37,6 +40,7 @@ export interface ReplayCoreState {
   readonly ranNs: number;
   readonly lengthNs: number;
   readonly opsDone: number;
+  readonly hasFaulted: boolean;
   readonly startedPerCpu: boolean;
   readonly startedAtNs: number;
   readonly guestNsAtStart: number;
@@ -61,6 +65,8 @@ export class ReplayCore implements GuestCore {
   #ranNs = 0;
   #lengthNs = 0;
   #opsDone = 0;
+  /** The access at its start has been tried. */
+  #hasFaulted = false;
   #workload: Workload | undefined;
   /** Instructions each task has retired: the positions of its ops. */
   readonly #positions: Float64Array;
@@ -117,6 +123,7 @@ export class ReplayCore implements GuestCore {
       ranNs: this.#ranNs,
       lengthNs: this.#lengthNs,
       opsDone: this.#opsDone,
+      hasFaulted: this.#hasFaulted,
       startedPerCpu: this.#startedPerCpu,
       startedAtNs: this.#startedAtNs,
       guestNsAtStart: this.#guestNsAtStart,
@@ -139,6 +146,7 @@ export class ReplayCore implements GuestCore {
     this.#ranNs = state.ranNs;
     this.#lengthNs = state.lengthNs;
     this.#opsDone = state.opsDone;
+    this.#hasFaulted = state.hasFaulted;
     this.#startedPerCpu = state.startedPerCpu;
     this.#startedAtNs = state.startedAtNs;
     this.#guestNsAtStart = state.guestNsAtStart;
@@ -148,12 +156,25 @@ export class ReplayCore implements GuestCore {
     this.#workload = state.segment === NO_SEGMENT ? undefined : this.#workloadOf(state.segment);
   }
 
+  /** Whether stage 2 lets an access through. */
+  #allows(page: Ipn, write: boolean): boolean {
+    const { bareMetal, stage2, physical } = this.#hardware;
+    if (bareMetal) return true;
+    const found = translate(stage2, page, INSPECT, physical);
+    return !isFault(found) && (!write || found.attributes.writable);
+  }
+
+  /** How long the machine was out of the guest at its start. */
+  #otherNs(segment: number): number {
+    return this.#hardware.bareMetal ? 0 : (this.#replay.schedule.segments.otherNs?.[segment] ?? 0);
+  }
+
   /** Its task's instructions; as many of them as were counted, where they were. */
   #workloadOf(segment: number): Workload {
     const { task, ops, startNs, endNs } = this.#replay.schedule.segments;
     const workload = this.#options.workloadOf(task[segment]!);
     if (ops === undefined) return workload;
-    const ns = Math.max(1, Math.round(endNs[segment]! - startNs[segment]!));
+    const ns = Math.max(1, Math.round(endNs[segment]! - startNs[segment]!) - this.#otherNs(segment));
     // Only its rate is another. Half an op more, so that none is lost in rounding down.
     return { bounds: workload.bounds, opAt: workload.opAt, opsPerNs: (ops[segment]! + 0.5) / ns };
   }
@@ -223,6 +244,7 @@ export class ReplayCore implements GuestCore {
     this.#phase = "running";
     this.#ranNs = 0;
     this.#opsDone = 0;
+    this.#hasFaulted = false;
     this.#lengthNs = Math.round((segments.endNs[segment] as number) - (segments.startNs[segment] as number));
     this.#workload = this.#workloadOf(segment);
     this.#startedAtNs = timeline.nowNs;
@@ -236,6 +258,7 @@ export class ReplayCore implements GuestCore {
       if (this.#options.mapBuffer(this.#buffer)) this.#pe.invalidateAll();
       this.#driver.start();
     }
+    if ((flags & SEGMENT.writesLimit) !== 0) this.#driver.writeLimitAgain();
     return undefined;
   }
 
@@ -251,6 +274,23 @@ export class ReplayCore implements GuestCore {
       return undefined;
     }
     const wakeNs = this.#replay.nextWake(segment, this.#ranNs);
+    const otherNs = this.#otherNs(segment);
+    const faultPage = segments.faultPage?.[segment] ?? NO_PAGE;
+    if (faultPage !== NO_PAGE && !this.#hasFaulted) {
+      this.#hasFaulted = true;
+      this.#ranNs = otherNs;
+      if (wakeNs <= otherNs) this.#replay.progress(segment, otherNs, timeline.nowNs, kick);
+      const write = ((segments.flags[segment] as number) & SEGMENT.faultsByWrite) !== 0;
+      return this.#allows(ipn(faultPage), write)
+        ? undefined
+        : { kind: "stage2-fault", ipn: ipn(faultPage), write };
+    }
+    if (this.#ranNs < otherNs) {
+      const ns = Math.ceil(Math.min(otherNs - this.#ranNs, Math.max(1, wakeNs - this.#ranNs)));
+      this.#ranNs += ns;
+      if (wakeNs <= this.#ranNs) this.#replay.progress(segment, this.#ranNs, timeline.nowNs + ns, kick);
+      return { kind: "other", ns };
+    }
     const sliceNs = Math.ceil(
       Math.min(
         this.#lengthNs - this.#ranNs,
@@ -259,7 +299,7 @@ export class ReplayCore implements GuestCore {
         this.#driver.readerAtNs - timeline.nowNs,
       ),
     );
-    const ops = Math.floor((this.#ranNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
+    const ops = Math.floor((this.#ranNs - otherNs + sliceNs) * workload.opsPerNs) - this.#opsDone;
     const task = segments.task[segment] as number;
     const position = this.#positions[task] as number;
     const beforeNs = timeline.nowNs;

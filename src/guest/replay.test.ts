@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { COST_NAMES, type CostTable } from "../host/costs.ts";
 import { fault } from "../kvm/spe/policies/fault.ts";
+import { DONE, type PinPolicy } from "../kvm/spe/policy.ts";
 import { runBareMetal, runVm, type Setting } from "../lab/experiment.ts";
+import { RAM_FIRST_IPN } from "./memory.ts";
 import type { Waits } from "./replay.ts";
-import { NO_SEGMENT, type Schedule, SEGMENT, type Segments, WAIT } from "./schedule.ts";
+import { NO_PAGE, NO_SEGMENT, type Schedule, SEGMENT, type Segments, WAIT } from "./schedule.ts";
 import { DEFAULT_EVENT } from "./spe-event.ts";
 
 const US = 1_000;
@@ -18,6 +20,9 @@ interface Part {
   /** For `woken`: the segment that wakes it, and how far into that. */
   readonly waker?: number;
   readonly offset?: number;
+  /** How long an exit took at its start, in us, and the page that it was for. */
+  readonly other?: number;
+  readonly page?: number;
 }
 
 const TOGGLES = SEGMENT.target | SEGMENT.enables | SEGMENT.disables;
@@ -36,6 +41,8 @@ function scheduleOf(parts: readonly Part[]): Schedule {
     waitNs: new Float64Array(count),
     waker: Int32Array.from(parts, (p) => p.waker ?? NO_SEGMENT),
     wakerOffsetNs: Float64Array.from(parts, (p) => (p.offset ?? 0) * US),
+    otherNs: Float64Array.from(parts, (p) => (p.other ?? 0) * US),
+    faultPage: Float64Array.from(parts, (p) => p.page ?? NO_PAGE),
     previousOfTask: new Int32Array(count).fill(NO_SEGMENT),
   };
   const last = new Map<number, number>();
@@ -162,5 +169,56 @@ describe("a replayed schedule", () => {
       { task: 1, vcpu: 1, from: 0, to: 400 },
     ];
     expect(ends(parts, 10)).toEqual([1_050, 450]);
+  });
+});
+
+describe("an exit of the machine's that SPE has nothing to do with", () => {
+  /** Its vCPU runs for 100 us of which the first 40 are an exit. */
+  const parts = (page?: number): Part[] => [
+    { task: 0, from: 0, to: 100, flags: SEGMENT.target | SEGMENT.enables },
+    {
+      task: 0,
+      from: 100,
+      to: 200,
+      flags: SEGMENT.target,
+      other: 40,
+      ...(page === undefined ? {} : { page }),
+    },
+  ];
+  /** Which exits there are for a timer that is armed at the enable, and when all is over. */
+  function run(timerUs: number, page?: number, mapped: Setting["mappedAtStart"] = []) {
+    const policy: PinPolicy = {
+      ...fault,
+      create: () => ({
+        onBufferEnabled: (_buffer, ctx) => {
+          ctx.armTimer(timerUs * US, "tick");
+          return DONE;
+        },
+        onBufferDisabled: () => undefined,
+        onTimer: () => undefined,
+      }),
+    };
+    const setting = { ...settingOf(scheduleOf(parts(page))), mappedAtStart: mapped };
+    const { machine, replay } = runVm(setting, policy, costs(10), "kept");
+    const { exitReasons } = machine.statistics;
+    return {
+      timers: exitReasons.get("host timer") ?? 0,
+      faults: exitReasons.get("DABT") ?? 0,
+      endUs: replay.endedAtNs[1]! / US,
+    };
+  }
+
+  // The enable's two traps take 20 us: the exit lasts from 120 us to 160 us.
+  it("takes its time, and a timer that is due meanwhile is served without an exit of its own", () => {
+    expect(run(110)).toEqual({ timers: 1, faults: 0, endUs: 230 });
+    expect(run(130)).toEqual({ timers: 0, faults: 0, endUs: 220 });
+    expect(run(170)).toEqual({ timers: 1, faults: 0, endUs: 230 });
+  });
+
+  it("for a page is made where stage 2 does not allow the access, and takes what that takes now", () => {
+    const page = RAM_FIRST_IPN + 5;
+    // 60 us of the guest's, and one exit of 10 us.
+    expect(run(1_000, page)).toEqual({ timers: 0, faults: 1, endUs: 190 });
+    expect(run(1_000, page, [[RAM_FIRST_IPN, 16]])).toEqual({ timers: 0, faults: 0, endUs: 180 });
   });
 });

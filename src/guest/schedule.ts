@@ -29,10 +29,17 @@ export const SEGMENT = {
   preempted: 8,
   /** The next segment of its vCPU is the same task's, without a switch. */
   goesOn: 16,
+  /** At its start the driver writes PMBLIMITR_EL1 with E = 0, and its buffer is off already. */
+  writesLimit: 64,
+  /** The access of `faultPage` is a store. */
+  faultsByWrite: 32,
 } as const;
 
 /** No segment: the value of `waker` and `previousOfTask` where there is none. */
 export const NO_SEGMENT = -1;
+
+/** No page: the value of `faultPage` where there is none. */
+export const NO_PAGE = -1;
 
 export interface ScheduledTask {
   readonly pid: number;
@@ -56,6 +63,13 @@ export interface Segments {
   readonly previousOfTask: Int32Array;
   /** Instructions that the profiling unit can sample in it, where they were counted; absent: its time at the workload's rate. */
   readonly ops?: Float64Array;
+  /**
+   * How much of its time, at its start, the machine was out of the guest, for an exit that SPE has nothing to do with; absent: none.
+   * Bare metal has it as the guest's own time.
+   */
+  readonly otherNs?: Float64Array;
+  /** The guest page of an access, at its start, that stage 2 did not allow: that took `otherNs`, and where it allows it takes nothing. */
+  readonly faultPage?: Float64Array;
   /** Which of its vCPU's buffers its enable turns on, where there are several; absent: the only one. */
   readonly buffer?: Uint16Array;
 }

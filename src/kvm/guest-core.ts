@@ -64,6 +64,8 @@ export type Exit =
   | { readonly kind: "wfe"; readonly untilNs: number }
   /** A load or store where no memslot is. A store has happened; a load happens after `completeRead`. */
   | MmioAccess
+  /** A replay only: its machine was out of the guest for so long, for an exit that SPE has nothing to do with. */
+  | { readonly kind: "other"; readonly ns: number }
   /** The guest is done (PSCI SYSTEM_OFF). */
   | { readonly kind: "shutdown" };
 

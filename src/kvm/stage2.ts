@@ -136,6 +136,21 @@ export class Stage2 {
     });
   }
 
+  /** All guest pages that are mapped for writing, as [first, pages]. */
+  writableRuns(): readonly (readonly [first: Ipn, pages: number])[] {
+    const found: [first: Ipn, pages: number][] = [];
+    for (const { firstIpn, pages } of this.#memslots.all)
+      visitRange(this.config, firstIpn, pages, INSPECT, this.#writer.memory, {
+        leaf: (first, _output, count, { writable }) => {
+          const last = found.at(-1);
+          if (!writable) return;
+          if (last !== undefined && last[0] + last[1] === first) last[1] += count;
+          else found.push([first, count]);
+        },
+      });
+    return found;
+  }
+
   /** Whether every page of a set is mapped for writing, to the frame that the host has there. */
   maps(pages: PageSet): boolean {
     return pages.runs.every(({ list, from, to }) => {

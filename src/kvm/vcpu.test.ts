@@ -253,3 +253,32 @@ it("time in which the guest idles is no exit, and goes no way back", () => {
   vcpu.idleUntil(50);
   expect(timeline.nowNs).toBe(100);
 });
+
+describe("a vCPU that waits", () => {
+  it("sleeps on while its host's timers go off, until its instant", () => {
+    const { vcpu, until } = machine([() => ({ kind: "wfi", untilNs: 1_000_000 })]);
+    const start = vcpu.timeline.nowNs;
+    vcpu.armTimer(500_000, "tick");
+    expect(vcpu.run()).toEqual({ kind: "idle", untilNs: 1_000_000 });
+    vcpu.idleUntil(500_000);
+    expect(vcpu.run()).toEqual({ kind: "idle", untilNs: 1_000_000 });
+    expect(vcpu.timeline.nowNs).toBeGreaterThan(500_000);
+    expect(until).toHaveLength(1);
+    vcpu.idleUntil(1_000_000);
+    expect(vcpu.run()).toEqual({ kind: "shutdown" });
+    expect(start).toBeLessThan(500_000);
+  });
+
+  it("goes on when it is woken, or has an interrupt to take", () => {
+    const woken = machine([() => ({ kind: "wfi", untilNs: Number.POSITIVE_INFINITY })]);
+    woken.vcpu.run();
+    woken.vcpu.wake(woken.timeline.nowNs + 100);
+    expect(woken.vcpu.run()).toEqual({ kind: "idle", untilNs: woken.timeline.nowNs + 100 });
+    woken.vcpu.idleUntil(woken.timeline.nowNs + 100);
+    expect(woken.vcpu.run()).toEqual({ kind: "shutdown" });
+    const interrupted = machine([() => ({ kind: "wfi", untilNs: Number.POSITIVE_INFINITY })]);
+    interrupted.vcpu.run();
+    interrupted.vcpu.line(true);
+    expect(interrupted.vcpu.run()).toEqual({ kind: "shutdown" });
+  });
+});

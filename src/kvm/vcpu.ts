@@ -41,6 +41,8 @@ export interface SavedVcpu {
   readonly timers: PolicyTimersState;
   readonly preemptions: PreemptionsState;
   readonly otherNs: number;
+  /** "never" is Infinity. */
+  readonly waitsUntilNs: number | "never";
   /** The level of the virtual PMBIRQ. */
   readonly pmbirq: boolean;
   readonly truth: GroundTruthState;
@@ -67,6 +69,8 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   /** What the hypervisor did for exits that have nothing to do with SPE: such as a guest makes that has none. */
   otherNs = 0;
   #loaded = false;
+  /** Its guest has nothing to do before this instant (WFI, WFE), unless it is woken. */
+  #waitsUntilNs = 0;
   /** Its core has not left the guest: the host has looked at something else, and the same run goes on. */
   #inGuest = false;
   readonly #code: CodeExits | undefined;
@@ -196,6 +200,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       if (!this.#inGuest) {
         do this.serveHost();
         while (this.#gaveWay());
+        if (this.#waitsOn()) return { kind: "idle", untilNs: this.#waitsUntilNs };
         if (timeline.nowNs >= turn.untilNs) return QUANTUM;
         this.#stops.resumed(spe.accounts.coldStop);
         spe.accounts.coldStop = false;
@@ -204,6 +209,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       const exit = core.run(Math.min(turn.untilNs, this.#nextHostNs, this.#nextWorkNs));
       this.#inGuest = exit.kind === "busy";
       if (this.#inGuest) return AGAIN;
+      if (exit.kind === "stage2-fault") this.#vmSpe.onFault?.(this.index, exit.ipn, exit.write);
       spe.leave();
       this.#stops.stopped();
       events.enter();
@@ -234,6 +240,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       timers: this.#timers.save(),
       preemptions: this.#preemptions.save(),
       otherNs: this.otherNs,
+      waitsUntilNs: this.#waitsUntilNs === Number.POSITIVE_INFINITY ? "never" : this.#waitsUntilNs,
       pmbirq: this.wires.level(this.pmbirq),
       truth: this.truth.save(),
       spe: this.spe.save(),
@@ -248,9 +255,23 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     this.#timers.restore(state.timers);
     this.#preemptions.restore(state.preemptions);
     this.otherNs = state.otherNs;
+    this.#waitsUntilNs = state.waitsUntilNs === "never" ? Number.POSITIVE_INFINITY : state.waitsUntilNs;
     this.truth.restore(state.truth);
     this.spe.restore(state.spe);
     this.wires.setLevel(this.pmbirq, state.pmbirq);
+  }
+
+  /** Something has happened, or does so at an instant, for which its guest goes on that waits. */
+  wake(atNs: number): void {
+    this.#waitsUntilNs = Math.min(this.#waitsUntilNs, atNs);
+  }
+
+  /** What the host does for itself meanwhile does not wake the guest. */
+  #waitsOn(): boolean {
+    const isWaiting = this.timeline.nowNs < this.#waitsUntilNs && !this.wires.isSignalled;
+    if (isWaiting) this.#stops.stopped();
+    else this.#waitsUntilNs = 0;
+    return isWaiting;
   }
 
   /** Lets time pass without the guest, until `atNs`. */
@@ -313,6 +334,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       case "busy":
       case "wfe":
       case "wfi":
+      case "other":
       case "shutdown":
         return;
     }
@@ -331,9 +353,12 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       case "busy":
         return AGAIN;
       case "wfe":
-        return { kind: "idle", untilNs: exit.untilNs };
+        return this.#wait(exit.untilNs);
       case "wfi":
-        return this.wires.isSignalled ? undefined : { kind: "idle", untilNs: exit.untilNs };
+        return this.wires.isSignalled ? undefined : this.#wait(exit.untilNs);
+      case "other":
+        timeline.charge("exit", exit.ns);
+        return undefined;
       case "shutdown":
         this.#put();
         return { kind: "shutdown" };
@@ -354,6 +379,11 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       case "sysreg":
         return this.#sysreg(exit);
     }
+  }
+
+  #wait(untilNs: number): KvmExit {
+    this.#waitsUntilNs = untilNs;
+    return { kind: "idle", untilNs };
   }
 
   /** "rlimit": the same access comes again. */

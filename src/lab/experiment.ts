@@ -47,6 +47,10 @@ export interface Setting {
   readonly seed: number;
   /** Whether stage 2 still maps what the guest wrote to before the first switch-in. */
   readonly stage2AtStart: "mapped" | "absent";
+  /** Where it is known which guest pages stage 2 maps at the start, buffers' or others: those, as [first, pages]. */
+  readonly mappedAtStart?: readonly (readonly [first: number, pages: number])[];
+  /** The policy under which a machine went through the schedule: under that one waits take as long as they did. */
+  readonly recordedUnder?: string;
   readonly pressure?: (pages: number) => Iterator<PressureEvent>;
   /** Tasks whose clock `perf stat` prints; undefined: all of the target. */
   readonly measured?: (task: number) => boolean;
@@ -272,7 +276,14 @@ export function makeVm(
   replay = guest.replay;
   const mapped = setting.stage2AtStart === "mapped";
   machine.touch(guest.memory.tablePages, mapped);
-  for (const pages of guest.bufferPages) machine.touch(pages, mapped);
+  if (setting.mappedAtStart === undefined)
+    for (const pages of guest.bufferPages) machine.touch(pages, mapped);
+  else
+    for (const [first, pages] of setting.mappedAtStart)
+      machine.touch(
+        Array.from({ length: pages }, (_, i) => first + i),
+        true,
+      );
   machine.addVcpus(setting.schedule.vcpus, guest.core);
   return { machine, guest };
 }

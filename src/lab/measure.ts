@@ -62,8 +62,9 @@ export class Baseline {
   }
 }
 
-/** How the waits can be read: in two ways where the schedule does not know the cause of one. */
-export function readingsOf(setting: Setting): readonly Waits[] {
+/** How the waits can be read under a policy: in two ways where the schedule does not know the cause of one. */
+export function readingsOf(setting: Setting, policy?: PinPolicy): readonly Waits[] {
+  if (policy !== undefined && setting.recordedUnder === policy.name) return ["kept"];
   return setting.schedule.segments.wait.includes(WAIT.other) ? ["kept", "absorbing"] : ["kept"];
 }
 
@@ -82,7 +83,7 @@ export function measure(
   options: MeasureOptions = {},
 ): RunDetail {
   const costs = costTable(profile);
-  const readings = readingsOf(setting);
+  const readings = readingsOf(setting, policy);
   const done: Reading[] = readings.map((waits, i) => {
     const listener = new SpanListener();
     const bareMetal = baseline.of(costs, waits);
@@ -136,7 +137,7 @@ function worstOf(
   costs: CostTable,
 ): NonNullable<Model["withoutDirectSwitches"]> {
   const { setting } = baseline;
-  return readingsOf(setting)
+  return readingsOf(setting, policy)
     .map((waits) => {
       const { machine, replay } = runVm(setting, policy, costs, waits);
       const { bufferEnables } = machine.spe.statistics;

@@ -53,6 +53,10 @@ export class BareMetal {
   readonly backing = "none";
   /** See CodeMachine. */
   onBuffer: ((cpu: number, on: boolean) => void) | undefined;
+  /** Nobody sees such a write. */
+  onLimitWhileOff: undefined;
+  /** There is no stage 2. */
+  onFault: undefined;
   /** Nobody takes memory away here. */
   onPressure: undefined;
   /** CPUs whose buffer is enabled. */

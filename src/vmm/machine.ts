@@ -156,7 +156,7 @@ export class Machine {
         }),
         irqLatencyNs: options.irqLatencyNs,
         seed: options.seed,
-        kick: (to, atNs) => this.#scheduler.kick(this.#firstVcpu + to, atNs),
+        kick: (to, atNs) => this.#wake(to, atNs),
         onRecordPage: options.onRecordPage,
       });
       this.vcpus.push(vcpu);
@@ -306,10 +306,14 @@ export class Machine {
     this.#scheduler.idleTo(atNs);
   }
 
+  #wake(vcpu: number, atNs: number): void {
+    this.vcpus[vcpu]?.wake(atNs);
+    this.#scheduler.kick(this.#firstVcpu + vcpu, atNs);
+  }
+
   #lineChanged(vcpu: number): void {
-    const place = this.#firstVcpu + vcpu;
-    if (this.#scheduler.isWaiting(place) && (this.devices?.lines(vcpu) ?? 0) !== 0)
-      this.#scheduler.kick(place, this.nowNs);
+    if (this.#scheduler.isWaiting(this.#firstVcpu + vcpu) && (this.devices?.lines(vcpu) ?? 0) !== 0)
+      this.#wake(vcpu, this.nowNs);
   }
 
   /**
@@ -347,6 +351,16 @@ export class Machine {
   /** See CodeMachine. */
   set onBuffer(listener: ((vcpu: number, on: boolean) => void) | undefined) {
     this.spe.onBuffer = listener;
+  }
+
+  /** See CodeMachine. */
+  set onLimitWhileOff(listener: ((vcpu: number) => void) | undefined) {
+    this.spe.onLimitWhileOff = listener;
+  }
+
+  /** See CodeMachine. */
+  set onFault(listener: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined) {
+    this.spe.onFault = listener;
   }
 
   /** See CodeMachine. */

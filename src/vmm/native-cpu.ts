@@ -179,6 +179,7 @@ export class NativeCpu {
       case "mmio":
         return this.#mmio(exit);
       case "stage2-fault":
+      case "other":
       case "pmbirq":
         throw new BrokenInvariant(`an exit to a hypervisor (${exit.kind}) on bare metal`);
     }

@@ -47,6 +47,10 @@ export interface CodeMachine extends CountedMachine {
   })[];
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean) => void) | undefined;
+  /** Told of each write that traps and leaves PMBLIMITR_EL1.E at 0. */
+  onLimitWhileOff: ((vcpu: number) => void) | undefined;
+  /** Told of each access of a vCPU's that stage 2 does not allow, before that is mended. */
+  onFault: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined;
   /** Told of what the host does to guest memory by itself, before it is done; pages count from the guest's first. */
   onPressure: ((event: PressureEvent) => void) | undefined;
   runSteps(steps: number, isEnough?: () => boolean): Ending;
@@ -263,6 +267,11 @@ export class VirtualMachine {
     for (let at = 0; at < pages; at++)
       translate(halfOf(regime, first), vpn(first + at), INSPECT, { page, wrote: () => undefined });
     return [...tables];
+  }
+
+  /** Guest pages that stage 2 lets the guest write to, as [first, pages]; undefined: there is no stage 2. */
+  pagesMapped(): readonly (readonly [first: Ipn, pages: number])[] | undefined {
+    return this.#vm?.vm.stage2.writableRuns();
   }
 
   /** The buffer that a CPU's registers describe, as its guest reads them. */

@@ -124,8 +124,8 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   /** The vCPU is switched on (kvm_reset_vcpu): E is 0, and with it the buffer goes off where it was on. */
   reset(): void {
     if (this.#hardware.trapping) {
-      this.write("PMBLIMITR_EL1", 0n);
-      this.write("PMBSR_EL1", 0n);
+      this.#change({ ...this.#copies.values, PMBLIMITR_EL1: 0n });
+      this.#change({ ...this.#copies.values, PMBSR_EL1: 0n });
       return;
     }
     this.accounts.enable(false);
@@ -155,6 +155,8 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
     const { values } = this.#copies;
     switch (register) {
       case "PMBLIMITR_EL1":
+        if (!enableBit(values) && !PMBLIMITR_EL1.is(value, "E"))
+          this.vmSpe.onLimitWhileOff?.(this.owner.index);
         return this.#change({ ...values, PMBLIMITR_EL1: value & PMBLIMITR_EL1.mask });
       case "PMBPTR_EL1":
         return this.#change({ ...values, PMBPTR_EL1: value & PMBPTR_EL1.mask & ALIGN_MASK });

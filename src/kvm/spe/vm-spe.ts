@@ -59,6 +59,10 @@ export class VmSpe {
   onBounced: ((page: Ipn, frame: number) => void) | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
   onBuffer: ((vcpu: number, on: boolean, atNs: number) => void) | undefined;
+  /** Told of each write of a guest's that leaves PMBLIMITR_EL1.E at 0. */
+  onLimitWhileOff: ((vcpu: number) => void) | undefined;
+  /** Told of each access of a vCPU's that stage 2 does not allow, before that is mended. */
+  onFault: ((vcpu: number, page: Ipn, write: boolean) => void) | undefined;
   /** The policy is told of a guest that does not use SPE, too. */
   readonly #actsUnasked: boolean;
   readonly #actsAtStart: boolean;

@@ -17,7 +17,7 @@ const counters = (us: number) => [0, us * 1000, us * 500, 0, us * 1000, us * 100
 /** 100 us with the buffer on from one offset to another, and then idle for 50 us. */
 const session = (us: number, from: number, limit: number, to: number): readonly ScheduleLine[] => [
   ["on", ...counters(us), at(from), at(limit)],
-  ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400"],
+  ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400", "0x400"],
   ["off", ...counters(us + 100), at(to)],
   ["idle", ...counters(us + 100), (us + 150) * 1000, "timer"],
 ];
@@ -76,7 +76,7 @@ it("perf record -S is told by windows of the buffer's halves, which no reader ex
   const ring: readonly ScheduleLine[] = [
     mapped(0, 0x4_1000, 16),
     ["on", ...counters(10), at(0), at(0x8000)],
-    ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400"],
+    ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400", "0x400"],
     ["stopped", ...counters(100), at(0x8000)],
     // Nobody has read yet: without -S the last page would be out of reach.
     ["resumed", ...counters(101), at(0x8000), at(0x1_0000)],

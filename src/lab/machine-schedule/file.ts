@@ -4,7 +4,7 @@
  *
  * Every line about an instant has the vCPU's counters there, from the command's start: its clock, the part of it that was the
  * guest's or other exits' (the rest is idle, or the hypervisor's for SPE), and instructions. So whatever lies between two lines
- * is a difference.
+ * is a difference. What other exits took lies at the beginning of it: there is a line wherever the guest is left for one.
  */
 import * as z from "zod";
 import { UserError } from "../../common/errors.ts";
@@ -12,7 +12,7 @@ import { BACKINGS } from "../../host/mm.ts";
 import { PRESSURE_KINDS } from "../../host/pressure.ts";
 import { SPE_VERSIONS, type SpeVersion } from "../../spe/implementation.ts";
 
-export const SCHEDULE_SCHEMA = "spevisor.schedule/2";
+export const SCHEDULE_SCHEMA = "spevisor.schedule/3";
 
 const count = z.int().nonnegative();
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/);
@@ -73,18 +73,26 @@ const Buffer = z.tuple([
   z.array(z.tuple([count, z.int().positive()])).min(1),
   z.array(count).min(1),
 ]);
-/** The event's registers, once they are all written: PMSCR, PMSFCR, PMSEVFR, PMSLATFR, PMSIRR (_EL1). */
-const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex]);
+/**
+ * The event's registers, once they are all written: PMSCR, PMSFCR, PMSEVFR, PMSLATFR, PMSIRR and PMSICR (_EL1). Each task has an
+ * event of its own, which goes on counting where its last turn ended. PMSICR is null where operations were counted before it was seen.
+ */
+const Event = z.tuple([z.literal("event"), count, hex, hex, hex, hex, hex, hex.nullable()]);
 /** E from 0 to 1, with PMBPTR_EL1 and LIMIT. */
 const On = z.tuple([z.literal("on"), ...at, hex, hex]);
 /** E from 1 to 0, with PMBPTR_EL1. */
 const Off = z.tuple([z.literal("off"), ...at, hex]);
+/** A write that traps leaves E at 0: the driver starts an event for whose records there is no space, or stops one. */
+const Limit = z.tuple([z.literal("limit"), ...at]);
 /** The guest's PMBIRQ rises: its buffer is full, or has a fault; with PMBPTR_EL1. */
 const Stopped = z.tuple([z.literal("stopped"), ...at, hex]);
 /** And falls, with PMBPTR_EL1 and LIMIT. */
 const Resumed = z.tuple([z.literal("resumed"), ...at, hex, hex]);
-/** While E is 1: how far it has come, whenever it has left the guest for anything. */
-const Profiled = z.tuple([z.literal("profiled"), ...at]);
+/**
+ * How far it has come: where it leaves the guest for an exit that SPE has nothing to do with, and while E is 1 for anything, or its
+ * exception level changes.
+ */
+const Ran = z.tuple([z.literal("ran"), ...at]);
 /** It waits, until this instant; what for: its own timer, or anything else. */
 const Idle = z.tuple([z.literal("idle"), ...at, count, z.enum(["timer", "other"])]);
 /** It goes on at EL0 in another thread than before, or after it was idle: CONTEXTIDR_EL1 with the ASID, and TPIDR_EL0. */
@@ -101,15 +109,34 @@ const Host = z.tuple([
   count,
   z.int().positive(),
 ]);
+/** Guest pages that stage 2 let the guest write to when the command began, as [first, pages]: not of bare metal. */
+const Mapped = z.tuple([z.literal("mapped"), z.literal(-1), z.array(z.tuple([count, z.int().positive()]))]);
+/** Stage 2 does not allow an access of the vCPU's to this guest page, and is mended. */
+const Fault = z.tuple([z.literal("fault"), ...at, count, z.enum(["read", "write"])]);
 /** The command has ended. */
 const End = z.tuple([z.literal("end"), ...at]);
 
-const Line = z.union([Idle, Task, Profiled, On, Off, Stopped, Resumed, End, Event, Buffer, Host]);
+const Line = z.union([
+  Idle,
+  Task,
+  Ran,
+  Fault,
+  On,
+  Off,
+  Limit,
+  Stopped,
+  Resumed,
+  End,
+  Event,
+  Buffer,
+  Host,
+  Mapped,
+]);
 export type ScheduleLine = z.infer<typeof Line>;
 /** A line about an instant. */
 export type InstantLine = Exclude<
   ScheduleLine,
-  z.infer<typeof Buffer> | z.infer<typeof Event> | z.infer<typeof Host>
+  z.infer<typeof Buffer> | z.infer<typeof Event> | z.infer<typeof Host> | z.infer<typeof Mapped>
 >;
 
 export interface MachineSchedule {
@@ -134,7 +161,7 @@ export function countersOf(line: InstantLine): Counters {
 
 /** Whether a line is about an instant of a vCPU's. */
 export const isOfInstant = (line: ScheduleLine): line is InstantLine =>
-  line[0] !== "buffer" && line[0] !== "event" && line[0] !== "host";
+  line[0] !== "buffer" && line[0] !== "event" && line[0] !== "host" && line[0] !== "mapped";
 
 /** Whether bytes begin as such a file does: its first line is the header. */
 export const isMachineSchedule = (start: string): boolean => /^\{"schema":"spevisor\.schedule\//.test(start);

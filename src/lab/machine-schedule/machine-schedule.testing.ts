@@ -2,7 +2,7 @@
 import type { MachineSchedule, ScheduleHeader, ScheduleLine } from "./file.ts";
 
 export const HEADER: ScheduleHeader = {
-  schema: "spevisor.schedule/2",
+  schema: "spevisor.schedule/3",
   version: "0.0.0",
   command: "perf record -- true",
   policy: "none",
@@ -36,7 +36,7 @@ export const LINES: readonly ScheduleLine[] = [
   ["task", 0, 100, 100, 0, 200, 0, "0x70001", "0x1000"],
   BUFFER,
   ["on", 0, 1_000, 900, 100, 1_800, 0, POINTER, LIMIT],
-  ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400"],
+  ["event", 0, "0x2b", "0x0", "0x0", "0x0", "0x400", "0x400"],
   // The hypervisor took 500 ns for SPE in between.
   ["off", 0, 3_500, 2_900, 100, 5_800, 3_000, "0xffff800080000100"],
   ["idle", 0, 4_000, 3_400, 100, 6_800, 3_000, 11_000, "timer"],

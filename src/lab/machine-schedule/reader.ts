@@ -67,8 +67,11 @@ class Reader {
       case "idle":
       case "buffer":
       case "event":
-      case "profiled":
+      case "ran":
+      case "fault":
+      case "limit":
       case "host":
+      case "mapped":
       case "end":
         return;
     }

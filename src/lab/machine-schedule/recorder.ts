@@ -1,6 +1,6 @@
 /** Writes down what a machine that executes code does with its profiling buffers, while it does: see file.ts. */
 import { TCR_EL1 } from "../../arm/registers.ts";
-import { hex, type Vpn, vpn, vpnOf } from "../../common/address.ts";
+import { hex, type Ipn, type Vpn, vpn, vpnOf } from "../../common/address.ts";
 import { PMBIRQ_INTID } from "../../kvm/wires.ts";
 import type { VirtualMachine } from "../../vmm/virtual-machine.ts";
 import type { Counters, ScheduleLine } from "./file.ts";
@@ -25,14 +25,27 @@ const probesOf = ({ first, pages }: Pick<ToldBuffer, "first" | "pages">): readon
   first + pages,
 ];
 
+/** A vCPU's counters as a line has them, from the command's start. */
+type Told = readonly [
+  vcpu: number,
+  atNs: number,
+  guestNs: number,
+  otherNs: number,
+  instructions: number,
+  profiled: number,
+];
+
 /** What is followed of a vCPU. */
 export interface Watched {
   readonly start: Counters;
   on: boolean;
   /** The event's registers have been told since E rose. */
   eventTold: string | undefined;
-  /** What there was to sample from when it was last told how far it has come. */
-  toldProfiled: number;
+  /** What there was to sample from when E rose. */
+  profiledAtOn: number;
+  /** Where it has left the guest last, and whether that is told: it is where an exit follows that SPE has nothing to do with. */
+  ran: Told;
+  isRanTold: boolean;
   /** The thread that it was in, at EL0; undefined: after it was idle. */
   thread: string | undefined;
   /** Buffers that have been told, the latest first. */
@@ -62,12 +75,18 @@ export class ScheduleRecorder {
             start: this.#raw(vcpu),
             on: false,
             eventTold: undefined,
-            toldProfiled: 0,
+            profiledAtOn: 0,
+            ran: [vcpu, 0, 0, 0, 0, 0] as const,
+            isRanTold: false,
             thread: undefined,
             buffers: [],
           }))
         : structuredClone(before);
     machine.onBuffer = (vcpu, on) => this.#buffer(vcpu, on);
+    const mapped = before === undefined ? this.#vm.pagesMapped() : undefined;
+    if (mapped !== undefined) this.#tell(["mapped", -1, mapped.map(([first, pages]) => [first, pages])]);
+    machine.onLimitWhileOff = (vcpu) => this.#tell(["limit", ...this.#counters(vcpu)]);
+    machine.onFault = (vcpu, page, write) => this.#fault(vcpu, page, write);
     const startNs = this.#watched[0]!.start.atNs;
     machine.onPressure = ({ atNs, kind, first, pages }) =>
       this.#tell(["host", -1, Math.max(0, atNs - startNs), kind, first, pages]);
@@ -82,6 +101,8 @@ export class ScheduleRecorder {
     cores.forEach((code, vcpu) => {
       code.core.onLevelChange = (from) => {
         if (from === 1) this.#toEl0(vcpu);
+        // One of the levels may be profiled, and the other not.
+        if (this.#watched[vcpu]!.on) this.#ran(vcpu);
       };
       code.onRan = () => this.#ran(vcpu);
     });
@@ -109,6 +130,8 @@ export class ScheduleRecorder {
     if (watched.length === 0) return watched;
     for (const { timeline } of machine.vcpus) timeline.onCharge = undefined;
     machine.onBuffer = undefined;
+    machine.onLimitWhileOff = undefined;
+    machine.onFault = undefined;
     machine.onPressure = undefined;
     for (const code of cores) {
       code.core.onLevelChange = undefined;
@@ -132,17 +155,24 @@ export class ScheduleRecorder {
     };
   }
 
-  #counters(vcpu: number) {
-    const { start } = this.#watched[vcpu]!;
+  /** Its counters now, for a line. */
+  #counters(vcpu: number): Told {
+    const watched = this.#watched[vcpu]!;
+    const { start, ran } = watched;
     const now = this.#raw(vcpu);
+    const otherNs = now.otherNs - start.otherNs;
+    if (otherNs !== ran[3] && !watched.isRanTold) {
+      watched.isRanTold = true;
+      this.#tell(["ran", ...ran]);
+    }
     return [
       vcpu,
       now.atNs - start.atNs,
       now.guestNs - start.guestNs,
-      now.otherNs - start.otherNs,
+      otherNs,
       now.instructions - start.instructions,
       now.profiled - start.profiled,
-    ] as const;
+    ];
   }
 
   #buffer(vcpu: number, on: boolean): void {
@@ -155,7 +185,9 @@ export class ScheduleRecorder {
       return;
     }
     this.#geometry(vcpu, vpnOf(buffer.pointer));
-    this.#tell(["on", ...this.#counters(vcpu), hex(buffer.pointer), hex(buffer.limit)]);
+    const counters = this.#counters(vcpu);
+    watched.profiledAtOn = counters[5];
+    this.#tell(["on", ...counters, hex(buffer.pointer), hex(buffer.limit)]);
   }
 
   /** The whole buffer, unless it is known: vmap leaves a page free before it and behind it. */
@@ -186,12 +218,16 @@ export class ScheduleRecorder {
   /** It has executed something. */
   #ran(vcpu: number): void {
     const watched = this.#watched[vcpu]!;
-    if (!watched.on) return;
     const counters = this.#counters(vcpu);
-    const profiled = counters[5];
-    if (profiled === watched.toldProfiled) return;
-    watched.toldProfiled = profiled;
-    this.#tell(["profiled", ...counters]);
+    watched.isRanTold = watched.on && counters[5] !== watched.ran[5];
+    watched.ran = counters;
+    if (watched.isRanTold) this.#tell(["ran", ...counters]);
+  }
+
+  /** It has left the guest for it just now. */
+  #fault(vcpu: number, page: Ipn, write: boolean): void {
+    this.#watched[vcpu]!.isRanTold = true;
+    this.#tell(["fault", ...this.#counters(vcpu), page, write ? "write" : "read"]);
   }
 
   /** The event's registers are written after the buffer is enabled, PMSCR_EL1 as the last of them. */
@@ -204,7 +240,11 @@ export class ScheduleRecorder {
     const registers = ["PMSFCR_EL1", "PMSEVFR_EL1", "PMSLATFR_EL1", "PMSIRR_EL1"] as const;
     const [pmsfcr, pmsevfr, pmslatfr, pmsirr] = registers.map((name) => hex(spu.read(name)));
     watched.eventTold = hex(pmscr);
-    this.#tell(["event", vcpu, hex(pmscr), pmsfcr!, pmsevfr!, pmslatfr!, pmsirr!]);
+    const counters = this.#counters(vcpu);
+    const pmsicr = counters[5] === watched.profiledAtOn ? hex(spu.read("PMSICR_EL1")) : null;
+    this.#tell(["event", vcpu, hex(pmscr), pmsfcr!, pmsevfr!, pmslatfr!, pmsirr!, pmsicr]);
+    // What comes before it is not sampled from.
+    this.#tell(["ran", ...counters]);
   }
 
   #idle(vcpu: number, startNs: number, endNs: number): void {

@@ -1,9 +1,10 @@
 /**
  * A machine's schedule as the segments that the driver model replays. A segment is a stretch in which a vCPU executes one thread
- * with its buffer on or off: its length is the guest's own time in it, with exits that SPE has nothing to do with. Between
+ * with its buffer on or off: its length is the guest's own time in it, with exits that SPE has nothing to do with before that. Between
  * segments a vCPU is idle. What the hypervisor took for SPE is left out: the replay puts in its own.
  */
 import {
+  NO_PAGE,
   NO_SEGMENT,
   type Schedule,
   type ScheduledTask,
@@ -20,19 +21,27 @@ interface Piece {
   readonly start: Counters;
   end: Counters;
   thread: string | undefined;
-  /** Of its time: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
+  /** Of its time, and of what exits took of that: its guest dealt with a buffer that had stopped, which the replay's driver does itself. */
   stoppedNs: number;
+  stoppedOtherNs: number;
   enables: boolean;
   /** Which buffer it enables: its place among its vCPU's. */
   buffer: number;
   disables: boolean;
+  /** It begins with a write that leaves E at 0. */
+  writesLimit: boolean;
   isOn: boolean;
+  /** It begins with an access that stage 2 did not allow. */
+  fault: { readonly page: number; readonly write: boolean } | undefined;
   /** It comes after an idle stretch that ended by itself ("timer") or was ended by something else. */
   after: "timer" | "other" | undefined;
 }
 
 const workNs = ({ guestNs, otherNs }: Counters): number => guestNs + otherNs;
 const lengthNs = (piece: Piece): number => workNs(piece.end) - workNs(piece.start) - piece.stoppedNs;
+/** How long it was out of the guest at its start. */
+const otherNs = ({ start, end, stoppedOtherNs }: Piece): number =>
+  end.otherNs - start.otherNs - stoppedOtherNs;
 
 /** Cuts one vCPU's lines. */
 class Cutter {
@@ -42,7 +51,9 @@ class Cutter {
   #isOn = false;
   /** Of what there was to sample from: in no time, half a nanosecond say. It is the next piece's, or none of it would be seen. */
   #timeless = 0;
-  #stoppedAtNs: number | undefined;
+  #stoppedAt: Counters | undefined;
+  /** Its buffer was turned off while it was stopped, and is not cleared yet. */
+  #isHalting = false;
   #thread: string | undefined;
   #piece: Piece;
 
@@ -59,10 +70,13 @@ class Cutter {
       end: start,
       thread: this.#thread,
       stoppedNs: 0,
+      stoppedOtherNs: 0,
       enables: false,
       buffer: 0,
       disables: false,
+      writesLimit: false,
       isOn: this.#isOn,
+      fault: undefined,
       after,
     };
     return this.#piece;
@@ -73,7 +87,8 @@ class Cutter {
     piece.end = now;
     const takesTime = lengthNs(piece) > 0;
     this.#timeless = takesTime ? 0 : now.profiled - piece.start.profiled;
-    if (takesTime || piece.enables || piece.after !== undefined) this.pieces.push(piece);
+    const does = piece.enables || piece.writesLimit || piece.fault !== undefined;
+    if (takesTime || does || piece.after !== undefined) this.pieces.push(piece);
   }
 
   /** @param buffer which one the line is about, where it is about one */
@@ -86,6 +101,7 @@ class Cutter {
         Object.assign(this.#begin(now, undefined), { enables: true, buffer });
         return;
       case "off":
+        this.#isHalting = this.#stoppedAt !== undefined;
         this.#resumed(now, buffer);
         this.#piece.disables = true;
         this.#cut(now);
@@ -93,9 +109,10 @@ class Cutter {
         this.#begin(now, undefined);
         return;
       case "stopped":
-        this.#stoppedAtNs = workNs(now);
+        this.#stoppedAt = now;
         return;
       case "resumed":
+        this.#isHalting = false;
         this.#resumed(now, buffer);
         return;
       case "idle": {
@@ -105,9 +122,21 @@ class Cutter {
         this.#begin({ ...now, atNs: untilNs }, cause);
         return;
       }
-      case "profiled":
+      case "ran":
+        if (this.#stoppedAt !== undefined) return;
         this.#cut(now);
         this.#begin(now, undefined);
+        return;
+      case "limit":
+        // While it deals with a full buffer the replay's driver does it.
+        if (this.#stoppedAt !== undefined || this.#isHalting) return;
+        this.#cut(now);
+        this.#begin(now, undefined).writesLimit = true;
+        return;
+      case "fault":
+        if (this.#stoppedAt !== undefined) return;
+        this.#cut(now);
+        this.#begin(now, undefined).fault = { page: line[7], write: line[8] === "write" };
         return;
       case "task":
         this.#task(now, `${line[7]} ${line[8]}`);
@@ -120,11 +149,13 @@ class Cutter {
   }
 
   #resumed(now: Counters, buffer: number): void {
-    if (this.#stoppedAtNs === undefined) return;
-    const ns = workNs(now) - this.#stoppedAtNs;
+    const from = this.#stoppedAt;
+    if (from === undefined) return;
+    const ns = workNs(now) - workNs(from);
     this.#piece.stoppedNs += ns;
+    this.#piece.stoppedOtherNs += now.otherNs - from.otherNs;
     this.stoppedNs[buffer] = [...(this.stoppedNs[buffer] ?? []), ns];
-    this.#stoppedAtNs = undefined;
+    this.#stoppedAt = undefined;
   }
 
   /** What came since it was idle was for this thread's sake; else another one begins here. */
@@ -207,6 +238,8 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     ops: Float64Array.from(pieces, (piece) =>
       lengthNs(piece) > 0 ? piece.end.profiled - piece.start.profiled : 0,
     ),
+    otherNs: Float64Array.from(pieces, otherNs),
+    faultPage: Float64Array.from(pieces, ({ fault }) => fault?.page ?? NO_PAGE),
     buffer: Uint16Array.from(pieces, ({ buffer }) => buffer),
   };
   const lastOfTask = new Map<number, number>();
@@ -224,13 +257,18 @@ function segmentsOf(pieces: readonly Piece[], taskOf: (piece: Piece) => number):
     segments.startNs[i] = startNs;
     segments.endNs[i] = startNs + lengthNs(piece);
     segments.flags[i] =
-      SEGMENT.target | (piece.enables ? SEGMENT.enables : 0) | (piece.disables ? SEGMENT.disables : 0);
+      SEGMENT.target |
+      (piece.enables ? SEGMENT.enables : 0) |
+      (piece.disables ? SEGMENT.disables : 0) |
+      (piece.writesLimit ? SEGMENT.writesLimit : 0) |
+      (piece.fault?.write === true ? SEGMENT.faultsByWrite : 0);
     segments.previousOfTask[i] = own;
     if (piece.after !== undefined) {
       const waker = piece.after === "other" ? wakerOf(pieces, i) : NO_SEGMENT;
       if (waker === NO_SEGMENT) {
         segments.wait[i] = WAIT.other;
-        segments.waitNs[i] = Math.max(0, own === NO_SEGMENT ? startNs : startNs - undisturbed(own, "end"));
+        // As long as it was, whatever the hypervisor did for others meanwhile.
+        segments.waitNs[i] = piece.start.atNs - (own === NO_SEGMENT ? 0 : pieces[own]!.end.atNs);
       } else {
         segments.wait[i] = WAIT.woken;
         segments.waker[i] = waker;

@@ -37,6 +37,32 @@ function eventOf([, , pmscr, pmsfcr, pmsevfr, pmslatfr, pmsirr]: Line<"event">):
   };
 }
 
+/** PMSICR_EL1 as the driver wrote it at each enable, where that was seen. */
+function startCountsOf(lines: readonly ScheduleLine[]): readonly (bigint | undefined)[] {
+  const counts: (bigint | undefined)[] = [];
+  for (const line of lines) {
+    if (line[0] === "on") counts.push(undefined);
+    else if (line[0] === "event" && line[7] !== null) counts[counts.length - 1] = BigInt(line[7]);
+  }
+  return counts;
+}
+
+/** Whether the driver wrote PMBLIMITR_EL1 a second time where it had no space for a full buffer's records, if that was seen. */
+function haltsOf(lines: readonly ScheduleLine[]): Pick<PlacedBuffer, "haltsTwice"> {
+  let halts = false;
+  let haltsTwice = false;
+  let state: "on" | "stopped" | "halting" = "on";
+  for (const [kind] of lines) {
+    if (kind === "stopped") state = "stopped";
+    else if (kind === "off" && state === "stopped") {
+      state = "halting";
+      halts = true;
+    } else if (kind === "limit" && state === "halting") haltsTwice = true;
+    else if (kind === "resumed") state = "on";
+  }
+  return halts ? { haltsTwice } : {};
+}
+
 /**
  * A buffer as the model has it. Whether perf lets it be overwritten (-S) is told by the driver's windows: its rules for the one
  * explain them, or those for the other.
@@ -51,7 +77,12 @@ function placed(
   const [read, overwritten] = [false, true].map((snapshot) =>
     readingsOf(lines, { base: BigInt(base), bytes: pagesOf(place) * PAGE_BYTES, ...facts, snapshot }),
   ) as [Readings, Readings];
-  const of = { ...place, event: event === undefined ? usual : eventOf(event) };
+  const of = {
+    ...place,
+    ...haltsOf(lines),
+    event: event === undefined ? usual : eventOf(event),
+    startCounts: startCountsOf(lines),
+  };
   return overwritten.unexplained < read.unexplained
     ? { buffer: { ...of, snapshot: true }, unexplained: overwritten.unexplained }
     : { buffer: { ...of, snapshot: false, readings: read.windows }, unexplained: read.unexplained };
@@ -99,6 +130,7 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     const [, , atNs, kind, first, pages] = line;
     return [{ atNs, kind, first, pages }];
   });
+  const mapped = schedule.lines.find((line): line is Line<"mapped"> => line[0] === "mapped");
   const memlock = header.memlockBytes ?? Number.POSITIVE_INFINITY;
   const memoryPages = Math.ceil(header.memoryBytes / PAGE_BYTES / HUGE_PAGES) * HUGE_PAGES;
   const used = Math.max(memoryPages, pageBehind(all) - RAM_FIRST_IPN);
@@ -123,6 +155,8 @@ export function machineSetting(name: string, schedule: MachineSchedule, seed: nu
     ...(pressure.length === 0 ? {} : { pressure: () => pressure.values() }),
     // The guest has zeroed its buffer just before: stage 2 still has it.
     stage2AtStart: "mapped",
+    recordedUnder: header.policy,
+    ...(mapped === undefined ? {} : { mappedAtStart: mapped[2] }),
     placed: all,
     spe,
     // What the driver executes is in the segments; only a full buffer's interrupt is not.
