@@ -312,10 +312,15 @@ class VcpuWindow {
     ctx.background(PIN);
   }
 
-  /** How many pages from the pointer on the worker keeps pinned: no more than were written, so that a guest gets no more work out of it. */
+  /** How many pages from the pointer on the worker keeps pinned: beyond 128 no more than were written: a guest gets little more work out of it than it does. */
   #wantedPages(): number {
     const soon = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
-    return Math.min(this.#writtenPages(), Math.max(LEAST_AHEAD_PAGES, soon));
+    const written = this.#writtenPages();
+    return Math.min(
+      AHEAD_OF_WRITTEN * written,
+      Math.max(LEAST_AHEAD_PAGES, written),
+      Math.max(LEAST_AHEAD_PAGES, soon),
+    );
   }
 
   /** All that is known of the guest's buffer, if that is small enough to stay pinned as a whole. */
