@@ -19,6 +19,8 @@ export class Statistics {
   recordStage2Faults = 0;
   /** Records that the SPU wrote to a bounce buffer and the guest's buffer had no place for. */
   recordsLostInCopy = 0;
+  /** Calls of the policy's that would have broken an invariant: what it was asked for ended there. */
+  refusedCalls = 0;
   /** Of the vCPU's own hypervisor time: the first pin (walk, pin, map), walks and pins after it. */
   firstPinNs = 0;
   rewalkNs = 0;

@@ -27,6 +27,7 @@ const normal = profileNamed("thread-normal");
 
 const ANYTHING: Allowed = {
   slowdown: Number.POSITIVE_INFINITY,
+  slowdownBy: "limit",
   lostShare: 1,
   stopNs: null,
   pinnedBytes: Number.POSITIVE_INFINITY,

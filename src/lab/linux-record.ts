@@ -102,7 +102,7 @@ export function linuxRecordOf(
     profile: isBareMetal ? BARE_METAL : config.profile,
     seed: config.seed,
     assumptions: assumptionsOf(config, isBareMetal),
-    warnings: [],
+    warnings: [...machine.warnings],
     bufferBytes: bufferBytes ?? null,
     pageBytes: null,
     backing: machine.backing,

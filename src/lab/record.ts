@@ -147,7 +147,7 @@ export function modelRecordOf(outcome: VmOutcome, context: RecordContext): Model
     profile: context.profile,
     seed: setting.seed,
     assumptions: assumptionsOf(setting),
-    warnings: [...(context.warnings ?? [])],
+    warnings: [...(context.warnings ?? []), ...machine.warnings],
     bufferBytes: setting.bufferBytes,
     pageBytes: setting.pageBytes,
     backing: machine.backing,

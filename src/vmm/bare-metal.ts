@@ -50,6 +50,7 @@ export class BareMetal {
   readonly unreclaimablePeakBytes = 0;
   readonly memlockPeakBytes = 0;
   readonly prefaultedPages = 0;
+  readonly warnings: readonly string[] = [];
   readonly backing = "none";
   /** See CodeMachine. */
   onBuffer: ((cpu: number, on: boolean) => void) | undefined;

@@ -397,6 +397,10 @@ export class Machine {
     return this.spe.prefaultedPages;
   }
 
+  get warnings(): readonly string[] {
+    return this.spe.warnings;
+  }
+
   #answer(vcpu: Vcpu, exit: KvmExit): TurnEnd {
     switch (exit.kind) {
       case "quantum":

@@ -60,6 +60,8 @@ export interface CodeMachine extends CountedMachine {
   /** Work before the guest's first instruction. */
   readonly setupNs: number;
   readonly prefaultedPages: number;
+  /** What went wrong without ending the run, a sentence each. */
+  readonly warnings: readonly string[];
   /** What backs guest memory in the host. */
   readonly backing: string;
 }

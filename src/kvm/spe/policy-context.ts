@@ -18,6 +18,7 @@ import {
   type OverMemlock,
   type PinOutcome,
   type PolicyContext,
+  PolicyRefused,
   type SpeBuffer,
   type SpuStage2Fault,
   type WalkFault,
@@ -41,14 +42,6 @@ export interface PolicySubject {
   /** Lets a withheld buffer go on; false where there is none. */
   resume(): boolean;
   trapBuffer(on: boolean, timeline: Timeline): void;
-}
-
-/** A policy asked for something that would break an invariant: its author's mistake. */
-export class PolicyRefused extends Error {
-  override readonly name = "PolicyRefused";
-  constructor(policy: string, call: string, why: string) {
-    super(`policy ${policy}: ${call} refused: ${why}`);
-  }
 }
 
 export class VcpuPolicyContext implements PolicyContext {

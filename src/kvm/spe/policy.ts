@@ -80,6 +80,17 @@ export interface SpuStage2Fault {
   readonly onWalk: boolean;
 }
 
+/**
+ * A policy asked for something that would break an invariant. The handler that did ends there: an enable is withheld, and everything
+ * else does not happen (VmSpe.ask).
+ */
+export class PolicyRefused extends Error {
+  override readonly name = "PolicyRefused";
+  constructor(policy: string, call: string, why: string) {
+    super(`policy ${policy}: ${call} refused: ${why}`);
+  }
+}
+
 /** Everything that a policy can ask of KVM. Every call charges what it costs to the vCPU it runs on. */
 export interface PolicyContext {
   /** The vCPU whose event this is, from 0. */

@@ -15,6 +15,8 @@ import {
 } from "./policy.ts";
 import { type PolicySubject, VcpuPolicyContext } from "./policy-context.ts";
 
+const WITHHELD = { kind: "withheld" } as const;
+
 export class VcpuPolicy {
   readonly context: VcpuPolicyContext;
   readonly #spe: PolicySubject;
@@ -30,38 +32,30 @@ export class VcpuPolicy {
 
   /** KVM_RUN begins: the vCPU is on this CPU (kvm_arch_vcpu_load). */
   load(): void {
-    const { events } = this.#spe.vmSpe;
-    events.enter();
-    this.#handlers.onVcpuLoad?.(this.context);
-    events.leave();
+    this.#tell(() => this.#handlers.onVcpuLoad?.(this.context));
   }
 
   /** KVM_RUN returns to user space (kvm_arch_vcpu_put). */
   put(): void {
-    this.#handlers.onVcpuPut?.(this.context);
+    this.#tell(() => this.#handlers.onVcpuPut?.(this.context));
   }
 
   /** The guest was left for a reason, by the name that reports have of it. */
   exited(reason: string): void {
-    this.#handlers.onGuestExit?.(reason, this.context);
+    this.#tell(() => this.#handlers.onGuestExit?.(reason, this.context));
   }
 
   /** A timer that the policy has armed is due. */
   timer(tag: string): void {
-    const { events } = this.#spe.vmSpe;
     this.event("onTimer", { tag });
-    events.enter();
-    this.#handlers.onTimer?.(tag, this.context);
-    events.leave();
+    this.#tell(() => this.#handlers.onTimer?.(tag, this.context));
   }
 
   /** Does what the vCPU's host worker has begun by now. */
   background(): void {
     const { vmSpe, owner } = this.#spe;
     vmSpe.workers.runDue(owner, owner.timeline.nowNs, (tag, timeline) => {
-      vmSpe.events.enter();
-      this.#handlers.onBackground?.(tag, new VcpuPolicyContext(this.#spe, timeline));
-      vmSpe.events.leave();
+      this.#tell(() => this.#handlers.onBackground?.(tag, new VcpuPolicyContext(this.#spe, timeline)));
     });
   }
 
@@ -70,28 +64,35 @@ export class VcpuPolicy {
   /** The guest's write is about to enable a buffer: may the hardware go on? */
   bufferEnabled(buffer: SpeBuffer): EnableOutcome {
     this.event("onBufferEnabled", { pages: buffer.pages });
-    return this.#handlers.onBufferEnabled?.(buffer, this.context) ?? DONE;
+    return this.#spe.vmSpe.ask(
+      () => this.#handlers.onBufferEnabled?.(buffer, this.context) ?? DONE,
+      WITHHELD,
+    );
   }
 
   bufferDisabled(buffer: SpeBuffer): void {
     this.event("onBufferDisabled", { pages: buffer.pages });
-    this.#handlers.onBufferDisabled?.(buffer, this.context);
+    this.#tell(() => this.#handlers.onBufferDisabled?.(buffer, this.context));
   }
 
   bufferFull(buffer: SpeBuffer): void {
     this.event("onBufferFull", {});
-    this.#handlers.onBufferFull?.(buffer, this.context);
+    this.#tell(() => this.#handlers.onBufferFull?.(buffer, this.context));
   }
 
   /** The hardware has reached the policy's limit: may it go on? */
   limitReached(buffer: SpeBuffer): EnableOutcome {
     this.event("onHardwareLimit", { pages: buffer.pages });
-    return this.#handlers.onHardwareLimit?.(buffer, this.context) ?? DONE;
+    return this.#spe.vmSpe.ask(
+      () => this.#handlers.onHardwareLimit?.(buffer, this.context) ?? DONE,
+      WITHHELD,
+    );
   }
 
   stage2Fault(fault: SpuStage2Fault): MapOutcome {
     this.event("onStage2Fault", { page: fault.page, onWalk: fault.onWalk ? 1 : 0 });
-    return this.#handlers.onStage2Fault?.(fault, this.context) ?? this.context.mapFault(fault);
+    const outcome = this.#spe.vmSpe.ask(() => this.#handlers.onStage2Fault?.(fault, this.context), undefined);
+    return outcome ?? this.context.mapFault(fault);
   }
 
   // ---- Its memory ----
@@ -101,8 +102,14 @@ export class VcpuPolicy {
     if (this.#handlers.onInvalidated === undefined) return;
     this.#spe.vmSpe.events.tell(() => {
       this.event("onInvalidated", { first, pages, event });
-      this.#handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this.#spe, timeline));
+      this.#tell(() =>
+        this.#handlers.onInvalidated?.(first, pages, event, new VcpuPolicyContext(this.#spe, timeline)),
+      );
     });
+  }
+
+  #tell(handler: () => void): void {
+    this.#spe.vmSpe.ask(handler, undefined);
   }
 
   /** A line of the trace at the vCPU's instant. */

@@ -24,8 +24,8 @@ import { Vm } from "../vm.ts";
 import { bounceOf } from "./policies/bounce.ts";
 import { fault } from "./policies/fault.ts";
 import { pinOnEnable } from "./policies/pin-on-enable.ts";
-import type { PinPolicy } from "./policy.ts";
-import { PolicyRefused } from "./policy-context.ts";
+import { type PinPolicy, PolicyRefused } from "./policy.ts";
+
 import { VmSpe } from "./vm-spe.ts";
 
 const COSTS = costTable(PROFILES[0] as (typeof PROFILES)[number]);

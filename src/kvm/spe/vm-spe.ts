@@ -2,13 +2,20 @@
  * A VM's SPE: the pin policy with its handlers and its worker, what all vCPUs' policies hold together, and what is counted.
  */
 import { type Ipn, PAGE_BYTES } from "../../common/address.ts";
+import { counted } from "../../common/counts.ts";
 import { BrokenInvariant, UserError } from "../../common/errors.ts";
 import type { Timeline } from "../../common/timeline.ts";
 import type { Memlock, MemlockState } from "../../host/memlock.ts";
 import { Statistics, type StatisticsState } from "../statistics.ts";
 import type { Vm } from "../vm.ts";
 import { HostWorkers, type HostWorkersState } from "./host-workers.ts";
-import type { PinOutcome, PinPolicy, PolicyContext, PolicyHandlers } from "./policy.ts";
+import {
+  type PinOutcome,
+  type PinPolicy,
+  type PolicyContext,
+  type PolicyHandlers,
+  PolicyRefused,
+} from "./policy.ts";
 import { PolicyEvents } from "./policy-events.ts";
 
 export interface VmSpeOptions {
@@ -31,6 +38,7 @@ export interface VmSpeState {
   readonly pinnedPeakPages: number;
   readonly unreclaimablePeakPages: number;
   readonly memlock: MemlockState;
+  readonly refusal: string | undefined;
 }
 
 /** Told of each change of what is pinned: pages held by all policies, and the instant on the changer's timeline. */
@@ -55,6 +63,8 @@ export class VmSpe {
   /** When what is pinned last changed. */
   pinnedChangedAtNs = 0;
   onPinned: OnPinned | undefined;
+  /** The first call of the policy's that was refused, in words. */
+  #refusal: string | undefined;
   /** Told of each guest page that KVM is about to copy records to. */
   onBounced: ((page: Ipn, frame: number) => void) | undefined;
   /** Told of each change of a guest's PMBLIMITR_EL1.E. */
@@ -112,13 +122,37 @@ export class VmSpe {
     this.onPinned?.(this.pinnedPages, atNs);
   }
 
+  /**
+   * Calls a handler of the policy's. One of whose calls is refused ends there: whatever it was for does not happen, which is counted and
+   * said once (`warnings`); the guest and the host go on.
+   * @param refused what it comes to then
+   */
+  ask<T>(handler: () => T, refused: T): T {
+    this.events.enter();
+    try {
+      return handler();
+    } catch (error) {
+      if (!(error instanceof PolicyRefused)) throw error;
+      this.statistics.refusedCalls += 1;
+      this.#refusal ??= error.message;
+      return refused;
+    } finally {
+      this.events.leave();
+    }
+  }
+
+  /** What a report has to say of it, beside its numbers. */
+  get warnings(): readonly string[] {
+    const { refusedCalls } = this.statistics;
+    if (this.#refusal === undefined) return [];
+    const times = counted(refusedCalls, "call was", "calls were");
+    return [`${this.#refusal}. Profiling was withheld there (${times} refused).`];
+  }
+
   /** Before the first guest run: what `onVmStart` does, and whether the policy has acted from here on. */
   start(context: PolicyContext): PinOutcome | undefined {
     this.hasActed ||= this.#actsAtStart || this.#actsUnasked;
-    this.events.enter();
-    const outcome = this.handlers.onVmStart?.(context);
-    this.events.leave();
-    return outcome;
+    return this.ask(() => this.handlers.onVmStart?.(context), undefined);
   }
 
   /** KVM_PRE_FAULT_MEMORY over every memslot. */
@@ -147,6 +181,7 @@ export class VmSpe {
       pinnedPeakPages: this.#pinnedPeakPages,
       unreclaimablePeakPages: this.#unreclaimablePeakPages,
       memlock: this.memlock.save(),
+      refusal: this.#refusal,
     };
   }
 
@@ -167,6 +202,7 @@ export class VmSpe {
     this.#pinnedPages = state.pinnedPages;
     this.#pinnedPeakPages = state.pinnedPeakPages;
     this.#unreclaimablePeakPages = state.unreclaimablePeakPages;
+    this.#refusal = state.refusal;
     // What user space allows a policy that has not started is this VM's own.
     if (this.started) this.memlock.restore(state.memlock);
   }

@@ -56,12 +56,16 @@ export const USUAL_CELL: Omit<BarCell, "scenario"> = {
 /** Scenarios by name: those that are as they are, and the usual sessions. */
 export const BAR_SCENARIOS: readonly string[] = [...SCENARIOS.map(({ name }) => name), ...SESSIONS];
 
+/** PMSIRR_EL1.INTERVAL has bits 31:8 of a period. */
+const INTERVAL_OPS = 256;
+
 /** Samples that a vCPU of a setting selects in a second of running. */
 export const samplesPerSecond = ({
   clockGHz,
   ipc,
   event,
-}: Pick<Setting, "clockGHz" | "ipc" | "event">): number => (clockGHz * 1e9 * ipc) / event.period;
+}: Pick<Setting, "clockGHz" | "ipc" | "event">): number =>
+  (clockGHz * 1e9 * ipc) / Math.max(INTERVAL_OPS, event.period - (event.period % INTERVAL_OPS));
 
 const sessionOptions = (cell: BarCell) => ({
   vcpus: cell.vcpus ?? 1,

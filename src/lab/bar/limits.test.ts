@@ -83,6 +83,8 @@ describe("what is allowed", () => {
   };
   const references: References = {
     trapsSlowdown: () => says("traps", 1.2),
+    coldSlowdown: () => says("cold", 1.3),
+    oneStopLostShare: () => says("stop", 0.004),
     faultLostShare: () => says("fault", 0.3),
     inlineSlowdown: () => says("inline", 1.7),
   };
@@ -93,18 +95,50 @@ describe("what is allowed", () => {
   const BEYOND = { samplesPerSecond: 2.5e9 / 256 };
 
   it("runs no reference where the limits are met", () => {
-    expect(allowed({}, 1.04, 0)).toMatchObject({ slowdown: 1.05, lostShare: 0.0001, graceful: false });
+    expect(allowed({}, 1.04, 0)).toMatchObject({
+      slowdown: 1.05,
+      slowdownBy: "limit",
+      lostShare: 0.0001,
+      graceful: false,
+    });
     expect(allowed(BEYOND, 1.05, 0.002)).toMatchObject({ ...NEGLIGIBLE, graceful: true });
     expect(asked).toEqual([]);
   });
 
   it("is 1.05 times what the traps alone cost, where that is more, and no more lost than the limit", () => {
-    expect(allowed({}, 1.06, 0.5)).toMatchObject({ slowdown: 1.05 * 1.2, lostShare: 0.0001 });
+    expect(allowed({}, 1.06, 0.5)).toMatchObject({
+      slowdown: 1.05 * 1.2,
+      slowdownBy: "traps",
+      lostShare: 0.0001,
+    });
     expect(asked).toEqual(["traps"]);
   });
 
+  it("is beyond that what twice the least cold start costs, and nothing more", () => {
+    const most = { slowdown: 1.05 * (1.2 + 2 * (1.3 - 1.2)), slowdownBy: "cold start" };
+    expect(allowed({}, 1.4, 0)).toMatchObject(most);
+    expect(allowed({}, 9, 0)).toMatchObject(most);
+    expect(asked).not.toContain("inline");
+  });
+
   it("beyond reach is what fault loses and what pinning inline costs", () => {
-    expect(allowed(BEYOND, 1.5, 0.01)).toMatchObject({ slowdown: 1.7, lostShare: 0.3, graceful: true });
-    expect(asked).toEqual(["traps", "inline", "fault"]);
+    expect(allowed(BEYOND, 1.5, 0.01)).toMatchObject({
+      slowdown: 1.7,
+      slowdownBy: "inline",
+      lostShare: 0.3,
+      graceful: true,
+    });
+    expect(asked.filter((name, i) => asked.indexOf(name) === i)).toEqual([
+      "traps",
+      "cold",
+      "inline",
+      "stop",
+      "fault",
+    ]);
+  });
+
+  it("beyond reach is one PMBIRQ for each vCPU at least, however short the session", () => {
+    expect(allowed(BEYOND, 1.04, 0.003)).toMatchObject({ lostShare: 0.004, graceful: true });
+    expect(asked).toEqual(["stop"]);
   });
 });

@@ -60,8 +60,15 @@ const MOST_SLOWDOWN_WITHOUT_SPARE = [
   [samplesPerSecondAt(4_096), 1.05],
   [samplesPerSecondAt(1_024), 1.1],
 ] as const;
-/** What a policy may add to the traps alone, where those take more than that leaves. */
+/** What a policy may add to the traps and its cold start, where those take more than that leaves. */
 export const MOST_OVER_TRAPS = 1.05;
+/**
+ * How many times a cold start may cost what it costs at least (cold-start.ts). Nobody knows at a first enable how fast the guest will
+ * write, nor for how long: Linux writes PMSIRR_EL1 after PMBLIMITR_EL1. To map ahead what is not needed costs leaves, to look in time
+ * costs an exit: the ski rental problem, in which no rule pays less than twice what somebody pays who knows (Karlin, Manasse, Rudolph
+ * and Sleator, Competitive snoopy caching, 1988).
+ */
+export const NOT_KNOWING = 2;
 
 /**
  * How slow a policy may be, traps apart.

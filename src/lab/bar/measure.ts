@@ -28,6 +28,7 @@ import { Baseline, readingsOf } from "../measure.ts";
 import type { ModelRun } from "../report/run.ts";
 import { trial } from "../trial.ts";
 import { samplesPerSecond } from "./cell.ts";
+import { coldCosts, coldSetting, coldStart } from "./cold-start.ts";
 import type { Circumstances } from "./limits.ts";
 
 /** Costs, and what of them a limit depends on. */
@@ -130,17 +131,35 @@ export class BarCase {
   }
 
   #referencesAt(charged: Charged): References {
-    const measured = (policy: PinPolicy, setting = this.setting): Measured => {
-      const key = `${policy.name} ${setting.stage2AtStart} ${JSON.stringify(charged.costs)}`;
-      const known = this.#references.get(key) ?? this.#runs(policy, charged, setting);
+    const { setting } = this;
+    const runs = (policy: PinPolicy, of = setting, { costs } = charged): readonly ModelRun[] => {
+      const key = `${policy.name} ${of.stage2AtStart} ${JSON.stringify(costs)}`;
+      const known = this.#references.get(key) ?? this.#runs(policy, { ...charged, costs }, of);
       this.#references.set(key, known);
-      return measuredOf(known);
+      return known;
     };
+    // Not those of trap-only, which never profiles: its guest's buffer is never full.
+    const traps = () => runs(fault, coldSetting(setting));
+    const runsNs = () =>
+      traps().flatMap(({ vcpus }) => vcpus.map(({ guestRunNs }) => guestRunNs).filter(Boolean));
+    const cold = () =>
+      coldStart({
+        samplesPerSecond: samplesPerSecond(setting),
+        workerWakeNs: charged.costs.workerWake,
+        runNs: Math.max(...runsNs()),
+      });
     return {
-      // Not those of trap-only, which never profiles: its guest's buffer is never full.
-      trapsSlowdown: () => measured(fault, { ...this.setting, stage2AtStart: "mapped" }).slowdown,
-      faultLostShare: () => measured(fault).lostShare,
-      inlineSlowdown: () => measured(window).slowdown,
+      trapsSlowdown: () => measuredOf(traps()).slowdown,
+      coldSlowdown: () =>
+        measuredOf(
+          runs(cold(), coldSetting(setting), { ...charged, costs: coldCosts(setting, charged.costs) }),
+        ).slowdown,
+      oneStopLostShare() {
+        const lost = (runsNs().length * setting.irqLatencyNs * samplesPerSecond(setting)) / 1e9;
+        return lost / Math.max(1, ...traps().map(({ samples }) => samples.selected));
+      },
+      faultLostShare: () => measuredOf(runs(fault)).lostShare,
+      inlineSlowdown: () => measuredOf(runs(window)).slowdown,
     };
   }
 }

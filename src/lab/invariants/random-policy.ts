@@ -10,9 +10,9 @@ import {
   type EnableOutcome,
   type PinPolicy,
   type PolicyContext,
+  PolicyRefused,
   type SpeBuffer,
 } from "../../kvm/spe/policy.ts";
-import { PolicyRefused } from "../../kvm/spe/policy-context.ts";
 
 /** A part of a set, as a policy may make one. */
 function partOf(set: PageSet, random: RandomStream): PageSet {

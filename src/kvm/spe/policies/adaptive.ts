@@ -9,10 +9,20 @@ import {
   type WalkFault,
 } from "../policy.ts";
 
-/** Pages that are mapped at a first enable, when nobody knows how fast the buffer will be written. */
-const FIRST_PAGES = 32;
-/** The vCPU keeps mapped what is written in this time, whether or not its worker comes; so many pages at once at most. */
+/**
+ * Pages that are mapped at a first enable, when nobody knows how fast the buffer will be written (Linux writes PMSIRR_EL1 after
+ * PMBLIMITR_EL1): at 2.4 million samples a second they last until the first tick. Where that took little, since stage 2 had them,
+ * as many again.
+ */
+const FIRST_PAGES = 16;
+const MOST_FIRST_PAGES = 64;
+const LITTLE_NS = 3_000;
+/**
+ * The vCPU keeps mapped what is written in this time, whether or not its worker comes, but no more than AHEAD_OF_WRITTEN times as
+ * much as has been written: a short session pays for little that it does not need. So many pages at once at most.
+ */
 const MAPPED_AHEAD_NS = 5_000_000;
+const AHEAD_OF_WRITTEN = 2;
 const MOST_MAPPED_PAGES = 128;
 /** Pages that the worker keeps pinned ahead of PMBPTR: what is written in AHEAD_NS, at least and at most. */
 const LEAST_AHEAD_PAGES = 128;
@@ -25,7 +35,7 @@ const WHOLE_PAGES = 1_024;
 /** The worker rests for so many times as long as it has worked: a vCPU gets about a quarter of a host CPU out of it. */
 const WORKER_RESTS = 3;
 /** How often a running vCPU is stopped to see how far PMBPTR is, and whether stage 1 is still what it was. */
-const FIRST_TICK_NS = 200_000;
+const FIRST_TICK_NS = 400_000;
 const LEAST_TICK_NS = 100_000;
 const MOST_TICK_NS = 2_500_000;
 /** Everything is given back when the buffer was off for so long. */
@@ -53,11 +63,13 @@ interface Span {
 interface WindowState {
   readonly now: Window | undefined;
   readonly coming: Window | undefined;
+  readonly pinned: Span | undefined;
   readonly stale: boolean;
   readonly tickNs: number;
   readonly tickAtNs: number;
   readonly seen: { readonly pointer: bigint; readonly atNs: number };
   readonly rate: number;
+  readonly writtenBytes: number;
   readonly restsUntilNs: number;
   readonly span: Span | undefined;
   readonly off: { readonly buffer: SpeBuffer; readonly sinceNs: number } | undefined;
@@ -68,6 +80,8 @@ class VcpuWindow {
   #now: Window | undefined;
   /** What the worker makes of it. */
   #coming: Window | undefined;
+  /** What the worker has pinned last, from the pointer as it was then. */
+  #pinned: Span | undefined;
   /** The host took pages away, or a fault showed that stage 1 has changed. */
   #stale = false;
   #tickNs = FIRST_TICK_NS;
@@ -75,6 +89,8 @@ class VcpuWindow {
   /** PMBPTR at the last look, and when that was; then bytes a ns, the most of late. */
   #seen = { pointer: 0n, atNs: Number.POSITIVE_INFINITY };
   #rate = 0;
+  /** What was seen to be written since all was given back. */
+  #writtenBytes = 0;
   /** The worker is not asked before. */
   #restsUntilNs = 0;
   /** Of a small buffer as much as is known: what lies between the lowest pointer and the highest limit that were enabled. */
@@ -86,11 +102,13 @@ class VcpuWindow {
     if (state === undefined) return;
     this.#now = state.now;
     this.#coming = state.coming;
+    this.#pinned = state.pinned;
     this.#stale = state.stale;
     this.#tickNs = state.tickNs;
     this.#tickAtNs = state.tickAtNs;
     this.#seen = state.seen;
     this.#rate = state.rate;
+    this.#writtenBytes = state.writtenBytes;
     this.#restsUntilNs = state.restsUntilNs;
     this.#span = state.span;
     this.#off = state.off;
@@ -100,11 +118,13 @@ class VcpuWindow {
     return {
       now: this.#now,
       coming: this.#coming,
+      pinned: this.#pinned,
       stale: this.#stale,
       tickNs: this.#tickNs,
       tickAtNs: this.#tickAtNs,
       seen: this.#seen,
       rate: this.#rate,
+      writtenBytes: this.#writtenBytes,
       restsUntilNs: this.#restsUntilNs,
       span: this.#span,
       off: this.#off,
@@ -121,9 +141,8 @@ class VcpuWindow {
       if (outcome.kind !== "done") return outcome;
     }
     this.#setLimit(buffer, ctx);
-    // A guest that only toggles buffers gets no work out of the worker.
-    if (this.#rate > 0) this.#askWorker(buffer, ctx);
-    if (this.#isSettled(buffer, ctx)) this.#tickNs = MOST_TICK_NS;
+    this.#askWorker(buffer, ctx);
+    if (this.#reachesLimit(buffer)) this.#tickNs = MOST_TICK_NS;
     else if (!goesOn) this.#tickNs = FIRST_TICK_NS;
     this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
     return DONE;
@@ -162,6 +181,7 @@ class VcpuWindow {
   doubt(ctx: PolicyContext): void {
     this.#stale = true;
     this.#coming = undefined;
+    this.#pinned = undefined;
     this.#tickBy(ctx.nowNs + LEAST_TICK_NS, ctx);
   }
 
@@ -177,13 +197,11 @@ class VcpuWindow {
     this.#look(buffer, ctx);
     this.#adopt(buffer, ctx);
     // Where it cannot go on the guest is told when the hardware gets there.
-    if (this.#cover(buffer, ctx).kind !== "done") return;
+    if (this.#isShort(buffer, ctx) && this.#cover(buffer, ctx).kind !== "done") return;
     this.#setLimit(buffer, ctx);
     this.#askWorker(buffer, ctx);
-    this.#tickNs = this.#isSettled(buffer, ctx)
-      ? MOST_TICK_NS
-      : Math.min(MOST_TICK_NS, 2 * this.#tickNs, this.#restNs(buffer));
-    this.#tickBy(ctx.nowNs + this.#tickNs, ctx);
+    this.#tickNs = Math.min(MOST_TICK_NS, 2 * this.#tickNs, this.#restNs(buffer));
+    this.#tickBy(Math.min(ctx.nowNs + this.#tickNs, this.#walkedNs() + MOST_TICK_NS), ctx);
   }
 
   /** What the vCPU's worker does: `tag` is what it was asked for. */
@@ -199,8 +217,9 @@ class VcpuWindow {
     const whole = this.#whole(worker);
     // No more at a time than of a large buffer, where the pointer is: a short session pays for little that it does not write.
     const held =
-      whole === undefined || whole.pages > LEAST_AHEAD_PAGES
-        ? hold(this.#wantedPages(buffer), buffer, worker)
+      whole === undefined ||
+      whole.pages > Math.min(LEAST_AHEAD_PAGES, AHEAD_OF_WRITTEN * this.#writtenPages())
+        ? hold(this.#wantedPages(), buffer, worker)
         : hold(whole.pages, whole, worker);
     if (held !== undefined) {
       this.#coming = held;
@@ -216,7 +235,9 @@ class VcpuWindow {
     if (ctx.nowNs >= sinceNs + GRACE_NS) {
       this.#now = undefined;
       this.#coming = undefined;
+      this.#pinned = undefined;
       this.#span = undefined;
+      this.#writtenBytes = 0;
       ctx.background(RELEASE);
       return;
     }
@@ -230,9 +251,18 @@ class VcpuWindow {
    */
   #cover(buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
     const held = this.#stale || this.#ahead(buffer) === 0 ? undefined : this.#now;
-    const soon = Math.ceil((this.#rate * MAPPED_AHEAD_NS) / PAGE_BYTES);
-    const wanted = Math.max(FIRST_PAGES, Math.min(MOST_MAPPED_PAGES, soon));
-    const walk = walkAhead(Math.max(this.#ahead(buffer), wanted), buffer, ctx);
+    const pages = Math.max(this.#ahead(buffer), this.#mappedPages());
+    const startNs = ctx.nowNs;
+    const outcome = this.#coverPages(pages, held, buffer, ctx);
+    if (outcome.kind !== "done" || this.#writtenBytes > 0 || pages >= MOST_FIRST_PAGES) return outcome;
+    return ctx.nowNs - startNs > LITTLE_NS
+      ? outcome
+      : this.#coverPages(MOST_FIRST_PAGES, this.#now, buffer, ctx);
+  }
+
+  /** The first pages from the pointer on. @param held what is mapped already */
+  #coverPages(pages: number, held: Window | undefined, buffer: SpeBuffer, ctx: PolicyContext): EnableOutcome {
+    const walk = walkAhead(pages, buffer, ctx);
     if (walk.kind !== "walked") return walk;
     const unheld = held === undefined ? walk.all : walk.all.minus(held.walk.all);
     // What is pinned was mapped by the worker, and stays so unless somebody says otherwise.
@@ -246,32 +276,57 @@ class VcpuWindow {
     return DONE;
   }
 
-  /** Asks the worker to pin, unless all that it would is pinned, or it has its rest. */
-  #askWorker(buffer: SpeBuffer, ctx: PolicyContext): void {
-    const held = this.#now;
-    if (held === undefined || this.#coming !== undefined || ctx.nowNs < this.#restsUntilNs) return;
-    const isPinned = ctx.pinned.covers(held.walk.all);
-    const left = Math.min(this.#wantedPages(buffer), buffer.pages);
-    // A window of which half is used up is moved on.
-    if (isPinned && 2 * this.#ahead(buffer) >= left) return;
-    ctx.background(PIN);
+  /** How many pages from the pointer on the vCPU keeps mapped. */
+  #mappedPages(): number {
+    const soon = Math.ceil((this.#rate * MAPPED_AHEAD_NS) / PAGE_BYTES);
+    const most = Math.min(MOST_MAPPED_PAGES, AHEAD_OF_WRITTEN * this.#writtenPages());
+    return Math.max(FIRST_PAGES, Math.min(most, soon));
+  }
+
+  /** Whether the vCPU has to walk and map: too little is mapped ahead, or stage 1 was not looked at for long. */
+  #isShort(buffer: SpeBuffer, ctx: PolicyContext): boolean {
+    const enough = Math.min(buffer.pages, this.#mappedPages());
+    return this.#stale || 2 * this.#ahead(buffer) < enough || ctx.nowNs - this.#walkedNs() >= MOST_TICK_NS;
+  }
+
+  /** When stage 1 was last walked for what the hardware may write to now. */
+  #walkedNs(): number {
+    return this.#now?.atNs ?? 0;
+  }
+
+  #writtenPages(): number {
+    return Math.ceil(this.#writtenBytes / PAGE_BYTES);
   }
 
   /**
-   * How many pages from the pointer on the worker keeps pinned: never less than the hardware may write to now. A window that
-   * nothing is written to only doubles: a guest gets no more work out of the host than it does itself.
+   * Asks the worker to pin, unless all that it would is pinned, or it has its rest. A guest that writes nothing gets no work out of it.
    */
-  #wantedPages(buffer: SpeBuffer): number {
-    const ahead = Math.max(1, this.#ahead(buffer));
-    const size = this.#now === undefined ? ahead : this.#now.to - this.#now.from;
-    const written = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
-    return Math.max(ahead, Math.min(2 * size, Math.max(LEAST_AHEAD_PAGES, written)));
+  #askWorker(buffer: SpeBuffer, ctx: PolicyContext): void {
+    const held = this.#now;
+    if (held === undefined || this.#coming !== undefined || ctx.nowNs < this.#restsUntilNs) return;
+    if (this.#writtenBytes === 0) return;
+    const isPinned = ctx.pinned.covers(held.walk.all);
+    const ahead = Math.max(isPinned ? this.#ahead(buffer) : 0, leftOf(this.#pinned, buffer));
+    // What is pinned is moved on when half of it is used up.
+    if (2 * ahead >= Math.min(this.#wantedPages(), buffer.pages)) return;
+    ctx.background(PIN);
+  }
+
+  /** How many pages from the pointer on the worker keeps pinned: beyond 128 no more than were written: a guest gets little more work out of it than it does. */
+  #wantedPages(): number {
+    const soon = Math.min(MOST_AHEAD_PAGES, Math.ceil((this.#rate * AHEAD_NS) / PAGE_BYTES));
+    const written = this.#writtenPages();
+    return Math.min(
+      AHEAD_OF_WRITTEN * written,
+      Math.max(LEAST_AHEAD_PAGES, written),
+      Math.max(LEAST_AHEAD_PAGES, soon),
+    );
   }
 
   /** All that is known of the guest's buffer, if that is small enough to stay pinned as a whole. */
   #whole({ maxBufferPages }: PolicyContext): SpeBuffer | undefined {
     // One that nothing is written to is pinned no sooner than a large one.
-    if (this.#span === undefined || this.#rate === 0) return undefined;
+    if (this.#span === undefined || this.#writtenBytes === 0) return undefined;
     const { from, to } = this.#span;
     if (to - from > maxBufferPages) return undefined;
     return {
@@ -289,9 +344,11 @@ class VcpuWindow {
     this.#coming = undefined;
     const { firstPage } = buffer;
     if (this.#stale || firstPage < ready.from || firstPage >= ready.to) return;
-    if (this.#now !== undefined && ready.to <= this.#now.to && this.#ahead(buffer) > 0) return;
     // The host may have taken pages away since.
     if (!ctx.pinned.covers(ready.walk.all)) return;
+    this.#pinned = { from: ready.from, to: ready.to };
+    // The vCPU has mapped more than that.
+    if (this.#now !== undefined && ready.to <= this.#now.to && this.#ahead(buffer) > 0) return;
     this.#now = ready;
     ctx.report(ready.walk);
   }
@@ -302,27 +359,25 @@ class VcpuWindow {
     const passedNs = ctx.nowNs - this.#seen.atNs;
     this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
     if (passedNs <= 0 || writtenBytes <= 0) return;
+    this.#writtenBytes += writtenBytes;
     this.#rate = Math.max(this.#rate * 0.9, writtenBytes / passedNs);
   }
 
-  /** The window has reached the guest's own limit, and all of it is pinned: there is nothing more to do than to look at stage 1. */
-  #isSettled(buffer: SpeBuffer, ctx: PolicyContext): boolean {
-    return (
-      this.#ahead(buffer) >= buffer.pages && this.#now !== undefined && ctx.pinned.covers(this.#now.walk.all)
-    );
+  /** The window has reached the guest's own limit: there is nothing more to do than to look at stage 1. */
+  #reachesLimit(buffer: SpeBuffer): boolean {
+    return this.#ahead(buffer) >= buffer.pages;
   }
 
   /** How long the vCPU may run on without a look: until half of the window is written up. */
   #restNs(buffer: SpeBuffer): number {
     const ahead = this.#ahead(buffer);
-    if (this.#rate === 0 || ahead >= buffer.pages) return MOST_TICK_NS;
+    if (this.#rate === 0 || this.#reachesLimit(buffer)) return MOST_TICK_NS;
     return Math.max(LEAST_TICK_NS, (ahead * PAGE_BYTES) / this.#rate / 2);
   }
 
   /** Pages from the pointer to the end of the window; 0 where it lies elsewhere. */
-  #ahead({ firstPage }: SpeBuffer): number {
-    const held = this.#now;
-    return held !== undefined && firstPage >= held.from && firstPage < held.to ? held.to - firstPage : 0;
+  #ahead(buffer: SpeBuffer): number {
+    return leftOf(this.#now, buffer);
   }
 
   #setLimit(buffer: SpeBuffer, ctx: PolicyContext): void {
@@ -337,6 +392,10 @@ class VcpuWindow {
     ctx.armTimer(this.#tickAtNs, "tick");
   }
 }
+
+/** Pages from the buffer's pointer to the end of a span; 0 where it lies elsewhere. */
+const leftOf = (span: Span | undefined, { firstPage }: SpeBuffer): number =>
+  span !== undefined && firstPage >= span.from && firstPage < span.to ? span.to - firstPage : 0;
 
 /**
  * What is known of a small buffer's extent, with one more stretch of it: Linux enables half of a buffer at a time.
