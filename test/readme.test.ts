@@ -2,9 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { profileNamed } from "../src/cli/lab.ts";
-import { costTable } from "../src/host/costs.ts";
 import { THREAD_PROFILES } from "../src/host/profiles.ts";
-import { Baseline, readingsOf } from "../src/lab/measure.ts";
 import { policyNamed } from "../src/lab/policies.ts";
 import { QUESTIONS } from "../src/lab/questions/index.ts";
 import { ADVICE } from "../src/lab/report/advice.ts";
@@ -13,37 +11,23 @@ import { GLOSSARY } from "../src/lab/report/glossary.ts";
 import { MAIN_POLICIES } from "../src/lab/report/policy-order.ts";
 import type { ModelRun } from "../src/lab/report/run.ts";
 import { THREAD_SCENARIOS } from "../src/lab/scenarios.ts";
-import { trial } from "../src/lab/trial.ts";
+import { slowerRuns } from "./slower-run.ts";
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 /** Lines are broken anywhere between two words. */
 const running = (text: string): string => text.replaceAll(/\s+/g, " ");
 const BUFFER_BYTES = 256 * 1024 ** 2;
 
-/** The thread's runs as its command has them: of the readings of the waits the slower one. */
-function threadRuns(): ModelRun[] {
-  return THREAD_SCENARIOS.flatMap((scenario) => {
-    const setting = scenario.setting(BUFFER_BYTES, 1);
-    const baseline = new Baseline(setting);
-    return THREAD_PROFILES.flatMap((profile) => {
-      const costs = costTable(profileNamed(profile));
-      return MAIN_POLICIES.map(({ policy }) =>
-        readingsOf(setting)
-          .map((waits) =>
-            trial({
-              setting,
-              policy: policyNamed(policy),
-              costs,
-              profile,
-              waits,
-              bareMetal: baseline.of(costs, waits),
-            }),
-          )
-          .reduce((a, b) => (b.slowdown > a.slowdown ? b : a)),
-      );
-    });
-  });
-}
+const threadRuns = (): ModelRun[] =>
+  THREAD_SCENARIOS.flatMap((scenario) =>
+    THREAD_PROFILES.flatMap((profile) =>
+      slowerRuns(
+        scenario.setting(BUFFER_BYTES, 1),
+        profileNamed(profile),
+        MAIN_POLICIES.map(({ policy }) => policy),
+      ),
+    ),
+  );
 
 it("opens with the answer and the table that the program prints", () => {
   const runs = threadRuns();

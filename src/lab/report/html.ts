@@ -10,7 +10,7 @@ import { frontierChart } from "./frontier-chart.ts";
 import { escapeHtml } from "./html-text.ts";
 import { linuxSections } from "./linux-page.ts";
 import { notesOf } from "./notes.ts";
-import { adviceSection, glossarySection, opening } from "./opening.ts";
+import { adviceSection, glossarySection, legendOf, opening } from "./opening.ts";
 import { inlineJson, inlineScript, type PageAssets, type PageFacts, wholePage } from "./page-parts.ts";
 import { policiesOf } from "./policy-order.ts";
 import type { ModelRun } from "./run.ts";
@@ -157,7 +157,7 @@ const chartSections = (cases: readonly Case[]): string => `<section aria-labelle
 </div>
 <div id="frontier-part">
 <h3>What each policy trades</h3>
-<p class="muted">Down and left is better. A filled dot is on the frontier: no other policy is at least as good in slowdown, memory pinned over time and samples lost, and better in one. A ring is a policy that another one beats; the tooltip says which. Green loses no sample, yellow fewer than one in a hundred, red more. The dashed line is a fifth slower than bare metal. A page-second is a guest page, pinned for a second.</p>
+<p class="muted">Down and left is better. A filled mark is on the frontier: no other policy is at least as good in slowdown, memory pinned over time, samples lost and host CPU, and better in one. A hollow one is a policy that another one beats; the tooltip says which, in what and by how much. Green loses no sample, yellow fewer than one in a hundred, red more. The dashed line is a fifth slower than bare metal. A page-second is a guest page, pinned for a second.</p>
 <div class="chart" id="frontier"></div>
 </div>
 <h3>Where the time went</h3>
@@ -197,6 +197,8 @@ function tables(cases: readonly Case[]): string {
         seenBy(of),
       ]),
     ),
+    "<h3>What the columns say</h3>",
+    legendOf(COLUMNS),
     "</section>",
   ]);
 }

@@ -55,7 +55,7 @@ function table(rows: readonly AnswerRow[], policies: readonly string[]): string 
 }
 
 /** What columns say, below a table. */
-const legendOf = (columns: readonly { readonly title: string; readonly meaning: string }[]): string =>
+export const legendOf = (columns: readonly { readonly title: string; readonly meaning: string }[]): string =>
   `<dl class="legend">${columns.map(({ title, meaning }) => `<div><dt>${escapeHtml(title)}</dt><dd>${escapeHtml(meaning)}</dd></div>`).join("")}</dl>`;
 
 /** The first section: two sentences, a picture, a table. */
