@@ -1,4 +1,4 @@
-// `node scripts/picture.js REPORT.html OUT.png`: a picture of a report's first chart, for the README.
+// `node scripts/picture.js REPORT.html OUT.png`: the picture that a report opens with, for the README.
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
@@ -15,5 +15,5 @@ const browser = await chromium.launch({
 const page = await browser.newPage({ viewport: { width: 1040, height: 900 }, deviceScaleFactor: 1.5 });
 await page.goto(pathToFileURL(resolve(report)).href);
 await page.waitForSelector("html[data-ready=yes]");
-await page.locator("section[aria-labelledby=slow]").screenshot({ path: out });
+await page.locator(".bars").screenshot({ path: out });
 await browser.close();

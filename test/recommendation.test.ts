@@ -1,14 +1,13 @@
 /** That the figures of docs/recommendation.md are those that its commands print. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { profileNamed } from "../src/cli/lab.ts";
 import { formatBytes, formatNs } from "../src/common/sizes.ts";
-import { costTable } from "../src/host/costs.ts";
-import { PROFILES, THREAD_PROFILES } from "../src/host/profiles.ts";
-import { policyNamed } from "../src/lab/policies.ts";
+import { THREAD_PROFILES } from "../src/host/profiles.ts";
 import type { ModelRun } from "../src/lab/report/run.ts";
 import { formatFactor, formatShare } from "../src/lab/report/words.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
-import { trial } from "../src/lab/trial.ts";
+import { slowerRuns } from "./slower-run.ts";
 
 const document = readFileSync(new URL("../docs/recommendation.md", import.meta.url), "utf8");
 const MIB = 1024 ** 2;
@@ -19,11 +18,11 @@ const lost = ({ samples }: ModelRun): string =>
 /** One row of the document's tables: v6, v7 and adaptive in one scenario on one kernel. */
 function row(scenario: (typeof SCENARIOS)[number], profile: string, bufferBytes: number): string {
   const setting = scenario.setting(bufferBytes, 1);
-  const costs = costTable(PROFILES.find(({ name }) => name === profile) as (typeof PROFILES)[number]);
-  const run = (policy: string): ModelRun => trial({ setting, policy: policyNamed(policy), costs });
-  const v6 = run("pin-on-enable");
-  const v7 = run("prefault");
-  const adaptive = run("adaptive");
+  const [v6, v7, adaptive] = slowerRuns(setting, profileNamed(profile), [
+    "pin-on-enable",
+    "prefault",
+    "adaptive",
+  ]) as [ModelRun, ModelRun, ModelRun];
   const stop = ({ longestStopNs: { cold, warm } }: ModelRun): string => formatNs(Math.max(cold, warm));
   return `| ${[
     scenario.name,

@@ -253,6 +253,8 @@ function addThread(program: Command, world: World): void {
     .addHelpText(
       "after",
       `
+What the columns say is below the tables.
+
 Examples:
   $ spevisor thread --policy pin-on-enable,until-changed --profile thread-debug
   $ spevisor thread --buffer 4M --html thread.html

@@ -11,7 +11,7 @@ const runs = (count: number) =>
       policy: `pin-policy-${i}`,
       slowdown: 1 + ((i * 5) % count) / 10,
       pinnedByteSeconds: 4096 * 1000 * ((i * 7) % count),
-      backgroundNs: i * 1e6,
+      hostCpuNs: i * 1e6,
     }),
   );
 
@@ -35,7 +35,17 @@ describe("the frontier on the terminal", () => {
       expect(row).toBeDefined();
     }
     expect(text.lastIndexOf("│ on the frontier")).toBeLessThan(text.indexOf("│ dominated by"));
-    expect(text).toContain("background");
+    expect(text).toContain("host CPU");
+  });
+
+  it("has every column that it shows explained below", () => {
+    const text = rendered(3, 160);
+    const told = text.slice(text.indexOf("Columns")).replaceAll(/\n {4}/g, " ");
+    const shown = [...text.matchAll(/^│ policy .*│$/gm)].flatMap(([line]) =>
+      line.split("│").map((title) => title.trim()),
+    );
+    expect(shown.length).toBeGreaterThan(10);
+    for (const title of shown) if (title !== "") expect(told).toContain(`- ${title}: `);
   });
 
   it("is left out where there are only two policies", () => {

@@ -5,13 +5,12 @@ import wrapAnsi from "wrap-ansi";
 import { formatNs } from "../common/sizes.ts";
 import { COLUMNS, type Column } from "../lab/report/columns.ts";
 import {
-  type FrontierPoint,
-  formatLost,
-  formatPageSeconds,
+  FRONTIER_COLUMNS,
   frontierOf,
   frontierVerdict,
   hasFrontier,
   inOrder,
+  TRADE_COLUMN,
 } from "../lab/report/frontier.ts";
 import { notesOf } from "../lab/report/notes.ts";
 import type { ModelRun } from "../lab/report/run.ts";
@@ -23,7 +22,6 @@ import {
   type Tone,
   verdictsOf,
 } from "../lab/report/verdicts.ts";
-import { formatFactor } from "../lab/report/words.ts";
 
 /** How text goes out: how wide, and in which colours (picocolors' no-ops where colour is off). */
 export interface Look {
@@ -116,32 +114,25 @@ function renderCase(of: Case, all: readonly ModelRun[], look: Look): string {
 /** Who trades what: the policies on the frontier, then those that another one beats. */
 function renderFrontier(of: Case, all: readonly ModelRun[], look: Look): string {
   const points = inOrder(frontierOf(of, all));
-  const columns: readonly (readonly [string, (point: FrontierPoint) => string])[] = [
-    ["policy", ({ run }) => run.policy],
-    ["slowdown", ({ figures }) => `${formatFactor(figures.slowdown)}×`],
-    ["page-s pinned", ({ figures }) => formatPageSeconds(figures.pinnedPageSeconds)],
-    ["lost in all", ({ figures }) => formatLost(figures.lostShare)],
-    ["background", ({ run }) => (run.backgroundNs === 0 ? "-" : formatNs(run.backgroundNs))],
-  ];
-  const leftBeside = (shown: typeof columns): number =>
-    shown.reduce(
-      (left, [title, cell]) =>
+  const leftBeside = (columns: typeof FRONTIER_COLUMNS): number =>
+    columns.reduce(
+      (left, { title, cell }) =>
         left - BORDER - PADDING - Math.max(title.length, ...points.map((point) => cell(point).length)),
       look.widthColumns - 2 * BORDER - PADDING,
     );
-  const longest = Math.max(...points.map((point) => frontierVerdict(point).length));
-  const withBackground = of.runs.some((run) => run.backgroundNs > 0) && leftBeside(columns) >= longest;
-  const shown = withBackground ? columns : columns.slice(0, -1);
-  const width = Math.max(leftBeside(shown), NARROWEST_CELL);
+  // The table of runs above has the host's CPU time, too.
+  const columns =
+    leftBeside(FRONTIER_COLUMNS) < NARROWEST_CELL ? FRONTIER_COLUMNS.slice(0, -1) : FRONTIER_COLUMNS;
+  const width = Math.max(leftBeside(columns), NARROWEST_CELL);
   const table = new Table({
-    head: [...shown.map(([title]) => title), "the trade"],
-    colAligns: [...shown.map((_, i): "left" | "right" => (i === 0 ? "left" : "right")), "left"],
+    head: [...columns, TRADE_COLUMN].map(({ title }) => title),
+    colAligns: [...columns.map((_, i): "left" | "right" => (i === 0 ? "left" : "right")), "left"],
     style: { head: [], border: [], compact: true },
   });
   for (const point of points) {
     const text = wrapAnsi(frontierVerdict(point), width);
     table.push([
-      ...shown.map(([, cell]) => cell(point)),
+      ...columns.map(({ cell }) => cell(point)),
       point.onFrontier ? paint("good", text, look) : text,
     ]);
   }
@@ -163,6 +154,12 @@ export function renderRuns(runs: readonly ModelRun[], look: Look): string {
     );
     blocks.push([colors.bold(title), ...lines.map(colour)].join("\n"));
   };
+  const columns = COLUMNS.filter((column) => runs.some((run) => column.cell(run) !== "-"));
+  const told = columns.map(({ title, meaning }) => `${title}: ${meaning}`);
+  if (casesOf(runs).some(hasFrontier))
+    for (const { title, meaning } of [...FRONTIER_COLUMNS, TRADE_COLUMN])
+      if (!columns.some((column) => column.title === title)) told.push(`${title}: ${meaning}`);
+  notes("Columns", told, colors.dim);
   notes("Assumptions", notesOf(runs, "assumptions"), colors.dim);
   notes("Warnings", notesOf(runs, "warnings"), colors.yellow);
   return `${blocks.join("\n\n")}\n`;

@@ -90,14 +90,14 @@ export const q03 = question<Cell, ModelRun>({
   title: "Which policies are worth having?",
   asked:
     "Unpin at once, keep, keep for a while, pin what is about to be written, pin at the first fault, pin nothing, copy, " +
-    "hold the whole VM: what does each take of the guest's time, of the host's memory (page-seconds) and of the samples, " +
-    "and which of them is beaten by another in all three?",
+    "hold the whole VM: what does each take of the guest's time, of the host's memory (page-seconds) and CPU, and of the " +
+    "samples, and which of them is beaten by another in all four?",
   origin:
     "The designs are those of the series from v4 (2021) to v7 (September 2026) and of the threads of 2022 (Elisei, " +
     "Upton, Zyngier, Deacon); James Clark asked on 9 January 2026 for a heuristic. Nobody compared them.",
   leavesOut: [
     "A page-second has no price here. What it costs depends on what the host could have done with the memory.",
-    "Host CPU time that no vCPU waits for (adaptive's and grace's workers) and what is done before the guest starts (v7, v5).",
+    "What is done before the guest starts (v7, v5).",
     "The objections of 2022 to a bounce buffer: without FEAT_FGT PMBIDR_EL1.P shows the guest that its buffer is not its own.",
     "Host pressure, hostile guests and edits of stage 1 during a session: other questions are about those.",
     "Where two policies agree to three digits, they count as equal.",

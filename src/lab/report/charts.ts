@@ -5,6 +5,7 @@
  */
 import { axisLook, type ChartOption, colorOfPolicy, legend, rowAxis, text, tooltip } from "./chart-style.ts";
 import type { RunDetail, SpanKind } from "./detail.ts";
+import { policiesOf } from "./policy-order.ts";
 import type { ModelRun, TimePart } from "./run.ts";
 import { TIME_PARTS } from "./run.ts";
 import { thinSpans, thinSteps } from "./thin.ts";
@@ -74,11 +75,6 @@ const timeAxis = {
 };
 
 const colorOfPart = (name: string): string => `var(--part-${name.replaceAll(" ", "-")})`;
-/** The policies of a report, in order of first appearance: the order of colours and lanes everywhere. */
-export const policiesOf = (runs: readonly ModelRun[]): string[] => [
-  ...new Set(runs.map((run) => run.policy)),
-];
-
 /** A recording's path is longer than a chart has room for: its name is enough beside the table that has all of it. */
 const shortScenario = (of: Case): string => of.scenario.split(/[\\/]/).at(-1) ?? of.scenario;
 

@@ -36,7 +36,7 @@ export const COLUMNS: readonly Column[] = [
   {
     title: "slowdown",
     meaning:
-      "wall time over bare metal's; the worse end of a range, or both where which switches are direct is not recorded",
+      "wall time over bare metal's, of the readings of its waits the slower; two numbers where which switches go straight from one task to another is not recorded: with all that may, and with none",
     align: "right",
     dropOrder: 0,
     cell: (run) => `${formatSlowdown(run, "-")}×`,
@@ -50,7 +50,7 @@ export const COLUMNS: readonly Column[] = [
   },
   {
     title: "hypervisor",
-    meaning: "time that the hypervisor took from the vCPUs",
+    meaning: "time that walks, pins, stage 2, exits, interrupts and locks took from the vCPUs",
     align: "right",
     dropOrder: 3,
     cell: (run) => formatNs(hypervisorNs(run)),
@@ -64,7 +64,7 @@ export const COLUMNS: readonly Column[] = [
   },
   {
     title: "enables",
-    meaning: "how often PMBLIMITR_EL1.E rose",
+    meaning: "how often the guest turned the buffer on (PMBLIMITR_EL1.E rose)",
     align: "right",
     dropOrder: 6,
     cell: (run) => formatCount(run.bufferEnables),
@@ -85,7 +85,8 @@ export const COLUMNS: readonly Column[] = [
   },
   {
     title: "lost",
-    meaning: "samples lost in blackouts, of those selected",
+    meaning:
+      "samples lost in blackouts, of those that bare metal would have selected; - where a filter lets none through",
     align: "right",
     dropOrder: 0,
     // Where a filter lets nothing through, the SPU writes nothing and no write can fault.

@@ -51,7 +51,6 @@ function itemOf(point: FrontierPoint, bounds: Bounds) {
       ...figures,
       lost: formatLost(figures.lostShare),
       lostSamples,
-      backgroundNs: run.backgroundNs,
     },
     verdict: frontierVerdict(point),
     symbolSize: onFrontier ? 15 : 10,

@@ -31,13 +31,13 @@ describe("the frontier", () => {
       "on the frontier",
       "on the frontier",
       "on the frontier",
-      "dominated by slow: pins less, loses less",
+      "dominated by slow: pins 2.00 times less, loses nothing",
     ]);
   });
 
   it("names the one that beats a policy in most, and one that is itself on the frontier", () => {
     const [, , worst] = pointsOf(run("best", 1, 10), run("middle", 2, 20), run("worst", 3, 30));
-    expect(worst?.dominatedBy).toEqual([
+    expect(worst?.dominatedBy).toMatchObject([
       { policy: "best", by: ["faster", "pins less"] },
       { policy: "middle", by: ["faster", "pins less"] },
     ]);
@@ -46,7 +46,11 @@ describe("the frontier", () => {
 
   it("names the one that takes least in time and memory together where several beat it in as much", () => {
     const verdicts = verdictsOf(run("fast", 1, 200_000), run("lean", 1.04, 80), run("poor", 450, 1_700_000));
-    expect(verdicts).toEqual(["on the frontier", "on the frontier", "dominated by lean: faster, pins less"]);
+    expect(verdicts).toEqual([
+      "on the frontier",
+      "on the frontier",
+      "dominated by lean: 433 times as fast, pins 21,300 times less",
+    ]);
   });
 
   it("does not see a difference that is not printed, and sees one that is", () => {
@@ -54,7 +58,23 @@ describe("the frontier", () => {
       "on the frontier",
       "on the frontier",
     ]);
-    expect(verdictsOf(run("a", 1.001, 10), run("b", 1.02, 10))[1]).toBe("dominated by a: faster");
+    expect(verdictsOf(run("a", 1.001, 10), run("b", 1.02, 10))[1]).toBe("dominated by a: faster by 2 %");
+  });
+
+  it("says by how much, and that the host's CPU time counts, too", () => {
+    const cpu = (hostCpuNs: number): Over => ({ hostCpuNs });
+    expect(verdictsOf(run("a", 1, 10, 0, cpu(5e6)), run("b", 1, 10, 0, cpu(6e6)))[1]).toBe(
+      "dominated by a: takes 16.7 % less host CPU",
+    );
+    expect(verdictsOf(run("a", 1, 0, 0, cpu(0)), run("b", 1, 10, 0, cpu(6e6)))[1]).toBe(
+      "dominated by a: pins nothing, takes no host CPU",
+    );
+    expect(verdictsOf(run("a", 1, 10, 1), run("b", 1.1, 10, 30))[1]).toBe(
+      "dominated by a: faster by 9.1 %, loses 30.0 times less",
+    );
+    expect(
+      verdictsOf(run("a", 1, 10, 0, cpu(9e6)), run("b", 1.1, 20)).every((text) => text === "on the frontier"),
+    ).toBe(true);
   });
 
   it("keeps two that are equal", () => {

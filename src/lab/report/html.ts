@@ -2,14 +2,7 @@
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { LinuxMatrix } from "../linux/matrix.ts";
 import type { ChartOption } from "./chart-style.ts";
-import {
-  pinnedChart,
-  policiesOf,
-  slowdownChart,
-  spansPerRun,
-  timelineChart,
-  timeSplitChart,
-} from "./charts.ts";
+import { pinnedChart, slowdownChart, spansPerRun, timelineChart, timeSplitChart } from "./charts.ts";
 import { COLUMNS } from "./columns.ts";
 import type { RunDetail } from "./detail.ts";
 import { hasFrontier } from "./frontier.ts";
@@ -17,7 +10,9 @@ import { frontierChart } from "./frontier-chart.ts";
 import { escapeHtml } from "./html-text.ts";
 import { linuxSections } from "./linux-page.ts";
 import { notesOf } from "./notes.ts";
+import { adviceSection, glossarySection, legendOf, opening } from "./opening.ts";
 import { inlineJson, inlineScript, type PageAssets, type PageFacts, wholePage } from "./page-parts.ts";
+import { policiesOf } from "./policy-order.ts";
 import type { ModelRun } from "./run.ts";
 import { type Case, casesOf, conclusionOf, type Verdict, verdictsOf } from "./verdicts.ts";
 
@@ -44,8 +39,11 @@ export function renderHtml(
   return wholePage(facts.title, assets.style, [
     header(runs, facts),
     "<main>",
-    ...(hasModel ? [answers(cases, runs), chartSections(cases), tables(cases)] : []),
+    ...(hasModel ? [opening(runs)] : []),
+    contents(hasModel, linux !== undefined),
+    ...(hasModel ? [adviceSection(), answers(cases, runs), chartSections(cases), tables(cases)] : []),
     ...(linux === undefined ? [] : [linuxSections(linux)]),
+    glossarySection(),
     notes(runs),
     "</main>",
     `<footer><p>Made by spevisor ${escapeHtml(facts.version)}. Policies, costs and recordings are models of what they name; the assumptions above say how.</p></footer>`,
@@ -105,10 +103,34 @@ function header(runs: readonly ModelRun[], facts: PageFacts): string {
   ]);
 }
 
+/** The page's sections by the ids of their headings. */
+const contents = (hasModel: boolean, hasLinux: boolean): string =>
+  `<nav aria-label="Contents"><ul>${[
+    ...(hasModel
+      ? [
+          ["answer", "The answer"],
+          ["advice", "Which policy on which host"],
+          ["cases", "Case by case"],
+          ["slow", "Slowdown by policy"],
+          ["one", "One case: trades, time, memory, timeline"],
+          ["numbers", "The numbers"],
+        ]
+      : []),
+    ...(hasLinux
+      ? [
+          ["linux", "On Linux itself"],
+          ["linux-numbers", "Linux: the numbers"],
+        ]
+      : []),
+    ["glossary", "Words"],
+  ]
+    .map(([id, text]) => `<li><a href="#${id}">${text}</a></li>`)
+    .join("")}</ul></nav>`;
+
 function answers(cases: readonly Case[], runs: readonly ModelRun[]): string {
   return list([
-    '<section aria-labelledby="answer">',
-    '<h2 id="answer">Which policy keeps profiling complete and the guest usable?</h2>',
+    '<section aria-labelledby="cases">',
+    '<h2 id="cases">Case by case: which policies keep profiling complete and the guest usable?</h2>',
     '<ul class="answers">',
     ...cases.map((of) => {
       const conclusion = conclusionOf(of, runs);
@@ -135,7 +157,7 @@ const chartSections = (cases: readonly Case[]): string => `<section aria-labelle
 </div>
 <div id="frontier-part">
 <h3>What each policy trades</h3>
-<p class="muted">Down and left is better. A filled dot is on the frontier: no other policy is at least as good in slowdown, memory pinned over time and samples lost, and better in one. A ring is a policy that another one beats; the tooltip says which. Green loses no sample, yellow fewer than one in a hundred, red more. The dashed line is a fifth slower than bare metal. A page-second is a guest page, pinned for a second.</p>
+<p class="muted">Down and left is better. A filled mark is on the frontier: no other policy is at least as good in slowdown, memory pinned over time, samples lost and host CPU, and better in one. A hollow one is a policy that another one beats; the tooltip says which, in what and by how much. Green loses no sample, yellow fewer than one in a hundred, red more. The dashed line is a fifth slower than bare metal. A page-second is a guest page, pinned for a second.</p>
 <div class="chart" id="frontier"></div>
 </div>
 <h3>Where the time went</h3>
@@ -175,6 +197,8 @@ function tables(cases: readonly Case[]): string {
         seenBy(of),
       ]),
     ),
+    "<h3>What the columns say</h3>",
+    legendOf(COLUMNS),
     "</section>",
   ]);
 }

@@ -4,6 +4,7 @@ import { type LinuxCase, type LinuxMatrix, linuxCasesOf, modelBeside } from "../
 import { notesOf, sentencesOf } from "../linux/sentences.ts";
 import { escapeHtml, htmlList } from "./html-text.ts";
 import { type LinuxColumn, machineName, spokenColumns } from "./linux-columns.ts";
+import { legendOf } from "./opening.ts";
 import type { LinuxRun } from "./run.ts";
 import { speedTone, type Tone } from "./verdicts.ts";
 import { formatFactor } from "./words.ts";
@@ -71,6 +72,8 @@ export function linuxSections(matrix: LinuxMatrix): string {
         htmlList(sentencesOf(of, matrix)),
       ].join("\n"),
     ),
+    "<h3>What the columns say</h3>",
+    legendOf(spokenColumns(matrix.runs.map((run) => [run, modelBeside(matrix, run)] as const))),
     "</section>",
     "<section>",
     "<h2>The guest and its machine</h2>",

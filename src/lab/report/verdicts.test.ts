@@ -49,7 +49,7 @@ describe("the speed verdict", () => {
     expect(speedVerdict(run)).toEqual({
       about: "speed",
       tone: "bad",
-      text: "2 s, 5.00 times bare metal (1.10 to 5.00): painful",
+      text: "2 s, 5.00 times bare metal, or 1.10 if its waits hide some of that: painful",
     });
   });
 
@@ -85,7 +85,7 @@ describe("the speed verdict", () => {
       model: { atLowCosts: { slowdown: low }, atHighCosts: { slowdown: high }, flips: ["pin", "walk"] },
     });
     expect(textsOf(at(1.05, 1.4))).toContain(
-      "between usable (1.05 times) and slow (1.40 times) over the cost ranges: depends on pin and walk",
+      "usable (1.05 times) where all costs are at their low ends, slow (1.40 times) at their high ends: depends on pin and walk",
     );
     expect(textsOf(at(1.05, 1.15)).join()).not.toContain("depends");
   });

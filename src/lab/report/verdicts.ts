@@ -103,7 +103,7 @@ export function speedVerdict(run: ModelRun): Verdict {
   const spread =
     range === null || formatFactor(range.kept) === formatFactor(range.absorbing)
       ? ""
-      : ` (${formatFactor(Math.min(range.kept, range.absorbing))} to ${formatFactor(Math.max(range.kept, range.absorbing))})`;
+      : `, or ${formatFactor(Math.min(range.kept, range.absorbing))} if its waits ${range.kept > range.absorbing ? "hide some of that" : "keep their length"}`;
   return {
     about: "speed",
     tone: speedTone(run.slowdown),
@@ -122,7 +122,7 @@ function costsVerdict(run: ModelRun): Verdict | undefined {
   return {
     about: "costs",
     tone: "fair",
-    text: `between ${end(low)} and ${end(high)} over the cost ranges: depends on ${which}`,
+    text: `${end(low)} where all costs are at their low ends, ${end(high)} at their high ends: depends on ${which}`,
   };
 }
 

@@ -138,14 +138,14 @@
     },
     frontierTip: ({ name, data: point }) => {
       if (point?.figures === undefined) return "";
-      const { slowdown, pinnedPageSeconds, lost, lostSamples, backgroundNs } = point.figures;
+      const { slowdown, pinnedPageSeconds, lost, lostSamples, hostCpuNs } = point.figures;
       const samples = lostSamples === 0 ? "" : ` (${lostSamples.toLocaleString("en")})`;
       return [
         bold(name),
         `slowdown: ${bold(times(slowdown))}`,
         `page-seconds pinned: ${bold(pinnedPageSeconds.toLocaleString("en"))}`,
         `samples lost: ${bold(lost)}${samples}`,
-        ...(backgroundNs > 0 ? [`in the background: ${bold(formatNs(backgroundNs))}`] : []),
+        `host CPU: ${bold(formatNs(hostCpuNs))}`,
         escaped(point.verdict),
       ].join("<br>");
     },
