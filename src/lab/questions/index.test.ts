@@ -16,9 +16,8 @@ it("lists the question of every file, in the order of their numbers", async () =
 });
 
 describe.each(QUESTIONS)("question $number", (question) => {
-  it("has a number from 1 to 20 and says what it asks", () => {
+  it("has a number and says what it asks", () => {
     expect(question.number).toBeGreaterThanOrEqual(1);
-    expect(question.number).toBeLessThanOrEqual(20);
     for (const text of [question.title, question.asked, question.origin, ...question.leavesOut])
       expect(text.trim()).not.toBe("");
     expect(COST_NAMES).toContain(question.decidedBy);

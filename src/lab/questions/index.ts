@@ -19,6 +19,13 @@ import { q17 } from "./q17.ts";
 import { q18 } from "./q18.ts";
 import { q19 } from "./q19.ts";
 import { q20 } from "./q20.ts";
+import { q21 } from "./q21.ts";
+import { q22 } from "./q22.ts";
+import { q23 } from "./q23.ts";
+import { q24 } from "./q24.ts";
+import { q25 } from "./q25.ts";
+import { q26 } from "./q26.ts";
+import { q27 } from "./q27.ts";
 import type { Question } from "./question.ts";
 
 export const QUESTIONS: readonly Question[] = [
@@ -42,4 +49,11 @@ export const QUESTIONS: readonly Question[] = [
   q18,
   q19,
   q20,
+  q21,
+  q22,
+  q23,
+  q24,
+  q25,
+  q26,
+  q27,
 ];

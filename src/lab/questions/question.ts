@@ -54,7 +54,7 @@ export interface CostTables {
 
 /** A question, with its cells' and rows' types forgotten: what the runner, the cache and the printer handle. */
 export interface Question {
-  /** 1 to 20. */
+  /** From 1 on. */
   readonly number: number;
   /** A few words, for a heading. */
   readonly title: string;
