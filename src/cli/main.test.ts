@@ -259,7 +259,7 @@ describe("spevisor ask", () => {
   });
 
   it.each([
-    [["21"], "there is no question 21", "There are "],
+    [["99"], "there is no question 99", "There are "],
     [["foo"], '"foo" is not a question\'s number', "There are "],
     [["20", "--jobs", "0"], '--jobs: "0" is not a whole number', ""],
     [["20", "--costs", "exitt=2"], 'cost "exitt" does not exist', "Did you mean exit?"],

@@ -79,7 +79,7 @@ describe("memory that the host cannot reclaim", () => {
   it.each(["thp", "hugetlb-2M"] as const)(
     "has the whole 2 MiB of each page that is pinned on %s",
     (backing) => {
-      const run = on("adaptive", backing);
+      const run = on("until-changed", backing);
       expect(run.pinnedPeakBytes).toBeGreaterThan(0);
       expect(run.unreclaimablePeakBytes).toBeGreaterThan(run.pinnedPeakBytes);
       expect(run.unreclaimablePeakBytes % HUGE_BYTES).toBe(0);
