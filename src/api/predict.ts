@@ -129,6 +129,7 @@ export async function predict(
         seed: options.seed ?? PREDICTION.seed,
         costFactors: {},
         hostCpus: null,
+        charts: false,
       },
       options.onProgress ?? (() => undefined),
       null,

@@ -98,6 +98,8 @@ export interface PredictOptions extends CommonOptions {
   readonly irqLatencyNs: number | null;
   /** Run the ends of the cost ranges however long the recording is. */
   readonly ranges: boolean;
+  /** Collect what a page's charts show. Default: yes. */
+  readonly charts?: boolean;
   /** Options that were given, of those that a machine's own schedule has an answer to, as they are typed. */
   readonly given?: readonly string[];
 }

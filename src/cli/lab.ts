@@ -181,7 +181,7 @@ function tasksOf(schedule: MachineSchedule, options: PredictOptions, trace: Trac
       setting,
       policy: chosen(choice),
       profile: withFactors(profileNamed(name), options.costFactors),
-      options: { ranges: options.ranges, ...traceOption(trace) },
+      options: { ranges: options.ranges, ...chartsOption(options), ...traceOption(trace) },
     })),
   );
 }
@@ -237,6 +237,7 @@ async function* runPredict(
           ranges: options.ranges,
           enablesWithoutDirectRule: recorded.recording.enablesWithoutDirectRule,
           ...(withoutDirectSwitches === undefined ? {} : { withoutDirectSwitches }),
+          ...chartsOption(options),
           ...traced,
         },
       }),
@@ -244,6 +245,8 @@ async function* runPredict(
   );
   yield* measureAll(tasks, onProgress, trace);
 }
+
+const chartsOption = ({ charts = true }: PredictOptions): Pick<MeasureOptions, "charts"> => ({ charts });
 
 const traceOption = (trace: TraceSink | null): Pick<MeasureOptions, "trace"> =>
   trace === null ? {} : { trace: (event: TraceEvent) => trace(traceLine(event)) };

@@ -120,6 +120,8 @@ describe("spevisor predict", () => {
       profiles: ["thread-normal"],
       costFactors: {},
       hostCpus: null,
+      // Nobody will see any.
+      charts: false,
     });
     expect(out).toContain("Warnings");
   });

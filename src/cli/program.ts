@@ -149,6 +149,7 @@ const predictJob = (file: string, flags: PredictFlags, typed: readonly string[] 
   memlockBytes: flags.memlock,
   irqLatencyNs: flags.irqLatency ?? null,
   ranges: flags.ranges === true,
+  charts: flags.html !== undefined,
   given: typed,
 });
 
@@ -400,15 +401,16 @@ function addStart(program: Command, world: World): void {
       if (!existsSync(SHIPPED_RECORDING))
         throw new UserError(`${SHIPPED_RECORDING}: missing from this installation`);
       const predict = program.commands.find((command) => command.name() === "predict") as Command;
+      const page = flags.html ?? START_PAGE;
       return runAndReport(
         {
           jobs: [
             threadJob(flags),
-            predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags }),
+            predictJob(SHIPPED_RECORDING, { ...predict.opts<PredictFlags>(), ...flags, html: page }),
           ],
           linux: () => runLinuxAtStart(flags.seed, world),
         },
-        { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: flags.html ?? START_PAGE },
+        { ...outputsOf(flags, "spevisor: what SPE costs in a VM"), html: page },
         world,
       );
     });

@@ -5,6 +5,8 @@
  */
 import { PMBLIMITR_EL1, PMBSR_EL1 } from "../arm/registers.ts";
 import { PMBSR_BSC, PMBSR_EC } from "../arm/syndromes.ts";
+import { PAGE_BYTES, vpnOf } from "../common/address.ts";
+import { ofPage } from "../common/words.ts";
 import type { CoreRegisters, Exit } from "../kvm/guest-core.ts";
 import type { AuxBuffer, AuxBufferState, AuxReading, AuxWindow } from "./aux-buffer.ts";
 import type { ModelPe } from "./pe.ts";
@@ -53,6 +55,7 @@ export class SpeDriver {
   readonly #pe: ModelPe;
   readonly #aux: AuxBuffer;
   readonly #base: bigint;
+  readonly #basePage: number;
   readonly #registers: EventRegisters;
   readonly #sequence: RegisterSequence;
   readonly #start: readonly Step[];
@@ -97,6 +100,7 @@ export class SpeDriver {
     this.#startCounts = history.startCounts ?? [];
     this.#aux = aux;
     this.#base = base;
+    this.#basePage = vpnOf(base);
     this.#periodLeft = BigInt(event.period);
     this.#registers = registersOf(event);
     this.#sequence = new RegisterSequence(pe);
@@ -268,11 +272,17 @@ export class SpeDriver {
   }
 
   #pointer(): bigint {
-    return this.#base + BigInt(this.#window?.headBytes ?? 0);
+    return this.#at(this.#window?.headBytes ?? 0);
   }
 
   #limit(): bigint {
-    return ENABLE | (this.#base + BigInt(this.#window?.limitBytes ?? 0));
+    return ENABLE | this.#at(this.#window?.limitBytes ?? 0);
+  }
+
+  /** The address of a byte of the buffer, which begins with a page. */
+  #at(bytes: number): bigint {
+    const offset = bytes % PAGE_BYTES;
+    return ofPage(this.#basePage + (bytes - offset) / PAGE_BYTES, offset);
   }
 
   #startSteps(): Step[] {

@@ -215,14 +215,16 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
       events.enter();
       // The end of a turn is not a real exit.
       if (!NO_EXITS.has(exit.kind) || this.#nextHostNs <= timeline.nowNs) spe.copyOut(timeline);
-      const isOfSpe = ofSpe(exit);
+      // An exit is of SPE that a guest without it would not make; the end of a turn counts as one, and costs nothing.
+      const row = exit.kind === "sysreg" ? emulated(exit.encoding) : undefined;
+      const isOfSpe = exit.kind === "pmbirq" || exit.kind === "deadline" || row?.unit === "spe";
       const arrivedNs = timeline.nowNs;
-      this.#arrived(exit);
+      this.#arrived(exit, row);
       if (!isOfSpe) this.otherNs += timeline.nowNs - arrivedNs;
       // A guest that is gone is told of nothing.
       const event = exit.kind === "shutdown" ? undefined : this.#bufferEvent();
       const handledNs = timeline.nowNs;
-      const result = event ?? this.#handle(exit);
+      const result = event ?? this.#handle(exit, row);
       if (!isOfSpe) this.otherNs += timeline.nowNs - handledNs;
       events.leave();
       if (result !== undefined) return result;
@@ -299,7 +301,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   }
 
   /** What an exit is called in reports and costs by itself. An access to a device comes before its costs. */
-  #arrived(exit: Exit): void {
+  #arrived(exit: Exit, row: SysReg | undefined): void {
     const { timeline } = this;
     const { costs } = this.vm;
     switch (exit.kind) {
@@ -326,7 +328,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
         this.#exit("DABT");
         break;
       case "sysreg": {
-        const { exits } = emulated(exit.encoding);
+        const { exits } = row ?? emulated(exit.encoding);
         this.#exit(exit.isRead ? exits.read : exits.write);
         break;
       }
@@ -342,7 +344,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   }
 
   /** What an exit asks for. */
-  #handle(exit: Exit): KvmExit | undefined {
+  #handle(exit: Exit, row: SysReg | undefined): KvmExit | undefined {
     const { timeline, vm } = this;
     switch (exit.kind) {
       case "deadline":
@@ -377,7 +379,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
         return undefined;
       }
       case "sysreg":
-        return this.#sysreg(exit);
+        return this.#sysreg(exit, row ?? emulated(exit.encoding));
     }
   }
 
@@ -387,8 +389,7 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
   }
 
   /** "rlimit": the same access comes again. */
-  #sysreg(exit: Extract<Exit, { kind: "sysreg" }>): KvmExit | undefined {
-    const row = emulated(exit.encoding);
+  #sysreg(exit: Extract<Exit, { kind: "sysreg" }>, row: SysReg): KvmExit | undefined {
     const level = this.#code === undefined ? 1 : this.#code.core.level();
     const outcome = emulateSysReg(row, this, this.core.regs, level, exit);
     switch (outcome.kind) {
@@ -473,12 +474,6 @@ export class Vcpu implements SpeOwner, SysRegUnits, PsciVcpu {
     }
   }
 }
-
-/** Whether an exit is one that a guest without SPE would not make; the end of a turn counts as one, and costs nothing. */
-const ofSpe = (exit: Exit): boolean =>
-  exit.kind === "pmbirq" ||
-  exit.kind === "deadline" ||
-  (exit.kind === "sysreg" && findSysReg(exit.encoding)?.unit === "spe");
 
 /** The row of a register that traps: KVM asks for no trap that it does not emulate. */
 function emulated(encoding: Encoding): SysReg {

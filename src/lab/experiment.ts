@@ -85,6 +85,9 @@ export interface BareMetalOutcome {
   readonly lostWhileFull: number;
 }
 
+/** How often a run tells how far it is: to tell costs more than many steps. */
+const PROGRESS_STEPS = 500;
+
 /** Enough for every vCPU's buffer, scattered, with tables and the rest of a small guest. */
 export function defaultMemoryBytes(vcpus: number, bufferBytes: number): number {
   const wanted = vcpus * bufferBytes * 1.25 + 256 * 1024 ** 2;
@@ -246,6 +249,7 @@ export function makeVm(
   const pages = pagesFor(setting.memoryBytes);
   const segments = setting.schedule.segments.count;
   let steps = 0;
+  let toldAt = 0;
   let replay: Replay | undefined;
   const machine = new Machine({
     memoryPages: pages,
@@ -268,7 +272,9 @@ export function makeVm(
       : {
           onStep: () => {
             steps += 1;
-            if (steps % 256 === 0) listeners.onProgress?.((replay?.finished ?? 0) / Math.max(1, segments));
+            if (steps % 256 !== 0 || replay === undefined || replay.finished < toldAt) return;
+            toldAt = replay.finished + segments / PROGRESS_STEPS;
+            listeners.onProgress?.(replay.finished / Math.max(1, segments));
           },
         }),
   });

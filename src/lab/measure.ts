@@ -33,6 +33,8 @@ export interface MeasureOptions {
   /** Runs the ends of the cost ranges however long the schedule is. */
   readonly ranges?: boolean;
   readonly trace?: Tracer;
+  /** What charts need is collected, too. Default: yes. */
+  readonly charts?: boolean;
   /** Of this measurement, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
@@ -89,7 +91,7 @@ export function measure(
     const bareMetal = baseline.of(costs, waits);
     const { onProgress } = options;
     const outcome = runVm(setting, policy, costs, waits, {
-      attach: (machine) => listener.attach(machine),
+      ...(options.charts === false ? {} : { attach: (machine) => listener.attach(machine) }),
       ...(i > 0 || options.trace === undefined ? {} : { trace: options.trace }),
       ...(onProgress === undefined
         ? {}

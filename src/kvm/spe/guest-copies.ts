@@ -47,7 +47,8 @@ export class GuestCopies {
 
   /** Records have moved PMBPTR_EL1 there. */
   setPointer(pointer: bigint): void {
-    this.#values = { ...this.#values, PMBPTR_EL1: pointer };
+    const { PMBLIMITR_EL1: limitr, PMBSR_EL1: status } = this.#values;
+    this.#values = { PMBLIMITR_EL1: limitr, PMBPTR_EL1: pointer, PMBSR_EL1: status };
   }
 
   /** As `values` has told them. The line is restored by itself. */
@@ -56,8 +57,10 @@ export class GuestCopies {
   }
 }
 
+const LIMIT = PMBLIMITR_EL1.fields.LIMIT.mask;
+
 /** PMBLIMITR_EL1.LIMIT as an address: the first byte after the buffer. */
-export const limitOf = (pmblimitr: bigint): bigint => pmblimitr & ~0xfffn;
+export const limitOf = (pmblimitr: bigint): bigint => BigInt.asUintN(64, pmblimitr & LIMIT);
 
 /** PMBLIMITR_EL1.E. */
 export const enableBit = ({ PMBLIMITR_EL1: limitr }: BufferRegisters): boolean =>

@@ -153,15 +153,29 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
   /** Emulates a trapped MSR. "rlimit": nothing has changed, and the same write will come again. */
   write(register: RegisterName, value: bigint): TrapOutcome {
     const { values } = this.#copies;
+    // Its fields one by one: a spread of objects takes several times as long, and drivers write these at every switch.
+    const { PMBLIMITR_EL1: limitr, PMBPTR_EL1: pointer, PMBSR_EL1: status } = values;
     switch (register) {
       case "PMBLIMITR_EL1":
         if (!enableBit(values) && !PMBLIMITR_EL1.is(value, "E"))
           this.vmSpe.onLimitWhileOff?.(this.owner.index);
-        return this.#change({ ...values, PMBLIMITR_EL1: value & PMBLIMITR_EL1.mask });
+        return this.#change({
+          PMBLIMITR_EL1: BigInt.asUintN(64, value & PMBLIMITR_EL1.mask),
+          PMBPTR_EL1: pointer,
+          PMBSR_EL1: status,
+        });
       case "PMBPTR_EL1":
-        return this.#change({ ...values, PMBPTR_EL1: value & PMBPTR_EL1.mask & ALIGN_MASK });
+        return this.#change({
+          PMBLIMITR_EL1: limitr,
+          PMBPTR_EL1: BigInt.asUintN(64, value & POINTER_MASK),
+          PMBSR_EL1: status,
+        });
       case "PMBSR_EL1":
-        return this.#change({ ...values, PMBSR_EL1: value & PMBSR_EL1.mask });
+        return this.#change({
+          PMBLIMITR_EL1: limitr,
+          PMBPTR_EL1: pointer,
+          PMBSR_EL1: BigInt.asUintN(64, value & PMBSR_EL1.mask),
+        });
       case "PMSCR_EL1":
         this.#hardware.writePmscr(value);
         return DONE;
@@ -390,4 +404,4 @@ export class VcpuSpe implements PolicySubject, PageKeeper, SpeRegisters {
 }
 
 /** PMBPTR_EL1 below PMBIDR_EL1.Align is RES0: 64-byte records. */
-const ALIGN_MASK = ~63n;
+const POINTER_MASK = PMBPTR_EL1.mask & ~63n;
