@@ -1,6 +1,6 @@
 /** What lies at PC: the word in memory, and what it was decoded to (a64/state.ts, DECODED). Its page is in the code map. */
 import { HANDLER } from "../a64/handlers.ts";
-import { DECODED } from "../a64/state.ts";
+import { DECODED, ENTRY } from "../a64/state.ts";
 import { BrokenInvariant } from "../common/errors.ts";
 import type { CoreCode } from "./execute/core-code.ts";
 import type { SoftTlbs } from "./soft-tlbs.ts";
@@ -8,6 +8,9 @@ import type { VcpuState } from "./vcpu-state.ts";
 
 /** Instructions that are decoded at once. */
 const DECODE_AHEAD = 16;
+
+/** Few translated blocks have more instructions. */
+const LONG_BLOCK = 64;
 
 export class CodeAtPc {
   readonly #state: VcpuState;
@@ -43,6 +46,16 @@ export class CodeAtPc {
   /** Whether it has not been decoded. */
   get isUndecoded(): boolean {
     return this.#code.memory.view.getUint16(this.decodedAt + DECODED.HANDLER, true) === HANDLER.DECODE;
+  }
+
+  /** Whether it lies in a block that has been translated: one begins there, or not far before. */
+  get isTranslated(): boolean {
+    const { code, words } = this.#code.memory;
+    const at = this.decodedAt;
+    const first = at - ((this.#state.pcLow & 0xfff) >> 2) * DECODED.BYTES;
+    for (let i = at; i >= Math.max(first, at - LONG_BLOCK * DECODED.BYTES); i -= DECODED.BYTES)
+      if ((words[code.entryOf(i) >>> 2] as number) >= ENTRY.BLOCKS) return true;
+    return false;
   }
 
   /** Decodes it, and some of what follows: it will be executed, too, most likely. */

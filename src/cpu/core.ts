@@ -12,6 +12,7 @@ import type { CoreExit } from "./core-exit.ts";
 import { Debug, type DebugState } from "./debug.ts";
 import { Exceptions } from "./exceptions.ts";
 import type { CoreCode } from "./execute/core-code.ts";
+import { type HostProfile, PART } from "./host-profile.ts";
 import type { Implementation } from "./implementation.ts";
 import type { InstructionHost } from "./instruction-host.ts";
 import { VCPU_AREA } from "./memory.ts";
@@ -47,6 +48,13 @@ const MOST_LEAVES = 512;
 
 /** How many words are told apart that a guest has found UNDEFINED: it has 2^32 to try. */
 const MOST_UNDEFINED_WORDS = 1024;
+/** What carries out why WebAssembly was left; the rest is instructions and exceptions. */
+const PART_OF_REASON: Readonly<Partial<Record<number, number>>> = {
+  [LEAVE.CODE]: PART.walks,
+  [LEAVE.DECODE]: PART.decoding,
+  [LEAVE.HOT]: PART.translating,
+  [LEAVE.ACCESS]: PART.walks,
+};
 const BUDGET: CoreExit = { kind: "budget" };
 const BUSY: CoreExit = { kind: "busy" };
 const AHEAD: CoreExit = { kind: "ahead" };
@@ -82,6 +90,9 @@ export class Core implements InstructionHost {
   onLevelChange: ((from: 0 | 1) => void) | undefined;
   /** Who watches what is executed, if anybody ever does. */
   watcher: OpWatcher | undefined;
+
+  /** Told where the host's time goes, if anybody wants to know. */
+  hostProfile: HostProfile | undefined;
 
   constructor(vcpu: number, code: CoreCode, platform: CorePlatform) {
     const { memory, implementation } = code;
@@ -227,6 +238,8 @@ export class Core implements InstructionHost {
     state.setCount("HORIZON", horizonCycles);
     this.#exit = undefined;
     this.#budget = budget;
+    const { hostProfile } = this;
+    hostProfile?.runs(state.pcHigh, state.pcLow);
     let left = budget;
     let idleTurns = 0;
     for (let leaves = 1; ; leaves++) {
@@ -238,9 +251,14 @@ export class Core implements InstructionHost {
       if (isInterrupted) this.exceptions.interrupt(pending);
       if ((isInterrupted || debugging) && state.left === 0) {
         // The exception has taken the rest.
-      } else if (debugging) this.#runWatched();
-      else if (this.space.accesses.hasOneForNext) this.#runOne();
-      else this.#carryOut(this.#enter());
+      } else if (debugging) {
+        this.#runWatched();
+        hostProfile?.spent(PART.debug, state.pcHigh, state.pcLow);
+      } else if (this.space.accesses.hasOneForNext) {
+        this.#runOne();
+        hostProfile?.spent(PART.walks, state.pcHigh, state.pcLow);
+      } else if (hostProfile === undefined) this.#carryOut(this.#enter());
+      else this.#runProfiled(hostProfile);
       const nowLeft = state.left;
       if (nowLeft !== left) {
         left = nowLeft;
@@ -255,6 +273,10 @@ export class Core implements InstructionHost {
       this.code.translator.passed(this.#budget - left);
       this.#budget = 0;
       state.left = 0;
+      if (hostProfile !== undefined) {
+        hostProfile.spent(PART.translating, state.pcHigh, state.pcLow);
+        hostProfile.stops(exit.kind === "mmio");
+      }
       return exit;
     }
   }
@@ -264,6 +286,35 @@ export class Core implements InstructionHost {
     this.state.leftSaved = 0;
     const { watcher } = this;
     return watcher?.isWatching === true ? watcher.enter() : this.code.interpreter.run(this.#base);
+  }
+
+  /**
+   * As `#carryOut(#enter())`, for a short stretch, with the host's time told. A watcher ends its stretches by itself.
+   */
+  #runProfiled(profile: HostProfile): void {
+    const { state } = this;
+    const isWatched = this.watcher?.isWatching === true;
+    const held = isWatched || state.hasPrepared ? 0 : Math.max(0, state.left - profile.stretch);
+    if (held > 0) {
+      state.left = state.left - held;
+      state.addCount("CLOCK", -held);
+    }
+    const reason = this.#enter();
+    if (held > 0) {
+      // What it keeps of the budget where it was left early lies in the one or the other.
+      if (state.leftSaved === 0) state.left = state.left + held;
+      else state.leftSaved = state.leftSaved + held;
+      state.addCount("CLOCK", held);
+    }
+    const { pcHigh, pcLow } = state;
+    const part = isWatched
+      ? PART.careful
+      : this.space.tlbs.isCodeMapped(state.pc) && this.#atPc.isTranslated
+        ? PART.translated
+        : PART.interpreter;
+    profile.spent(part, pcHigh, pcLow);
+    this.#carryOut(reason);
+    profile.spent(PART_OF_REASON[reason] ?? PART.system, pcHigh, pcLow);
   }
 
   /**

@@ -186,6 +186,11 @@ export class VcpuState {
     return this.words[this.at.PC] as number;
   }
 
+  /** PC[63:32], unsigned. */
+  get pcHigh(): number {
+    return this.words[this.at.PC + 1] as number;
+  }
+
   get el(): 0 | 1 {
     return this.words[this.at.EL] as 0 | 1;
   }

@@ -359,6 +359,11 @@ const withRun = (command: Command): Command =>
       "count every instruction that the guest believes to be profiled, and hold the samples against that; several times slower, and the same run",
       nonEmpty,
     )
+    .option(
+      "--host-profile <file>",
+      "write where this computer's time goes while the command runs, by the guest's code (the kernel's symbols; of programs the page) and by part of the machine, for speedscope.app; WebAssembly's time is read at least every 8,191 instructions, and is the code's at which it then stands",
+      nonEmpty,
+    )
     .option("--verbose", "the guest's kernel log and what the run came to, on standard error");
 
 const HELP = `
@@ -397,6 +402,7 @@ Examples:
   $ spevisor run --schedule true.schedule -- perf record -e arm_spe// -- true
   $ spevisor run --exact-profile exact.json --out results -- perf record -o /out/perf.data -e arm_spe// -- ls -R /sys
   $ spevisor run --trace-instructions - --trace-range vfs_read --trace-count 100 -- true
+  $ spevisor run --host-profile host.speedscope.json -- sha256sum /bin/busybox
   $ spevisor run --snapshot warm.snapshot --json run.json -- cat /tmp/state`;
 
 /** What only a hypervisor has is nothing for bare metal, and what a snapshot was made with is not made again. */

@@ -33,6 +33,8 @@ export interface MachineFlags {
   readonly json?: string;
   /** Where the exact profile is written to. */
   readonly exactProfile?: string;
+  /** Where the profile of the host's time is written to. */
+  readonly hostProfile?: string;
   /** Where the instruction trace is written to. */
   readonly traceInstructions?: string;
   /** Which instructions it has. */

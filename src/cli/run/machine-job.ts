@@ -27,6 +27,7 @@ import { collectOut, collectSymbols } from "./collect.ts";
 import { diskStates, type HostDevices, openDevices } from "./devices.ts";
 import { ExactFile, symbolsIn } from "./exact-file.ts";
 import type { MachineFlags } from "./flags.ts";
+import { HostProfileFile } from "./host-profile-file.ts";
 import { symbolsOf } from "./kernel-symbols.ts";
 import { nowSeconds, type Origin, originOf } from "./origin.ts";
 import { ScheduleFile } from "./schedule-file.ts";
@@ -80,6 +81,7 @@ export async function runJob(
   let schedule: ScheduleFile | undefined;
   let exact: ExactFile | undefined;
   let trace: TraceFile | undefined;
+  let hostProfile: HostProfileFile | undefined;
   let devices: HostDevices | undefined;
   let session: TerminalSession | undefined;
   try {
@@ -87,6 +89,7 @@ export async function runJob(
     if (flags.exactProfile !== undefined) exact = new ExactFile(flags.exactProfile);
     if (flags.traceInstructions !== undefined)
       trace = new TraceFile(flags.traceInstructions, flags, world.stdout);
+    if (flags.hostProfile !== undefined) hostProfile = new HostProfileFile(flags.hostProfile);
     if (flags.schedule !== undefined) schedule = new ScheduleFile(flags.schedule);
     // Before anything is fetched for it.
     if (flags.out !== undefined) checkOutFlag(flags.out, command);
@@ -125,7 +128,9 @@ export async function runJob(
           schedule?.begin(of, script);
           exact?.begin(of);
           trace?.begin(of);
+          hostProfile?.begin(of);
         } else {
+          hostProfile?.end(of);
           schedule?.end();
           exact?.end(of);
           trace?.end(of);
@@ -138,10 +143,13 @@ export async function runJob(
     session = ready.session;
     const { guest, serial } = session;
     const { vm } = guest;
-    if (trace !== undefined && ready.ended === undefined) {
+    if ((trace ?? hostProfile) !== undefined && ready.ended === undefined) {
       const saved = await ready.copy();
-      trace.open(guest, saved && (await symbolsOf(saved, guest.config, plan)));
-      if (script === undefined) trace.begin(guest);
+      const kernel = saved && (await symbolsOf(saved, guest.config, plan));
+      trace?.open(guest, kernel);
+      hostProfile?.open(kernel);
+      if (script === undefined) trace?.begin(guest);
+      if (script === undefined) hostProfile?.begin(guest);
     }
     let used: NonNullable<Host["machine"]>["snapshot"] = ready.isBooted ? "none" : "restored";
     const course = ready.ended ?? (await runSession(session, plan));
@@ -149,6 +157,8 @@ export async function runJob(
       saveSnapshot(saved, guest, devices, build);
       used = "saved";
     }
+    if (script === undefined) hostProfile?.end(guest);
+    hostProfile?.commit(script ?? "console");
     schedule?.commit();
     trace?.commit((text) => world.stderr.write(`spevisor: ${text}\n`));
     const symbols =
@@ -176,6 +186,7 @@ export async function runJob(
     saved?.discard();
     schedule?.discard();
     exact?.discard();
+    hostProfile?.discard();
     trace?.close();
   }
 }
