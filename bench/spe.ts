@@ -63,7 +63,7 @@ async function works(): Promise<Work[]> {
   const all: Work[] = [
     { what: "shell loop", command: "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done" },
     { what: "sort", command: SORT },
-    { what: "boot", command: MANY },
+    { what: "ls, grep, dmesg", command: MANY },
   ];
   const loop = hotLoop();
   if (loop === undefined) console.log(`No hot loop: ${COMPILER} is not installed`);
@@ -71,7 +71,7 @@ async function works(): Promise<Work[]> {
     all.push({
       what: "hot loop",
       before: "cat >/tmp/spe && chmod +x /tmp/spe",
-      command: "/tmp/spe 60000000",
+      command: "/tmp/spe 400000000",
       input: loop,
     });
   if (!has("mmdebstrap") || !has("mksquashfs"))
