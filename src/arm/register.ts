@@ -3,6 +3,7 @@
  * fields that overlap refuse to load.
  */
 import { invariant } from "../common/errors.ts";
+import { lowWord } from "../common/words.ts";
 
 /** Where a field lies: bits [high:low], both included. */
 export interface BitRange {
@@ -107,11 +108,16 @@ export function register<N extends string, F extends string>(
       return out;
     },
     get: (value, field) => (value & fields[field].mask) >> BigInt(fields[field].low),
-    num: (value, field) => Number((value & fields[field].mask) >> BigInt(fields[field].low)),
-    is: (value, field) => (value & fields[field].mask) !== 0n,
+    num(value, field) {
+      const { high, low, mask: fieldMask, mask32 } = fields[field];
+      if (high < 32) return (lowWord(value) & mask32) >>> low;
+      return Number((value & fieldMask) >> BigInt(low));
+    },
+    // A 64-bit result is compared as such, without making a bigint.
+    is: (value, field) => BigInt.asUintN(64, value & fields[field].mask) !== 0n,
   };
 }
 
 /** The encoding as one number, op0:op1:CRn:CRm:op2, the key of look-ups and of HPFAR-like tables. */
-export const encodingKey = ([op0, op1, crn, crm, op2]: Encoding): number =>
-  (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
+export const encodingKey = (encoding: Encoding): number =>
+  (encoding[0] << 14) | (encoding[1] << 11) | (encoding[2] << 7) | (encoding[3] << 3) | encoding[4];

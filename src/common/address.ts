@@ -5,6 +5,8 @@
  * exact as numbers. Page numbers (address / 4096, whatever the guest's granule) are the currency of mmu/, host/
  * and kvm/: numbers, but wider than 32 bits, so never use `|`, `>>` or `<<` on them.
  */
+import { ofPage, pageOfValue } from "./words.ts";
+
 declare const space: unique symbol;
 
 type In<T, S extends string> = T & { readonly [space]: S };
@@ -36,9 +38,9 @@ export const ipn = (value: number): Ipn => value as Ipn;
 export const pfn = (value: number): Pfn => value as Pfn;
 
 /** VA[63:12] as a number. */
-export const vpnOf = (address: bigint): Vpn => Number(address >> 12n) as Vpn;
+export const vpnOf = (address: bigint): Vpn => pageOfValue(address) as Vpn;
 /** The first VA of a page. */
-export const vaOf = (page: Vpn): Va => (BigInt(page) << 12n) as Va;
+export const vaOf = (page: Vpn): Va => ofPage(page, 0) as Va;
 export const ipnOf = (address: Ipa): Ipn => Math.floor(address / PAGE_BYTES) as Ipn;
 export const ipaOf = (page: Ipn): Ipa => (page * PAGE_BYTES) as Ipa;
 export const pfnOf = (address: Pa): Pfn => Math.floor(address / PAGE_BYTES) as Pfn;

@@ -17,6 +17,8 @@ export const READER = {
   bytesPerNs: 1,
 } as const;
 
+const ENABLE = PMBLIMITR_EL1.with(0n, { E: 1 });
+
 /** Two windows whose heads are not further apart than some records are the same one. */
 const SAME_PLACE_BYTES = 1024;
 
@@ -270,7 +272,7 @@ export class SpeDriver {
   }
 
   #limit(): bigint {
-    return PMBLIMITR_EL1.with(0n, { E: 1 }) | (this.#base + BigInt(this.#window?.limitBytes ?? 0));
+    return ENABLE | (this.#base + BigInt(this.#window?.limitBytes ?? 0));
   }
 
   #startSteps(): Step[] {

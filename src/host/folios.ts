@@ -8,12 +8,74 @@
 import { HUGE_PAGES } from "./frames.ts";
 import type { PinnedRun, Snapshot } from "./pins.ts";
 
-/** How many pages of a run of pins lie in base pages, and in each huge folio. */
-interface Footprint {
-  readonly from: number;
-  readonly to: number;
-  readonly basePages: number;
-  readonly byFolio: ReadonlyMap<number, number>;
+/** A page of a list: in a base page, or not looked at. */
+const BASE = -1;
+const UNKNOWN = -2;
+
+/**
+ * How many pages of a run of a snapshot lie in base pages, and in each huge folio. It moves from one run to the next by the pages
+ * that the two differ in: a buffer's window moves by some pages at each enable, and has tens of thousands.
+ *
+ * What a page lies in is looked up once: it can only change while the page is not pinned, and then its snapshot is out of date.
+ */
+class Footprint {
+  basePages = 0;
+  /** The numbers of the folios of any run so far. */
+  readonly folios: number[] = [];
+  /** Pages in each of them. */
+  readonly pages: number[] = [];
+  readonly #snapshot: Snapshot;
+  readonly #huge: ReadonlySet<number>;
+  /** By index in the list: the place of its folio in `folios`, BASE or UNKNOWN. */
+  readonly #placeOf: Int32Array;
+  readonly #placeOfFolio = new Map<number, number>();
+  #from = 0;
+  #to = 0;
+
+  constructor(snapshot: Snapshot, huge: ReadonlySet<number>) {
+    this.#snapshot = snapshot;
+    this.#huge = huge;
+    this.#placeOf = new Int32Array(snapshot.frames.length).fill(UNKNOWN);
+  }
+
+  /** Makes it that of pages [from, to) of the list, all of them pinned. */
+  moveTo(from: number, to: number): void {
+    if (from >= this.#to || to <= this.#from) {
+      this.#count(this.#from, this.#to, -1);
+      this.#count(from, to, 1);
+    } else {
+      this.#count(from, this.#from, 1);
+      this.#count(this.#from, from, -1);
+      this.#count(this.#to, to, 1);
+      this.#count(to, this.#to, -1);
+    }
+    this.#from = from;
+    this.#to = to;
+  }
+
+  #count(from: number, to: number, sign: 1 | -1): void {
+    for (let i = from; i < to; i++) {
+      let place = this.#placeOf[i] as number;
+      if (place === UNKNOWN) {
+        place = this.#lookUp(this.#snapshot.frames[i] as number);
+        this.#placeOf[i] = place;
+      }
+      if (place === BASE) this.basePages += sign;
+      else this.pages[place]! += sign;
+    }
+  }
+
+  #lookUp(frame: number): number {
+    const folio = folioOf(frame);
+    if (!this.#huge.has(folio)) return BASE;
+    const known = this.#placeOfFolio.get(folio);
+    if (known !== undefined) return known;
+    const place = this.folios.length;
+    this.folios.push(folio);
+    this.pages.push(0);
+    this.#placeOfFolio.set(folio, place);
+    return place;
+  }
 }
 
 const folioOf = (frame: number): number => Math.floor(frame / HUGE_PAGES);
@@ -23,11 +85,12 @@ export type FoliosState = readonly number[];
 
 export class Folios {
   readonly #huge = new Set<number>();
-  /** Pins of pages of each huge folio that has any. */
-  readonly #pins = new Map<number, number>();
+  /** Pins of pages of each huge folio, by its number. */
+  #pins = new Uint32Array(0);
+  /** How many folios have any. */
+  #pinnedFolios = 0;
   #basePages = 0;
-  /** Of each snapshot the last one that was asked for: experiments toggle one run a thousand times. */
-  readonly #last = new WeakMap<Snapshot, Footprint>();
+  readonly #footprints = new WeakMap<Snapshot, Footprint>();
 
   /** 512 frames from this one on have become a folio. */
   made(firstFrame: number): void {
@@ -41,7 +104,7 @@ export class Folios {
   /** The host takes a page off its frame: a huge folio that no pin keeps is split. */
   taken(frame: number): void {
     const folio = folioOf(frame);
-    if (!this.#pins.has(folio)) this.#huge.delete(folio);
+    if ((this.#pins[folio] ?? 0) === 0) this.#huge.delete(folio);
   }
 
   pinned(run: PinnedRun): void {
@@ -54,7 +117,7 @@ export class Folios {
 
   /** Pages that pins keep from reclaim: base pages as often as they are pinned, each huge folio once and as a whole. */
   get unreclaimablePages(): number {
-    return this.#basePages + HUGE_PAGES * this.#pins.size;
+    return this.#basePages + HUGE_PAGES * this.#pinnedFolios;
   }
 
   save(): FoliosState {
@@ -67,30 +130,35 @@ export class Folios {
     for (const folio of state) this.#huge.add(folio);
   }
 
-  #count(run: PinnedRun, sign: 1 | -1): void {
-    const { basePages, byFolio } = this.#footprint(run);
-    this.#basePages += sign * basePages;
-    for (const [folio, pages] of byFolio) {
-      const count = (this.#pins.get(folio) ?? 0) + sign * pages;
-      if (count === 0) this.#pins.delete(folio);
-      else this.#pins.set(folio, count);
+  #count({ snapshot, from, to }: PinnedRun, sign: 1 | -1): void {
+    if (this.#huge.size === 0) {
+      this.#basePages += sign * (to - from);
+      return;
+    }
+    let footprint = this.#footprints.get(snapshot);
+    if (footprint === undefined) {
+      footprint = new Footprint(snapshot, this.#huge);
+      this.#footprints.set(snapshot, footprint);
+    }
+    footprint.moveTo(from, to);
+    const { folios, pages } = footprint;
+    this.#basePages += sign * footprint.basePages;
+    for (let i = 0; i < folios.length; i++) {
+      const folio = folios[i] as number;
+      const before = this.#pinsOf(folio);
+      const after = before + sign * (pages[i] as number);
+      this.#pins[folio] = after;
+      if (before === 0 && after > 0) this.#pinnedFolios += 1;
+      if (before > 0 && after === 0) this.#pinnedFolios -= 1;
     }
   }
 
-  #footprint({ snapshot, from, to }: PinnedRun): Footprint {
-    const last = this.#last.get(snapshot);
-    if (last?.from === from && last.to === to) return last;
-    const byFolio = new Map<number, number>();
-    let basePages = to - from;
-    if (this.#huge.size > 0)
-      for (let i = from; i < to; i++) {
-        const folio = folioOf(snapshot.frames[i] as number);
-        if (!this.#huge.has(folio)) continue;
-        basePages -= 1;
-        byFolio.set(folio, (byFolio.get(folio) ?? 0) + 1);
-      }
-    const footprint = { from, to, basePages, byFolio };
-    this.#last.set(snapshot, footprint);
-    return footprint;
+  #pinsOf(folio: number): number {
+    if (folio >= this.#pins.length) {
+      const grown = new Uint32Array(2 * folio + 1);
+      grown.set(this.#pins);
+      this.#pins = grown;
+    }
+    return this.#pins[folio] as number;
   }
 }

@@ -109,6 +109,8 @@ export class PageSet {
   /** Disjoint: no page is in two runs. */
   readonly runs: readonly PageRun[];
   readonly pages: number;
+  #lastAsked: PageSet | undefined;
+  #covered = false;
 
   private constructor(runs: readonly PageRun[]) {
     this.runs = runs;
@@ -178,9 +180,13 @@ export class PageSet {
     return false;
   }
 
-  /** Whether every page of `other` is in this set. */
+  /** Whether every page of `other` is in this set. A policy asks the same at each enable: neither set ever changes. */
   covers(other: PageSet): boolean {
-    return other.minus(this).isEmpty;
+    if (this.#lastAsked !== other) {
+      this.#covered = other.minus(this).isEmpty;
+      this.#lastAsked = other;
+    }
+    return this.#covered;
   }
 
   /** This set and the pages of `other` that it does not have. */

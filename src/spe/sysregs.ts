@@ -13,11 +13,10 @@ import {
 } from "../arm/registers.ts";
 import { vpnOf } from "../common/address.ts";
 import { assertNever, BrokenInvariant } from "../common/errors.ts";
+import { highWord, lowWord, ofPage } from "../common/words.ts";
 import { profilingBufferProhibited } from "./enables.ts";
 import type { ImplementationFacts } from "./implementation.ts";
 import { recomputeRemaining, type SpuState } from "./state.ts";
-
-const U32 = 0xffff_ffffn;
 
 /** Whether an MSR (isWrite) or MRS of the register exists; one that does not is UNDEFINED. */
 export function implementsRegister(
@@ -52,7 +51,6 @@ const IRR = PMSIRR_EL1.fields;
 const flag = (on: boolean, field: Field): number => (on ? field.mask32 : 0);
 const isSet = (low: number, field: Field): boolean => (low & field.mask32) !== 0;
 const fieldOf = (low: number, field: Field): number => (low & field.mask32) >>> field.low;
-const lowWord = (value: bigint): number => Number(value & U32);
 
 /** A register's value. Reading one that does not exist is a BrokenInvariant: ask implementsRegister. */
 export function readRegister(state: SpuState, name: SpeRegisterName): bigint {
@@ -108,16 +106,12 @@ export function readRegister(state: SpuState, name: SpeRegisterName): bigint {
     case "PMSIDR_EL1":
       return state.implementation.pmsidr;
     case "PMBLIMITR_EL1":
-      return (
-        (BigInt(buffer.limitPage) << 12n) |
-        BigInt(
-          flag(buffer.enabled, LIMITR.E) |
-            flag(buffer.pmfz, LIMITR.PMFZ) |
-            (buffer.fillMode << LIMITR.FM.low),
-        )
+      return ofPage(
+        buffer.limitPage,
+        flag(buffer.enabled, LIMITR.E) | flag(buffer.pmfz, LIMITR.PMFZ) | (buffer.fillMode << LIMITR.FM.low),
       );
     case "PMBPTR_EL1":
-      return (BigInt(buffer.pointerPage) << 12n) | BigInt(buffer.pointerOffset);
+      return ofPage(buffer.pointerPage, buffer.pointerOffset);
     case "PMBSR_EL1":
       return BigInt(
         (status.mss |
@@ -198,7 +192,7 @@ export function writeRegister(state: SpuState, name: SpeRegisterName, value: big
     case "PMSDSFR_EL1":
       checkExists(state, name, true);
       s.dataSourcesLow = low;
-      s.dataSourcesHigh = lowWord(value >> 32n);
+      s.dataSourcesHigh = highWord(value);
       filters.recompute();
       return;
     case "PMBLIMITR_EL1":

@@ -8,6 +8,7 @@
  * no AUX space, as truncated.
  */
 import { type RandomStream, randomStream } from "../../common/random.ts";
+import { lowWord } from "../../common/words.ts";
 import type { Spu } from "../../spe/spu.ts";
 
 /** What the guest believes. */
@@ -196,8 +197,8 @@ export class TruthFeed {
     const irr = this.#spu.read("PMSIRR_EL1");
     if (irr === 0n) return NO_COUNTER;
     return {
-      count: Number(this.#spu.read("PMSICR_EL1") & 0xffff_ffffn),
-      interval: Number(irr & 0xffff_ff00n),
+      count: lowWord(this.#spu.read("PMSICR_EL1")),
+      interval: (lowWord(irr) & 0xffff_ff00) >>> 0,
       jitter: (irr & 1n) === 1n,
     };
   };

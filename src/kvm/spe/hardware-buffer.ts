@@ -33,6 +33,8 @@ import type { Done, OverMemlock, SpeBuffer } from "./policy.ts";
 import { type BufferOwner, compileTraps, E2PB } from "./trap-controls.ts";
 import type { VmSpe } from "./vm-spe.ts";
 
+const LIMIT_MASK = PMBLIMITR_EL1.fields.LIMIT.mask;
+
 /** Whose limit the hardware has. */
 type BufferEnd = "guest" | "policy" | "bounce";
 
@@ -262,7 +264,7 @@ export class HardwareBuffer {
     spu.write("PMBPTR_EL1", hardware.pointer);
     spu.write(
       "PMBLIMITR_EL1",
-      hardware.limit === guestLimit ? guests : PMBLIMITR_EL1.with(guests, { LIMIT: hardware.limit >> 12n }),
+      hardware.limit === guestLimit ? guests : (guests & ~LIMIT_MASK) | (hardware.limit & LIMIT_MASK),
     );
   }
 

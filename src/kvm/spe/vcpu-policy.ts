@@ -42,6 +42,7 @@ export class VcpuPolicy {
 
   /** The guest was left for a reason, by the name that reports have of it. */
   exited(reason: string): void {
+    if (this.#handlers.onGuestExit === undefined) return;
     this.#tell(() => this.#handlers.onGuestExit?.(reason, this.context));
   }
 
@@ -54,6 +55,7 @@ export class VcpuPolicy {
   /** Does what the vCPU's host worker has begun by now. */
   background(): void {
     const { vmSpe, owner } = this.#spe;
+    if (vmSpe.workers.nextNs(owner.index) > owner.timeline.nowNs) return;
     vmSpe.workers.runDue(owner, owner.timeline.nowNs, (tag, timeline) => {
       this.#tell(() => this.#handlers.onBackground?.(tag, new VcpuPolicyContext(this.#spe, timeline)));
     });
