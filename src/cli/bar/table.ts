@@ -85,6 +85,37 @@ const flipLines = (verdicts: readonly Verdict[]): string[] =>
     ),
   );
 
+/** What allowed more than the limits, in the order in which the help explains it. */
+const BEYOND_LIMITS = ["traps", "cold start", "inline", "one PMBIRQ", "fault"] as const;
+type Bound = (typeof BEYOND_LIMITS)[number];
+const BOUND_TEXT: Readonly<Record<Bound, string>> = {
+  traps: "slowdown: over 1.05 (1.15), as the traps alone cost nearly that",
+  "cold start": "slowdown: over that too, within the traps and twice the least cold start",
+  inline: "slowdown: gracefully, no more than pinning each page on the vCPU",
+  "one PMBIRQ": "lost: gracefully, no more than one PMBIRQ on each vCPU",
+  fault: "lost: gracefully, no more than fault",
+};
+/** Those that are somebody's judgement, and neither a figure that was promised nor another policy's: each case is named. */
+const NAMED_BOUNDS: readonly Bound[] = ["cold start", "one PMBIRQ"];
+
+const boundsTitle = (verdicts: readonly Verdict[]): string => {
+  const judged = verdicts.reduce((sum, verdict) => sum + Object.keys(verdict.judged).length, 0);
+  return `Beyond the limits (of ${counted(judged, "run")}, met or missed):`;
+};
+
+/** Where the limits alone were not met, and what was held against instead: nobody need believe in those bounds unseen. */
+function boundLines(verdicts: readonly Verdict[]): string[] {
+  const cases = new Map<Bound, string[]>(BEYOND_LIMITS.map((bound) => [bound, []]));
+  for (const { scenario, profile, judged } of verdicts)
+    for (const [end, { allowed }] of Object.entries(judged) as [CostEnd, Judged][])
+      for (const by of [allowed?.slowdownBy ?? "limit", allowed?.lostBy ?? "limit"])
+        if (by !== "limit") cases.get(by)?.push(`${scenario}, ${profile}${AT[end]}`);
+  return [...cases].flatMap(([bound, names]) => [
+    ...(names.length === 0 ? [] : [`  ${names.length} ${BOUND_TEXT[bound]}`]),
+    ...(NAMED_BOUNDS.includes(bound) ? names.map((name) => `    ${name}`) : []),
+  ]);
+}
+
 /** How near a verdict is to missing its slowdown or its samples: above 1 it does. */
 function strain(verdict: Verdict): number {
   const of = ({ measured, allowed }: Judged): number =>
@@ -141,6 +172,7 @@ export function renderVerdicts(
     table.toString(),
     ...section("Missed:", findingLines(random ? shown : verdicts)),
     ...section("The verdict depends on costs:", flipLines(verdicts)),
+    ...section(boundsTitle(verdicts), boundLines(verdicts)),
     ...notes,
     `${counted(verdicts.length, "case")}${what}, ${counted(missing.length, "misses", "miss")} the bar`,
   ].join("\n")}\n`;

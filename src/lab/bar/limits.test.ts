@@ -126,6 +126,7 @@ describe("what is allowed", () => {
       slowdown: 1.7,
       slowdownBy: "inline",
       lostShare: 0.3,
+      lostBy: "fault",
       graceful: true,
     });
     expect(asked.filter((name, i) => asked.indexOf(name) === i)).toEqual([
@@ -138,7 +139,11 @@ describe("what is allowed", () => {
   });
 
   it("beyond reach is one PMBIRQ for each vCPU at least, however short the session", () => {
-    expect(allowed(BEYOND, 1.04, 0.003)).toMatchObject({ lostShare: 0.004, graceful: true });
+    expect(allowed(BEYOND, 1.04, 0.003)).toMatchObject({
+      lostShare: 0.004,
+      lostBy: "one PMBIRQ",
+      graceful: true,
+    });
     expect(asked).toEqual(["stop"]);
   });
 });
