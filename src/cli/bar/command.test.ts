@@ -128,6 +128,7 @@ describe("spevisor bar", () => {
     [["bar", "--random", "0"], /--random: "0" is not a whole number/],
     [["bar", "--random", "5", "--scenario", "thread-a"], /--random draws its own settings/],
     [["bar", "--random", "5", "--buffer", "4M"], /--random draws its own settings\nLeave out .*--buffer/],
+    [["bar", "--period", "255"], /--period: "255" is not a whole number of at least 256/],
     [["bar", "--buffer", "3M"], /3 MiB cannot be an AUX buffer/],
     [["bar", "--vcpus", "4", "--host-cpus", "3"], /--host-cpus: 3 CPUs are too few for 4 vCPUs/],
     [["bar", "--vcpus", "4", "--scenario", "thread-a"], /scenario "thread-a" has 1 vCPUs, not 4/],

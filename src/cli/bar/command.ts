@@ -9,7 +9,7 @@ import { UserError } from "../../common/errors.ts";
 import { formatNs } from "../../common/sizes.ts";
 import { PROFILES, THREAD_PROFILES } from "../../host/profiles.ts";
 import type { PinPolicy } from "../../kvm/spe/policy.ts";
-import { COSTS_AT } from "../../lab/bar/cell.ts";
+import { COSTS_AT, INTERVAL_OPS } from "../../lab/bar/cell.ts";
 import { MOST_OVER_TRAPS, MOST_RELEASED_AFTER_NS } from "../../lab/bar/limits.ts";
 import { meetsBar, type Verdict } from "../../lab/bar/measure.ts";
 import { SESSIONS } from "../../lab/bar/sessions.ts";
@@ -160,7 +160,7 @@ async function bar(policyName: string, flags: Flags, world: World): Promise<void
 const withCellOptions = (command: Command): Command =>
   command
     .option("--buffer <sizes...>", "buffers, as perf's -m takes them", listOf(positiveSize("--buffer")))
-    .option("--period <ops...>", "operations between samples", listOf(whole("--period", 1)))
+    .option("--period <ops...>", "operations between samples", listOf(whole("--period", INTERVAL_OPS)))
     .option("--vcpus <counts...>", "vCPUs, of sessions", listOf(whole("--vcpus", 1, 512)))
     .option("--ipc <rates...>", "instructions per cycle", listOf(positive("--ipc")))
     .option("--irq-latency <times...>", "from PMBIRQ to KVM", listOf(duration("--irq-latency")))
