@@ -48,7 +48,7 @@ export interface Measured {
 }
 
 /** The limit itself, or what is more where that forbids it. */
-export type SlowdownBound = "limit" | "traps" | "cold start" | "inline";
+export type SlowdownBound = "limit" | "traps" | "cold start" | "twice a cold start" | "inline";
 /** The limit itself, or what is more where no figure is promised. */
 export type LostBound = "limit" | "one PMBIRQ" | "fault";
 
@@ -134,7 +134,8 @@ function allowedSlowdown(
   const bounds: readonly (readonly [SlowdownBound, () => number])[] = [
     ["limit", () => most ?? NEGLIGIBLE.slowdown],
     ["traps", () => MOST_OVER_TRAPS * references.trapsSlowdown()],
-    ["cold start", () => MOST_OVER_TRAPS * withColdStart(references)],
+    ["cold start", () => MOST_OVER_TRAPS * withColdStart(references, 1)],
+    ["twice a cold start", () => MOST_OVER_TRAPS * withColdStart(references, NOT_KNOWING)],
     ...(most === null ? [["inline", () => references.inlineSlowdown()] as const] : []),
   ];
   let allowed: Pick<Allowed, "slowdown" | "slowdownBy"> = { slowdown: 0, slowdownBy: "limit" };
@@ -146,9 +147,9 @@ function allowedSlowdown(
   return allowed;
 }
 
-function withColdStart({ trapsSlowdown, coldSlowdown }: References): number {
+function withColdStart({ trapsSlowdown, coldSlowdown }: References, times: number): number {
   const traps = trapsSlowdown();
-  return traps + NOT_KNOWING * Math.max(0, coldSlowdown() - traps);
+  return traps + times * Math.max(0, coldSlowdown() - traps);
 }
 
 function allowedLost(

@@ -215,6 +215,8 @@ Without pressure from the host, at the costs' values and at both ends of their r
   memlock    never beyond its limit, which is what "pinned" allows
 Where samples are more than one in 1,024 operations at 2.5 GHz, vCPUs more than 16, or workers later, a policy must fail
 gracefully: lose no more than fault does, and slow down no more than pinning each page on the vCPU (window).
+What is met by such a bound and not by the limits is counted below the table: the traps, the least cold start (what no policy
+can do without that lets the SPU write to the guest's memory), twice that, one PMBIRQ for each vCPU, fault, and window.
 src/lab/bar/limits.ts has the limits. Exit code: 0 if all is met, 1 if not, 2 for bad input.
 
 Columns: "host CPU" is what the host spent in all, on the vCPUs' CPUs and others, as a share of the vCPUs' time; "peak" the most
