@@ -30,6 +30,18 @@ describe.skipIf(guest === undefined).each([
     [],
     `${RECORD} -S -m,512K -e arm_spe/period=1024/ -- ${BUSY} && ${RECORD} -m,1M -e arm_spe/period=4096/ -- ${BUSY}`,
   ],
+  [
+    "AUX overruns, while perf's reader is stopped",
+    "until-changed",
+    [],
+    `${RECORD} -m,64K -e arm_spe/period=1024/ -- sh -c 'kill -STOP $PPID; ${BUSY}; kill -CONT $PPID'`,
+  ],
+  [
+    "a host that merges pages under it",
+    "adaptive",
+    ["--pressure", "ksm:2000"],
+    `${RECORD} -m,512K -e arm_spe/period=1024/ -- ${BUSY}`,
+  ],
 ] as const)("%s under %s", (name, policy, options, command) => {
   it("enables, pins, exits as often, and takes as long", { timeout: 5 * MINUTES }, async () => {
     const [schedule, json, predicted] = ["schedule", "run.json", "model.json"].map((file) =>

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Ipn } from "../src/common/address.ts";
 import { RAM_FIRST_IPN } from "../src/guest/memory.ts";
 import { POLICIES } from "../src/kvm/spe/policies/index.ts";
+import type { PinPolicy } from "../src/kvm/spe/policy.ts";
 import type { MadeVm } from "../src/lab/experiment.ts";
 import { policyNamed } from "../src/lab/policies.ts";
 import { restoreVm, type SavedVm, saveVm } from "../src/lab/snapshot.ts";

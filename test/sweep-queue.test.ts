@@ -15,7 +15,7 @@ import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { askTask } from "../src/cli/ask/cell.ts";
 import { sourceVersion } from "../src/cli/cache-folder.ts";
 import { LocalEngine } from "../src/cli/cells/local.ts";
@@ -259,6 +259,19 @@ describe.skipIf(!has)("a queue", { timeout: 120_000 }, () => {
     } finally {
       await locked.stop();
     }
+  });
+
+  it("that is away does not keep a worker that is told to stop", async () => {
+    const going = await TestRedis.start();
+    const waiting = start(SPEVISOR, ["worker", "--queue", going.url, "--jobs", "1"], folder);
+    const until = { timeout: 60_000, interval: 50 };
+    await vi.waitFor(() => expect(waiting.out()).toContain('"ready"'), until);
+    await going.stop();
+    await vi.waitFor(() => expect(waiting.out()).toContain("Redis is away; waiting for it"), until);
+    expect(await stop(waiting)).toMatchObject({
+      code: 1,
+      out: expect.stringContaining("another worker takes it over"),
+    });
   });
 
   it("of another version's sweeps is refused by a worker, politely", async () => {

@@ -39,7 +39,7 @@ it("counts must be equal, and what depends on time within 5 %", () => {
 });
 
 it("of exits those count that are SPE's", () => {
-  const reasons = { MMIO: 12, PMBIRQ: 1, "MSR PMBPTR_EL1": 2 } as const;
+  const reasons = { MMIO: 12, PMBIRQ: 1, "MSR PMBPTR_EL1": 2, "host timer": 3 } as const;
   const { rows } = agreementOf({ ...machine, exitReasons: reasons }, model);
   expect(rows.filter(({ what }) => what.startsWith("exits")).map(({ what }) => what)).toEqual([
     "exits: MSR PMBPTR_EL1",

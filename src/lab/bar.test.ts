@@ -29,6 +29,7 @@ const ANYTHING: Allowed = {
   slowdown: Number.POSITIVE_INFINITY,
   slowdownBy: "limit",
   lostShare: 1,
+  lostBy: "limit",
   stopNs: null,
   pinnedBytes: Number.POSITIVE_INFINITY,
   graceful: false,

@@ -48,7 +48,9 @@ export interface Measured {
 }
 
 /** The limit itself, or what is more where that forbids it. */
-export type SlowdownBound = "limit" | "traps" | "cold start" | "inline";
+export type SlowdownBound = "limit" | "traps" | "cold start" | "twice a cold start" | "inline";
+/** The limit itself, or what is more where no figure is promised. */
+export type LostBound = "limit" | "one PMBIRQ" | "fault";
 
 /** What a run is held to. */
 export interface Allowed {
@@ -56,6 +58,7 @@ export interface Allowed {
   /** What that comes from. */
   readonly slowdownBy: SlowdownBound;
   readonly lostShare: number;
+  readonly lostBy: LostBound;
   /** Null: nothing is asked of stops. */
   readonly stopNs: number | null;
   readonly pinnedBytes: number;
@@ -115,7 +118,7 @@ export function allowedFor(
   const lost = mostLostShare(of);
   return {
     ...allowedSlowdown(slowdown, slow, references),
-    lostShare: allowedLostShare(lostShare, lost, references),
+    ...allowedLost(lostShare, lost, references),
     stopNs: mostStopNs(of),
     pinnedBytes,
     graceful: !isWithinReach(of) || slow === null || lost === null,
@@ -131,7 +134,8 @@ function allowedSlowdown(
   const bounds: readonly (readonly [SlowdownBound, () => number])[] = [
     ["limit", () => most ?? NEGLIGIBLE.slowdown],
     ["traps", () => MOST_OVER_TRAPS * references.trapsSlowdown()],
-    ["cold start", () => MOST_OVER_TRAPS * withColdStart(references)],
+    ["cold start", () => MOST_OVER_TRAPS * withColdStart(references, 1)],
+    ["twice a cold start", () => MOST_OVER_TRAPS * withColdStart(references, NOT_KNOWING)],
     ...(most === null ? [["inline", () => references.inlineSlowdown()] as const] : []),
   ];
   let allowed: Pick<Allowed, "slowdown" | "slowdownBy"> = { slowdown: 0, slowdownBy: "limit" };
@@ -143,17 +147,24 @@ function allowedSlowdown(
   return allowed;
 }
 
-function withColdStart({ trapsSlowdown, coldSlowdown }: References): number {
+function withColdStart({ trapsSlowdown, coldSlowdown }: References, times: number): number {
   const traps = trapsSlowdown();
-  return traps + NOT_KNOWING * Math.max(0, coldSlowdown() - traps);
+  return traps + times * Math.max(0, coldSlowdown() - traps);
 }
 
-function allowedLostShare(measured: number, most: number | null, references: References): number {
-  const own = most ?? NEGLIGIBLE.lostShare;
-  if (most !== null || measured <= own) return own;
+function allowedLost(
+  measured: number,
+  most: number | null,
+  references: References,
+): Pick<Allowed, "lostShare" | "lostBy"> {
+  const own = { lostShare: most ?? NEGLIGIBLE.lostShare, lostBy: "limit" } as const;
+  if (most !== null || measured <= own.lostShare) return own;
   // The limit of the first window, at a rate that nobody has promised: one PMBIRQ, however short the session.
-  const oneStop = Math.max(own, references.oneStopLostShare());
-  return measured <= oneStop ? oneStop : Math.max(oneStop, references.faultLostShare());
+  const oneStop = references.oneStopLostShare();
+  const stopped = oneStop > own.lostShare ? ({ lostShare: oneStop, lostBy: "one PMBIRQ" } as const) : own;
+  if (measured <= stopped.lostShare) return stopped;
+  const faults = references.faultLostShare();
+  return faults > stopped.lostShare ? { lostShare: faults, lostBy: "fault" } : stopped;
 }
 
 const times = (ratio: number): string => ratio.toPrecision(4);
@@ -172,7 +183,7 @@ export function findingsOf(measured: Measured, allowed: Allowed): Finding[] {
   if (measured.lostShare > allowed.lostShare)
     find(
       "lost",
-      `${percent(measured.lostShare)} of the samples (${measured.lost}), ${percent(allowed.lostShare)} allowed`,
+      `${percent(measured.lostShare)} of the samples (${measured.lost}), ${percent(allowed.lostShare)} allowed${allowed.lostBy === "limit" ? "" : ` (${allowed.lostBy})`}`,
     );
   if (measured.pinnedPeakBytes > allowed.pinnedBytes)
     find(

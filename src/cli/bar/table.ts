@@ -1,9 +1,11 @@
 /** Verdicts on the terminal: a table, and what is missed and by how much. */
 import Table from "cli-table3";
-import { counted } from "../../common/counts.ts";
+import { counted, formatCount } from "../../common/counts.ts";
 import { formatBytes, formatNs } from "../../common/sizes.ts";
 import type { CostEnd } from "../../host/costs.ts";
+import { MOST_OVER_TRAPS, NOT_KNOWING } from "../../lab/bar/limits.ts";
 import { type Judged, meetsBar, shownOf, type Verdict } from "../../lab/bar/measure.ts";
+import type { LostBound, SlowdownBound } from "../../lab/bar.ts";
 import { type BarSetting, cellOptions } from "./cell.ts";
 
 const HEAD = [
@@ -85,6 +87,53 @@ const flipLines = (verdicts: readonly Verdict[]): string[] =>
     ),
   );
 
+/** What allowed more than the limits. */
+const BEYOND_LIMITS = [
+  "traps",
+  "cold start",
+  "twice a cold start",
+  "inline",
+  "one PMBIRQ",
+  "fault",
+] as const satisfies readonly (SlowdownBound | LostBound)[];
+type Beyond = (typeof BEYOND_LIMITS)[number];
+const BOUND_TEXT: Readonly<Record<Beyond, string>> = {
+  traps: `slowdown: up to ${MOST_OVER_TRAPS} times the traps`,
+  "cold start": "slowdown: up to that with the least cold start",
+  "twice a cold start": `slowdown: up to that with ${NOT_KNOWING} times the least cold start, since nobody knows how fast the guest will write`,
+  inline: "slowdown: gracefully, up to pinning each page on the vCPU",
+  "one PMBIRQ": "lost: gracefully, up to one PMBIRQ on each vCPU",
+  fault: "lost: gracefully, up to what fault loses",
+};
+/** Those that are somebody's judgement, and neither a promise, nor what no policy can do without, nor another policy's figure. */
+const JUDGED: readonly Beyond[] = ["twice a cold start", "one PMBIRQ"];
+/** So many cases of each are named. */
+const MOST_NAMED = 10;
+
+/** How many verdicts took more than the limits, by what allowed it: nobody need believe in those bounds unseen. */
+function boundLines(verdicts: readonly Verdict[]): string[] {
+  const cases = new Map<Beyond, string[]>(BEYOND_LIMITS.map((bound) => [bound, []]));
+  for (const { scenario, profile, judged } of verdicts)
+    for (const [end, { allowed }] of Object.entries(judged) as [CostEnd, Judged][])
+      for (const by of [allowed?.slowdownBy ?? "limit", allowed?.lostBy ?? "limit"])
+        if (by !== "limit") cases.get(by)?.push(`${scenario}, ${profile}${AT[end]}`);
+  return [...cases].flatMap(([bound, names]) => {
+    const named = JUDGED.includes(bound) ? names.slice(0, MOST_NAMED) : [];
+    const more = JUDGED.includes(bound) ? names.length - named.length : 0;
+    return [
+      ...(names.length === 0 ? [] : [`  ${formatCount(names.length)} ${BOUND_TEXT[bound]}`]),
+      ...named.map((name) => `    ${name}`),
+      ...(more === 0 ? [] : [`    and ${formatCount(more)} more; --json has slowdownBy and lostBy of each`]),
+    ];
+  });
+}
+
+/** A verdict has one for each end of the costs' ranges. */
+const boundsTitle = (verdicts: readonly Verdict[]): string => {
+  const judged = verdicts.reduce((sum, verdict) => sum + Object.keys(verdict.judged).length, 0);
+  return `Of ${formatCount(judged)} figures, met or missed, so many are held to more than the limits:`;
+};
+
 /** How near a verdict is to missing its slowdown or its samples: above 1 it does. */
 function strain(verdict: Verdict): number {
   const of = ({ measured, allowed }: Judged): number =>
@@ -141,6 +190,7 @@ export function renderVerdicts(
     table.toString(),
     ...section("Missed:", findingLines(random ? shown : verdicts)),
     ...section("The verdict depends on costs:", flipLines(verdicts)),
+    ...section(boundsTitle(verdicts), boundLines(verdicts)),
     ...notes,
     `${counted(verdicts.length, "case")}${what}, ${counted(missing.length, "misses", "miss")} the bar`,
   ].join("\n")}\n`;

@@ -136,8 +136,12 @@ class CellWorker {
 export async function runWorker(options: WorkerOptions, world: World): Promise<void> {
   const log = pino({ base: { worker: process.pid } }, { write: (line: string) => world.stdout.write(line) });
   const metrics = new WorkerMetrics(VERSION);
+  let isAway = false;
+  let giveUp: (() => void) | undefined;
   const redis = await connect(options.url, world.env, (why) => {
-    metrics.connected(why === null);
+    isAway = why !== null;
+    metrics.connected(!isAway);
+    if (isAway) giveUp?.();
     if (why === null) log.info("Redis is back");
     else log.warn({ why }, "Redis is away; waiting for it");
   });
@@ -187,6 +191,11 @@ export async function runWorker(options: WorkerOptions, world: World): Promise<v
       }
     });
     clearInterval(look);
+    giveUp = () => {
+      log.warn("Redis is away: what runs cannot be handed in, and another worker takes it over");
+      process.exit(1);
+    };
+    if (isAway) giveUp();
     await cells.close();
     log.info("stopped");
   } finally {

@@ -51,17 +51,17 @@ it("throws away what is damaged", () => {
   expect(files()).toEqual([]);
 });
 
-it("keeps the twelve that were used last, and nothing half written", () => {
+it("keeps the twenty-four that were used last, and nothing half written", () => {
   const boots = new Boots(cache, "build");
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < 24; i++) {
     boots.keep({ i }, snapshot(i));
     // Older the later it was kept, but for the one that is found.
     for (const file of files()) if (readFileSync(file).length > 0) utimesSync(file, 1000, 1000 + i);
   }
   expect(boots.find({ i: 0 })).toBeDefined();
-  boots.keep({ i: 12 }, snapshot(12));
-  expect([files().length, boots.find({ i: 0 }) !== undefined, boots.find({ i: 12 }) !== undefined]).toEqual([
-    12,
+  boots.keep({ i: 24 }, snapshot(24));
+  expect([files().length, boots.find({ i: 0 }) !== undefined, boots.find({ i: 24 }) !== undefined]).toEqual([
+    24,
     true,
     true,
   ]);

@@ -41,7 +41,7 @@ export function bootingConfig(config: MachineConfig, policy: PinPolicy): Machine
 }
 
 /** How many are kept: each takes about a hundred MiB. */
-const KEPT = 12;
+const KEPT = 24;
 const SUFFIX = ".snapshot";
 
 /** What is only for the order of the folder, which somebody else may own. */

@@ -4,7 +4,7 @@ import { PROFILES } from "../../host/profiles.ts";
 import { adaptive } from "../../kvm/spe/policies/adaptive.ts";
 import { runBareMetal } from "../experiment.ts";
 import { trial } from "../trial.ts";
-import { type BarCell, effortOf, settingOfCell, USUAL_CELL } from "./cell.ts";
+import { type BarCell, effortOf, samplesPerSecond, settingOfCell, USUAL_CELL } from "./cell.ts";
 import { SESSIONS } from "./sessions.ts";
 
 const MIB = 1024 ** 2;
@@ -36,6 +36,25 @@ describe("a session", () => {
     const cell = cellOf("system-50ms", { vcpus: 2, periodOps: 1024, ipc: 2 });
     const { selected } = runBareMetal(settingOfCell(cell), normal, "kept");
     expect(selected / effortOf(cell).samples).toBeCloseTo(1, 2);
+  });
+
+  // PMSIRR_EL1.INTERVAL has bits 31:8 of what perf asked for.
+  it.each([
+    [256, 256],
+    [300, 256],
+    [511, 256],
+    [512, 512],
+    [1_023, 768],
+    [1_025, 1_024],
+    [65_535, 65_280],
+  ])("that asks for a sample every %i operations gets one every %i", (periodOps, every) => {
+    const cell = cellOf("system-5ms", { periodOps });
+    const setting = settingOfCell(cell);
+    expect(samplesPerSecond(setting)).toBe(2.5e9 / every);
+    const { selected } = runBareMetal(setting, normal, "kept");
+    expect(Math.abs(selected - samplesPerSecond(setting) * 0.005)).toBeLessThanOrEqual(
+      1 + 0.005 * samplesPerSecond(setting) * (2 / every),
+    );
   });
 });
 

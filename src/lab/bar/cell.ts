@@ -56,8 +56,8 @@ export const USUAL_CELL: Omit<BarCell, "scenario"> = {
 /** Scenarios by name: those that are as they are, and the usual sessions. */
 export const BAR_SCENARIOS: readonly string[] = [...SCENARIOS.map(({ name }) => name), ...SESSIONS];
 
-/** PMSIRR_EL1.INTERVAL has bits 31:8 of a period. */
-const INTERVAL_OPS = 256;
+/** PMSIRR_EL1.INTERVAL has bits 31:8 of a period; one that is shorter selects nothing. */
+export const INTERVAL_OPS = 256;
 
 /** Samples that a vCPU of a setting selects in a second of running. */
 export const samplesPerSecond = ({

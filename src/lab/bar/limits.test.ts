@@ -114,8 +114,9 @@ describe("what is allowed", () => {
     expect(asked).toEqual(["traps"]);
   });
 
-  it("is beyond that what twice the least cold start costs, and nothing more", () => {
-    const most = { slowdown: 1.05 * (1.2 + 2 * (1.3 - 1.2)), slowdownBy: "cold start" };
+  it("is beyond that what the least cold start costs, then twice that, and nothing more", () => {
+    expect(allowed({}, 1.36, 0)).toMatchObject({ slowdown: 1.05 * 1.3, slowdownBy: "cold start" });
+    const most = { slowdown: 1.05 * (1.2 + 2 * (1.3 - 1.2)), slowdownBy: "twice a cold start" };
     expect(allowed({}, 1.4, 0)).toMatchObject(most);
     expect(allowed({}, 9, 0)).toMatchObject(most);
     expect(asked).not.toContain("inline");
@@ -126,6 +127,7 @@ describe("what is allowed", () => {
       slowdown: 1.7,
       slowdownBy: "inline",
       lostShare: 0.3,
+      lostBy: "fault",
       graceful: true,
     });
     expect(asked.filter((name, i) => asked.indexOf(name) === i)).toEqual([
@@ -138,7 +140,11 @@ describe("what is allowed", () => {
   });
 
   it("beyond reach is one PMBIRQ for each vCPU at least, however short the session", () => {
-    expect(allowed(BEYOND, 1.04, 0.003)).toMatchObject({ lostShare: 0.004, graceful: true });
+    expect(allowed(BEYOND, 1.04, 0.003)).toMatchObject({
+      lostShare: 0.004,
+      lostBy: "one PMBIRQ",
+      graceful: true,
+    });
     expect(asked).toEqual(["stop"]);
   });
 });

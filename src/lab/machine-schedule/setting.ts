@@ -88,6 +88,34 @@ function placed(
     : { buffer: { ...of, snapshot: false, readings: read.windows }, unexplained: read.unexplained };
 }
 
+/** Guest pages that a line names, as [first, pages]. */
+function pagesIn(line: ScheduleLine): readonly (readonly [first: number, pages: number])[] {
+  switch (line[0]) {
+    case "mapped":
+      return line[2];
+    case "fault":
+      return [[line[7], 1]];
+    case "buffer":
+      return [...line[3], ...line[4].map((page) => [page, 1] as const)];
+    case "host":
+      return [[RAM_FIRST_IPN + line[4], line[5]]];
+    default:
+      return [];
+  }
+}
+
+/** What a schedule names is the guest's memory. @throws UserError where it is not */
+function checkPages(name: string, { header, lines }: MachineSchedule): void {
+  const end = RAM_FIRST_IPN + Math.ceil(header.memoryBytes / PAGE_BYTES);
+  for (const line of lines)
+    for (const [first, pages] of pagesIn(line))
+      if (first < RAM_FIRST_IPN || first + pages > end)
+        throw new UserError(
+          `${name}: guest page ${first} of a "${line[0]}" line is not in the guest's memory: the file was edited`,
+          `Record it again: spevisor run --schedule ${name} -- COMMAND`,
+        );
+}
+
 /**
  * @param name what the schedule was read from
  * @param seed of what the model draws
@@ -95,6 +123,7 @@ function placed(
  */
 export function machineSetting(name: string, schedule: MachineSchedule, seed: number): Setting {
   const { header } = schedule;
+  checkPages(name, schedule);
   const buffers = buffersOf(schedule.lines, header.cpus);
   const first = schedule.lines.find((line): line is Line<"event"> => line[0] === "event");
   const [any] = buffers.flat();

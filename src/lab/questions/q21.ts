@@ -46,9 +46,9 @@ const sessionOf = (scenario: string) => ({
   spareCpu: true,
 });
 
-/** Of the pages that were written, those that were pinned; pins ahead of what was written count as well, so at most all. */
-const pinnedShare = (row: Row): number =>
-  Math.min(1, row.pagesPinned / Math.max(1, (row.written * RECORD_BYTES) / PAGE_BYTES));
+/** How many pages were pinned for each that was written: those ahead of the pointer and tables count as well. */
+const pinnedFor = (row: Row): number =>
+  row.pagesPinned / Math.max(1, (row.written * RECORD_BYTES) / PAGE_BYTES);
 const MOST = 0.5;
 
 export const q21 = question<Cell, Row>({
@@ -93,7 +93,7 @@ export const q21 = question<Cell, Row>({
     const prompt = at(TIMES[0]);
     const { wakeNs } = worst(latest);
     const least = (some: readonly { row: Row }[]): number =>
-      Math.min(...some.map(({ row }) => pinnedShare(row)));
+      Math.min(...some.map(({ row }) => pinnedFor(row)));
     const complete = lostShare(worst(latest)) <= COMPLETE;
     const still = least(latest) >= MOST;
     const share = (row: Row): string => formatShare(row.lost, row.selected);
@@ -102,7 +102,7 @@ export const q21 = question<Cell, Row>({
         `With a worker that is ${formatNs(wakeNs)} late ${OURS} loses ${share(worst(latest))} of a short session's samples, and fault ${share(worst(of("fault")))}: ` +
         `the profile ${complete ? "stays complete" : "is not complete any more"}, ${still ? "and most" : "but fewer than half"} of the pages that are written are pinned.`,
       sentences: [
-        `What a late worker costs is pins, and not time: after ${formatNs(worst(prompt).wakeNs)} and after ${formatNs(wakeNs)} at least ${formatShare(least(prompt), 1)} and ${formatShare(least(latest), 1)} of the pages that were written had been pinned; the slowdown is at most ${formatNear(slowest(prompt))} and ${formatNear(slowest(latest))}.`,
+        `What a late worker costs is pins, and not time: after ${formatNs(worst(prompt).wakeNs)} and after ${formatNs(wakeNs)} at least ${least(prompt).toFixed(2)} and ${least(latest).toFixed(2)} pages had been pinned for each that was written, those ahead of PMBPTR and tables with them; the slowdown is at most ${formatNear(slowest(prompt))} and ${formatNear(slowest(latest))}.`,
         `bounce-ahead needs no worker: it loses ${share(worst(of("bounce-ahead")))} at ${formatNear(slowest(of("bounce-ahead")))} times bare metal.`,
         `Sessions of 50 ms, a sample each ${PERIOD_OPS.toLocaleString("en")} operations, buffers of ${formatBytes(BUFFER_BYTES)}: the shorter the session, the more of it a late worker misses.`,
       ],
@@ -114,7 +114,7 @@ export const q21 = question<Cell, Row>({
           "slowdown",
           "lost",
           "blackouts",
-          "written pages pinned",
+          "pinned for each written",
           "most pinned",
         ],
         rows: rows.map(({ cell, row }) => [
@@ -124,21 +124,21 @@ export const q21 = question<Cell, Row>({
           formatNear(row.slowdown),
           share(row),
           String(row.blackouts),
-          cell.policy === OURS ? formatShare(pinnedShare(row), 1) : "-",
+          cell.policy === OURS ? pinnedFor(row).toFixed(2) : "-",
           formatBytes(row.peakBytes),
         ]),
       },
       charts: [
         {
-          title: `Pages that ${OURS} has pinned, of those that were written`,
+          title: `Pages that ${OURS} has pinned for each that was written`,
           kind: "line",
           x: { name: "worker after (us)", scale: "log" },
-          y: { name: "%", scale: "linear" },
+          y: { name: "pages", scale: "linear" },
           series: SCENARIOS.map(([name]) => ({
             name,
             points: of(OURS)
               .filter(({ cell }) => cell.scenario === name)
-              .map(({ row }) => [row.wakeNs / 1e3, pinnedShare(row) * 100] as const),
+              .map(({ row }) => [row.wakeNs / 1e3, pinnedFor(row)] as const),
           })),
         },
       ],

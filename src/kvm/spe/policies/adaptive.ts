@@ -200,7 +200,7 @@ class VcpuWindow {
     if (this.#isShort(buffer, ctx) && this.#cover(buffer, ctx).kind !== "done") return;
     this.#setLimit(buffer, ctx);
     this.#askWorker(buffer, ctx);
-    this.#tickNs = Math.min(MOST_TICK_NS, 2 * this.#tickNs, this.#restNs(buffer));
+    this.#tickNs = this.#longerTickNs(buffer);
     this.#tickBy(Math.min(ctx.nowNs + this.#tickNs, this.#walkedNs() + MOST_TICK_NS), ctx);
   }
 
@@ -241,7 +241,11 @@ class VcpuWindow {
       ctx.background(RELEASE);
       return;
     }
-    if (buffer.pages > 0) this.#askWorker(buffer, ctx);
+    if (buffer.pages > 0) {
+      this.#askWorker(buffer, ctx);
+      // It was in vain: a guest that switches often is not to pay for one after the other.
+      this.#tickNs = this.#longerTickNs(buffer);
+    }
     this.#tickBy(sinceNs + GRACE_NS, ctx);
   }
 
@@ -366,6 +370,11 @@ class VcpuWindow {
   /** The window has reached the guest's own limit: there is nothing more to do than to look at stage 1. */
   #reachesLimit(buffer: SpeBuffer): boolean {
     return this.#ahead(buffer) >= buffer.pages;
+  }
+
+  /** The time to the next look: twice the last, unless the window is written up before. */
+  #longerTickNs(buffer: SpeBuffer): number {
+    return Math.min(MOST_TICK_NS, 2 * this.#tickNs, this.#restNs(buffer));
   }
 
   /** How long the vCPU may run on without a look: until half of the window is written up. */
