@@ -26,8 +26,10 @@ export const urlOf = (name) =>
 /**
  * Loads a part.
  * @param {keyof typeof ENTRIES} name
+ * @param {{ bundled?: boolean }} options bundled: a checkout may take it from a bundle, which starts in a third of the time that
+ * hundreds of modules take; what it imports of the source later is another module then, and shares no classes with it
  */
-export async function load(name) {
+export async function load(name, { bundled = name === "main" } = {}) {
   if (!isCheckout) {
     const { mapStacks } = await import("./stacks.js");
     mapStacks(BUILT);
@@ -35,13 +37,11 @@ export async function load(name) {
   }
   const { ensureInstalled } = await import("../scripts/ensure.js");
   ensureInstalled();
-  // A command starts in a third of the time that hundreds of modules take. A worker takes the modules: what it is to run
-  // may be another module that shares classes with it.
-  if (name === "main") {
+  if (bundled) {
     const { importBundled } = await import("../scripts/bundle.js");
-    const bundled = await importBundled(ENTRIES.main);
+    const part = await importBundled(name, { main: ENTRIES.main, worker: ENTRIES.worker });
     // What is imported later, such as a policy, registers TypeScript then (src/cli/import-source.ts).
-    if (bundled !== undefined) return bundled;
+    if (part !== undefined) return part;
   }
   const { registerTypeScript } = await import("./typescript/register.js");
   registerTypeScript();

@@ -1,5 +1,7 @@
 // Where the command line's worker thread starts.
+import { workerData } from "node:worker_threads";
 import { load } from "./load.js";
 
-const { work } = await load("worker");
+// A policy's file imports modules of the source: they must be those that the worker has, whose classes it shares.
+const { work } = await load("worker", { bundled: !workerData.importsSource });
 await work();

@@ -81,10 +81,11 @@ export async function bundle(entryPoints, outdir, ownUrl, options) {
   });
 }
 
-async function make(entry, folder) {
+async function make(entries, folder) {
   mkdirSync(cache, { recursive: true });
   const temporary = `${folder}.${process.pid}.tmp`;
-  await bundle({ main: join(source, entry) }, temporary, inSource, {
+  const paths = Object.fromEntries(Object.entries(entries).map(([name, path]) => [name, join(source, path)]));
+  await bundle(paths, temporary, inSource, {
     external: APART,
     banner: { js: REQUIRE },
     outExtension: { ".js": ".mjs" },
@@ -106,18 +107,19 @@ async function make(entry, folder) {
 
 /**
  * The module of a TypeScript file with all that it imports, for a checkout.
- * @param entry its path from src/
+ * @param name which of the entries
+ * @param entries paths from src/ of those that are bundled together, by name: always the same
  * @returns undefined where there is no place for a bundle
  */
-export async function importBundled(entry) {
+export async function importBundled(name, entries) {
   let folder;
   try {
     folder = join(cache, stateOf());
-    if (!existsSync(folder)) await make(entry, folder);
+    if (!existsSync(folder)) await make(entries, folder);
   } catch (error) {
     if (error?.code === undefined) throw error;
     return undefined;
   }
   mapStacks(pathToFileURL(join(folder, "/")));
-  return import(pathToFileURL(join(folder, "main.mjs")).href);
+  return import(pathToFileURL(join(folder, `${name}.mjs`)).href);
 }

@@ -4,8 +4,8 @@ import { Worker } from "node:worker_threads";
 import { assertNever, UserError } from "../common/errors.ts";
 import type { RunDetail } from "../lab/report/detail.ts";
 import type { OnProgress } from "./engine.ts";
-import type { Job } from "./job.ts";
-import type { WorkerMessage } from "./worker.ts";
+import { isFile, type Job } from "./job.ts";
+import type { WorkerInput, WorkerMessage } from "./worker.ts";
 
 /** The recording's name for standard input. */
 const STDIN = "-";
@@ -13,7 +13,7 @@ const STDIN = "-";
 export async function* runInWorker(job: Job, onProgress: OnProgress): AsyncGenerator<RunDetail> {
   const readsStdin = job.kind === "predict" && job.file === STDIN;
   const worker = new Worker(new URL("../../bin/worker.js", import.meta.url), {
-    workerData: job,
+    workerData: { job, importsSource: job.policyNames.some(isFile) } satisfies WorkerInput,
     stdin: readsStdin,
   });
   if (readsStdin && worker.stdin !== null) process.stdin.pipe(worker.stdin);

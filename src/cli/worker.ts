@@ -13,11 +13,18 @@ export type WorkerMessage =
   | { readonly kind: "user-error"; readonly what: string; readonly remedy: string }
   | { readonly kind: "bug"; readonly error: Error };
 
+/** What a worker is started with. */
+export interface WorkerInput {
+  readonly job: Job;
+  /** It imports a policy's file, which imports modules of the source. */
+  readonly importsSource: boolean;
+}
+
 /** Carries out the job that this worker was started for. */
 export async function work(): Promise<void> {
   const say = (message: WorkerMessage) => parentPort?.postMessage(message);
   try {
-    const job = workerData as Job;
+    const { job } = workerData as WorkerInput;
     for await (const detail of runJob(await loadLab(), job, (progress) =>
       say({ kind: "progress", ...progress }),
     ))
