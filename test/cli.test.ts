@@ -67,6 +67,29 @@ describe("the process", () => {
     }
   });
 
+  // The worker of the one has the bundle's modules, that of the other the source's.
+  it("predicts under a policy's file as under its name, refused calls included", async () => {
+    const recording = fileURLToPath(new URL("../recordings/attached.task.data", import.meta.url));
+    const source = new URL("../src/kvm/spe/policies/", import.meta.url);
+    writeFileSync(
+      at("rash.ts"),
+      `import { adaptive } from ${JSON.stringify(new URL("adaptive.ts", source).href)};
+      export const rash = { ...adaptive, name: "rash", create: () => ({
+        onBufferEnabled(buffer, ctx) { return ctx.setHardwareLimit(buffer.pointer | 1n); },
+      }) };`,
+    );
+    const runsOf = async (policy: string) => {
+      const options = ["--policy", policy, "--buffer", "1M", "--json", "-"];
+      const { code, out, err } = await run(["predict", recording, ...options]);
+      expect(code, err).toBe(0);
+      return (JSON.parse(out) as { runs: { policy: string; warnings: string[] }[] }).runs;
+    };
+    const named = await runsOf("adaptive");
+    expect(await runsOf(fileURLToPath(new URL("adaptive.ts", source)))).toEqual(named);
+    const [rash] = await runsOf("./rash.ts");
+    expect(rash?.warnings.join()).toContain("the limit is not page-aligned");
+  });
+
   it("colours only where it is asked to, and never under NO_COLOR", async () => {
     const colourCode = "\u001b[";
     expect((await run(["policies"])).out).not.toContain(colourCode);
