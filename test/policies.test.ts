@@ -13,6 +13,7 @@ import { unpinOnNext } from "../src/kvm/spe/policies/unpin-on-next.ts";
 import { untilChanged } from "../src/kvm/spe/policies/until-changed.ts";
 import { wholeGuest } from "../src/kvm/spe/policies/whole-guest.ts";
 import { window } from "../src/kvm/spe/policies/window.ts";
+import { windowAhead } from "../src/kvm/spe/policies/window-ahead.ts";
 import {
   DONE,
   type PinPolicy,
@@ -20,6 +21,7 @@ import {
   type PolicyHandlers,
   type SpeBuffer,
 } from "../src/kvm/spe/policy.ts";
+import { settingOfCell, USUAL_CELL } from "../src/lab/bar/cell.ts";
 import type { ModelRun } from "../src/lab/report/run.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
 import { toggling } from "../src/lab/schedules.ts";
@@ -234,6 +236,25 @@ describe("what sets a policy apart", () => {
     expect(r.setupNs).toBeGreaterThan(r.pagesPinned * COSTS.pinPage);
     expect(r.slowdown).toBeLessThan(1.001);
     expect(r.model.releasedAfterNs).toBeNull();
+  });
+
+  it("window-ahead keeps its window while the guest switches, and pins a part of it at a time", () => {
+    const often = { schedule: toggling({ count: 500, runNs: 20_000, gapNs: 20_000 }) };
+    const [kept, anew] = [run(windowAhead, "thread-a", often), run(window, "thread-a", often)];
+    expect(kept.bufferEnables).toBe(500);
+    expect(kept.pagesPinned).toBeLessThan(anew.pagesPinned / 100);
+    expect(kept.longestStopNs.cold).toBeLessThan(50_000);
+    expect(kept.longestStopNs.warm).toBeLessThan(50_000);
+    // Nobody's time but the vCPUs'.
+    expect(kept.backgroundNs).toBe(0);
+  });
+
+  it("window-ahead loses nothing where a worker would have to be in time", () => {
+    const of = { scenario: "system-50ms", vcpus: 4, periodOps: 1_024, bufferBytes: BUFFER_BYTES };
+    const r = trial({ setting: settingOfCell({ ...USUAL_CELL, ...of }), policy: windowAhead, costs: COSTS });
+    expect(r.samples.written).toBeGreaterThan(400_000);
+    expect(r.samples.lostInBlackout).toBe(0);
+    expect(r.pinnedPeakBytes).toBeLessThanOrEqual(4 * (128 + TABLE_PAGES) * 4096);
   });
 
   it("window pins its pages and tables and no more, and needs no fault", () => {

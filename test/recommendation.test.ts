@@ -1,9 +1,11 @@
 /** That the figures of docs/recommendation.md are those that its commands print. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { profileNamed } from "../src/cli/lab.ts";
 import { formatBytes, formatNs } from "../src/common/sizes.ts";
 import { THREAD_PROFILES } from "../src/host/profiles.ts";
+import { NAMED_CELLS } from "../src/lab/bar/matrix.ts";
+import { QUESTIONS } from "../src/lab/questions/index.ts";
 import type { ModelRun } from "../src/lab/report/run.ts";
 import { formatFactor, formatShare } from "../src/lab/report/words.ts";
 import { SCENARIOS } from "../src/lab/scenarios.ts";
@@ -55,4 +57,15 @@ describe("the recommendation's tables", () => {
     const scenario = SCENARIOS.find((each) => each.name === name) as (typeof SCENARIOS)[number];
     expect(table).toContain(row(scenario, profile, bytes));
   });
+});
+
+it("names files, questions and cells that there are", () => {
+  const links = [...document.matchAll(/\]\(([^)#]+)\)/g)].map(([, path]) => path as string);
+  expect(links.length).toBeGreaterThan(10);
+  for (const link of links) expect(existsSync(new URL(`../docs/${link}`, import.meta.url)), link).toBe(true);
+  const numbers = QUESTIONS.map(({ number }) => number);
+  for (const [, n] of document.matchAll(/\bask (\d+)/g)) expect(numbers).toContain(Number(n));
+  const reasons = new Set(NAMED_CELLS.map(({ why }) => why.split(":")[0]));
+  for (const cells of ["short sessions", "late workers", "who pays", "perf's default buffers"])
+    expect(reasons).toContain(cells);
 });

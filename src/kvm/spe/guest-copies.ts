@@ -40,9 +40,15 @@ export class GuestCopies {
     this.#owner.line(PMBSR_EL1.is(values.PMBSR_EL1, "S"));
   }
 
-  /** PMBSR_EL1; the virtual PMBIRQ follows. */
+  /** PMBSR_EL1; the virtual PMBIRQ follows. COLL stays until the guest clears it. */
   setStatus(status: bigint): void {
-    this.set({ ...this.#values, PMBSR_EL1: status });
+    this.set({ ...this.#values, PMBSR_EL1: status | collision(this.#values.PMBSR_EL1) });
+  }
+
+  /** What the hardware's PMBSR_EL1 says of collisions is the guest's, whoever deals with the event that it reports beside. */
+  addCollision(status: bigint): void {
+    const PMBSR_EL1 = this.#values.PMBSR_EL1 | collision(status);
+    this.#values = { ...this.#values, PMBSR_EL1 };
   }
 
   /** Records have moved PMBPTR_EL1 there. */
@@ -58,6 +64,9 @@ export class GuestCopies {
 }
 
 const LIMIT = PMBLIMITR_EL1.fields.LIMIT.mask;
+const COLL = PMBSR_EL1.with(0n, { COLL: 1 });
+/** PMBSR_EL1.COLL alone: a sample was dropped, since another was in flight. It is no event, and raises no PMBIRQ. */
+export const collision = (pmbsr: bigint): bigint => pmbsr & COLL;
 
 /** PMBLIMITR_EL1.LIMIT as an address: the first byte after the buffer. */
 export const limitOf = (pmblimitr: bigint): bigint => BigInt.asUintN(64, pmblimitr & LIMIT);

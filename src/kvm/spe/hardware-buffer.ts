@@ -22,6 +22,7 @@ import type { GuestView } from "./ground-truth.ts";
 import {
   type BufferRegisters,
   bufferOf,
+  collision,
   enableBit,
   type GuestCopies,
   isBufferFull,
@@ -137,7 +138,7 @@ export class HardwareBuffer {
       const registers = this.#registers();
       const status = registers.PMBSR_EL1;
       // A stage-2 fault is not the guest's: its record is lost, and the next one faults again.
-      this.#copies.set({ ...registers, PMBSR_EL1: isStage2Abort(status) ? 0n : status });
+      this.#copies.set({ ...registers, PMBSR_EL1: isStage2Abort(status) ? collision(status) : status });
       this.#active = ProfilingBufferEnabled(this.#copies.values);
       spu.write("PMBLIMITR_EL1", 0n);
       spu.write("PMBSR_EL1", 0n);
@@ -278,8 +279,10 @@ export class HardwareBuffer {
     if (!this.#active) return;
     if (this.#bounce === undefined) this.#copies.setPointer(spu.read("PMBPTR_EL1"));
     else this.#bounce.stoppedAt(spu.read("PMBPTR_EL1"));
-    if (spu.pmbirq) {
-      this.#found = spu.read("PMBSR_EL1");
+    const status = spu.read("PMBSR_EL1");
+    if (spu.pmbirq) this.#found = status;
+    if (status !== 0n) {
+      this.#copies.addCollision(status);
       spu.write("PMBSR_EL1", 0n);
     }
     spu.write("PMBLIMITR_EL1", 0n);
@@ -296,7 +299,7 @@ export class HardwareBuffer {
     this.#found = undefined;
     if (status === undefined) return undefined;
     if (isStage2Abort(status)) {
-      if (!this.#trapping) this.#owner.core.spu.write("PMBSR_EL1", 0n);
+      if (!this.#trapping) this.#owner.core.spu.write("PMBSR_EL1", collision(status));
       return { kind: "stage2-fault" };
     }
     const isFull = isBufferFull(status);

@@ -344,6 +344,48 @@ describe("what the hardware reports", () => {
     expect(m.spu.read("PMBLIMITR_EL1")).toBe(m.limit(BUFFER_PAGES));
   });
 
+  describe("a collision", () => {
+    const COLL = PMBSR_EL1.with(0n, { COLL: 1 });
+
+    it.each([
+      ["beside no event at all", COLL],
+      ["beside a stage-2 fault, which the guest is not told of", STAGE2 | COLL],
+    ])("%s: the guest reads it, without PMBIRQ, until it clears it", (_, status) => {
+      const m = machine(fault);
+      m.enable();
+      m.runWith(status);
+      expect(m.spe.read("PMBSR_EL1")).toBe(COLL);
+      expect(m.line()).toBe(false);
+      m.spe.write("PMBSR_EL1", 0n);
+      m.spe.enter();
+      m.spe.leave();
+      expect(m.spe.read("PMBSR_EL1")).toBe(0n);
+    });
+
+    it("at a limit of the policy's, which the guest is not told of: it is in the next event that it is", () => {
+      const m = machine(fault);
+      m.enable();
+      m.spe.policy.context.setHardwareLimit(m.buffer.base + BigInt(PAGE_BYTES));
+      m.runWith(FULL | COLL, m.buffer.base + BigInt(PAGE_BYTES));
+      expect(m.spe.read("PMBSR_EL1")).toBe(COLL);
+      expect(m.line()).toBe(false);
+      m.runWith(FULL, m.buffer.base + BigInt(BUFFER_PAGES * PAGE_BYTES));
+      expect(m.spe.read("PMBSR_EL1")).toBe(FULL | COLL);
+      expect(m.line()).toBe(true);
+    });
+
+    it("survives a policy that stops trapping and traps again", () => {
+      const m = machine(fault);
+      m.enable();
+      const { context } = m.spe.policy;
+      context.trapBuffer(false);
+      m.runWith(STAGE2 | COLL);
+      expect(m.spu.read("PMBSR_EL1")).toBe(COLL);
+      context.trapBuffer(true);
+      expect(m.spe.read("PMBSR_EL1")).toBe(COLL);
+    });
+  });
+
   it("a stage-2 fault: mapped behind the guest's back, tables first, then the page", () => {
     const m = machine(fault);
     m.enable();

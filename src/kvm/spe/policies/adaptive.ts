@@ -136,7 +136,7 @@ class VcpuWindow {
     this.#seen = { pointer: buffer.pointer, atNs: ctx.nowNs };
     this.#span = spanOf(buffer, this.#span);
     const goesOn = !this.#stale && this.#ahead(buffer) > 0;
-    if (!goesOn || ctx.nowNs - (this.#now?.atNs ?? 0) > MOST_TICK_NS) {
+    if (!goesOn || this.#isShort(buffer, ctx)) {
       const outcome = this.#cover(buffer, ctx);
       if (outcome.kind !== "done") return outcome;
     }
@@ -287,10 +287,15 @@ class VcpuWindow {
     return Math.max(FIRST_PAGES, Math.min(most, soon));
   }
 
-  /** Whether the vCPU has to walk and map: too little is mapped ahead, or stage 1 was not looked at for long. */
+  /**
+   * Whether the vCPU has to walk and map: too little is mapped ahead, or the guest's own limit is near and not reached, or stage 1 was
+   * not looked at for long.
+   */
   #isShort(buffer: SpeBuffer, ctx: PolicyContext): boolean {
-    const enough = Math.min(buffer.pages, this.#mappedPages());
-    return this.#stale || 2 * this.#ahead(buffer) < enough || ctx.nowNs - this.#walkedNs() >= MOST_TICK_NS;
+    const ahead = this.#ahead(buffer);
+    const mapped = this.#mappedPages();
+    const tooLittle = buffer.pages <= mapped ? ahead < buffer.pages : 2 * ahead < mapped;
+    return this.#stale || tooLittle || ctx.nowNs - this.#walkedNs() >= MOST_TICK_NS;
   }
 
   /** When stage 1 was last walked for what the hardware may write to now. */

@@ -13,6 +13,7 @@ import { unpinOnNext } from "./unpin-on-next.ts";
 import { untilChanged } from "./until-changed.ts";
 import { wholeGuest } from "./whole-guest.ts";
 import { window } from "./window.ts";
+import { windowAhead } from "./window-ahead.ts";
 
 export const POLICIES: readonly PinPolicy[] = [
   adaptive,
@@ -27,5 +28,6 @@ export const POLICIES: readonly PinPolicy[] = [
   untilChanged,
   wholeGuest,
   window,
+  windowAhead,
   trapOnly,
 ];
