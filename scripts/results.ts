@@ -46,13 +46,10 @@ ${truth.text}
 ## The model against the machine
 
 A run writes what it did with its buffers (\`spevisor run --schedule\`), and \`spevisor predict --against\` holds the driver model's
-replay of it against the run itself: enables, disables, pins, pages, faults and exits must be equal, times and samples within 5 %.
+replay of it against the run itself: enables, disables, pins, pages, faults and exits, those of its timers too, must be equal, times and samples within 5 %.
 "a / b" are the machine's and the model's. ${model.agreeing} of ${model.all} agree in everything.
 
 ${model.text}
-
-What a policy's timers count is time, and a replay spreads the operations of a segment evenly over it: exits of \`host timer\` may
-differ by 5 %, and do by one or two.
 
 ## What a recording leaves open
 
