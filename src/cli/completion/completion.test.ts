@@ -88,7 +88,10 @@ describe.skipIf(!hasBash)("completion in bash", async () => {
     [["thread", "--policy", "adaptive", "gra"], ["grace"]],
     [["thread", "--profile", "al"], ["all"]],
     [["explain", "until"], ["until-changed"]],
-    [["compare", "grace", "wind"], ["window", "window-ahead"]],
+    [
+      ["compare", "grace", "wind"],
+      ["window", "window-ahead"],
+    ],
     [["profiles", "thread-debug-w"], ["thread-debug-whole"]],
     [["nonesuch", "--zz"], []],
   ])("%j", (words, expected) => {
