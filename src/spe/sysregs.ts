@@ -125,7 +125,7 @@ export function readRegister(state: SpuState, name: SpeRegisterName): bigint {
     case "PMBIDR_EL1":
       return PMBIDR_EL1.with(state.implementation.pmbidr, { P: profilingBufferProhibited(state.pe) });
     case "PMBMAR_EL1":
-      throw new BrokenInvariant("PMBMAR_EL1 is not implemented");
+      throw new BrokenInvariant("PMBMAR_EL1 does not exist in this unit");
     default:
       return assertNever(name);
   }
@@ -228,5 +228,5 @@ export function writeRegister(state: SpuState, name: SpeRegisterName, value: big
 
 function checkExists(state: SpuState, name: SpeRegisterName, isWrite: boolean): void {
   if (!implementsRegister(state.facts, name, isWrite))
-    throw new BrokenInvariant(`${name} is not implemented`);
+    throw new BrokenInvariant(`${name} does not exist in this unit`);
 }
