@@ -34,6 +34,9 @@ async function spevisor(...argv: string[]): Promise<Said> {
   return { code, out, err };
 }
 
+/** A single case, which is met. */
+const ONE_CASE = ["bar", "--scenario", "task-5ms", "--at", "value", "--profile", "thread-normal"];
+
 describe("spevisor bar", () => {
   it("exits with 0 where all is met, with a row for each case and profile", async () => {
     const { code, out } = await spevisor(
@@ -67,15 +70,7 @@ describe("spevisor bar", () => {
     );
     expect(out).toMatch(/^Of 3 figures, met or missed, so many are held to more than the limits:$/m);
     expect(out).toMatch(/^ {2}\d slowdown: gracefully, up to pinning each page on the vCPU$/m);
-    const met = await spevisor(
-      "bar",
-      "--scenario",
-      "task-5ms",
-      "--at",
-      "value",
-      "--profile",
-      "thread-normal",
-    );
+    const met = await spevisor(...ONE_CASE);
     expect(met.out).not.toContain("held to more");
   });
 
@@ -106,18 +101,7 @@ describe("spevisor bar", () => {
 
   it("has all costs multiplied, and each cell's share of host CPU in its JSON", async () => {
     const share = async (...more: string[]) => {
-      const argv = [
-        "bar",
-        "--scenario",
-        "task-5ms",
-        "--at",
-        "value",
-        "--profile",
-        "thread-normal",
-        "--json",
-        "-",
-      ];
-      const { out } = await spevisor(...argv, ...more);
+      const { out } = await spevisor(...ONE_CASE, "--json", "-", ...more);
       const [verdict] = (JSON.parse(out) as { verdicts: { judged: { value: { measured: Measured } } }[] })
         .verdicts;
       return verdict?.judged.value.measured.hostCpuShare ?? Number.NaN;
